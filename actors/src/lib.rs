@@ -1,0 +1,4 @@
+//! The pipeline of streamgauge.
+
+pub mod clock;
+pub mod ports;
