@@ -1,0 +1,371 @@
+//! The audit: every result read back against the ledger, every defect named.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::clock::{Nanos, to_millis};
+use crate::ledger::{Ledger, Truth};
+use crate::messages::{Acknowledged, WindowWritten};
+use crate::result::ResultRecord;
+
+/// What is wrong with an event or a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// Acknowledged events that the result does not hold.
+    EventsMissing,
+    /// Events in the result that nobody had acknowledged.
+    EventsExtra,
+    /// A serial number never came.
+    EventLost,
+    /// A serial number came twice.
+    EventDuplicated,
+    /// A serial number came behind later ones.
+    EventReordered,
+    /// An event came after its window had closed.
+    EventLate,
+    /// Events were acknowledged, and there is no result.
+    ResultMissing,
+    /// A result came more than once.
+    ResultDuplicated,
+    /// A result of a window and campaign that nobody produced for.
+    ResultExtra,
+}
+
+/// One defect, located.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// What.
+    pub kind: FindingKind,
+    /// In which window, where known.
+    pub window_id: Option<i64>,
+    /// For which campaign, where known.
+    pub campaign_id: Option<u64>,
+    /// By which producer, where known.
+    pub producer: Option<u32>,
+    /// In which partition, where known.
+    pub partition: Option<u32>,
+    /// How many events (or results).
+    pub count: u64,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match self.kind {
+            FindingKind::EventsMissing => "event(s) missing from the result",
+            FindingKind::EventsExtra => "event(s) too many in the result",
+            FindingKind::EventLost => "event(s) lost (serial numbers skipped)",
+            FindingKind::EventDuplicated => "event(s) duplicated",
+            FindingKind::EventReordered => "event(s) reordered",
+            FindingKind::EventLate => "event(s) late",
+            FindingKind::ResultMissing => "result(s) missing",
+            FindingKind::ResultDuplicated => "result(s) duplicated",
+            FindingKind::ResultExtra => "result(s) that nobody produced for",
+        };
+        write!(f, "{} {what}", self.count)?;
+        let mut place = |name: &str, value: Option<i128>| match value {
+            Some(value) => write!(f, ", {name} {value}"),
+            None => Ok(()),
+        };
+        place("window", self.window_id.map(i128::from))?;
+        place("campaign", self.campaign_id.map(i128::from))?;
+        place("producer", self.producer.map(i128::from))?;
+        place("partition", self.partition.map(i128::from))
+    }
+}
+
+/// Findings kept for the report; the totals count all.
+pub const MAX_FINDINGS: usize = 200;
+
+/// The audit's sums over all windows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditTotals {
+    /// Windows judged.
+    pub windows: u64,
+    /// Of them: all counts exact.
+    pub windows_exact: u64,
+    /// Different (window, campaign) results read back.
+    pub results: u64,
+    /// Results that came again.
+    pub results_duplicated: u64,
+    /// Results that never came.
+    pub results_missing: u64,
+    /// Acknowledged events that no result holds.
+    pub events_missing: u64,
+    /// Events in results beyond what was acknowledged (or perhaps stored).
+    pub events_extra: u64,
+    /// Deliveries whose fate only the log knows, resolved by it.
+    pub unknown: u64,
+}
+
+impl AuditTotals {
+    /// Whether every count of every window is exact.
+    pub fn exact(&self) -> bool {
+        self.windows == self.windows_exact
+            && self.results_duplicated == 0
+            && self.results_missing == 0
+            && self.events_missing == 0
+            && self.events_extra == 0
+    }
+}
+
+/// One judged window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowAudit {
+    /// The window.
+    pub window_id: i64,
+    /// First millisecond, since the Unix epoch.
+    pub window_start_ms: i64,
+    /// First millisecond after it.
+    pub window_end_ms: i64,
+    /// Cut short by the run's start or end: audited, outside the latency figures.
+    pub partial: bool,
+    /// Whether it lies in the warm-up.
+    pub warmup: bool,
+    /// Campaigns with a result.
+    pub campaigns: u64,
+    /// Events in its results.
+    pub count: u64,
+    /// Events acknowledged.
+    pub expected: u64,
+    /// Whether every campaign's count is exact.
+    pub exact: bool,
+    /// Mean result latency over its results, milliseconds.
+    pub result_latency_ms_avg: Option<f64>,
+    /// Greatest one.
+    pub result_latency_ms_max: Option<f64>,
+}
+
+/// How windows lie in time, for the table, and which of them count for the figures.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditFrame {
+    /// Start of window 0.
+    pub base_ns: Nanos,
+    /// Length of a window.
+    pub window_ns: Nanos,
+    /// End of the warm-up.
+    pub measure_from_ns: Nanos,
+    /// End of the schedule (moved earlier when a run is stopped): windows past it are partial.
+    pub end_ns: Nanos,
+}
+
+impl AuditFrame {
+    fn start(&self, window_id: i64) -> Nanos {
+        self.base_ns.saturating_add(window_id.saturating_mul(self.window_ns))
+    }
+
+    /// First time after the window.
+    pub fn end(&self, window_id: i64) -> Nanos {
+        self.start(window_id.saturating_add(1))
+    }
+
+    /// Whether the window is cut short by the start or the end of the schedule.
+    pub fn is_partial(&self, window_id: i64) -> bool {
+        self.start(window_id) < self.base_ns || self.end(window_id) > self.end_ns
+    }
+
+    /// Whether the window lies (at least in part) in the warm-up.
+    pub fn is_warmup(&self, window_id: i64) -> bool {
+        self.start(window_id) < self.measure_from_ns
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct OpenWindow {
+    results: BTreeMap<u64, u64>,
+    written: Option<u64>,
+    by_producer: BTreeMap<u64, Vec<u64>>,
+    latency_sum_ms: f64,
+    latency_max_ms: Option<f64>,
+    latency_count: u64,
+}
+
+/// Judges windows as soon as both sides are complete: the ledger (every producer acknowledged past its end) and the
+/// results (as many read back as the writer handed over).
+#[derive(Clone, Debug)]
+pub struct Auditor {
+    frame: AuditFrame,
+    ledger: Ledger,
+    open: BTreeMap<i64, OpenWindow>,
+    judged: BTreeSet<i64>,
+    totals: AuditTotals,
+    table: Vec<WindowAudit>,
+    findings: Vec<Finding>,
+}
+
+impl Auditor {
+    /// An auditor of a run of `producers` producers.
+    pub fn new(frame: AuditFrame, producers: u32) -> Self {
+        Self {
+            frame,
+            ledger: Ledger::new(producers),
+            open: BTreeMap::new(),
+            judged: BTreeSet::new(),
+            totals: AuditTotals::default(),
+            table: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The frame it judges in.
+    pub fn frame(&self) -> &AuditFrame {
+        &self.frame
+    }
+
+    /// The schedule ends earlier than planned: the window around `end_ns` is partial.
+    pub fn end_at(&mut self, end_ns: Nanos) {
+        self.frame.end_ns = end_ns.min(self.frame.end_ns);
+    }
+
+    /// Files what a producer had acknowledged.
+    pub fn acknowledged(&mut self, message: &Acknowledged) {
+        self.ledger.record(message);
+    }
+
+    /// Notes how many results of a window the writer handed over.
+    pub fn written(&mut self, message: WindowWritten) {
+        let open = self.open.entry(message.window_id).or_default();
+        open.written = Some(message.results);
+        open.by_producer = message.by_producer.into_iter().collect();
+    }
+
+    /// Takes a result read back, with its result latency where it counts for the figures.
+    pub fn result(&mut self, result: &ResultRecord, result_latency_ms: Option<f64>) {
+        let again = self.judged.contains(&result.window_id)
+            || self.open.get(&result.window_id).is_some_and(|open| open.results.contains_key(&result.campaign_id));
+        if again {
+            self.totals.results_duplicated += 1;
+            self.find(FindingKind::ResultDuplicated, result.window_id, result.campaign_id, None, 1);
+            return;
+        }
+        self.totals.results += 1;
+        let open = self.open.entry(result.window_id).or_default();
+        open.results.insert(result.campaign_id, result.count);
+        if let Some(latency) = result_latency_ms {
+            open.latency_sum_ms += latency;
+            open.latency_count += 1;
+            open.latency_max_ms = Some(open.latency_max_ms.map_or(latency, |max| max.max(latency)));
+        }
+    }
+
+    /// Judges every window that both sides are complete for.
+    pub fn judge_complete(&mut self) {
+        let complete_before = self.ledger.complete_before();
+        let ready: Vec<i64> = self
+            .open
+            .range(..complete_before)
+            .filter(|(_, open)| open.written.is_some_and(|written| open.results.len() as u64 >= written))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in ready {
+            self.judge(id);
+        }
+    }
+
+    /// Judges all that is left: nothing more will come from either side.
+    pub fn judge_rest(&mut self) {
+        let rest: BTreeSet<i64> = self.open.keys().copied().chain(self.ledger.windows()).collect();
+        for id in rest {
+            self.judge(id);
+        }
+    }
+
+    fn judge(&mut self, window_id: i64) {
+        let mut open = self.open.remove(&window_id).unwrap_or_default();
+        let truths = self.ledger.take(window_id);
+        let (mut expected, mut exact) = (0, true);
+        for truths in truths.chunk_by(|a, b| a.campaign_id == b.campaign_id) {
+            let campaign_id = truths[0].campaign_id;
+            let acknowledged: u64 = truths.iter().map(|truth| truth.acknowledged).sum();
+            let unknown: u64 = truths.iter().map(|truth| truth.unknown).sum();
+            expected += acknowledged;
+            self.totals.unknown += unknown;
+            let found = open.results.get(&campaign_id).copied();
+            if found.is_none() && acknowledged > 0 {
+                self.totals.results_missing += 1;
+                self.find(FindingKind::ResultMissing, window_id, campaign_id, None, 1);
+            }
+            let found = found.unwrap_or(0);
+            let missing = acknowledged.saturating_sub(found);
+            let extra = found.saturating_sub(acknowledged + unknown);
+            self.totals.events_missing += missing;
+            self.totals.events_extra += extra;
+            exact &= missing == 0 && extra == 0;
+            self.name_producers(window_id, truths, open.by_producer.get(&campaign_id), missing, extra);
+        }
+        for (&campaign_id, &count) in &open.results {
+            if truths.binary_search_by_key(&campaign_id, |truth| truth.campaign_id).is_err() {
+                exact = false;
+                self.totals.events_extra += count;
+                self.find(FindingKind::ResultExtra, window_id, campaign_id, None, 1);
+            }
+        }
+        self.totals.windows += 1;
+        self.totals.windows_exact += u64::from(exact);
+        self.table.push(WindowAudit {
+            window_id,
+            window_start_ms: to_millis(self.frame.start(window_id)),
+            window_end_ms: to_millis(self.frame.end(window_id)),
+            partial: self.frame.is_partial(window_id),
+            warmup: self.frame.is_warmup(window_id),
+            campaigns: open.results.len() as u64,
+            count: open.results.values().sum(),
+            expected,
+            exact,
+            result_latency_ms_avg: (open.latency_count > 0).then(|| open.latency_sum_ms / open.latency_count as f64),
+            result_latency_ms_max: open.latency_max_ms.take(),
+        });
+        self.judged.insert(window_id);
+    }
+
+    /// Compares each producer's acknowledged count with its part of the pane, so that a finding names it.
+    fn name_producers(&mut self, window: i64, truths: &[Truth], found: Option<&Vec<u64>>, missing: u64, extra: u64) {
+        let campaign = truths[0].campaign_id;
+        let (mut named_missing, mut named_extra) = (0, 0);
+        for truth in truths {
+            let Some(&in_pane) = found.and_then(|row| row.get(truth.producer as usize)) else { continue };
+            let less = truth.acknowledged.saturating_sub(in_pane);
+            let more = in_pane.saturating_sub(truth.acknowledged + truth.unknown);
+            named_missing += less;
+            named_extra += more;
+            self.find(FindingKind::EventsMissing, window, campaign, Some(truth.producer), less);
+            self.find(FindingKind::EventsExtra, window, campaign, Some(truth.producer), more);
+        }
+        let sole = (truths.len() == 1).then_some(truths[0].producer);
+        self.find(FindingKind::EventsMissing, window, campaign, sole, missing.saturating_sub(named_missing));
+        self.find(FindingKind::EventsExtra, window, campaign, sole, extra.saturating_sub(named_extra));
+    }
+
+    fn find(&mut self, kind: FindingKind, window_id: i64, campaign_id: u64, producer: Option<u32>, count: u64) {
+        if count > 0 && self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding {
+                kind,
+                window_id: Some(window_id),
+                campaign_id: Some(campaign_id),
+                producer,
+                partition: None,
+                count,
+            });
+        }
+    }
+
+    /// The findings since the last call.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// The sums so far.
+    pub fn totals(&self) -> &AuditTotals {
+        &self.totals
+    }
+
+    /// The windows judged so far, in window order.
+    pub fn into_table(mut self) -> Vec<WindowAudit> {
+        self.table.sort_by_key(|window| window.window_id);
+        self.table
+    }
+
+    /// The window judged last.
+    pub fn latest(&self) -> Option<&WindowAudit> {
+        self.table.last()
+    }
+}

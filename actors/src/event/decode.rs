@@ -1,0 +1,285 @@
+//! Reads events, as any JSON writer may have put them.
+//!
+//! Three readers, each for what the one before it leaves: the layouts that nearly all events have ([`layout`]), any
+//! plain event in one pass ([`scan`]), and any JSON (`serde_json`). A faster reader gives up on whatever it is not sure
+//! of, so that `serde_json` alone decides what is JSON.
+
+mod layout;
+mod scan;
+mod token;
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{FIELDS, Serial};
+
+/// The longest event that is read, in bytes: 1 MiB.
+pub const MAX_EVENT_BYTES: usize = 1 << 20;
+
+/// What the pipeline needs of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodedEvent {
+    /// The serial number in `page_id`; None if that is no UUID of ours.
+    pub serial: Option<Serial>,
+    /// The intended time, nanoseconds since the Unix epoch.
+    pub event_time_ns: i64,
+    /// The window's number, as its writer computed it.
+    pub window_id: i64,
+    /// The campaign.
+    pub campaign_id: u64,
+    /// When the record was handed to the client, milliseconds since the Unix epoch.
+    pub produce_time_ms: i64,
+}
+
+/// Why a record is not an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The record has no bytes.
+    #[error("the record is empty")]
+    Empty,
+    /// The record is longer than [`MAX_EVENT_BYTES`].
+    #[error("the record has {bytes} bytes, more than {MAX_EVENT_BYTES}")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The record is not UTF-8.
+    #[error("not UTF-8 at byte {at}")]
+    BadUtf8 {
+        /// How many bytes before that are UTF-8.
+        at: usize,
+    },
+    /// The record is not JSON.
+    #[error("not JSON at line {line}, column {column}")]
+    BadJson {
+        /// From 1; 0 if unknown.
+        line: usize,
+        /// In bytes, from 1; 0 before the line's first.
+        column: usize,
+    },
+    /// The record is JSON, but not an object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// A key is missing.
+    #[error("field `{0}` is missing")]
+    MissingField(&'static str),
+    /// A key's value has another type than the schema says, or does not fit into 64 bits.
+    #[error("field `{0}` has the wrong type")]
+    WrongType(&'static str),
+}
+
+impl Malformed {
+    /// Every [`Malformed::reason`].
+    pub const REASONS: &[&str] =
+        &["empty", "too_large", "bad_utf8", "bad_json", "not_an_object", "missing_field", "wrong_type"];
+
+    /// The reason in one word, of [`Malformed::REASONS`]: fit for the label of a metric.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLarge { .. } => "too_large",
+            Self::BadUtf8 { .. } => "bad_utf8",
+            Self::BadJson { .. } => "bad_json",
+            Self::NotAnObject => "not_an_object",
+            Self::MissingField(_) => "missing_field",
+            Self::WrongType(_) => "wrong_type",
+        }
+    }
+}
+
+/// Reads one event. Of a key given twice, the last value counts; unknown keys are passed over.
+///
+/// # Errors
+/// [`Malformed`] if `payload` is not a JSON object with all of [`FIELDS`], each of its type: the integers fit into `i64`
+/// (`campaign_id`: into `u64`), all else is strings.
+#[inline]
+pub fn decode(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
+    match layout::read(payload) {
+        Some(event) if payload.len() <= MAX_EVENT_BYTES => Ok(event),
+        _ => decode_unusual(payload),
+    }
+}
+
+fn decode_unusual(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
+    match payload.len() {
+        0 => Err(Malformed::Empty),
+        bytes if bytes > MAX_EVENT_BYTES => Err(Malformed::TooLarge { bytes }),
+        _ => scan::read(payload).map_or_else(|| read_any(payload), Ok),
+    }
+}
+
+/// The reader that decides: what it accepts is an event, whoever wrote it.
+fn read_any(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
+    let text = std::str::from_utf8(payload).map_err(|error| Malformed::BadUtf8 { at: error.valid_up_to() })?;
+    let is_object = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = if is_object {
+        json.deserialize_map(EventVisitor).map(Some)
+    } else {
+        json.deserialize_ignored_any(IgnoredAny).map(|_| None)
+    };
+    let fields = fields.and_then(|fields| json.end().map(|()| fields));
+    let fields = fields.map_err(|error| Malformed::BadJson { line: error.line(), column: error.column() })?;
+    fields.ok_or(Malformed::NotAnObject)?.event()
+}
+
+/// The value of a field, as far as it matters.
+#[derive(Clone, Copy)]
+enum Value {
+    Missing,
+    Text(Option<Serial>),
+    Unsigned(u64),
+    Negative(i64),
+    Other,
+}
+
+/// The values of [`FIELDS`], in that order.
+struct Fields([Value; FIELDS.len()]);
+
+impl Fields {
+    fn event(&self) -> Result<DecodedEvent, Malformed> {
+        self.text(0)?;
+        let serial = self.text(1)?;
+        for text in 2..=4 {
+            self.text(text)?;
+        }
+        let event_time_ns = self.integer(5)?;
+        let window_id = self.integer(6)?;
+        self.text(7)?;
+        let campaign_id = self.unsigned(8)?;
+        let produce_time_ms = self.integer(9)?;
+        Ok(DecodedEvent { serial, event_time_ns, window_id, campaign_id, produce_time_ms })
+    }
+
+    fn text(&self, index: usize) -> Result<Option<Serial>, Malformed> {
+        match self.0[index] {
+            Value::Text(serial) => Ok(serial),
+            _ => Err(self.malformed(index)),
+        }
+    }
+
+    fn unsigned(&self, index: usize) -> Result<u64, Malformed> {
+        match self.0[index] {
+            Value::Unsigned(value) => Ok(value),
+            _ => Err(self.malformed(index)),
+        }
+    }
+
+    fn integer(&self, index: usize) -> Result<i64, Malformed> {
+        match self.0[index] {
+            Value::Negative(value) => Ok(value),
+            Value::Unsigned(value) => i64::try_from(value).map_err(|_| self.malformed(index)),
+            _ => Err(self.malformed(index)),
+        }
+    }
+
+    fn malformed(&self, index: usize) -> Malformed {
+        match self.0[index] {
+            Value::Missing => Malformed::MissingField(FIELDS[index]),
+            _ => Malformed::WrongType(FIELDS[index]),
+        }
+    }
+}
+
+struct EventVisitor;
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = [Value::Missing; FIELDS.len()];
+        while let Some(key) = map.next_key_seed(KeySeed)? {
+            match key {
+                Some(index) => fields[index] = map.next_value_seed(ValueSeed)?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Fields(fields))
+    }
+}
+
+/// Reads a key as its index in [`FIELDS`], if it has one.
+struct KeySeed;
+
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed {
+    type Value = Option<usize>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(FIELDS.iter().position(|&field| field == key))
+    }
+}
+
+/// Reads a known field's value, of any type: whether it is the right one is judged once all is read, since a later
+/// value of the same key counts instead.
+struct ValueSeed;
+
+impl<'de> DeserializeSeed<'de> for ValueSeed {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(Serial::from_text(text.as_bytes())))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Unsigned(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Negative(value))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The tokens of plain JSON, eight bytes at a time in one register. Each function takes what is left of a text, and
+//! gives None for what only `serde_json` should judge.
+
+const LANES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x80 * LANES;
+
+/// The next eight bytes, the first one lowest; zeros past the end.
+#[inline]
+fn word(text: &[u8]) -> u64 {
+    if let Some(bytes) = text.first_chunk() {
+        return u64::from_le_bytes(*bytes);
+    }
+    text.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+/// Marks, by its high bit, the lowest byte that is zero (and perhaps others above it).
+#[inline]
+fn zero(word: u64) -> u64 {
+    word.wrapping_sub(LANES) & !word
+}
+
+/// Marks, by its high bit, the lowest byte that cannot stand for itself inside a string: a quote, a backslash, a
+/// control character, or one that is not ASCII (and perhaps others above it).
+#[inline]
+fn special(word: u64) -> u64 {
+    let quote = zero(word ^ (u64::from(b'"') * LANES));
+    let backslash = zero(word ^ (u64::from(b'\\') * LANES));
+    let control = word.wrapping_sub(0x20 * LANES) & !word;
+    (quote | backslash | control | word) & HIGH
+}
+
+/// Whether every byte stands for itself inside a string.
+#[inline]
+pub(super) fn is_plain(text: &[u8; 36]) -> bool {
+    let at = |index: usize| special(u64::from_le_bytes(*text[index..].first_chunk().expect("eight bytes are left")));
+    at(0) | at(8) | at(16) | at(24) | at(28) == 0
+}
+
+/// Splits off a string of plain ASCII, whose opening quote was read, and its closing quote.
+#[inline]
+pub(super) fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut at = 0;
+    loop {
+        let marks = special(word(&text[at..]));
+        if marks != 0 {
+            at += marks.trailing_zeros() as usize / 8;
+            let (string, rest) = text.split_at_checked(at)?;
+            return Some((string, rest.strip_prefix(b"\"")?));
+        }
+        at += 8;
+    }
+}
+
+/// Splits off digits: no leading zero, and at most 19 of them, so that no value overflows. Whatever follows, such as a
+/// fraction, is the caller's to judge.
+#[inline]
+pub(super) fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
+    const POWERS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+    let mut value = 0;
+    let mut rest = text;
+    loop {
+        let figures = word(rest) ^ (u64::from(b'0') * LANES);
+        // A byte of 10 or more is no digit; a carry only reaches the bytes above one.
+        let others = ((figures.wrapping_add(0x76 * LANES)) | figures) & HIGH;
+        let count = others.trailing_zeros() as usize / 8;
+        let read = text.len() - rest.len() + count;
+        if read > 19 {
+            return None;
+        }
+        if count > 0 {
+            value = value * POWERS[count] + decimal8(figures << (64 - 8 * count));
+            rest = &rest[count..];
+        }
+        if count < 8 {
+            let leading_zero = text.first() == Some(&b'0') && read > 1;
+            return (read > 0 && !leading_zero).then_some((value, rest));
+        }
+    }
+}
+
+/// The value of eight decimal figures, the most significant one lowest.
+#[inline]
+fn decimal8(figures: u64) -> u64 {
+    let twos = figures.wrapping_mul(10).wrapping_add(figures >> 8);
+    let first = (twos & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let second = (twos >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    first.wrapping_add(second) >> 32
+}
+
+/// Splits off an integer; `-0` is none.
+#[inline]
+pub(super) fn integer(text: &[u8]) -> Option<(i64, &[u8])> {
+    if let Some(text) = text.strip_prefix(b"-") {
+        let (value, rest) = digits(text)?;
+        let value = i64::try_from(value).ok().filter(|&value| value > 0)?;
+        return Some((-value, rest));
+    }
+    let (value, rest) = digits(text)?;
+    Some((i64::try_from(value).ok()?, rest))
+}

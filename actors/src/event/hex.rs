@@ -1,0 +1,63 @@
+//! Hexadecimal text, eight digits at a time in one register.
+
+const LANES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x80 * LANES;
+
+/// The eight lower-case hexadecimal digits of `value`.
+#[inline]
+pub(super) fn encode8(value: u32) -> [u8; 8] {
+    let mut nibbles = u64::from(value);
+    nibbles = (nibbles | nibbles << 16) & 0x0000_ffff_0000_ffff;
+    nibbles = (nibbles | nibbles << 8) & 0x00ff_00ff_00ff_00ff;
+    nibbles = (nibbles | nibbles << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = ((nibbles + 6 * LANES) >> 4) & LANES;
+    (nibbles + u64::from(b'0') * LANES + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
+}
+
+/// The value of eight hexadecimal digits of either case; None if one is not a digit.
+#[inline]
+pub(super) fn decode8(text: [u8; 8]) -> Option<u32> {
+    let text = u64::from_be_bytes(text);
+    // Below 0x80, adding 0x80 - n to a byte sets its high bit exactly if the byte is at least n.
+    let low = text & !HIGH;
+    let at_least = |bytes: u64, n: u8| bytes + (0x80 - u64::from(n)) * LANES;
+    let digit = at_least(low, b'0') & !at_least(low, b'9' + 1);
+    let lower = low | (0x20 * LANES);
+    let letter = at_least(lower, b'a') & !at_least(lower, b'f' + 1);
+    if (digit | letter) & !text & HIGH != HIGH {
+        return None;
+    }
+    let mut value = (low & (0x0f * LANES)) + 9 * ((low >> 6) & LANES);
+    value = (value | value >> 4) & 0x00ff_00ff_00ff_00ff;
+    value = (value | value >> 8) & 0x0000_ffff_0000_ffff;
+    Some((value | value >> 16) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn digits_are_those_of_the_formatter(value: u32) {
+            let text = encode8(value);
+            prop_assert_eq!(&text[..], format!("{value:08x}").as_bytes());
+            prop_assert_eq!(decode8(text), Some(value));
+            prop_assert_eq!(decode8(text.map(|byte| byte.to_ascii_uppercase())), Some(value));
+        }
+    }
+
+    #[test]
+    fn every_byte_is_judged_in_every_place() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                let mut text = *b"00000000";
+                text[place] = byte;
+                let expected = char::from(byte).to_digit(16).map(|digit| digit << (28 - 4 * place));
+                assert_eq!(decode8(text), expected, "byte {byte} in place {place}");
+            }
+        }
+    }
+}

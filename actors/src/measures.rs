@@ -1,0 +1,322 @@
+//! What a run measured: counters, the per-window table, the per-second series.
+
+use std::collections::BTreeMap;
+
+use crate::audit::{AuditTotals, WindowAudit};
+use crate::clock::{Nanos, SECOND};
+use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::messages::StageId;
+
+/// Totals of one stage since it was made, or of all stages together. What a stage does not do stays 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageCounters {
+    /// Events handed to the client.
+    pub produced: u64,
+    /// Bytes of their values.
+    pub produced_bytes: u64,
+    /// Of `produced`: those intended inside the measured part.
+    pub produced_measured: u64,
+    /// Events acknowledged.
+    pub acknowledged: u64,
+    /// Events surely not stored.
+    pub rejected: u64,
+    /// Events perhaps stored.
+    pub unknown: u64,
+    /// Measured events handed over later than the limit while the client was taking records.
+    pub sent_late_generator: u64,
+    /// Measured events handed over later than the limit because the client was full.
+    pub sent_late_backpressure: u64,
+    /// Nanoseconds that the client was full.
+    pub backpressure_ns: u64,
+    /// When the last measured event was handed over; 0: none was.
+    pub last_produced_ns: Nanos,
+    /// Events taken by the aggregators: counted, late and duplicated ones.
+    pub consumed: u64,
+    /// Bytes of all values read.
+    pub consumed_bytes: u64,
+    /// Of `consumed`: those intended inside the measured part.
+    pub consumed_measured: u64,
+    /// When the last measured event was consumed; 0: none was.
+    pub last_consumed_ns: Nanos,
+    /// Events whose window was closed.
+    pub late: u64,
+    /// The allowed lateness that would have sufficed for every late event, nanoseconds.
+    pub late_needed_ns: Nanos,
+    /// Records that are no readable events, by reason.
+    pub malformed: BTreeMap<&'static str, u64>,
+    /// Events of other programs (not added by a run).
+    pub strangers: u64,
+    /// Records of older generations, ignored.
+    pub stale: u64,
+    /// Events lost, by their serials.
+    pub events_lost: u64,
+    /// Events seen again (not added).
+    pub events_duplicated: u64,
+    /// Events that came behind later ones.
+    pub events_reordered: u64,
+    /// Windows closed by processing time because a partition was idle.
+    pub idle_closed: u64,
+    /// Windows merged and handed to the client.
+    pub windows_closed: u64,
+    /// Results acknowledged.
+    pub results_written: u64,
+    /// When the last result of a window that the log itself closed was acknowledged; 0: none was.
+    pub last_result_ns: Nanos,
+    /// Events in those windows.
+    pub results_events: u64,
+    /// Results read back.
+    pub results_read: u64,
+    /// Gauge: events in flight.
+    pub in_flight: u64,
+    /// Gauge: records in the partitions not consumed yet.
+    pub lag: u64,
+    /// Gauge: watermark per partition.
+    pub watermarks: BTreeMap<u32, Nanos>,
+}
+
+impl StageCounters {
+    /// Adds another stage's totals (the greater one where a sum makes no sense).
+    pub fn add(&mut self, other: &StageCounters) {
+        let sums = [
+            (&mut self.produced, other.produced),
+            (&mut self.produced_bytes, other.produced_bytes),
+            (&mut self.produced_measured, other.produced_measured),
+            (&mut self.acknowledged, other.acknowledged),
+            (&mut self.rejected, other.rejected),
+            (&mut self.unknown, other.unknown),
+            (&mut self.sent_late_generator, other.sent_late_generator),
+            (&mut self.sent_late_backpressure, other.sent_late_backpressure),
+            (&mut self.backpressure_ns, other.backpressure_ns),
+            (&mut self.consumed, other.consumed),
+            (&mut self.consumed_bytes, other.consumed_bytes),
+            (&mut self.consumed_measured, other.consumed_measured),
+            (&mut self.late, other.late),
+            (&mut self.strangers, other.strangers),
+            (&mut self.stale, other.stale),
+            (&mut self.events_lost, other.events_lost),
+            (&mut self.events_duplicated, other.events_duplicated),
+            (&mut self.events_reordered, other.events_reordered),
+            (&mut self.idle_closed, other.idle_closed),
+            (&mut self.windows_closed, other.windows_closed),
+            (&mut self.results_written, other.results_written),
+            (&mut self.results_events, other.results_events),
+            (&mut self.results_read, other.results_read),
+            (&mut self.in_flight, other.in_flight),
+            (&mut self.lag, other.lag),
+        ];
+        for (sum, n) in sums {
+            *sum += n;
+        }
+        let greatest = [
+            (&mut self.last_produced_ns, other.last_produced_ns),
+            (&mut self.last_consumed_ns, other.last_consumed_ns),
+            (&mut self.late_needed_ns, other.late_needed_ns),
+            (&mut self.last_result_ns, other.last_result_ns),
+        ];
+        for (most, n) in greatest {
+            *most = n.max(*most);
+        }
+        for (reason, n) in &other.malformed {
+            *self.malformed.entry(reason).or_default() += n;
+        }
+        self.watermarks.extend(&other.watermarks);
+    }
+
+    /// Records that are no readable events, for any reason.
+    pub fn malformed_total(&self) -> u64 {
+        self.malformed.values().sum()
+    }
+}
+
+/// What the latency actor found: the audit, and the table of windows.
+#[derive(Clone, Debug, Default)]
+pub struct RunMeasures {
+    /// The audit's sums.
+    pub audit: AuditTotals,
+    /// Every window judged, in order.
+    pub windows: Vec<WindowAudit>,
+}
+
+/// One latency in one second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantiles {
+    /// Samples.
+    pub count: u64,
+    /// Milliseconds.
+    pub p50_ms: f64,
+    /// Milliseconds.
+    pub p99_ms: f64,
+    /// Milliseconds.
+    pub max_ms: f64,
+}
+
+/// One second of a run.
+#[derive(Clone, Debug)]
+pub struct Second {
+    /// Seconds since the run's base.
+    pub second: i64,
+    /// Events that the schedule asks for.
+    pub target: f64,
+    /// Events handed to the client.
+    pub produced: u64,
+    /// Events acknowledged.
+    pub acknowledged: u64,
+    /// Events consumed.
+    pub consumed: u64,
+    /// Results acknowledged.
+    pub results: u64,
+    /// Records not consumed yet, at its end.
+    pub lag: u64,
+    /// Events in flight, at its end.
+    pub in_flight: u64,
+    /// Watermark per partition, at its end.
+    pub watermarks: BTreeMap<u32, Nanos>,
+    /// The latencies, in the order of [`LatencyKind::ALL`]; `None` where nothing was measured.
+    pub latencies: [Option<Quantiles>; 6],
+}
+
+/// Puts the stages' reports together: totals, whole-run histograms and the series.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    base_ns: Nanos,
+    target: f64,
+    stages: BTreeMap<StageId, StageCounters>,
+    latencies: BTreeMap<LatencyKind, LatencyHistogram>,
+    open: BTreeMap<i64, OpenSecond>,
+    series: Vec<Second>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OpenSecond {
+    delta: StageCounters,
+    latencies: BTreeMap<LatencyKind, LatencyHistogram>,
+}
+
+/// Seconds that the collector waits for the slowest stage's report.
+const REPORT_SLACK_S: i64 = 3;
+
+impl Collector {
+    /// For a run that starts at `base_ns` with `target` events per second.
+    pub fn new(base_ns: Nanos, target: f64) -> Self {
+        Self {
+            base_ns,
+            target,
+            stages: BTreeMap::new(),
+            latencies: BTreeMap::new(),
+            open: BTreeMap::new(),
+            series: Vec::new(),
+        }
+    }
+
+    /// The target of the seconds that are not closed yet.
+    pub fn set_target(&mut self, target: f64) {
+        self.target = target;
+    }
+
+    /// Adds one stage's report.
+    pub fn add(
+        &mut self,
+        stage: StageId,
+        at_ns: Nanos,
+        counters: StageCounters,
+        latencies: Vec<(LatencyKind, LatencyHistogram)>,
+    ) {
+        // A report made right at a second's end tells of that second.
+        let second = (at_ns - 1 - self.base_ns).div_euclid(SECOND).max(0);
+        let open = self.open.entry(second).or_default();
+        let before = self.stages.get(&stage);
+        open.delta.produced += counters.produced - before.map_or(0, |b| b.produced);
+        open.delta.acknowledged += counters.acknowledged - before.map_or(0, |b| b.acknowledged);
+        open.delta.consumed += counters.consumed - before.map_or(0, |b| b.consumed);
+        open.delta.results_written += counters.results_written - before.map_or(0, |b| b.results_written);
+        open.delta.lag += counters.lag;
+        open.delta.in_flight += counters.in_flight;
+        open.delta.watermarks.extend(&counters.watermarks);
+        for (kind, histogram) in latencies {
+            self.latencies.entry(kind).or_default().merge(&histogram);
+            open.latencies.entry(kind).or_default().merge(&histogram);
+        }
+        self.stages.insert(stage, counters);
+        while let Some(entry) = self.open.first_entry() {
+            if *entry.key() > second - REPORT_SLACK_S {
+                break;
+            }
+            let (second, open) = entry.remove_entry();
+            self.series.push(open.close(second, self.target));
+        }
+    }
+
+    /// All stages' totals.
+    pub fn totals(&self) -> StageCounters {
+        let mut totals = StageCounters::default();
+        self.stages.values().for_each(|counters| totals.add(counters));
+        totals
+    }
+
+    /// The latest closed second.
+    pub fn latest(&self) -> Option<&Second> {
+        self.series.last()
+    }
+
+    /// Ends the run: closes every second, gives series and whole-run histograms.
+    pub fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
+        for (second, open) in std::mem::take(&mut self.open) {
+            self.series.push(open.close(second, self.target));
+        }
+        (self.series, self.latencies)
+    }
+}
+
+impl OpenSecond {
+    fn close(self, second: i64, target: f64) -> Second {
+        Second {
+            second,
+            target,
+            produced: self.delta.produced,
+            acknowledged: self.delta.acknowledged,
+            consumed: self.delta.consumed,
+            results: self.delta.results_written,
+            lag: self.delta.lag,
+            in_flight: self.delta.in_flight,
+            watermarks: self.delta.watermarks,
+            latencies: LatencyKind::ALL.map(|kind| self.latencies.get(&kind).and_then(Quantiles::of)),
+        }
+    }
+}
+
+impl Quantiles {
+    /// Of a histogram; `None` where it is empty.
+    pub fn of(histogram: &LatencyHistogram) -> Option<Self> {
+        Some(Self {
+            count: histogram.count(),
+            p50_ms: histogram.quantile_ms(0.5)?,
+            p99_ms: histogram.quantile_ms(0.99)?,
+            max_ms: histogram.max_ms()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_hold_deltas_and_totals_hold_sums() {
+        let mut collector = Collector::new(0, 10.0);
+        for second in 1..=5i64 {
+            for producer in 0..2 {
+                let counters = StageCounters { produced: 10 * second as u64, ..StageCounters::default() };
+                let mut histogram = LatencyHistogram::default();
+                histogram.record(second * 1_000_000);
+                let latencies = vec![(LatencyKind::PublishDelay, histogram)];
+                collector.add(StageId::Producer(producer), second * SECOND, counters, latencies);
+            }
+        }
+        assert_eq!(collector.totals().produced, 100);
+        let (series, latencies) = collector.finish();
+        assert_eq!(series.iter().map(|s| s.second).collect::<Vec<_>>(), vec![0, 1, 2, 3, 4]);
+        assert!(series.iter().all(|s| s.produced == 20));
+        assert_eq!(series[4].latencies[0].unwrap().count, 2);
+        assert_eq!(latencies[&LatencyKind::PublishDelay].count(), 10);
+    }
+}
