@@ -1,1 +1,4 @@
-//! x
+//! streamgauge: the program around the pipeline.
+
+pub mod broker;
+pub mod foreground;

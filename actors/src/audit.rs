@@ -358,10 +358,16 @@ impl Auditor {
         &self.totals
     }
 
-    /// The windows judged so far, in window order.
-    pub fn into_table(mut self) -> Vec<WindowAudit> {
-        self.table.sort_by_key(|window| window.window_id);
-        self.table
+    /// Whether every producer has handed over all its counts.
+    pub fn acknowledged_complete(&self) -> bool {
+        self.ledger.complete_before() == i64::MAX
+    }
+
+    /// Takes the windows judged so far, in window order.
+    pub fn take_table(&mut self) -> Vec<WindowAudit> {
+        let mut table = std::mem::take(&mut self.table);
+        table.sort_by_key(|window| window.window_id);
+        table
     }
 
     /// The window judged last.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::audit::{AuditTotals, WindowAudit};
 use crate::clock::{Nanos, SECOND};
 use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::latency::TruthTable;
 use crate::messages::StageId;
+use crate::result::ResultRecord;
 
 /// Totals of one stage since it was made, or of all stages together. What a stage does not do stays 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,6 +137,12 @@ pub struct RunMeasures {
     pub audit: AuditTotals,
     /// Every window judged, in order.
     pub windows: Vec<WindowAudit>,
+    /// Producers alone: what was acknowledged.
+    pub truth: TruthTable,
+    /// Results of another processor, of several updates the last.
+    pub judged: Vec<ResultRecord>,
+    /// Results of another processor that a later one replaced.
+    pub result_updates: u64,
 }
 
 /// One latency in one second.

@@ -1,0 +1,3 @@
+//! The brokers: one adapter of the ports (`streamgauge_actors::ports`) per file.
+
+pub mod embedded;
