@@ -1,1 +1,3 @@
-//! x
+//! The program around the pipeline: broker adapters.
+
+pub mod broker;

@@ -1,0 +1,3 @@
+//! Adapters: what each broker offers behind the ports of `streamgauge_actors::ports`.
+
+pub mod kafka;
