@@ -69,8 +69,17 @@ fn find() -> Result<String, String> {
         return Ok(address);
     }
     let jars = jars(&home)?;
+    remove_stopped(&home);
     // Ports are free when chosen, and may be taken when used: a second try is enough.
     start(&home, &jars).or_else(|_| start(&home, &jars))
+}
+
+/// Removes what brokers of earlier runs left: their logs.
+fn remove_stopped(home: &Path) {
+    let Ok(entries) = fs::read_dir(home) else { return };
+    for entry in entries.flatten().filter(|entry| entry.path().join("stopped").exists()) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
 }
 
 /// Joins a broker that another process started.
@@ -180,11 +189,8 @@ fn start(home: &Path, jars: &Path) -> Result<String, String> {
 }
 
 fn wait_until_it_answers(address: &str, instance: &Path, clock: &RunClock) -> Result<(), String> {
-    let settings = KafkaSettings {
-        bootstrap_servers: address.to_owned(),
-        connect_timeout_ms: 2_000,
-        ..KafkaSettings::default()
-    };
+    let settings =
+        KafkaSettings { bootstrap_servers: address.to_owned(), connect_timeout_ms: 2_000, ..KafkaSettings::default() };
     let broker = KafkaBroker::new(settings).expect("valid settings");
     let deadline = clock.now() + 90 * SECOND;
     let log = instance.join("kafka.log");

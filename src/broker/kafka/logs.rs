@@ -63,7 +63,7 @@ impl ClientContext for Logs {
         }
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::error!(target: "librdkafka", "{facility}: {line}")
+                tracing::error!(target: "librdkafka", "{facility}: {line}");
             }
             RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", "{facility}: {line}"),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
