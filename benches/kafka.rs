@@ -22,14 +22,13 @@ use std::time::Duration;
 use rdkafka::bindings as raw;
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaType;
 use streamgauge::broker::kafka::KafkaBroker;
 use streamgauge_actors::clock::{Clock as _, MILLISECOND, RunClock, SECOND};
-use streamgauge_actors::ports::{Broker as _, Delivery, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
+use streamgauge_actors::ports::{Ack, Broker as _, Delivery, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
 
 const PAYLOAD: [u8; 330] = [b'x'; 330];
 const BUDGET: Duration = Duration::from_millis(1);
@@ -171,7 +170,7 @@ impl Bench {
     fn produce_port(&self, records: u64) {
         let mut writer = self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
         let mut acknowledged = 0;
-        let mut visit = |ack: streamgauge_actors::ports::Ack| {
+        let mut visit = |ack: Ack| {
             assert_eq!(ack.delivery, Delivery::Acknowledged);
             acknowledged += 1;
         };
@@ -219,7 +218,7 @@ impl Bench {
                 producer.poll(Duration::ZERO);
             }
         }
-        producer.flush(Duration::from_secs(60)).expect("everything delivered");
+        producer.flush(Duration::from_mins(1)).expect("everything delivered");
     }
 
     #[allow(unsafe_code, reason = "the bare client to compare with")]
@@ -292,20 +291,24 @@ impl Bench {
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("queued.max.messages.kbytes", "16384")
-            .set("fetch.queue.backoff.ms", "2");
-        let consumer: BaseConsumer = config.create().expect("a consumer");
+            .set("fetch.queue.backoff.ms", "2")
+            .set("fetch.error.backoff.ms", "100");
+        let native = config.create_native_config().expect("a configuration");
+        let consumer = Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, DefaultClientContext);
+        let consumer = consumer.expect("a consumer");
         let mut list = TopicPartitionList::new();
         for partition in 0..self.partitions {
             list.add_partition_offset(&self.topic, partition as i32, Offset::Beginning).expect("an offset");
         }
-        consumer.assign(&list).expect("an assignment");
         let mut batch = vec![ptr::null_mut(); 1024];
         let (mut read, mut bytes) = (0, 0);
         // SAFETY: queue and batch are valid for the calls; every message is destroyed once.
         unsafe {
-            let queue = raw::rd_kafka_queue_get_consumer(consumer.client().native_ptr());
+            let assigned = raw::rd_kafka_assign(consumer.native_ptr(), list.ptr());
+            assert_eq!(assigned, rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+            let queue = raw::rd_kafka_queue_get_consumer(consumer.native_ptr());
             while read < records {
-                let taken = raw::rd_kafka_consume_batch_queue(queue, 100, batch.as_mut_ptr(), batch.len());
+                let taken = raw::rd_kafka_consume_batch_queue(queue, 1, batch.as_mut_ptr(), batch.len());
                 for &message in &batch[..usize::try_from(taken).expect("no error")] {
                     if (*message).err == rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                         bytes += (*message).len;
@@ -324,6 +327,8 @@ impl Bench {
         self.create();
         let clock = RunClock::start();
         let (start, processor) = (clock.now(), processor_seconds());
+        // Latencies count in the second half: a JVM's first seconds are slow.
+        let settled = start as u64 + seconds * SECOND as u64 / 2;
         let due_by = |now: i64| ((now - start) as u64 * rate / SECOND as u64).min(rate * seconds);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -343,7 +348,9 @@ impl Bench {
                     }
                     let turn = clock.now();
                     let visited = writer.poll_acks(BUDGET, &mut |ack| {
-                        latest = latest.max(clock.now() - ack.token as i64);
+                        if ack.token > settled {
+                            latest = latest.max(clock.now() - ack.token as i64);
+                        }
                     });
                     acks += visited.expect("a broker") as u64;
                     // A turn lasts a millisecond, acknowledgements or not.
@@ -358,16 +365,19 @@ impl Bench {
             scope.spawn(|| {
                 let begin: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
                 let mut reader = self.broker.reader(&self.topic, &begin).expect("a reader");
-                let (mut read, mut turns, mut sum) = (0, 0_u64, 0);
+                let (mut read, mut turns, mut sum, mut counted) = (0, 0_u64, 0, 0_u64);
                 while read < rate * seconds {
                     let visited = reader.poll(BUDGET, 4096, &mut |record| {
                         let sent: [u8; 8] = record.payload[..8].try_into().expect("eight bytes");
-                        sum += clock.now() - i64::from_be_bytes(sent);
+                        if i64::from_be_bytes(sent) > settled as i64 {
+                            sum += clock.now() - i64::from_be_bytes(sent);
+                            counted += 1;
+                        }
                     });
                     read += visited.expect("records") as u64;
                     turns += 1;
                 }
-                let mean = sum as f64 / read as f64 / MILLISECOND as f64;
+                let mean = sum as f64 / counted as f64 / MILLISECOND as f64;
                 println!("reader: {read} read in {turns} turns, {mean:.2} ms after they were sent, on average");
             });
         });

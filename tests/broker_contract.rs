@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
 use streamgauge_actors::ports::{
-    Broker, Delivery, EventReader, EventWriter, OffsetRange, Retry, Sent, StampedBy, StartAt, TimestampKind, TopicSpec,
-    WriterRole,
+    Ack, Broker, Delivery, EventReader, EventWriter, OffsetRange, Retry, Sent, StampedBy, StartAt, TimestampKind,
+    TopicSpec, WriterRole,
 };
 
 /// Makes a broker for a test; `None`: there is none, and that was said. With `small_queues`, its writers hold at most
@@ -131,7 +131,7 @@ fn every_record_is_acknowledged_once(make: MakeBroker) {
     let Some(topic) = Topic::new(make, "acknowledged", 2) else { return };
     let mut writer = topic.writer();
     let mut acks = BTreeMap::new();
-    let mut visit = |ack: streamgauge_actors::ports::Ack| {
+    let mut visit = |ack: Ack| {
         assert_eq!(ack.delivery, Delivery::Acknowledged);
         assert_eq!(u64::from(ack.partition), ack.token >> 63);
         *acks.entry(ack.token).or_insert(0) += 1;
@@ -185,7 +185,7 @@ fn a_full_queue_loses_nothing(make: MakeBroker) {
     let mut payload = [7; 300];
     let mut full = 0;
     let mut acknowledged = 0;
-    let mut visit = |ack: streamgauge_actors::ports::Ack| {
+    let mut visit = |ack: Ack| {
         assert_eq!(ack.delivery, Delivery::Acknowledged);
         acknowledged += 1;
     };
@@ -520,7 +520,8 @@ fn send(writer: &mut dyn EventWriter, partition: u32, key: &[u8], payload: &[u8]
     }
 }
 
-fn expect_acknowledged(ack: streamgauge_actors::ports::Ack) {
+#[expect(clippy::needless_pass_by_value, reason = "a visitor's signature")]
+fn expect_acknowledged(ack: Ack) {
     assert_eq!(ack.delivery, Delivery::Acknowledged);
 }
 
