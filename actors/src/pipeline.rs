@@ -79,6 +79,11 @@ pub trait DeadLetters: Send {
     fn keep(&mut self, record: Record<'_>, reason: &'static str);
 }
 
+/// Where malformed records of an events topic are kept.
+pub fn malformed_topic(events_topic: &str) -> String {
+    format!("{events_topic}.malformed")
+}
+
 /// Makes the keeper of an events topic's malformed records.
 pub type DeadLettersFactory = Arc<dyn Fn(&str) -> Box<dyn DeadLetters> + Send + Sync>;
 
@@ -233,8 +238,12 @@ fn existing_topic(admin: &mut dyn TopicAdmin, name: &str) -> Result<TopicDescrip
 /// # Errors
 /// [`PortError`] of the first deletion that failed; the others were tried all the same.
 pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
-    let made =
-        [(plan.create_events_topic, &plan.spec.events_topic), (plan.create_results_topic, &plan.spec.results_topic)];
+    let malformed = malformed_topic(&plan.spec.events_topic);
+    let made = [
+        (plan.create_events_topic, &plan.spec.events_topic),
+        (plan.create_events_topic, &malformed),
+        (plan.create_results_topic, &plan.spec.results_topic),
+    ];
     let mut outcome = Ok(());
     if plan.keep_topics || made.iter().all(|(made, _)| !made) {
         return outcome;
