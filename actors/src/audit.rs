@@ -8,7 +8,7 @@ use crate::messages::{Acknowledged, WindowWritten};
 use crate::result::ResultRecord;
 
 /// What is wrong with an event or a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// Acknowledged events that the result does not hold.
@@ -32,7 +32,7 @@ pub enum FindingKind {
 }
 
 /// One defect, located.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Finding {
     /// What.
     pub kind: FindingKind,
