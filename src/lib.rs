@@ -1,1 +1,3 @@
-//! x
+//! The program around the pipeline of `streamgauge-actors`.
+
+pub mod report;

@@ -43,10 +43,7 @@ impl Report {
                 guarantee: outcome.broker.guarantee.clone(),
                 log_append_time: outcome.broker.log_append_time,
             },
-            topics: Topics {
-                events: outcome.spec.events_topic.clone(),
-                results: outcome.spec.results_topic.clone(),
-            },
+            topics: Topics { events: outcome.spec.events_topic.clone(), results: outcome.spec.results_topic.clone() },
             started_at: rfc3339(outcome.started_at_ns),
             warmup_s: outcome.spec.warmup_ns as f64 / SECOND as f64,
             duration_s: duration_s(outcome, mode),

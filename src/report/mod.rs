@@ -7,7 +7,7 @@
 //! - [`latency`]: one latency's figures and its histogram
 //! - [`next_step`]: the command to try next
 //! - [`resources`], [`host`]: what the program itself used, and on what machine
-//! - [`terminal`], [`markdown`], [`csv`], [`hdr`]: the other forms; [`numbers`]: how they write numbers
+//! - [`terminal`], [`markdown`], [`csv`], [`hdr`]: the other forms; [`tables`], [`numbers`]: what the first two share
 //! - [`format`]: which form a file gets, and how it is written
 
 pub mod csv;
@@ -20,6 +20,7 @@ pub mod markdown;
 pub mod next_step;
 pub mod numbers;
 pub mod resources;
+pub mod tables;
 pub mod terminal;
 
 use std::collections::BTreeMap;
@@ -187,7 +188,7 @@ pub enum EndingName {
 }
 
 /// Counts of events, warm-up included.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Events {
     /// Handed to the client.
     pub produced: u64,
