@@ -168,18 +168,17 @@ pub fn audit(report: &Report, audit: &AuditReport) -> Rows {
 /// Windows, one a row.
 pub fn windows(windows: &[WindowRow]) -> Rows {
     let row = |window: &WindowRow| {
-        let mut state = if window.exact { "exact" } else { "WRONG" }.to_owned();
-        if window.warmup {
-            state.push_str(", warm-up");
-        }
-        if window.partial {
-            state.push_str(", partial");
-        }
+        let counts = if window.exact { "exact" } else { "WRONG" };
+        let part = match (window.warmup, window.partial) {
+            (false, false) => "",
+            (true, false) => " warm-up",
+            (false, true) => " partial",
+            (true, true) => " warm+part",
+        };
         vec![
-            state,
+            format!("{counts}{part}"),
             window.window_id.to_string(),
             time_of_day(window.window_start),
-            compact(window.campaigns),
             grouped(window.count),
             grouped(window.expected),
             millis(window.result_latency_ms_avg),
@@ -187,7 +186,7 @@ pub fn windows(windows: &[WindowRow]) -> Rows {
         ]
     };
     Rows {
-        header: vec!["counts", "window", "starts", "results", "counted", "expected", "avg ms", "max ms"],
+        header: vec!["counts", "window", "starts", "counted", "expected", "avg ms", "max ms"],
         left: 1,
         rows: windows.iter().map(row).collect(),
     }

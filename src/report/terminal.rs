@@ -112,7 +112,7 @@ fn windows(report: &Report) -> Vec<String> {
     lines
 }
 
-/// A table without borders: a line under the header, one space between columns.
+/// A table without borders, with a line under the header.
 fn table(rows: &Rows) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
@@ -127,10 +127,15 @@ fn table(rows: &Rows) -> Vec<String> {
     for row in &rows.rows {
         table.add_row(cells(row.clone()).collect::<Vec<_>>());
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 1));
+    // A column's separator is one space; where there is room, two look better.
+    let lines = |table: &Table| table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 1)));
+    let roomy = lines(&table);
+    if roomy.iter().all(|line| line.chars().count() <= WIDTH) {
+        return roomy;
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect()
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 0)));
+    lines(&table)
 }
 
 /// A command line that can be pasted into a shell although it is broken into lines.
