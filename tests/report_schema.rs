@@ -172,6 +172,32 @@ fn the_other_parts_of_the_pipeline() {
 }
 
 #[test]
+fn the_schema_refuses_what_is_no_report() {
+    let report = checked(&passed(6), Mode::Run);
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema("report.schema.json")).unwrap();
+    for key in report.as_object().unwrap().keys() {
+        let mut without = report.clone();
+        without.as_object_mut().unwrap().remove(key);
+        assert!(!validator.is_valid(&without), "without {key}");
+    }
+    let wrongs = [
+        ("/verdict", json!("ok")),
+        ("/started_at", json!("yesterday")),
+        ("/latency/result_latency/p99_ms", json!("12")),
+        ("/latency/result_latency/count", json!(1.5)),
+        ("/events/produced", json!(null)),
+        ("/windows/0/exact", json!(1)),
+        ("/series/0/latency/close_latency", json!(0)),
+        ("/reasons", json!([])),
+    ];
+    for (pointer, wrong) in wrongs {
+        let mut changed = report.clone();
+        *changed.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!validator.is_valid(&changed), "{pointer}");
+    }
+}
+
+#[test]
 fn histograms_survive() {
     let run = passed(6);
     let report = report(&run, Mode::Run);

@@ -9,8 +9,11 @@ use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
 use streamgauge_actors::pipeline::Mode;
 use support::{AGGREGATE, FOLLOW, passed};
 
+/// Makes something go wrong with a run.
+type Trouble = fn(&mut RunOutcome);
+
 /// What can go wrong, in order of precedence.
-const TROUBLES: [(&str, fn(&mut RunOutcome), Verdict, u8); 6] = [
+const TROUBLES: [(&str, Trouble, Verdict, u8); 6] = [
     ("result-writer failed: disk full", fail, Verdict::Fail, 1),
     ("3 event(s) lost", |run| run.counters.events_lost = 3, Verdict::Fail, 4),
     ("stopped on request", |run| run.ending = Ending::Stopped { drained: true }, Verdict::Aborted, 0),
@@ -50,7 +53,7 @@ fn all_exact_is_a_pass() {
 
 #[test]
 fn every_wrong_count_fails() {
-    let wrongs: [(&str, fn(&mut RunOutcome)); 9] = [
+    let wrongs: [(&str, Trouble); 9] = [
         ("1 window(s) with a wrong count", |run| audit(run).windows_exact -= 1),
         ("1 acknowledged event(s) missing", |run| audit(run).events_missing = 1),
         ("1 event(s) too many", |run| audit(run).events_extra = 1),

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use streamgauge_actors::arrivals::ArrivalKind;
 use streamgauge_actors::audit::WindowAudit;
 use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND, to_millis};
-use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
 use streamgauge_actors::measures::Second;
 use streamgauge_actors::outcome::{Ending, RunOutcome};
 use streamgauge_actors::pipeline::Mode;
@@ -251,7 +251,7 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
         );
     }
     for kind in LatencyKind::ALL {
-        let negative = outcome.latencies.get(&kind).map_or(0, |histogram| histogram.negative());
+        let negative = outcome.latencies.get(&kind).map_or(0, LatencyHistogram::negative);
         if negative > 0 {
             notes.push(format!("{}: {negative} negative sample(s), in no figure", kind.name()));
         }

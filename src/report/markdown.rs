@@ -7,45 +7,45 @@ use super::tables::{self, Rows};
 pub fn render(report: &Report) -> String {
     let verdict = tables::verdict(report.verdict);
     let reason = report.reasons.first().map_or("", String::as_str);
-    let mut text = format!("# {verdict}: {reason}\n\nNext:\n\n{}\n", code(&report.next));
-    for reason in report.reasons.iter().skip(1) {
-        text.push_str(&format!("- also: {reason}\n"));
+    let mut blocks = vec![format!("# {verdict}: {}", escape(reason))];
+    if report.reasons.len() > 1 {
+        blocks.push(list(report.reasons.iter().skip(1).map(|reason| format!("also: {reason}"))));
     }
-    text.push_str(&format!("\n{}\n\n", escape(&tables::subject(report))));
-    for line in tables::throughput(report) {
-        text.push_str(&format!("- {line}\n"));
-    }
-    text.push_str(&format!("\n## Latency\n\n{}", table(&tables::latency(report))));
-    for note in &report.notes {
-        text.push_str(&format!("\n> {}\n", escape(note)));
-    }
+    blocks.extend(["Next:".to_owned(), code("sh", &report.next)]);
+    blocks.push(escape(&tables::subject(report)));
+    blocks.push(list(tables::throughput(report).into_iter()));
+    blocks.extend(["## Latency".to_owned(), table(&tables::latency(report))]);
+    blocks.extend(report.notes.iter().map(|note| format!("> {}", escape(note))));
     if let Some(sums) = &report.audit {
-        text.push_str(&format!("\n## Audit\n\n{}", table(&tables::audit(report, sums))));
+        blocks.extend(["## Audit".to_owned(), table(&tables::audit(report, sums))]);
     }
     if !report.findings.is_empty() {
-        text.push_str("\n## Findings\n\n");
-        for finding in &report.findings {
-            text.push_str(&format!("- {finding}\n"));
-        }
+        blocks.extend(["## Findings".to_owned(), list(report.findings.iter().map(ToString::to_string))]);
     }
     if !report.windows.is_empty() {
-        text.push_str(&format!("\n## Windows\n\n{}", table(&tables::windows(&report.windows))));
+        blocks.extend(["## Windows".to_owned(), table(&tables::windows(&report.windows))]);
     }
-    let config = serde_json::to_string_pretty(&report.config).unwrap_or_default();
-    text.push_str(&format!(
-        "\n## Reproduction\n\n{}\n- {}\n- streamgauge {}, librdkafka {}, fluvio {}\n- seed {}\n\n```json\n{config}\n```\n",
-        code(&report.rerun),
-        escape(&tables::resources(report)),
-        report.versions.streamgauge,
-        report.versions.librdkafka.as_deref().unwrap_or("-"),
-        report.versions.fluvio.as_deref().unwrap_or("-"),
-        report.seed,
-    ));
-    text
+    blocks.extend(["## Reproduction".to_owned(), code("sh", &report.rerun)]);
+    let versions = &report.versions;
+    let or_none = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+    let programs = format!(
+        "streamgauge {}, librdkafka {}, fluvio {}; seed {}",
+        versions.streamgauge,
+        or_none(&versions.librdkafka),
+        or_none(&versions.fluvio),
+        report.seed
+    );
+    blocks.push(list([tables::resources(report), programs].into_iter()));
+    blocks.push(code("json", &format!("{:#}", report.config)));
+    blocks.join("\n\n") + "\n"
 }
 
-fn code(command: &str) -> String {
-    format!("```sh\n{command}\n```\n")
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.map(|item| format!("- {}", escape(&item))).collect::<Vec<_>>().join("\n")
+}
+
+fn code(language: &str, text: &str) -> String {
+    format!("```{language}\n{text}\n```")
 }
 
 fn escape(text: &str) -> String {
@@ -53,12 +53,10 @@ fn escape(text: &str) -> String {
 }
 
 fn table(rows: &Rows) -> String {
-    let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
-    let mut text = line(&mut rows.header.iter().map(|&name| name.to_owned()));
-    let rules = (0..rows.header.len()).map(|i| if i < rows.left { ":--" } else { "--:" }.to_owned());
-    text.push_str(&line(&mut { rules }));
-    for row in &rows.rows {
-        text.push_str(&line(&mut row.iter().map(|cell| escape(cell))));
-    }
-    text
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    let header = rows.header.iter().map(|&name| name.to_owned()).collect();
+    let rules = (0..rows.header.len()).map(|i| if i < rows.left { ":--" } else { "--:" }.to_owned()).collect();
+    let mut lines = vec![line(header), line(rules)];
+    lines.extend(rows.rows.iter().map(|row| line(row.iter().map(|cell| escape(cell)).collect())));
+    lines.join("\n")
 }

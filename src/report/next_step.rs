@@ -87,7 +87,7 @@ fn keeping_broker(command: &str, rerun: &str) -> String {
         let (name, value) = word.split_once('=').map_or((*word, None), |(name, value)| (name, Some(value)));
         let Some(value) = value.or_else(|| words.get(i + 1).copied()) else { continue };
         if BROKER_FLAGS.contains(&name) {
-            text.push_str(&format!(" {name} {value}"));
+            text.extend([" ", name, " ", value]);
         }
     }
     text
