@@ -69,6 +69,7 @@ fn main() {
         create_results_topic: true,
         events_retention_bytes: None,
         keep_topics: false,
+        truth: None,
         dead_letters: Arc::new(|_| Box::new(No)),
     };
     let f = streamgauge::foreground::run(plan, &mut |s| {
@@ -84,7 +85,7 @@ fn main() {
     })
     .unwrap();
     let o = f.outcome;
-    println!("{:?} {:?}", o.judge(), o.throughput());
+    println!("{:?} {:?}", o.judge(&Mode::Run), o.throughput());
     println!("{:?}", o.counters);
     println!("{:?}", o.measures.as_ref().map(|m| &m.audit));
     for (k, h) in &o.latencies {

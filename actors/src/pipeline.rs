@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock};
-use crate::latency::{Latency, Task};
+use crate::latency::{Latency, Task, TruthTable};
 use crate::messages::{
     Acknowledged, Order, PanesClosed, ResultsComplete, RunMeasured, StageFailed, StageId, StageReport, WindowWritten,
     WindowsMerged,
@@ -106,6 +106,8 @@ pub struct RunPlan {
     pub events_retention_bytes: Option<u64>,
     /// Whether topics made for this run outlive it.
     pub keep_topics: bool,
+    /// What the results of another processor are audited against ([`Mode::Latency`]).
+    pub truth: Option<Arc<TruthTable>>,
     /// Where malformed records go.
     pub dead_letters: DeadLettersFactory,
 }
@@ -159,7 +161,7 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
         Mode::Produce => prepared.latency = Some(Task::KeepTruth),
         Mode::Latency(follow) => {
             let reader = broker.reader(&spec.results_topic, &results_from(follow.from))?;
-            prepared.latency = Some(Task::Judge(reader, follow));
+            prepared.latency = Some(Task::Judge(reader, follow, plan.truth.clone()));
         }
         Mode::Aggregate(_) => {}
     }
