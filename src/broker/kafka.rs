@@ -209,8 +209,7 @@ fn is_transient(code: RDKafkaErrorCode) -> bool {
 /// Errors that say that the topic is not there (any more).
 fn is_topic_gone(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
-    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
-        || code.to_string().contains("topic ID")
+    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopicId)
 }
 
 fn code_of(error: RDKafkaRespErr) -> RDKafkaErrorCode {

@@ -1,5 +1,6 @@
 //! librdkafka's log lines and errors, passed on to `tracing` at a bounded rate.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -7,12 +8,15 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use streamgauge_actors::clock::{Clock, Nanos, RunClock, SECOND};
 
+use super::is_topic_gone;
+
 /// Lines a client may log within one second; the rest is counted.
 const LINES_PER_SECOND: u32 = 10;
 
-/// Where one client's log goes.
+/// Where one client's log goes, and what its errors said.
 pub(super) struct Logs {
     clock: RunClock,
+    topic_gone: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -26,12 +30,17 @@ struct State {
 
 impl Logs {
     pub(super) fn new() -> Self {
-        Self { clock: RunClock::start(), state: Mutex::default() }
+        Self { clock: RunClock::start(), topic_gone: AtomicBool::new(false), state: Mutex::default() }
     }
 
     /// What went wrong last, in librdkafka's words.
     pub(super) fn last_error(&self) -> Option<String> {
         self.state().last_error.clone()
+    }
+
+    /// Whether an error said that the client's topic, or an assigned partition, does not exist.
+    pub(super) fn topic_gone(&self) -> bool {
+        self.topic_gone.load(Ordering::Relaxed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -74,6 +83,9 @@ impl ClientContext for Logs {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code().is_some_and(is_topic_gone) {
+            self.topic_gone.store(true, Ordering::Relaxed);
+        }
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
         self.log(RDKafkaLogLevel::Warning, "error", &text);
         self.state().last_error = Some(text);
@@ -82,6 +94,8 @@ impl ClientContext for Logs {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::types::RDKafkaErrorCode;
+
     use super::*;
 
     #[test]
@@ -98,5 +112,8 @@ mod tests {
         let logs = Logs::new();
         logs.error(KafkaError::Canceled, "connection refused");
         assert_eq!(logs.last_error().as_deref(), Some("connection refused"));
+        assert!(!logs.topic_gone());
+        logs.error(KafkaError::Global(RDKafkaErrorCode::UnknownTopicOrPartition), "");
+        assert!(logs.topic_gone());
     }
 }

@@ -177,7 +177,10 @@ impl Consumer {
         let native = config.create_native_config()?;
         let enabled = raw::RD_KAFKA_EVENT_ERROR | raw::RD_KAFKA_EVENT_LOG;
         // SAFETY: `native` is a valid configuration that no client owns yet.
-        unsafe { raw::rd_kafka_conf_set_events(native.ptr(), enabled) };
+        unsafe {
+            raw::rd_kafka_conf_set_events(native.ptr(), enabled);
+            raw::rd_kafka_conf_set_error_cb(native.ptr(), Some(consumer_error));
+        }
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_CONSUMER, logs)?;
         // SAFETY: the client is valid; the references returned are owned by `Queue`.
         let (records, events) = unsafe {
@@ -265,6 +268,17 @@ impl Consumer {
             event.log(self.client.context());
         }
     }
+}
+
+/// Receives errors that are queued among records and are not about one record: a topic that is gone.
+///
+/// # Safety
+/// Called by librdkafka, inside [`Consumer::consume`]: `opaque` is what `Client::new` set, its context.
+unsafe extern "C" fn consumer_error(_: *mut raw::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
+    // SAFETY: the client keeps its context alive, and the reason is a string that lives for the call.
+    let (logs, reason) = unsafe { (&*opaque.cast::<Logs>(), text(reason)) };
+    let code = RDKafkaRespErr::try_from(code).unwrap_or(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
+    logs.error(KafkaError::Global(code.into()), &reason);
 }
 
 /// A message that is given back to librdkafka when dropped.

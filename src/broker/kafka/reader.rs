@@ -126,6 +126,10 @@ fn records_removed(topic: &str, partition: u32, offset: u64) -> PortError {
     ))
 }
 
+fn topic_gone(topic: &str) -> PortError {
+    PortError::fatal(format!("topic `{topic}` is gone: it was deleted while it was being read"))
+}
+
 /// What an error in a partition's queue means; `None`: librdkafka goes on by itself.
 fn read_error(topic: &str, error: &ReadError, next: Option<u64>) -> Option<PortError> {
     let ReadError { partition, code, reason } = error;
@@ -133,9 +137,7 @@ fn read_error(topic: &str, error: &ReadError, next: Option<u64>) -> Option<PortE
         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
             Some(records_removed(topic, *partition as u32, next.unwrap_or(0)))
         }
-        code if is_topic_gone(code) => {
-            Some(PortError::fatal(format!("topic `{topic}` is gone: it was deleted while it was being read")))
-        }
+        code if is_topic_gone(code) => Some(topic_gone(topic)),
         // No group is joined here, whether one may be or not.
         RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::PartitionEOF => None,
         code if is_transient(code) => {
@@ -176,6 +178,9 @@ impl EventReader for KafkaReader {
             } else {
                 self.take(whole_ms, 1, &mut visited, visit);
             }
+        }
+        if self.consumer.client().context().topic_gone() {
+            self.failure.get_or_insert_with(|| topic_gone(&self.topic));
         }
         match &self.failure {
             // What was visited stays valid: the error is told by the next call.

@@ -161,11 +161,21 @@ impl KafkaSettings {
 
     fn common(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set_log_level(RDKafkaLogLevel::Info);
+        let debug = self.properties.contains_key("debug");
+        config.set_log_level(if debug { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         config.set("client.id", "streamgauge");
         config.extend(self.properties.clone());
         config.set("bootstrap.servers", &self.bootstrap_servers);
         config.set("allow.auto.create.topics", "false");
+        self.set_default(
+            &mut config,
+            &[
+                // A deleted topic is noticed this soon. (Whether it exists is known when a port is made: no need to wait
+                // 30 s for it to appear.)
+                ("topic.metadata.refresh.interval.ms", "5000"),
+                ("topic.metadata.propagation.max.ms", "2000"),
+            ],
+        );
         config
     }
 
@@ -206,18 +216,26 @@ impl KafkaSettings {
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("queued.max.messages.kbytes", kib(self.prefetch_bytes));
-        for (property, value) in [
-            // How long fetching rests once the cap on what is fetched ahead was reached: the default, a second, would
-            // starve a reader that empties 16 MiB in a tenth of that.
-            ("fetch.queue.backoff.ms", "2"),
-            // A missing leader must not cost half a second after a restart.
-            ("fetch.error.backoff.ms", "100"),
-        ] {
-            if !self.properties.contains_key(property) {
-                config.set(property, value);
+        self.set_default(
+            &mut config,
+            &[
+                // How long fetching rests once the cap on what is fetched ahead was reached: the default, a second, would
+                // starve a reader that empties 16 MiB in a tenth of that.
+                ("fetch.queue.backoff.ms", "2"),
+                // A missing leader must not cost half a second after a restart.
+                ("fetch.error.backoff.ms", "100"),
+            ],
+        );
+        config
+    }
+
+    /// Sets what the settings' own properties leave open.
+    fn set_default(&self, config: &mut ClientConfig, defaults: &[(&str, &str)]) {
+        for (property, value) in defaults {
+            if !self.properties.contains_key(*property) {
+                config.set(*property, *value);
             }
         }
-        config
     }
 }
 
