@@ -1,4 +1,6 @@
 //! The pipeline of streamgauge.
 
+pub mod arrivals;
 pub mod clock;
+pub mod pacing;
 pub mod ports;
