@@ -1,19 +1,8 @@
 //! The pipeline of streamgauge.
 
 pub mod arrivals;
-pub mod audit;
-pub mod campaigns;
 pub mod clock;
-pub mod event;
-pub mod histogram;
-pub mod latency;
-pub mod ledger;
-pub mod measures;
-pub mod merge;
-pub mod messages;
-pub mod outcome;
 pub mod pacing;
-pub mod pipeline;
 pub mod ports;
 pub mod producer;
 pub mod progress;
