@@ -73,7 +73,7 @@ fn main() {
     let mut stream = Stream::new(10, 100, None);
     let ours: Vec<String> = (0..EVENTS).map(|_| String::from_utf8(stream.next().to_vec()).expect("ASCII")).collect();
     let layouts: [(&str, &dyn Fn(&str) -> String); 5] = [
-        ("ours", &String::from),
+        ("ours", &str::to_owned),
         ("python", &spaced),
         ("python_uuid4", &|event| spaced(&event.replace("9abc-8001-8000-", "9abc-4001-8000-"))),
         ("shuffled", &shuffled),

@@ -43,7 +43,7 @@ mod tests {
         #[test]
         fn digits_are_those_of_the_formatter(value: u32) {
             let text = encode8(value);
-            prop_assert_eq!(&text[..], format!("{value:08x}").as_bytes());
+            prop_assert_eq!(text.to_vec(), format!("{value:08x}").into_bytes());
             prop_assert_eq!(decode8(text), Some(value));
             prop_assert_eq!(decode8(text.map(|byte| byte.to_ascii_uppercase())), Some(value));
         }
