@@ -93,10 +93,8 @@ impl Serial {
             [text[9], text[10], text[11], text[12], text[14], text[15], text[16], text[17]],
             [text[19], text[20], text[21], text[22], text[24], text[25], text[26], text[27]],
             [text[28], text[29], text[30], text[31], text[32], text[33], text[34], text[35]],
-        ]
-        .map(hex::decode8);
-        let join = |high: Option<u32>, low: Option<u32>| Some(u64::from(high?) << 32 | u64::from(low?));
-        Self::from_halves(join(a, b)?, join(c, d)?)
+        ];
+        Self::from_halves(hex::decode16(a, b)?, hex::decode16(c, d)?)
     }
 
     fn from_halves(high: u64, low: u64) -> Option<Self> {

@@ -10,7 +10,15 @@ fn word(text: &[u8]) -> u64 {
     if let Some(bytes) = text.first_chunk() {
         return u64::from_le_bytes(*bytes);
     }
-    text.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+    let (mut word, mut rest, mut bits) = (0, text, 0);
+    if let Some((bytes, more)) = rest.split_first_chunk() {
+        (word, rest, bits) = (u64::from(u32::from_le_bytes(*bytes)), more, 32);
+    }
+    for &byte in rest {
+        word |= u64::from(byte) << bits;
+        bits += 8;
+    }
+    word
 }
 
 /// Marks, by its high bit, the lowest byte that is zero (and perhaps others above it).
@@ -37,7 +45,7 @@ pub(super) fn is_plain(text: &[u8; 36]) -> bool {
 }
 
 /// Splits off a string of plain ASCII, whose opening quote was read, and its closing quote.
-#[inline]
+#[inline(always)]
 pub(super) fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut at = 0;
     loop {
@@ -53,7 +61,7 @@ pub(super) fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Splits off digits: no leading zero, and at most 19 of them, so that no value overflows. Whatever follows, such as a
 /// fraction, is the caller's to judge.
-#[inline]
+#[inline(always)]
 pub(super) fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     const POWERS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
     let mut value = 0;
@@ -88,7 +96,7 @@ fn decimal8(figures: u64) -> u64 {
 }
 
 /// Splits off an integer; `-0` is none.
-#[inline]
+#[inline(always)]
 pub(super) fn integer(text: &[u8]) -> Option<(i64, &[u8])> {
     if let Some(text) = text.strip_prefix(b"-") {
         let (value, rest) = digits(text)?;
