@@ -8,7 +8,7 @@
 //!  "produce_time":1700000000124}
 //! ```
 //!
-//! [`EventSource`] draws the random part, [`EventEncoder`] writes the text, [`decode`] reads any JSON writer's.
+//! [`EventSource`] draws the random part, [`EventEncoder`] writes the text, [`decode()`] reads any JSON writer's.
 
 mod decode;
 mod encode;
