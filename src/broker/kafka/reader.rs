@@ -23,7 +23,11 @@ pub(super) struct KafkaReader {
     /// The assigned partitions, kept to ask for positions without building a list.
     positions: TopicPartitionList,
     failure: Option<PortError>,
+    polls: u32,
 }
+
+/// Polls between two looks at the client's log, which is looked at whenever there is nothing to read, too.
+const POLLS_PER_LOG: u32 = 256;
 
 /// One assigned partition.
 struct Assigned {
@@ -49,6 +53,7 @@ impl KafkaReader {
             partitions: (0..count).map(|_| None).collect(),
             positions: TopicPartitionList::with_capacity(start.len()),
             failure: None,
+            polls: 0,
         };
         for &(partition, at) in start {
             reader.add(partition, at, &deadline)?;
@@ -97,13 +102,13 @@ impl KafkaReader {
             .map_err(|error| topic_error("read", topic, &error))
     }
 
-    /// Takes what is there without waiting beyond `timeout_ms` for the first `max` records.
+    /// Takes up to `max` queue entries, waiting up to `timeout_ms` for all of them. Returns how many were taken.
     fn take(&mut self, timeout_ms: i32, max: usize, visited: &mut usize, visit: &mut dyn FnMut(Record<'_>)) -> usize {
         let Self { consumer, partitions, topic, failure, .. } = self;
         consumer.consume(timeout_ms, max, &mut |item| match item {
             Ok(record) => {
                 let Some(Some(assigned)) = partitions.get_mut(record.partition as usize) else { return };
-                if record.offset >= assigned.next && !assigned.paused {
+                if record.offset >= assigned.next {
                     assigned.next = record.offset + 1;
                     *visited += 1;
                     visit(record);
@@ -159,6 +164,10 @@ impl EventReader for KafkaReader {
     ) -> Result<usize, PortError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
+        }
+        self.polls = self.polls.wrapping_add(1);
+        if self.polls.is_multiple_of(POLLS_PER_LOG) {
+            self.consumer.serve_events();
         }
         let mut visited = 0;
         let mut waited = budget.is_zero();
