@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, StartAt};
+use streamgauge_actors::ports::{EventReader, PortError, Record, StartAt};
 
 use super::logs::Logs;
 use super::native::{Consumer, ReadError};
 use super::settings::{KafkaSettings, config_error};
-use super::{Deadline, Disposed, is_topic_gone, is_transient, partitions_of, topic_error};
+use super::{Deadline, Disposed, is_topic_gone, is_transient, offsets, partitions_of, topic_error};
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
 pub(super) struct KafkaReader {
@@ -42,7 +42,7 @@ impl KafkaReader {
     pub(super) fn open(settings: &KafkaSettings, topic: &str, start: &[(u32, StartAt)]) -> Result<Self, PortError> {
         let deadline = Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
         let topic_c = CString::new(topic).map_err(|_| PortError::fatal("a topic's name contains a NUL byte"))?;
-        let consumer = Consumer::new(&settings.consumer(), Logs::new())
+        let consumer = Consumer::new(&settings.consumer(), &topic_c, Logs::new())
             .map(Disposed::new)
             .map_err(|error| config_error(&error))?;
         let count = partitions_of(settings, consumer.client(), topic, &deadline)?;
@@ -58,12 +58,10 @@ impl KafkaReader {
         for &(partition, at) in start {
             reader.add(partition, at, &deadline)?;
         }
-        let assigned = reader.consumer.assign(&reader.positions);
-        assigned.map_err(|error| topic_error("read", topic, &error))?;
         Ok(reader)
     }
 
-    /// Resolves where one partition starts, and adds it to those to be assigned.
+    /// Resolves where one partition starts, and starts it there.
     fn add(&mut self, partition: u32, at: StartAt, deadline: &Deadline) -> Result<(), PortError> {
         let topic = &self.topic;
         let count = self.partitions.len();
@@ -75,16 +73,11 @@ impl KafkaReader {
         if slot.is_some() {
             return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is assigned twice")));
         }
-        let (low, high) = self
-            .consumer
-            .client()
-            .fetch_watermarks(topic, partition as i32, deadline.left())
-            .map_err(|error| topic_error("ask for the offsets of", topic, &error))?;
-        let range = OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 };
+        let range = offsets(self.consumer.client(), topic, partition, deadline)?;
         let (next, offset) = match at {
             // The client resolves it again: retention may remove records in between, which is no loss here.
-            StartAt::Earliest => (range.first, Offset::Beginning),
-            StartAt::Latest => (range.end, Offset::Offset(range.end as i64)),
+            StartAt::Earliest => (range.first, None),
+            StartAt::Latest => (range.end, Some(range.end as i64)),
             StartAt::Offset(offset) if offset > range.end => {
                 return Err(PortError::fatal(format!(
                     "cannot read partition {partition} of topic `{topic}` from offset {offset}: it ends at {}",
@@ -94,12 +87,11 @@ impl KafkaReader {
             StartAt::Offset(offset) if offset < range.first => {
                 return Err(records_removed(topic, partition, offset));
             }
-            StartAt::Offset(offset) => (offset, Offset::Offset(offset as i64)),
+            StartAt::Offset(offset) => (offset, Some(offset as i64)),
         };
         *slot = Some(Assigned { next, end_at_start: range.end, paused: false });
-        self.positions
-            .add_partition_offset(topic, partition as i32, offset)
-            .map_err(|error| topic_error("read", topic, &error))
+        self.positions.add_partition(topic, partition as i32);
+        self.consumer.start(partition as i32, offset).map_err(|error| topic_error("read", topic, &error))
     }
 
     /// Takes up to `max` queue entries, waiting up to `timeout_ms` for all of them. Returns how many were taken.
