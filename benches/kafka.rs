@@ -24,7 +24,6 @@ use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaType;
 use streamgauge::broker::kafka::KafkaBroker;
 use streamgauge_actors::clock::{Clock as _, MILLISECOND, RunClock, SECOND};
@@ -285,9 +284,8 @@ impl Bench {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.address)
-            .set("group.id", "bench")
             .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
+            .set("auto.commit.enable", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("queued.max.messages.kbytes", "16384")
@@ -296,17 +294,22 @@ impl Bench {
         let native = config.create_native_config().expect("a configuration");
         let consumer = Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, DefaultClientContext);
         let consumer = consumer.expect("a consumer");
-        let mut list = TopicPartitionList::new();
+        let name = CString::new(self.topic.as_str()).expect("no NUL");
+        // A first look at the offsets, as the port takes one: it connects, and finds the leaders.
         for partition in 0..self.partitions {
-            list.add_partition_offset(&self.topic, partition as i32, Offset::Beginning).expect("an offset");
+            let patience = Duration::from_secs(10);
+            consumer.fetch_watermarks(&self.topic, partition as i32, patience).expect("offsets");
         }
         let mut batch = vec![ptr::null_mut(); 1024];
         let (mut read, mut bytes) = (0, 0);
         // SAFETY: queue and batch are valid for the calls; every message is destroyed once.
         unsafe {
-            let assigned = raw::rd_kafka_assign(consumer.native_ptr(), list.ptr());
-            assert_eq!(assigned, rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
-            let queue = raw::rd_kafka_queue_get_consumer(consumer.native_ptr());
+            let topic = raw::rd_kafka_topic_new(consumer.native_ptr(), name.as_ptr(), ptr::null_mut());
+            let queue = raw::rd_kafka_queue_new(consumer.native_ptr());
+            let first = i64::from(raw::RD_KAFKA_OFFSET_BEGINNING);
+            for partition in 0..self.partitions {
+                raw::rd_kafka_consume_start_queue(topic, partition as i32, first, queue);
+            }
             while read < records {
                 let taken = raw::rd_kafka_consume_batch_queue(queue, 1, batch.as_mut_ptr(), batch.len());
                 for &message in &batch[..usize::try_from(taken).expect("no error")] {
@@ -317,7 +320,11 @@ impl Bench {
                     raw::rd_kafka_message_destroy(message);
                 }
             }
+            for partition in 0..self.partitions {
+                raw::rd_kafka_consume_stop(topic, partition as i32);
+            }
             raw::rd_kafka_queue_destroy(queue);
+            raw::rd_kafka_topic_destroy(topic);
         }
         assert_eq!(black_box(bytes), PAYLOAD.len() * records as usize);
     }

@@ -29,7 +29,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use streamgauge_actors::clock::{Clock, Nanos, RunClock};
 use streamgauge_actors::ports::{
-    Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, TopicAdmin, WriterRole,
+    Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt, TopicAdmin, WriterRole,
 };
 
 pub use settings::KafkaSettings;
@@ -39,6 +39,9 @@ const GUARANTEE: &str = "effectively once";
 
 /// How long a topic that the metadata does not show yet is looked for: brokers learn of a new one at different times.
 const TOPIC_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The pause before a broker is asked again for what it did not have ready.
+const POLL_PAUSE: Duration = Duration::from_millis(20);
 
 /// A Kafka cluster, as a maker of ports.
 #[derive(Debug)]
@@ -147,7 +150,25 @@ fn partitions_of(
         if patience.passed() || deadline.passed() {
             return Err(no_such_topic(settings, topic));
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(POLL_PAUSE);
+    }
+}
+
+/// Asks for the offsets that a partition holds; as long as its leader is not ready, again until the deadline.
+fn offsets(
+    client: &Client<logs::Logs>,
+    topic: &str,
+    partition: u32,
+    deadline: &Deadline,
+) -> Result<OffsetRange, PortError> {
+    loop {
+        match client.fetch_watermarks(topic, partition as i32, deadline.left()) {
+            Ok((low, high)) => return Ok(OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 }),
+            Err(error) if deadline.passed() || !error.rdkafka_error_code().is_some_and(is_transient) => {
+                return Err(topic_error("ask for the offsets of", topic, &error));
+            }
+            Err(_) => thread::sleep(POLL_PAUSE),
+        }
     }
 }
 

@@ -17,10 +17,7 @@ use streamgauge_actors::ports::{OffsetRange, PortError, StampedBy, TopicAdmin, T
 
 use super::logs::Logs;
 use super::settings::{KafkaSettings, config_error};
-use super::{Deadline, Disposed, code_of, metadata, no_such_topic, topic_error};
-
-/// How often metadata is asked for while waiting for a topic to appear or to go.
-const POLL_PAUSE: Duration = Duration::from_millis(20);
+use super::{Deadline, Disposed, POLL_PAUSE, code_of, metadata, no_such_topic, offsets, topic_error};
 
 /// Retention works on whole segments, so a topic that must stay small gets at least this many.
 const SEGMENTS_PER_PARTITION: u64 = 4;
@@ -81,13 +78,7 @@ impl KafkaAdmin {
 
     fn ranges(&self, topic: &str, partitions: u32, deadline: &Deadline) -> Result<Vec<OffsetRange>, PortError> {
         let client = self.client.inner();
-        let range = |partition| {
-            let (low, high) = client
-                .fetch_watermarks(topic, partition as i32, deadline.left())
-                .map_err(|error| topic_error("describe", topic, &error))?;
-            Ok(OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 })
-        };
-        (0..partitions).map(range).collect()
+        (0..partitions).map(|partition| offsets(client, topic, partition, deadline)).collect()
     }
 
     fn stamped_by(&self, topic: &str, deadline: &Deadline) -> Result<StampedBy, PortError> {
@@ -171,7 +162,9 @@ impl TopicAdmin for KafkaAdmin {
         )?;
         let ready =
             |found: Option<&Found>| found.is_some_and(|found| found.led && found.partitions == topic.partitions);
-        self.wait_until(name, "ready", &deadline, ready)
+        self.wait_until(name, "ready", &deadline, ready)?;
+        // A broker shows a partition's leader a little before the leader takes requests.
+        self.ranges(name, topic.partitions, &deadline).map(|_| ())
     }
 
     fn delete(&mut self, topic: &str) -> Result<(), PortError> {
@@ -214,12 +207,12 @@ impl TopicAdmin for KafkaAdmin {
         let found = self.existing(topic)?;
         let deadline = self.deadline();
         let fail = |error: KafkaError| topic_error("truncate", topic, &error);
-        let mut offsets = TopicPartitionList::with_capacity(found.partitions as usize);
+        let mut ends = TopicPartitionList::with_capacity(found.partitions as usize);
         for partition in 0..found.partitions as i32 {
             // `End` is the high watermark, whatever it is when the broker gets to it.
-            offsets.add_partition_offset(topic, partition, Offset::End).map_err(fail)?;
+            ends.add_partition_offset(topic, partition, Offset::End).map_err(fail)?;
         }
-        let result = block_on(self.client.delete_records(&offsets, &options(&deadline)), &deadline).map_err(fail)?;
+        let result = block_on(self.client.delete_records(&ends, &options(&deadline)), &deadline).map_err(fail)?;
         for element in result.elements() {
             element.error().map_err(fail)?;
         }

@@ -35,6 +35,17 @@ impl Drop for Queue {
 /// A reference to one of a client's topics.
 struct Topic(*mut raw::rd_kafka_topic_t);
 
+impl Topic {
+    fn new(client: &Client<Logs>, name: &CStr) -> KafkaResult<Self> {
+        // SAFETY: client and name are valid, and a null configuration means the client's default.
+        let handle = unsafe { raw::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        if handle.is_null() {
+            return Err(KafkaError::ClientCreation(format!("no handle for topic {}", name.to_string_lossy())));
+        }
+        Ok(Self(handle))
+    }
+}
+
 impl Drop for Topic {
     fn drop(&mut self) {
         // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still lives (field order).
@@ -78,14 +89,10 @@ impl Producer {
         // SAFETY: `native` is a valid configuration that no client owns yet.
         unsafe { raw::rd_kafka_conf_set_events(native.ptr(), enabled) };
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, logs)?;
-        // SAFETY: the client is valid, the name ends in NUL, and a null configuration means the client's default.
-        let handle = unsafe { raw::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
-        if handle.is_null() {
-            return Err(KafkaError::ClientCreation(format!("no handle for topic {topic}: {:?}", last_error())));
-        }
+        let topic = Topic::new(&client, &name)?;
         // SAFETY: the client is valid; the reference returned is owned by `Queue`.
         let events = Queue(unsafe { raw::rd_kafka_queue_get_main(client.native_ptr()) });
-        Ok(Self { events, topic: Topic(handle), client })
+        Ok(Self { events, topic, client })
     }
 
     pub(super) fn client(&self) -> &Client<Logs> {
@@ -156,12 +163,17 @@ pub(super) struct ReadError {
     pub(super) reason: String,
 }
 
-/// A consumer of assigned partitions that hands out records in batches.
+/// A consumer of some partitions of one topic that hands out records in batches.
+///
+/// It uses librdkafka's interface without consumer groups: there is no coordinator to be found, no right to a group to
+/// be granted, and no offsets topic to be created.
 pub(super) struct Consumer {
     batch: Vec<*mut raw::rd_kafka_message_t>,
+    started: Vec<i32>,
     // Dropped in this order: the client last.
     records: Queue,
     events: Queue,
+    topic: Topic,
     client: Client<Logs>,
 }
 
@@ -173,7 +185,7 @@ unsafe impl Send for Consumer {}
 const BATCH: usize = 1024;
 
 impl Consumer {
-    pub(super) fn new(config: &ClientConfig, logs: Logs) -> KafkaResult<Self> {
+    pub(super) fn new(config: &ClientConfig, topic: &CStr, logs: Logs) -> KafkaResult<Self> {
         let native = config.create_native_config()?;
         let enabled = raw::RD_KAFKA_EVENT_ERROR | raw::RD_KAFKA_EVENT_LOG;
         // SAFETY: `native` is a valid configuration that no client owns yet.
@@ -182,25 +194,29 @@ impl Consumer {
             raw::rd_kafka_conf_set_error_cb(native.ptr(), Some(consumer_error));
         }
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_CONSUMER, logs)?;
+        let topic = Topic::new(&client, topic)?;
         // SAFETY: the client is valid; the references returned are owned by `Queue`.
         let (records, events) = unsafe {
-            (raw::rd_kafka_queue_get_consumer(client.native_ptr()), raw::rd_kafka_queue_get_main(client.native_ptr()))
+            (raw::rd_kafka_queue_new(client.native_ptr()), raw::rd_kafka_queue_get_main(client.native_ptr()))
         };
-        if records.is_null() {
-            return Err(KafkaError::ClientCreation("the consumer has no queue".to_owned()));
-        }
         let batch = vec![ptr::null_mut(); BATCH];
-        Ok(Self { batch, records: Queue(records), events: Queue(events), client })
+        Ok(Self { batch, started: vec![], records: Queue(records), events: Queue(events), topic, client })
     }
 
     pub(super) fn client(&self) -> &Client<Logs> {
         &self.client
     }
 
-    /// Starts reading these partitions at these offsets.
-    pub(super) fn assign(&self, partitions: &TopicPartitionList) -> KafkaResult<()> {
-        // SAFETY: both pointers are valid; librdkafka copies the list.
-        to_result(unsafe { raw::rd_kafka_assign(self.client.native_ptr(), partitions.ptr()) })
+    /// Starts reading a partition at an offset; `None`: at its first record.
+    pub(super) fn start(&mut self, partition: i32, offset: Option<i64>) -> KafkaResult<()> {
+        let offset = offset.unwrap_or(i64::from(raw::RD_KAFKA_OFFSET_BEGINNING));
+        // SAFETY: topic and queue are valid.
+        let result = unsafe { raw::rd_kafka_consume_start_queue(self.topic.0, partition, offset, self.records.0) };
+        if result != 0 {
+            return Err(KafkaError::Global(last_error()));
+        }
+        self.started.push(partition);
+        Ok(())
     }
 
     /// Stops, or starts again, handing out records of these partitions; from the position of the last one handed out.
@@ -266,6 +282,15 @@ impl Consumer {
     pub(super) fn serve_events(&self) {
         while let Some(event) = Event::poll(&self.events, 0) {
             event.log(self.client.context());
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        for partition in &self.started {
+            // SAFETY: the topic is valid, and the partition was started.
+            unsafe { raw::rd_kafka_consume_stop(self.topic.0, *partition) };
         }
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, StartAt};
+use streamgauge_actors::ports::{EventReader, PortError, Record, StartAt};
 
 use super::logs::Logs;
 use super::native::{Consumer, ReadError};
 use super::settings::{KafkaSettings, config_error};
-use super::{Deadline, Disposed, is_topic_gone, is_transient, partitions_of, topic_error};
+use super::{Deadline, Disposed, is_topic_gone, is_transient, offsets, partitions_of, topic_error};
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
 pub(super) struct KafkaReader {
@@ -23,7 +23,11 @@ pub(super) struct KafkaReader {
     /// The assigned partitions, kept to ask for positions without building a list.
     positions: TopicPartitionList,
     failure: Option<PortError>,
+    polls: u32,
 }
+
+/// Polls between two looks at the client's log, which is looked at whenever there is nothing to read, too.
+const POLLS_PER_LOG: u32 = 256;
 
 /// One assigned partition.
 struct Assigned {
@@ -38,7 +42,7 @@ impl KafkaReader {
     pub(super) fn open(settings: &KafkaSettings, topic: &str, start: &[(u32, StartAt)]) -> Result<Self, PortError> {
         let deadline = Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
         let topic_c = CString::new(topic).map_err(|_| PortError::fatal("a topic's name contains a NUL byte"))?;
-        let consumer = Consumer::new(&settings.consumer(), Logs::new())
+        let consumer = Consumer::new(&settings.consumer(), &topic_c, Logs::new())
             .map(Disposed::new)
             .map_err(|error| config_error(&error))?;
         let count = partitions_of(settings, consumer.client(), topic, &deadline)?;
@@ -49,16 +53,15 @@ impl KafkaReader {
             partitions: (0..count).map(|_| None).collect(),
             positions: TopicPartitionList::with_capacity(start.len()),
             failure: None,
+            polls: 0,
         };
         for &(partition, at) in start {
             reader.add(partition, at, &deadline)?;
         }
-        let assigned = reader.consumer.assign(&reader.positions);
-        assigned.map_err(|error| topic_error("read", topic, &error))?;
         Ok(reader)
     }
 
-    /// Resolves where one partition starts, and adds it to those to be assigned.
+    /// Resolves where one partition starts, and starts it there.
     fn add(&mut self, partition: u32, at: StartAt, deadline: &Deadline) -> Result<(), PortError> {
         let topic = &self.topic;
         let count = self.partitions.len();
@@ -70,16 +73,11 @@ impl KafkaReader {
         if slot.is_some() {
             return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is assigned twice")));
         }
-        let (low, high) = self
-            .consumer
-            .client()
-            .fetch_watermarks(topic, partition as i32, deadline.left())
-            .map_err(|error| topic_error("ask for the offsets of", topic, &error))?;
-        let range = OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 };
+        let range = offsets(self.consumer.client(), topic, partition, deadline)?;
         let (next, offset) = match at {
             // The client resolves it again: retention may remove records in between, which is no loss here.
-            StartAt::Earliest => (range.first, Offset::Beginning),
-            StartAt::Latest => (range.end, Offset::Offset(range.end as i64)),
+            StartAt::Earliest => (range.first, None),
+            StartAt::Latest => (range.end, Some(range.end as i64)),
             StartAt::Offset(offset) if offset > range.end => {
                 return Err(PortError::fatal(format!(
                     "cannot read partition {partition} of topic `{topic}` from offset {offset}: it ends at {}",
@@ -89,21 +87,20 @@ impl KafkaReader {
             StartAt::Offset(offset) if offset < range.first => {
                 return Err(records_removed(topic, partition, offset));
             }
-            StartAt::Offset(offset) => (offset, Offset::Offset(offset as i64)),
+            StartAt::Offset(offset) => (offset, Some(offset as i64)),
         };
         *slot = Some(Assigned { next, end_at_start: range.end, paused: false });
-        self.positions
-            .add_partition_offset(topic, partition as i32, offset)
-            .map_err(|error| topic_error("read", topic, &error))
+        self.positions.add_partition(topic, partition as i32);
+        self.consumer.start(partition as i32, offset).map_err(|error| topic_error("read", topic, &error))
     }
 
-    /// Takes what is there without waiting beyond `timeout_ms` for the first `max` records.
+    /// Takes up to `max` queue entries, waiting up to `timeout_ms` for all of them. Returns how many were taken.
     fn take(&mut self, timeout_ms: i32, max: usize, visited: &mut usize, visit: &mut dyn FnMut(Record<'_>)) -> usize {
         let Self { consumer, partitions, topic, failure, .. } = self;
         consumer.consume(timeout_ms, max, &mut |item| match item {
             Ok(record) => {
                 let Some(Some(assigned)) = partitions.get_mut(record.partition as usize) else { return };
-                if record.offset >= assigned.next && !assigned.paused {
+                if record.offset >= assigned.next {
                     assigned.next = record.offset + 1;
                     *visited += 1;
                     visit(record);
@@ -159,6 +156,10 @@ impl EventReader for KafkaReader {
     ) -> Result<usize, PortError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
+        }
+        self.polls = self.polls.wrapping_add(1);
+        if self.polls.is_multiple_of(POLLS_PER_LOG) {
+            self.consumer.serve_events();
         }
         let mut visited = 0;
         let mut waited = budget.is_zero();

@@ -209,8 +209,8 @@ impl KafkaSettings {
     pub(super) fn consumer(&self) -> ClientConfig {
         let mut config = self.common();
         config
-            .set("group.id", "streamgauge") // The client wants one; nothing joins it or commits to it.
             .set("enable.auto.commit", "false")
+            .set("auto.commit.enable", "false") // The same, for partitions outside of groups.
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "error")
