@@ -1,0 +1,4 @@
+//! Adapters: what each broker offers behind the ports of `streamgauge_actors::ports`.
+
+pub mod embedded;
+pub mod kafka;
