@@ -22,6 +22,7 @@ use streamgauge_actors::spec::RunSpec;
 pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
+pub(crate) use self::show::shell_quoted;
 pub use self::show::{REDACTED, is_secret};
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
 
@@ -339,7 +340,7 @@ impl Settings {
             workload: workload.name.clone(),
             seed: workload.seed,
             producers: workload.producers,
-            aggregators: self.aggregators(),
+            aggregators: self.aggregators(cores()),
             partitions: topics.partitions,
             replication: topics.replication,
             rate: workload.rate.0,
@@ -367,12 +368,17 @@ impl Settings {
         })
     }
 
-    /// How many aggregators there will be: at least 1, at most one per partition.
-    fn aggregators(&self) -> u32 {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    /// How many aggregators there will be: at least 1, at most one per partition of a topic made for the run. (A topic
+    /// that is there already may have more.)
+    fn aggregators(&self, cores: u32) -> u32 {
         let wanted = if self.aggregator.count == 0 { cores } else { self.aggregator.count };
-        wanted.clamp(1, self.topics.partitions)
+        let most = if self.topics.events.is_empty() { self.topics.partitions } else { u32::MAX };
+        wanted.clamp(1, most)
     }
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }
 
 /// A run id from the time (nanoseconds since the Unix epoch) and some random bits: `20261123-031522-7f3a`. Sorts by time.
@@ -387,8 +393,9 @@ pub fn run_id(now: Nanos, random: u64) -> String {
 
 /// 48 bits that mark a run's events, from its id: FNV-1a (Fowler, Noll and Vo), folded.
 pub fn run_tag(run_id: &str) -> u64 {
-    let hash =
-        run_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = run_id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     (hash >> 48 ^ hash) & ((1 << 48) - 1)
 }
 

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `streamgauge`; see `streamgauge::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    streamgauge::cli::main()
+}

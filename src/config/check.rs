@@ -143,7 +143,11 @@ impl Checker<'_> {
             "workload.rate",
             format!("must be at least {least}/s: less than one event in twelve days from a producer is none"),
         );
-        self.must(rate.is_nan() || rate <= 1e9, "workload.rate", "must be at most `1G/s`: no two events share a nanosecond");
+        self.must(
+            rate.is_nan() || rate <= 1e9,
+            "workload.rate",
+            "must be at most `1G/s`: no two events share a nanosecond",
+        );
         let mmpp = workload.mmpp;
         let ratio = mmpp.rate_ratio;
         self.must(
@@ -170,7 +174,11 @@ impl Checker<'_> {
             "supervisor.heartbeat_timeout",
             "must be at least `1s`: a stage reports about once a second",
         );
-        self.must(!settings.supervisor.drain_timeout.is_zero(), "supervisor.drain_timeout", "must be above 0, as `60s`");
+        self.must(
+            !settings.supervisor.drain_timeout.is_zero(),
+            "supervisor.drain_timeout",
+            "must be above 0, as `60s`",
+        );
         self.must(!settings.log.level.trim().is_empty(), "log.level", "must not be empty, as `info`");
     }
 

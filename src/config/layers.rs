@@ -157,9 +157,8 @@ impl Merge {
             Ok(table) => table,
             Err(problem) => return self.problems.push(problem),
         };
-        let known = std::mem::take(&mut self.known);
+        let known = self.known.clone();
         let mut table = self.checked(table, &known, "", origin);
-        self.known = known;
         if let Some(name) = name {
             let workload = table.entry("workload".to_owned()).or_insert_with(|| Table::new().into());
             if let ValueKind::Table(workload) = &mut workload.kind {
@@ -211,7 +210,9 @@ impl Merge {
             } else {
                 match value.into_string() {
                     Ok(text) => drop(flat.insert(name, Value::new(Some(&origin.to_owned()), text))),
-                    Err(_) => self.problem(origin, &format!("{PROPERTIES}.{name}"), "must be a text, a number or a boolean"),
+                    Err(_) => {
+                        self.problem(origin, &format!("{PROPERTIES}.{name}"), "must be a text, a number or a boolean")
+                    }
                 }
             }
         }
@@ -250,7 +251,8 @@ impl Merge {
     /// Adds settings given as text, each read as what its default is.
     fn texts(&mut self, texts: &[Assignment]) {
         for Assignment { origin, key, value } in texts {
-            let (segments, kind): (Vec<&str>, _) = if let Some(property) = key.strip_prefix("broker.kafka.properties.") {
+            let (segments, kind): (Vec<&str>, _) = if let Some(property) = key.strip_prefix("broker.kafka.properties.")
+            {
                 (PROPERTIES.split('.').chain([property]).collect(), ValueKind::String(value.clone()))
             } else {
                 match find(&self.known, key).map(|known| &known.kind) {

@@ -99,27 +99,34 @@ impl Resolved {
     /// The arguments of `streamgauge run` that bring these settings about on a machine without any configuration; secrets
     /// are left out.
     pub fn rerun_arguments(&self) -> String {
-        let workload = Some(self.settings.workload.name.clone()).filter(|name| preset(name).is_some());
-        let mut arguments = workload.clone().unwrap_or_default();
-        let plain = Layers { workload, ..Layers::default() };
-        let Ok(base) = plain.load() else { return arguments };
-        let (base, json) = (base.settings.to_json(), self.settings.to_json());
-        for path in self.origins.keys() {
-            let Some(value) = at(&json, path) else { continue };
-            let secret = path.strip_prefix(PROPERTIES).is_some_and(|name| is_secret(name.trim_start_matches('.')));
-            if secret || at(&base, path) == Some(value) {
-                continue;
-            }
+        let workload = Some(self.settings.workload.name.as_str()).filter(|name| preset(name).is_some());
+        let flags = self.flags_over(workload);
+        [workload.unwrap_or_default(), &flags].join(" ").trim().to_owned()
+    }
+
+    /// The same over the defaults alone, for commands without a workload.
+    pub fn set_arguments(&self) -> String {
+        self.flags_over(None)
+    }
+
+    /// What differs from the plain workload, as flags.
+    fn flags_over(&self, workload: Option<&str>) -> String {
+        let plain = Layers { workload: workload.map(str::to_owned), ..Layers::default() };
+        let base = plain.load().map_or(Json::Null, |plain| plain.settings.to_json());
+        let json = self.settings.to_json();
+        let is_shown = |path: &str| {
+            let property = path.strip_prefix(PROPERTIES).unwrap_or_default().trim_start_matches('.');
+            property.is_empty() || !is_secret(property)
+        };
+        let flag = |path: &String| {
+            let value = at(&json, path).filter(|&value| at(&base, path) != Some(value) && is_shown(path))?;
             let text = match value {
                 Json::String(text) => text.clone(),
                 other => toml_value(other),
             };
-            if !arguments.is_empty() {
-                arguments.push(' ');
-            }
-            let _ = write!(arguments, "--set {}", shell_quoted(&format!("{path}={text}")));
-        }
-        arguments
+            Some(format!("--set {}", shell_quoted(&format!("{path}={text}"))))
+        };
+        self.origins.keys().filter_map(flag).collect::<Vec<_>>().join(" ")
     }
 }
 

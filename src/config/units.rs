@@ -263,9 +263,14 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
         }
-        for (text, hint) in
-            [("10", "`10s`"), ("1.5", "`1.5s`"), ("-1s", "negative"), ("", "`10s`"), ("ten", "`10s`"), ("11y", "ten years")]
-        {
+        for (text, hint) in [
+            ("10", "`10s`"),
+            ("1.5", "`1.5s`"),
+            ("-1s", "negative"),
+            ("", "`10s`"),
+            ("ten", "`10s`"),
+            ("11y", "ten years"),
+        ] {
             let error = text.parse::<Span>().unwrap_err();
             assert!(error.contains(hint), "{text}: {error}");
         }

@@ -1,0 +1,72 @@
+//! The broker that the settings name.
+
+use std::sync::Arc;
+
+use streamgauge_actors::ports::Broker;
+
+use super::error::CliError;
+use crate::broker::embedded::EmbeddedBroker;
+use crate::broker::kafka::{KafkaBroker, KafkaSettings};
+use crate::config::{BrokerKind, ConfigError, KafkaSection, Resolved, Settings};
+use crate::topics::{OwnTopics, TopicRecord, state_folder};
+
+/// The broker, which has just answered.
+pub(super) fn connect(resolved: &Resolved) -> Result<Arc<dyn Broker>, CliError> {
+    let broker = open(resolved)?;
+    broker.describe().map_err(|error| CliError::Unreachable(error.message))?;
+    Ok(broker)
+}
+
+/// Makes the broker's adapter; connects to nothing yet.
+pub(super) fn open(resolved: &Resolved) -> Result<Arc<dyn Broker>, CliError> {
+    let broker = &resolved.settings.broker;
+    Ok(match broker.kind {
+        BrokerKind::Embedded => Arc::new(EmbeddedBroker::new(broker.embedded.max_bytes.0)),
+        BrokerKind::Kafka => {
+            let settings = kafka_settings(&broker.kafka)?;
+            let key = "broker.kafka";
+            let mut origins = resolved.origins.iter().filter(|(path, _)| path.starts_with("broker.kafka.properties."));
+            let origin = origins.next().or_else(|| resolved.origins.get_key_value("broker.kafka.bootstrap_servers"));
+            let origin = origin.map_or("settings", |(_, origin)| origin.as_str());
+            Arc::new(KafkaBroker::new(settings).map_err(|error| ConfigError::one(origin, key, error.message))?)
+        }
+    })
+}
+
+/// The same broker, with every topic that is made recorded, and all others safe from deletion.
+pub(super) fn guard(broker: Arc<dyn Broker>, settings: &Settings, run_id: Option<&str>) -> Arc<dyn Broker> {
+    if settings.broker.kind == BrokerKind::Embedded {
+        // Its topics end with the process.
+        return broker;
+    }
+    let record = TopicRecord::in_folder(state_folder());
+    let prefix = settings.topics.prefix.clone();
+    Arc::new(OwnTopics::new(broker, record, address(settings), prefix, run_id.map(str::to_owned)))
+}
+
+/// How the record of own topics knows the broker.
+pub(super) fn address(settings: &Settings) -> String {
+    match settings.broker.kind {
+        BrokerKind::Embedded => "embedded".to_owned(),
+        BrokerKind::Kafka => {
+            let mut addresses: Vec<&str> = settings.broker.kafka.bootstrap_servers.split(',').map(str::trim).collect();
+            addresses.sort_unstable();
+            format!("kafka://{}", addresses.join(","))
+        }
+    }
+}
+
+fn kafka_settings(kafka: &KafkaSection) -> Result<KafkaSettings, ConfigError> {
+    Ok(KafkaSettings {
+        bootstrap_servers: kafka.bootstrap_servers.clone(),
+        properties: kafka.resolved_properties()?,
+        connect_timeout_ms: kafka.connect_timeout.as_millis() as u32,
+        admin_timeout_ms: kafka.admin_timeout.as_millis() as u32,
+        events_linger_ms: kafka.events_linger.as_millis() as u32,
+        results_linger_ms: kafka.results_linger.as_millis() as u32,
+        batch_bytes: kafka.batch_bytes.0 as u32,
+        queue_bytes: kafka.queue_bytes.0,
+        queue_records: kafka.queue_records,
+        prefetch_bytes: kafka.prefetch_bytes.0,
+    })
+}
