@@ -11,3 +11,4 @@ pub mod dead_letters;
 pub mod foreground;
 pub mod report;
 pub mod topics;
+pub mod truth;

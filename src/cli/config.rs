@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::{Args, Subcommand};
 
+use super::flags::RunFlags;
 use super::output::{self, Format, OutputArgs};
 use super::session::Session;
 use super::{CliError, CliResult};
@@ -23,11 +24,15 @@ enum Command {
     Check {
         /// Preset or TOML file
         workload: Option<String>,
+        #[command(flatten)]
+        flags: Box<RunFlags>,
     },
     /// Show every setting and where it was set; secrets are not shown
     Show {
         /// Preset or TOML file
         workload: Option<String>,
+        #[command(flatten)]
+        flags: Box<RunFlags>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -37,16 +42,16 @@ enum Command {
 
 pub(super) fn run(session: &Session, args: &ConfigArgs) -> CliResult {
     match &args.command {
-        Command::Check { workload } => {
-            let resolved = session.settings(workload.as_deref(), Vec::new())?;
+        Command::Check { workload, flags } => {
+            let resolved = session.settings(workload.as_deref(), flags.settings())?;
             if resolved.settings.broker.kind == crate::config::BrokerKind::Kafka {
                 super::broker::open(&resolved)?;
             }
             resolved.settings.run_spec(&session.new_run_id())?;
             eprintln!("the configuration is in order");
         }
-        Command::Show { workload, output } => {
-            let resolved = session.settings(workload.as_deref(), Vec::new())?;
+        Command::Show { workload, flags, output } => {
+            let resolved = session.settings(workload.as_deref(), flags.settings())?;
             output::text(&match output.output {
                 Format::Table => resolved.to_toml(),
                 Format::Json => serde_json::to_string_pretty(&resolved.settings.to_json()).map(line)?,

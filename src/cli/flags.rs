@@ -146,6 +146,47 @@ impl KeepTopicsFlag {
     }
 }
 
+/// Everything that a whole run takes.
+#[derive(Args)]
+pub(super) struct RunFlags {
+    #[command(flatten)]
+    broker: BrokerFlags,
+    #[command(flatten)]
+    events: EventsTopicFlag,
+    #[command(flatten)]
+    results: ResultsTopicFlag,
+    #[command(flatten)]
+    shape: TopicShapeFlags,
+    #[command(flatten)]
+    keep: KeepTopicsFlag,
+    #[command(flatten)]
+    load: WorkloadFlags,
+    #[command(flatten)]
+    warmup: WarmupFlag,
+    #[command(flatten)]
+    window: WindowFlag,
+    #[command(flatten)]
+    aggregator: AggregatorFlags,
+}
+
+impl RunFlags {
+    /// The settings that the given flags stand for.
+    pub(super) fn settings(&self) -> Vec<Assignment> {
+        [
+            self.broker.settings(),
+            self.events.assignments(),
+            self.results.assignments(),
+            self.shape.assignments(),
+            self.keep.assignments(),
+            self.load.assignments(),
+            self.warmup.assignments(),
+            self.window.assignments(),
+            self.aggregator.assignments(),
+        ]
+        .concat()
+    }
+}
+
 /// `--report`
 #[derive(Args)]
 pub(super) struct ReportFlag {

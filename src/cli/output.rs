@@ -24,7 +24,7 @@ pub(super) enum Format {
 #[derive(Args)]
 pub(super) struct OutputArgs {
     /// Form of what goes to standard output
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table", hide_possible_values = false)]
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub(super) output: Format,
 }
 
@@ -47,6 +47,9 @@ pub(super) fn list<R: Row>(rows: &[R], format: Format) -> Result<(), CliError> {
             table.set_header(R::TITLES.iter().map(|title| title.to_uppercase()));
             for row in rows {
                 table.add_row(row.cells());
+            }
+            for column in table.column_iter_mut() {
+                column.set_padding((0, 2));
             }
             for line in table.lines() {
                 writeln!(out, "{}", line.trim_end())?;

@@ -4,10 +4,7 @@ use clap::Args;
 use streamgauge_actors::pipeline::Mode;
 
 use super::CliResult;
-use super::flags::{
-    AggregatorFlags, BrokerFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag, TopicShapeFlags,
-    WarmupFlag, WindowFlag, WorkloadFlags,
-};
+use super::flags::{ReportFlag, RunFlags};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};
 use super::session::Session;
@@ -18,23 +15,7 @@ pub(super) struct RunArgs {
     /// Preset (classic, smoke, high-throughput, low-latency, bursty) or TOML file [default: classic]
     workload: Option<String>,
     #[command(flatten)]
-    broker: BrokerFlags,
-    #[command(flatten)]
-    events: EventsTopicFlag,
-    #[command(flatten)]
-    results: ResultsTopicFlag,
-    #[command(flatten)]
-    shape: TopicShapeFlags,
-    #[command(flatten)]
-    keep: KeepTopicsFlag,
-    #[command(flatten)]
-    load: WorkloadFlags,
-    #[command(flatten)]
-    warmup: WarmupFlag,
-    #[command(flatten)]
-    window: WindowFlag,
-    #[command(flatten)]
-    aggregator: AggregatorFlags,
+    flags: RunFlags,
     #[command(flatten)]
     report: ReportFlag,
     #[command(flatten)]
@@ -42,19 +23,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> CliResult {
-    let flags = [
-        args.broker.settings(),
-        args.events.assignments(),
-        args.results.assignments(),
-        args.shape.assignments(),
-        args.keep.assignments(),
-        args.load.assignments(),
-        args.warmup.assignments(),
-        args.window.assignments(),
-        args.aggregator.assignments(),
-    ]
-    .concat();
-    let resolved = session.settings(args.workload.as_deref(), flags)?;
+    let resolved = session.settings(args.workload.as_deref(), args.flags.settings())?;
     perform(
         session,
         &Order {
