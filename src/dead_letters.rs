@@ -173,3 +173,107 @@ impl Postman {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use streamgauge_actors::ports::{
+        Ack, BrokerDescription, EventReader, StartAt, TimestampKind, TopicAdmin, TopicDescription,
+    };
+
+    use super::*;
+
+    /// A broker that takes everything at once, or nothing at all.
+    #[derive(Clone, Default)]
+    struct Shelf {
+        is_broken: bool,
+        created: Arc<Mutex<Vec<String>>>,
+        kept: Arc<Mutex<Vec<(String, String)>>>,
+        unacknowledged: u64,
+    }
+
+    impl Broker for Shelf {
+        fn describe(&self) -> Result<BrokerDescription, PortError> {
+            Err(PortError::fatal("not asked"))
+        }
+        fn admin(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
+            if self.is_broken { Err(PortError::fatal("broken")) } else { Ok(Box::new(self.clone())) }
+        }
+        fn writer(&self, _: &str, _: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
+            Ok(Box::new(self.clone()))
+        }
+        fn reader(&self, _: &str, _: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+            Err(PortError::fatal("not asked"))
+        }
+    }
+
+    impl TopicAdmin for Shelf {
+        fn create(&mut self, topic: &TopicSpec) -> Result<(), PortError> {
+            self.created.lock().unwrap().push(topic.name.clone());
+            Ok(())
+        }
+        fn delete(&mut self, _: &str) -> Result<(), PortError> {
+            Err(PortError::fatal("not asked"))
+        }
+        fn describe(&mut self, _: &str) -> Result<Option<TopicDescription>, PortError> {
+            Ok(None)
+        }
+        fn list(&mut self) -> Result<Vec<String>, PortError> {
+            Err(PortError::fatal("not asked"))
+        }
+        fn truncate(&mut self, _: &str) -> Result<(), PortError> {
+            Err(PortError::fatal("not asked"))
+        }
+    }
+
+    impl EventWriter for Shelf {
+        fn send(&mut self, _: u32, key: &[u8], payload: &[u8], _: u64) -> Result<Sent, PortError> {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            self.kept.lock().unwrap().push((text(key), text(payload)));
+            self.unacknowledged += 1;
+            Ok(Sent::Ok)
+        }
+        fn poll_acks(&mut self, _: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+            let due = std::mem::take(&mut self.unacknowledged);
+            (0..due).for_each(|_| visit(Ack { partition: 0, token: 0, delivery: Delivery::Acknowledged }));
+            Ok(due as usize)
+        }
+        fn in_flight(&self) -> u64 {
+            self.unacknowledged
+        }
+    }
+
+    fn record(payload: &[u8]) -> Record<'_> {
+        Record { partition: 0, offset: 0, key: b"", payload, timestamp_ns: 0, timestamp_kind: TimestampKind::None }
+    }
+
+    #[test]
+    fn records_are_kept_under_their_reason() {
+        let shelf = Shelf::default();
+        let mut letters = factory(Arc::new(shelf.clone()), 1)("events");
+        letters.keep(record(b"{"), "no JSON");
+        letters.keep(record(b"[]"), "no object");
+        drop(letters);
+        assert_eq!(*shelf.created.lock().unwrap(), ["events.malformed"]);
+        let kept = [("no JSON", "{"), ("no object", "[]")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(*shelf.kept.lock().unwrap(), kept);
+    }
+
+    #[test]
+    fn no_record_no_topic() {
+        let shelf = Shelf::default();
+        drop(factory(Arc::new(shelf.clone()), 1)("events"));
+        assert!(shelf.created.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_counted() {
+        let shelf = Shelf { is_broken: true, ..Shelf::default() };
+        let mut letters = TopicDeadLetters::new(Arc::new(shelf), "events.malformed".to_owned(), 1);
+        let dropped = Arc::clone(&letters.dropped);
+        (0..2 * QUEUE).for_each(|_| letters.keep(record(b"x"), "no JSON"));
+        drop(letters);
+        assert_eq!(dropped.load(Ordering::Relaxed), 2 * QUEUE as u64);
+    }
+}

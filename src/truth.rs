@@ -72,7 +72,7 @@ impl TruthFile {
                     writeln!(file)?;
                 }
             }
-            file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+            file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
             Ok(())
         };
         write().with_context(|| format!("cannot write the truth to `{}`", path.display()))

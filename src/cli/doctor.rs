@@ -159,19 +159,19 @@ fn check_topics(broker: &dyn Broker, settings: &Settings) -> Result<Vec<Finding>
 /// The smallest step that the clock shows.
 fn check_clock(clock: &dyn Clock) -> Finding {
     const READINGS: usize = 10_000;
-    let mut least: Nanos = Nanos::MAX;
+    let mut step: Nanos = Nanos::MAX;
     let mut last = clock.now();
     for _ in 0..READINGS {
         let now = clock.now();
         if now > last {
-            least = least.min(now - last);
+            step = step.min(now - last);
             last = now;
         }
     }
-    if least <= 10_000 {
-        Finding::ok("clock", format!("steps of {least} ns"))
+    if step <= 10_000 {
+        Finding::ok("clock", format!("steps of {step} ns"))
     } else {
-        let found = format!("steps of {} us", least / 1000);
+        let found = format!("steps of {} us", step / 1000);
         Finding::bad("clock", Health::Warn, found, "choose the kernel's `tsc` clock source: latencies are coarse")
     }
 }

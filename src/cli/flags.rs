@@ -14,6 +14,7 @@ macro_rules! setting_flags {
     )*) => {
         $(#[$group])*
         #[derive(Args, Default)]
+        #[allow(clippy::doc_markdown, reason = "help texts are shown as they are")]
         #[command(next_help_heading = $heading)]
         pub(super) struct $name {
             $($(#[$about])* #[arg(long = $flag, value_name = $value, allow_hyphen_values = true)]

@@ -17,7 +17,7 @@ pub(super) struct Global {
     /// Configuration file (TOML)
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
-    /// Any setting, as workload.zipf_exponent=1.1; repeatable
+    /// Any setting, as topics.keep=true; repeatable
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment, help_heading = "Settings")]
     set: Vec<Assignment>,
     /// Log more; repeatable

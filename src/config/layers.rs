@@ -211,7 +211,7 @@ impl Merge {
                 match value.into_string() {
                     Ok(text) => drop(flat.insert(name, Value::new(Some(&origin.to_owned()), text))),
                     Err(_) => {
-                        self.problem(origin, &format!("{PROPERTIES}.{name}"), "must be a text, a number or a boolean")
+                        self.problem(origin, &format!("{PROPERTIES}.{name}"), "must be a text, a number or a boolean");
                     }
                 }
             }
@@ -287,7 +287,7 @@ impl Merge {
             .and_then(|config| config.collect())
             .map_err(|error| ConfigError::one("settings", "", error.to_string()))?;
         let mut origins = BTreeMap::new();
-        let json = self.to_json(Value::new(None, merged), "", &mut origins);
+        let json = self.plain(Value::new(None, merged), "", &mut origins);
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });
         }
@@ -302,7 +302,7 @@ impl Merge {
     }
 
     /// Plain data for the strict deserializer (the config crate's own cuts numbers to size), noting where it came from.
-    fn to_json(&mut self, value: Value, path: &str, origins: &mut BTreeMap<String, String>) -> Json {
+    fn plain(&mut self, value: Value, path: &str, origins: &mut BTreeMap<String, String>) -> Json {
         let origin = value.origin().unwrap_or(DEFAULT_ORIGIN).to_owned();
         if !matches!(value.kind, ValueKind::Table(_)) {
             origins.insert(path.to_owned(), origin.clone());
@@ -322,13 +322,13 @@ impl Merge {
             ValueKind::String(value) => value.into(),
             ValueKind::Array(values) => {
                 let mut ignored = BTreeMap::new();
-                values.into_iter().map(|value| self.to_json(value, path, &mut ignored)).collect()
+                values.into_iter().map(|value| self.plain(value, path, &mut ignored)).collect()
             }
             ValueKind::Table(table) => table
                 .into_iter()
                 .map(|(key, value)| {
                     let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    (key, self.to_json(value, &inner, origins))
+                    (key, self.plain(value, &inner, origins))
                 })
                 .collect(),
         }

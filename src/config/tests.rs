@@ -1,4 +1,5 @@
 //! Tests of the settings as a whole: layers, refusals, and what they make of a run.
+#![allow(clippy::float_cmp, reason = "settings are taken over as they are")]
 
 use std::fs;
 use std::path::Path;
@@ -406,4 +407,18 @@ fn the_schema_is_up_to_date_and_takes_the_defaults() {
     }
     assert!(!validator.is_valid(&serde_json::json!({"workload": {"rat": 1}})));
     assert!(!validator.is_valid(&serde_json::json!({"topics": {"partitions": "2"}})));
+}
+
+#[test]
+fn the_documentation_lists_every_setting_with_its_default() {
+    let documentation = include_str!("../../docs/settings.md");
+    let mut section = "";
+    for line in DEFAULTS.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            let row = format!("| `{section}.{key}` | `{value}` | ");
+            assert!(documentation.contains(&row), "docs/settings.md lacks {row}");
+        }
+    }
 }

@@ -39,6 +39,7 @@ impl fmt::Display for Rate {
         for (scale, unit) in [(1e9, "G"), (1e6, "M"), (1e3, "k")] {
             // Only where the short form loses nothing.
             let scaled = self.0 / scale;
+            #[allow(clippy::float_cmp, reason = "exactness is the question")]
             let exact = scaled * scale == self.0 && (scaled * 1000.0).fract() == 0.0;
             if scaled >= 1.0 && exact {
                 return write!(f, "{scaled}{unit}/s");
@@ -54,7 +55,7 @@ pub struct Span(pub Duration);
 
 impl Span {
     /// The longest length accepted; ten years.
-    const MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
+    const MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
     /// In nanoseconds.
     pub fn as_nanos(self) -> Nanos {
@@ -120,7 +121,7 @@ impl FromStr for Bytes {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1_000_000_000, "GB"), (1_000_000, "MB")];
-        match units.iter().find(|(unit, _)| self.0 > 0 && self.0 % unit == 0) {
+        match units.iter().find(|(unit, _)| self.0 > 0 && self.0.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
             None => write!(f, "{}", self.0),
         }
