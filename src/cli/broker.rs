@@ -24,13 +24,20 @@ pub(super) fn open(resolved: &Resolved) -> Result<Arc<dyn Broker>, CliError> {
         BrokerKind::Embedded => Arc::new(EmbeddedBroker::new(broker.embedded.max_bytes.0)),
         BrokerKind::Kafka => {
             let settings = kafka_settings(&broker.kafka)?;
-            let key = "broker.kafka";
-            let mut origins = resolved.origins.iter().filter(|(path, _)| path.starts_with("broker.kafka.properties."));
-            let origin = origins.next().or_else(|| resolved.origins.get_key_value("broker.kafka.bootstrap_servers"));
-            let origin = origin.map_or("settings", |(_, origin)| origin.as_str());
-            Arc::new(KafkaBroker::new(settings).map_err(|error| ConfigError::one(origin, key, error.message))?)
+            Arc::new(KafkaBroker::new(settings).map_err(|error| refused(resolved, &error.message))?)
         }
     })
+}
+
+/// What the adapter has against its settings, with where they were set: a property that the message names, or all.
+fn refused(resolved: &Resolved, message: &str) -> ConfigError {
+    const PROPERTIES: &str = "broker.kafka.properties.";
+    let is_named =
+        |path: &str| path.strip_prefix(PROPERTIES).is_some_and(|name| message.contains(&format!("`{name}`")));
+    let key =
+        resolved.origins.keys().find(|path| is_named(path)).map_or("broker.kafka.bootstrap_servers", String::as_str);
+    let origin = resolved.origins.get(key).map_or("settings", String::as_str);
+    ConfigError::one(origin, key, format!("is refused: {message}"))
 }
 
 /// The same broker, with every topic that is made recorded, and all others safe from deletion.

@@ -1,6 +1,6 @@
 //! What every command starts from: the settings resolved, logging on.
 
-use std::io;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -87,7 +87,11 @@ impl Session {
             )
         })?;
         let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+        let clears = !self.is_quiet() && io::stderr().is_terminal();
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(move || OverProgress { clears })
+            .with_ansi(colour);
         // An error means that a logger is set already, as in tests: then that one is used.
         let _ = match log.format {
             LogFormat::Human => builder.with_target(false).try_init(),
@@ -97,11 +101,49 @@ impl Session {
     }
 }
 
+/// Standard error, where a line of progress may stand: it is cleared for a line of the log, and drawn again below.
+struct OverProgress {
+    clears: bool,
+}
+
+impl Write for OverProgress {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut stderr = io::stderr().lock();
+        if std::mem::take(&mut self.clears) {
+            stderr.write_all(b"\r\x1b[2K")?;
+        }
+        stderr.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// A plain level moved by `steps`; directives stay as they are.
 fn louder(level: &str, steps: i32) -> String {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     match LEVELS.iter().position(|known| known.eq_ignore_ascii_case(level.trim())) {
         Some(at) => LEVELS[(at as i32 + steps).clamp(0, LEVELS.len() as i32 - 1) as usize].to_owned(),
         None => level.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_move_and_directives_stay() {
+        assert_eq!((louder("info", 1), louder("INFO", -1)), ("debug".to_owned(), "warn".to_owned()));
+        assert_eq!((louder("info", 9), louder("info", -9)), ("trace".to_owned(), "off".to_owned()));
+        assert_eq!(louder("info,librdkafka=debug", 2), "info,librdkafka=debug");
+    }
+
+    #[test]
+    fn an_assignment_has_an_equals_sign() {
+        let given = assignment("a.b = c=d").map(|given| (given.key, given.value));
+        assert_eq!(given, Ok(("a.b".to_owned(), " c=d".to_owned())));
+        assert!(assignment("a.b").unwrap_err().contains("section.key=value"));
     }
 }

@@ -37,7 +37,7 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Empty own topics: deleted and created anew; what a killed run left is deleted
+    /// Empty own topics: they stay, their records go; what a killed run left is deleted
     Clear {
         /// Own topics; all of them if none is named
         topics: Vec<String>,

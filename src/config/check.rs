@@ -202,8 +202,18 @@ impl Checker<'_> {
             "broker.kafka.bootstrap_servers",
             format!("must be host:port, but has `{}`", odd.unwrap_or_default()),
         );
-        self.must(!kafka.connect_timeout.is_zero(), "broker.kafka.connect_timeout", "must be above 0, as `5s`");
-        self.must(!kafka.admin_timeout.is_zero(), "broker.kafka.admin_timeout", "must be above 0, as `30s`");
+        for (key, span, least_ms, most_ms) in [
+            ("broker.kafka.connect_timeout", kafka.connect_timeout, 100, 600_000),
+            ("broker.kafka.admin_timeout", kafka.admin_timeout, 100, 600_000),
+            ("broker.kafka.events_linger", kafka.events_linger, 0, 60_000),
+            ("broker.kafka.results_linger", kafka.results_linger, 0, 60_000),
+        ] {
+            self.must(
+                (least_ms..=most_ms).contains(&span.as_millis()) && span.as_nanos() % MILLISECOND == 0,
+                key,
+                format!("must be whole milliseconds, `{least_ms}ms` to `{}s`, but is `{span}`", most_ms / 1000),
+            );
+        }
         for (key, bytes) in [
             ("broker.kafka.batch_bytes", kafka.batch_bytes),
             ("broker.kafka.queue_bytes", kafka.queue_bytes),

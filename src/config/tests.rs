@@ -238,6 +238,16 @@ fn impossible_settings_name_origin_and_key() {
         let flags = [("broker.kind", "kafka"), ("broker.kafka.bootstrap_servers", address)];
         assert!(with_flags(&flags).unwrap_err().to_string().contains("host:port"), "{address}");
     }
+    for (key, value) in [
+        ("broker.kafka.connect_timeout", "0s"),
+        ("broker.kafka.admin_timeout", "1h"),
+        ("broker.kafka.events_linger", "1500us"),
+        ("broker.kafka.queue_bytes", "3GB"),
+        ("broker.kafka.queue_records", "0"),
+    ] {
+        let error = with_flags(&[("broker.kind", "kafka"), (key, value)]).unwrap_err();
+        assert!(error.to_string().contains(&format!("`{key}` must be")), "{error}");
+    }
     let all = with_flags(&[("workload.rate", "0"), ("topics.partitions", "0")]).unwrap_err();
     assert_eq!(all.problems.len(), 2, "all are named at once");
 }
