@@ -118,7 +118,7 @@ impl std::fmt::Debug for KafkaSection {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedSection {
-    /// What the log may hold in memory, all topics together.
+    /// What a topic may hold in memory.
     pub max_bytes: Bytes,
 }
 

@@ -1,279 +1,182 @@
-//! Keeps malformed records in `<events topic>.malformed`, so that somebody can look at them.
+//! Keeps records that are no readable events in `<events topic>.malformed`, with the reason as the key, and says so in
+//! the log at a bounded rate.
 //!
-//! A thread of its own creates the topic at the first such record and writes to it: the aggregators never wait. What
-//! does not fit into the queue, or cannot be written, is counted and said so at the end.
+//! The aggregator never waits for it: a thread, started with the first such record, makes the topic and writes. What
+//! comes faster than the broker takes it is counted and dropped; the run's own counters count every one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use streamgauge_actors::pipeline::{DeadLetters, DeadLettersFactory};
-use streamgauge_actors::ports::{
-    Broker, Delivery, EventWriter, MAX_BUDGET, PortError, Record, Sent, StampedBy, TopicSpec, WriterRole,
-};
+use streamgauge_actors::clock::{Nanos, SECOND, SharedClock};
+use streamgauge_actors::pipeline::{DeadLetters, DeadLettersFactory, malformed_topic};
+use streamgauge_actors::ports::{Broker, EventWriter, PortError, Record, Sent, StampedBy, TopicSpec, WriterRole};
+use tracing::warn;
 
-use crate::topics::MALFORMED_SUFFIX;
-
-/// Records that may wait; beyond it they are only counted.
-const QUEUE: usize = 256;
-
-/// Bytes kept of a record, at most.
-const KEPT_BYTES: usize = 64 << 10;
-
-/// How long the last records may take to be written.
-const FLUSH_TURNS: u32 = 2_000;
+/// Bytes that wait for the writing thread at most.
+const WAITING_BYTES: usize = 32 * 1024 * 1024;
+/// A longer record is kept up to here: what every broker takes by default, less the key.
+const KEPT_BYTES: usize = 900 * 1024;
+/// Bytes of a record shown in the log.
+const SHOWN_BYTES: usize = 120;
+/// How long the end of a run waits for what is still to be written.
+const FLUSH_TIMEOUT_NS: Nanos = 5 * SECOND;
 
 struct Letter {
     reason: &'static str,
     payload: Vec<u8>,
 }
 
-/// Makes keepers that write through `broker`. `replication`: replicas of the topics they create.
-pub fn factory(broker: Arc<dyn Broker>, replication: u16) -> DeadLettersFactory {
-    Arc::new(move |events_topic: &str| {
-        let topic = format!("{events_topic}{MALFORMED_SUFFIX}");
-        Box::new(TopicDeadLetters::new(Arc::clone(&broker), topic, replication))
+struct Keeper {
+    broker: Arc<dyn Broker>,
+    clock: SharedClock,
+    topic: String,
+    replication: u16,
+    waiting_bytes: Arc<AtomicUsize>,
+    thread: Option<(Sender<Letter>, JoinHandle<()>)>,
+    dropped: u64,
+    unshown: u64,
+    next_shown_ns: Nanos,
+}
+
+/// A keeper for each aggregator, writing through `broker`.
+pub fn factory(broker: &Arc<dyn Broker>, clock: &SharedClock, replication: u16) -> DeadLettersFactory {
+    let (broker, clock) = (Arc::clone(broker), Arc::clone(clock));
+    Arc::new(move |events_topic| {
+        Box::new(Keeper {
+            broker: Arc::clone(&broker),
+            clock: Arc::clone(&clock),
+            topic: malformed_topic(events_topic),
+            replication,
+            waiting_bytes: Arc::default(),
+            thread: None,
+            dropped: 0,
+            unshown: 0,
+            next_shown_ns: 0,
+        })
     })
 }
 
-/// Keeps records in a topic.
-struct TopicDeadLetters {
-    queue: Option<SyncSender<Letter>>,
-    thread: Option<JoinHandle<()>>,
-    topic: String,
-    broker: Arc<dyn Broker>,
-    replication: u16,
-    dropped: Arc<AtomicU64>,
-}
-
-impl TopicDeadLetters {
-    fn new(broker: Arc<dyn Broker>, topic: String, replication: u16) -> Self {
-        Self { queue: None, thread: None, topic, broker, replication, dropped: Arc::default() }
-    }
-
-    fn start(&mut self) -> Option<&SyncSender<Letter>> {
-        if self.queue.is_none() && self.thread.is_none() {
-            let (queue, letters) = mpsc::sync_channel(QUEUE);
-            let postman = Postman {
-                broker: Arc::clone(&self.broker),
-                topic: self.topic.clone(),
-                replication: self.replication,
-                dropped: Arc::clone(&self.dropped),
-            };
-            let spawned = thread::Builder::new().name("dead-letters".to_owned()).spawn(move || postman.run(&letters));
-            self.thread = spawned.ok();
-            self.queue = self.thread.is_some().then_some(queue);
-        }
-        self.queue.as_ref()
-    }
-}
-
-impl DeadLetters for TopicDeadLetters {
+impl DeadLetters for Keeper {
     fn keep(&mut self, record: Record<'_>, reason: &'static str) {
-        let payload = record.payload[..record.payload.len().min(KEPT_BYTES)].to_vec();
-        let taken = self.start().is_some_and(|queue| queue.try_send(Letter { reason, payload }).is_ok());
-        if !taken {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.show(&record, reason);
+        let kept = &record.payload[..record.payload.len().min(KEPT_BYTES)];
+        if self.waiting_bytes.load(Ordering::Relaxed) + kept.len() > WAITING_BYTES {
+            self.dropped += 1;
+            return;
+        }
+        let letter = Letter { reason, payload: kept.to_vec() };
+        self.waiting_bytes.fetch_add(kept.len(), Ordering::Relaxed);
+        let (sender, _) = self.thread.get_or_insert_with(|| {
+            start(&self.broker, &self.clock, &self.topic, self.replication, &self.waiting_bytes)
+        });
+        if sender.send(letter).is_err() {
+            self.dropped += 1;
         }
     }
 }
 
-impl Drop for TopicDeadLetters {
+impl Keeper {
+    /// One line a second at most; the others are counted in the next one.
+    fn show(&mut self, record: &Record<'_>, reason: &'static str) {
+        let now = self.clock.now();
+        if now < self.next_shown_ns {
+            self.unshown += 1;
+            return;
+        }
+        self.next_shown_ns = now + SECOND;
+        let shown = String::from_utf8_lossy(&record.payload[..record.payload.len().min(SHOWN_BYTES)]);
+        warn!(
+            reason,
+            partition = record.partition,
+            offset = record.offset,
+            bytes = record.payload.len(),
+            unshown = std::mem::take(&mut self.unshown),
+            "malformed record: {shown:?}"
+        );
+    }
+}
+
+impl Drop for Keeper {
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some((sender, thread)) = self.thread.take() {
+            drop(sender);
+            drop(thread.join());
         }
-        let dropped = self.dropped.load(Ordering::Relaxed);
-        if dropped > 0 {
-            tracing::warn!("{dropped} malformed record(s) were counted but not kept in `{}`", self.topic);
+        if self.dropped > 0 {
+            warn!(dropped = self.dropped, topic = self.topic, "malformed records were counted, but not kept");
         }
     }
 }
 
-struct Postman {
-    broker: Arc<dyn Broker>,
-    topic: String,
+fn start(
+    broker: &Arc<dyn Broker>,
+    clock: &SharedClock,
+    topic: &str,
     replication: u16,
-    dropped: Arc<AtomicU64>,
+    waiting_bytes: &Arc<AtomicUsize>,
+) -> (Sender<Letter>, JoinHandle<()>) {
+    let (sender, letters) = channel();
+    let (broker, clock, topic) = (Arc::clone(broker), Arc::clone(clock), topic.to_owned());
+    let waiting = Arc::clone(waiting_bytes);
+    let thread = std::thread::spawn(move || {
+        if let Err(error) = write_all(&*broker, &clock, &topic, replication, &letters, &waiting) {
+            warn!(topic, %error, "malformed records can not be kept");
+            // Leaves the letters to be dropped, so that they stop counting as waiting.
+            for letter in letters {
+                waiting.fetch_sub(letter.payload.len(), Ordering::Relaxed);
+            }
+        }
+    });
+    (sender, thread)
 }
 
-impl Postman {
-    fn run(&self, letters: &Receiver<Letter>) {
-        match self.open() {
-            Ok(mut writer) => {
-                tracing::warn!("malformed records are kept in topic `{}`, each under its reason as key", self.topic);
-                if let Err(error) = self.write(writer.as_mut(), letters) {
-                    tracing::warn!("malformed records are no longer kept in `{}`: {error}", self.topic);
-                }
-            }
-            Err(error) => tracing::warn!("malformed records are not kept in `{}`: {error}", self.topic),
-        }
-        // Whatever comes now, until the keeper is dropped, is only counted.
-        for _ in letters {
-            self.drop_one();
+fn write_all(
+    broker: &dyn Broker,
+    clock: &SharedClock,
+    topic: &str,
+    replication: u16,
+    letters: &Receiver<Letter>,
+    waiting: &AtomicUsize,
+) -> Result<(), PortError> {
+    let mut admin = broker.admin()?;
+    if admin.describe(topic)?.is_none() {
+        let spec = TopicSpec {
+            name: topic.to_owned(),
+            partitions: 1,
+            replication,
+            stamped_by: StampedBy::Client,
+            retention_bytes: None,
+        };
+        // Another aggregator's keeper may have been quicker.
+        if let Err(error) = admin.create(&spec)
+            && admin.describe(topic)?.is_none()
+        {
+            return Err(error);
         }
     }
-
-    fn drop_one(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn open(&self) -> Result<Box<dyn EventWriter>, PortError> {
-        let mut admin = self.broker.admin()?;
-        if admin.describe(&self.topic)?.is_none() {
-            let created = admin.create(&TopicSpec {
-                name: self.topic.clone(),
-                partitions: 1,
-                replication: self.replication,
-                stamped_by: StampedBy::Log,
-                retention_bytes: None,
-            });
-            // Another aggregator's keeper may have been faster.
-            if let Err(error) = created
-                && admin.describe(&self.topic)?.is_none()
-            {
-                return Err(error);
-            }
+    let mut writer = broker.writer(topic, WriterRole::Results)?;
+    for letter in letters {
+        waiting.fetch_sub(letter.payload.len(), Ordering::Relaxed);
+        while writer.send(0, letter.reason.as_bytes(), &letter.payload, 0)? == Sent::Full {
+            acknowledge(&mut *writer, topic)?;
         }
-        self.broker.writer(&self.topic, WriterRole::Results)
+        acknowledge(&mut *writer, topic)?;
     }
-
-    fn write(&self, writer: &mut dyn EventWriter, letters: &Receiver<Letter>) -> Result<(), PortError> {
-        loop {
-            match letters.recv_timeout(Duration::from_millis(20)) {
-                Ok(letter) => {
-                    while writer.send(0, letter.reason.as_bytes(), &letter.payload, 0)? == Sent::Full {
-                        self.poll(writer)?;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            self.poll(writer)?;
-        }
-        for _ in 0..FLUSH_TURNS {
-            if writer.in_flight() == 0 {
-                return Ok(());
-            }
-            self.poll(writer)?;
-        }
-        self.dropped.fetch_add(writer.in_flight(), Ordering::Relaxed);
-        Ok(())
+    let deadline = clock.now() + FLUSH_TIMEOUT_NS;
+    while writer.in_flight() > 0 && clock.now() < deadline {
+        acknowledge(&mut *writer, topic)?;
     }
-
-    fn poll(&self, writer: &mut dyn EventWriter) -> Result<(), PortError> {
-        writer.poll_acks(MAX_BUDGET, &mut |ack| {
-            if ack.delivery != Delivery::Acknowledged {
-                self.drop_one();
-            }
-        })?;
-        Ok(())
-    }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use streamgauge_actors::ports::{
-        Ack, BrokerDescription, EventReader, StartAt, TimestampKind, TopicAdmin, TopicDescription,
-    };
-
-    use super::*;
-
-    /// A broker that takes everything at once, or nothing at all.
-    #[derive(Clone, Default)]
-    struct Shelf {
-        is_broken: bool,
-        created: Arc<Mutex<Vec<String>>>,
-        kept: Arc<Mutex<Vec<(String, String)>>>,
-        unacknowledged: u64,
-    }
-
-    impl Broker for Shelf {
-        fn describe(&self) -> Result<BrokerDescription, PortError> {
-            Err(PortError::fatal("not asked"))
+fn acknowledge(writer: &mut dyn EventWriter, topic: &str) -> Result<(), PortError> {
+    writer.poll_acks(Duration::from_millis(1), &mut |ack| {
+        if ack.delivery != streamgauge_actors::ports::Delivery::Acknowledged {
+            warn!(topic, delivery = ?ack.delivery, "a malformed record was not kept");
         }
-        fn admin(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
-            if self.is_broken { Err(PortError::fatal("broken")) } else { Ok(Box::new(self.clone())) }
-        }
-        fn writer(&self, _: &str, _: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
-            Ok(Box::new(self.clone()))
-        }
-        fn reader(&self, _: &str, _: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
-            Err(PortError::fatal("not asked"))
-        }
-    }
-
-    impl TopicAdmin for Shelf {
-        fn create(&mut self, topic: &TopicSpec) -> Result<(), PortError> {
-            self.created.lock().unwrap().push(topic.name.clone());
-            Ok(())
-        }
-        fn delete(&mut self, _: &str) -> Result<(), PortError> {
-            Err(PortError::fatal("not asked"))
-        }
-        fn describe(&mut self, _: &str) -> Result<Option<TopicDescription>, PortError> {
-            Ok(None)
-        }
-        fn list(&mut self) -> Result<Vec<String>, PortError> {
-            Err(PortError::fatal("not asked"))
-        }
-        fn truncate(&mut self, _: &str) -> Result<(), PortError> {
-            Err(PortError::fatal("not asked"))
-        }
-    }
-
-    impl EventWriter for Shelf {
-        fn send(&mut self, _: u32, key: &[u8], payload: &[u8], _: u64) -> Result<Sent, PortError> {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            self.kept.lock().unwrap().push((text(key), text(payload)));
-            self.unacknowledged += 1;
-            Ok(Sent::Ok)
-        }
-        fn poll_acks(&mut self, _: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
-            let due = std::mem::take(&mut self.unacknowledged);
-            (0..due).for_each(|_| visit(Ack { partition: 0, token: 0, delivery: Delivery::Acknowledged }));
-            Ok(due as usize)
-        }
-        fn in_flight(&self) -> u64 {
-            self.unacknowledged
-        }
-    }
-
-    fn record(payload: &[u8]) -> Record<'_> {
-        Record { partition: 0, offset: 0, key: b"", payload, timestamp_ns: 0, timestamp_kind: TimestampKind::None }
-    }
-
-    #[test]
-    fn records_are_kept_under_their_reason() {
-        let shelf = Shelf::default();
-        let mut letters = factory(Arc::new(shelf.clone()), 1)("events");
-        letters.keep(record(b"{"), "no JSON");
-        letters.keep(record(b"[]"), "no object");
-        drop(letters);
-        assert_eq!(*shelf.created.lock().unwrap(), ["events.malformed"]);
-        let kept = [("no JSON", "{"), ("no object", "[]")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-        assert_eq!(*shelf.kept.lock().unwrap(), kept);
-    }
-
-    #[test]
-    fn no_record_no_topic() {
-        let shelf = Shelf::default();
-        drop(factory(Arc::new(shelf.clone()), 1)("events"));
-        assert!(shelf.created.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_cannot_be_kept_is_counted() {
-        let shelf = Shelf { is_broken: true, ..Shelf::default() };
-        let mut letters = TopicDeadLetters::new(Arc::new(shelf), "events.malformed".to_owned(), 1);
-        let dropped = Arc::clone(&letters.dropped);
-        (0..2 * QUEUE).for_each(|_| letters.keep(record(b"x"), "no JSON"));
-        drop(letters);
-        assert_eq!(dropped.load(Ordering::Relaxed), 2 * QUEUE as u64);
-    }
+    })?;
+    Ok(())
 }

@@ -1,7 +1,9 @@
-//! The program around the pipeline: settings, command line, broker adapters, reports.
+//! streamgauge: the program around the pipeline (`streamgauge-actors`).
 //!
 //! ```text
-//! arguments --cli--> Settings --config--> RunPlan --foreground--> pipeline (crate streamgauge-actors) --> report
+//! arguments --cli--> Settings --config--> RunPlan --foreground--> pipeline --RunOutcome--> report
+//!                                            ^
+//!                     broker (embedded, kafka), guarded by topics; dead_letters; truth
 //! ```
 
 pub mod broker;

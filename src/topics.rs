@@ -15,9 +15,6 @@ use streamgauge_actors::ports::{
     TopicSpec, WriterRole,
 };
 
-/// What the name of every topic kept for malformed records ends with.
-pub const MALFORMED_SUFFIX: &str = ".malformed";
-
 /// A topic that the program created.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct OwnTopic {

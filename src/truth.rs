@@ -2,7 +2,6 @@
 //!
 //! One JSON object a line: first the frame (run, base, window), then one line per window, campaign and producer.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
@@ -10,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use streamgauge_actors::clock::Nanos;
+use streamgauge_actors::latency::TruthTable;
 use streamgauge_actors::ledger::Truth;
 
 /// The format's version.
@@ -34,7 +34,7 @@ pub struct TruthFile {
     /// How the windows lie in time.
     pub frame: TruthFrame,
     /// Per window: (campaign, producer) with counts.
-    pub windows: BTreeMap<i64, Vec<Truth>>,
+    pub windows: TruthTable,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -48,7 +48,7 @@ struct Line {
 
 impl TruthFile {
     /// The truth of a run.
-    pub fn new(run_id: &str, base_ns: Nanos, window_ns: Nanos, windows: BTreeMap<i64, Vec<Truth>>) -> Self {
+    pub fn new(run_id: &str, base_ns: Nanos, window_ns: Nanos, windows: TruthTable) -> Self {
         Self { frame: TruthFrame { version: VERSION, run_id: run_id.to_owned(), base_ns, window_ns }, windows }
     }
 
@@ -61,10 +61,8 @@ impl TruthFile {
             let mut file = BufWriter::new(File::create(path)?);
             serde_json::to_writer(&mut file, &self.frame)?;
             writeln!(file)?;
-            for (&window_id, truths) in &self.windows {
+            for &(window_id, ref truths) in &self.windows {
                 for &Truth { campaign_id, producer, acknowledged, unknown } in truths {
-                    #[allow(clippy::useless_conversion, reason = "whichever width the ledger's ids have")]
-                    let campaign_id = campaign_id.into();
                     serde_json::to_writer(
                         &mut file,
                         &Line { window_id, campaign_id, producer, acknowledged, unknown },
@@ -91,14 +89,16 @@ impl TruthFile {
         if frame.version != VERSION {
             bail!("{}: it has version {}, this program reads {VERSION}", named(), frame.version);
         }
-        let mut windows: BTreeMap<i64, Vec<Truth>> = BTreeMap::new();
+        let mut windows = TruthTable::new();
         for (index, line) in lines.enumerate() {
             let at = || format!("{}: line {}", named(), index + 2);
             let line: Line = serde_json::from_str(&line.with_context(named)?).with_context(at)?;
             let Line { window_id, campaign_id, producer, acknowledged, unknown } = line;
-            #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "as above")]
-            let campaign_id = campaign_id.try_into().with_context(at)?;
-            windows.entry(window_id).or_default().push(Truth { campaign_id, producer, acknowledged, unknown });
+            let truth = Truth { campaign_id, producer, acknowledged, unknown };
+            match windows.last_mut() {
+                Some((last, truths)) if *last == window_id => truths.push(truth),
+                _ => windows.push((window_id, vec![truth])),
+            }
         }
         Ok(Self { frame, windows })
     }
@@ -113,7 +113,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("truth.ndjson");
         let truth = |campaign_id, acknowledged| Truth { campaign_id, producer: 1, acknowledged, unknown: 2 };
-        let windows = BTreeMap::from([(-1, vec![truth(1, 5)]), (7, vec![truth(1, 6), truth(2, 7)])]);
+        let windows = vec![(-1, vec![truth(1, 5)]), (7, vec![truth(1, 6), truth(2, 7)])];
         let file = TruthFile::new("run", 1_700_000_000_000_000_000, 10_000_000_000, windows);
         file.write(&path).unwrap();
         assert_eq!(TruthFile::read(&path).unwrap(), file);

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{Nanos, to_millis};
+use crate::latency::TruthTable;
 use crate::ledger::{Ledger, Truth};
 use crate::messages::{Acknowledged, WindowWritten};
 use crate::result::ResultRecord;
 
 /// What is wrong with an event or a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// Acknowledged events that the result does not hold.
@@ -32,7 +33,7 @@ pub enum FindingKind {
 }
 
 /// One defect, located.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Finding {
     /// What.
     pub kind: FindingKind,
@@ -206,6 +207,11 @@ impl Auditor {
         }
     }
 
+    /// An auditor of results whose whole truth is known beforehand.
+    pub fn with_truth(frame: AuditFrame, truth: &TruthTable) -> Self {
+        Self { ledger: Ledger::of(truth), ..Self::new(frame, 0) }
+    }
+
     /// The frame it judges in.
     pub fn frame(&self) -> &AuditFrame {
         &self.frame
@@ -358,10 +364,16 @@ impl Auditor {
         &self.totals
     }
 
-    /// The windows judged so far, in window order.
-    pub fn into_table(mut self) -> Vec<WindowAudit> {
-        self.table.sort_by_key(|window| window.window_id);
-        self.table
+    /// Whether every producer has handed over all its counts.
+    pub fn acknowledged_complete(&self) -> bool {
+        self.ledger.complete_before() == i64::MAX
+    }
+
+    /// Takes the windows judged so far, in window order.
+    pub fn take_table(&mut self) -> Vec<WindowAudit> {
+        let mut table = std::mem::take(&mut self.table);
+        table.sort_by_key(|window| window.window_id);
+        table
     }
 
     /// The window judged last.

@@ -66,6 +66,8 @@ pub struct StageCounters {
     pub results_events: u64,
     /// Results read back.
     pub results_read: u64,
+    /// Results of another processor that a later update replaced.
+    pub result_updates: u64,
     /// Gauge: events in flight.
     pub in_flight: u64,
     /// Gauge: records in the partitions not consumed yet.
@@ -101,6 +103,7 @@ impl StageCounters {
             (&mut self.results_written, other.results_written),
             (&mut self.results_events, other.results_events),
             (&mut self.results_read, other.results_read),
+            (&mut self.result_updates, other.result_updates),
             (&mut self.in_flight, other.in_flight),
             (&mut self.lag, other.lag),
         ];

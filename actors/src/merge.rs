@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::messages::PanesClosed;
 use crate::window::ClosedPane;
 
 /// One campaign's merged count in one window.
@@ -27,12 +28,15 @@ pub struct MergedWindow {
     pub window_id: i64,
     /// The campaigns with events, by id.
     pub campaigns: Vec<MergedCampaign>,
+    /// Whether every partition's own log closed it (and not an idle time, or the end of reading).
+    pub by_log: bool,
 }
 
 /// Panes of windows that some partition has not closed yet.
 #[derive(Clone, Debug)]
 pub struct Merge {
     closed_before: Vec<i64>,
+    closed_by_log_before: Vec<i64>,
     windows: BTreeMap<i64, BTreeMap<u32, ClosedPane>>,
     merged_before: i64,
 }
@@ -40,11 +44,18 @@ pub struct Merge {
 impl Merge {
     /// Nothing closed yet in any of `partitions` partitions.
     pub fn new(partitions: u32) -> Self {
-        Self { closed_before: vec![i64::MIN; partitions as usize], windows: BTreeMap::new(), merged_before: i64::MIN }
+        let nothing = vec![i64::MIN; partitions as usize];
+        Self {
+            closed_before: nothing.clone(),
+            closed_by_log_before: nothing,
+            windows: BTreeMap::new(),
+            merged_before: i64::MIN,
+        }
     }
 
     /// Sets a partition's panes, and notes how far it has closed.
-    pub fn set(&mut self, partition: u32, closed_before: i64, panes: Vec<ClosedPane>) {
+    pub fn set(&mut self, message: PanesClosed) {
+        let PanesClosed { partition, closed_before, panes, by_log } = message;
         for pane in panes {
             if pane.window_id >= self.merged_before {
                 self.windows.entry(pane.window_id).or_default().insert(partition, pane);
@@ -52,11 +63,20 @@ impl Merge {
         }
         let known = &mut self.closed_before[partition as usize];
         *known = closed_before.max(*known);
+        if by_log {
+            let known = &mut self.closed_by_log_before[partition as usize];
+            *known = closed_before.max(*known);
+        }
     }
 
     /// Every window before this id is closed by every partition.
     pub fn closed_before(&self) -> i64 {
         self.closed_before.iter().copied().min().unwrap_or(i64::MIN)
+    }
+
+    /// Whether no pane waits.
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
     }
 
     /// Takes the next window that every partition has closed, in window order.
@@ -82,7 +102,8 @@ impl Merge {
                 merged.by_producer.iter_mut().zip(row).for_each(|(sum, n)| *sum += n);
             }
         }
-        Some(MergedWindow { window_id, campaigns: campaigns.into_values().collect() })
+        let by_log = self.closed_by_log_before.iter().all(|&before| window_id < before);
+        Some(MergedWindow { window_id, campaigns: campaigns.into_values().collect(), by_log })
     }
 }
 
@@ -103,19 +124,23 @@ mod tests {
         }
     }
 
+    fn closed(partition: u32, closed_before: i64, panes: Vec<ClosedPane>) -> PanesClosed {
+        PanesClosed { partition, closed_before, panes, by_log: true }
+    }
+
     #[test]
     fn a_window_waits_for_every_partition_and_takes_a_pane_once() {
         let mut merge = Merge::new(2);
-        merge.set(0, 1, vec![pane(0, &[(1, 5, 100)])]);
-        merge.set(0, 1, vec![pane(0, &[(1, 5, 100)])]);
+        merge.set(closed(0, 1, vec![pane(0, &[(1, 5, 100)])]));
+        merge.set(closed(0, 1, vec![pane(0, &[(1, 5, 100)])]));
         assert_eq!(merge.next_window(), None);
-        merge.set(1, 2, vec![pane(0, &[(1, 2, 110), (3, 1, 90)])]);
+        merge.set(closed(1, 2, vec![pane(0, &[(1, 2, 110), (3, 1, 90)])]));
         let merged = merge.next_window().unwrap();
         let counts: Vec<_> = merged.campaigns.iter().map(|c| (c.campaign_id, c.count, c.max_produce_ms)).collect();
         assert_eq!(counts, vec![(1, 7, 110), (3, 1, 90)]);
         assert_eq!(merge.next_window(), None);
-        merge.set(0, 1, vec![pane(0, &[(1, 5, 100)])]);
-        merge.set(0, i64::MAX, vec![]);
+        merge.set(closed(0, 1, vec![pane(0, &[(1, 5, 100)])]));
+        merge.set(closed(0, i64::MAX, vec![]));
         assert_eq!(merge.next_window(), None, "a pane of a merged window is not merged again");
     }
 
@@ -135,16 +160,16 @@ mod tests {
                 }
             }
             for (&(window, partition), rows) in &by_pane {
-                in_order.set(partition, i64::MIN, vec![pane(window, rows)]);
+                in_order.set(closed(partition, i64::MIN, vec![pane(window, rows)]));
             }
             let mut keys: Vec<_> = by_pane.keys().copied().collect();
             keys.sort_by_key(|&(w, p)| (w as u64 * 31 + u64::from(p)).wrapping_mul(seed | 1));
             for (window, partition) in keys {
-                shuffled.set(partition, i64::MIN, vec![pane(window, &by_pane[&(window, partition)])]);
+                shuffled.set(closed(partition, i64::MIN, vec![pane(window, &by_pane[&(window, partition)])]));
             }
             for partition in 0..3 {
-                in_order.set(partition, i64::MAX, vec![]);
-                shuffled.set(partition, i64::MAX, vec![]);
+                in_order.set(closed(partition, i64::MAX, vec![]));
+                shuffled.set(closed(partition, i64::MAX, vec![]));
             }
             let a: Vec<_> = std::iter::from_fn(|| in_order.next_window()).collect();
             let b: Vec<_> = std::iter::from_fn(|| shuffled.next_window()).collect();

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use crate::audit::Finding;
+use crate::audit::{Finding, WindowAudit};
 use crate::clock::Nanos;
 use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::latency::TruthTable;
 use crate::measures::{RunMeasures, StageCounters};
+use crate::outcome::RunOutcome;
 use crate::pipeline::RunPlan;
 use crate::supervisor::{Refusal, RunStatus};
 use crate::window::ClosedPane;
@@ -63,6 +65,14 @@ pub struct SetRate {
 #[rtype(result = "RunStatus")]
 pub struct GetStatus;
 
+/// Supervisor -> whoever listens: a run is over, its threads have ended and its topics are deleted.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct RunFinished {
+    /// Everything measured.
+    pub outcome: Arc<RunOutcome>,
+}
+
 // ---- supervisor to stages ----
 
 /// Supervisor -> every stage.
@@ -73,8 +83,11 @@ pub enum Order {
         /// Start of the schedule, a whole millisecond.
         base_ns: Nanos,
     },
-    /// No new events; finish what was begun.
-    Drain,
+    /// No events intended at `at_ns` or later; finish what was begun.
+    Drain {
+        /// When the order was given.
+        at_ns: Nanos,
+    },
     /// The total rate from `at_ns` on.
     SetRate {
         /// When it takes effect.
@@ -126,6 +139,8 @@ pub struct StageReport {
     pub latencies: Vec<(LatencyKind, LatencyHistogram)>,
     /// What the stage found wrong since the last report.
     pub findings: Vec<Finding>,
+    /// The window judged last, from the stage that judges.
+    pub latest_window: Option<WindowAudit>,
     /// Whether the stage has done all its work.
     pub finished: bool,
 }
@@ -148,8 +163,10 @@ pub struct StageFailed {
 pub struct RunMeasured {
     /// The pipeline's generation.
     pub generation: u16,
-    /// The audit's result and the per-window table.
-    pub measures: Box<RunMeasures>,
+    /// The audit's result and the per-window table; `None` where there was nothing to audit against.
+    pub measures: Option<Box<RunMeasures>>,
+    /// What the producers had acknowledged, where they ran alone.
+    pub truth: TruthTable,
 }
 
 // ---- data, between stages ----
@@ -188,6 +205,8 @@ pub struct PanesClosed {
     pub closed_before: i64,
     /// The panes with events that closed.
     pub panes: Vec<ClosedPane>,
+    /// Whether the log itself closed them (and not an idle time, or the end of reading).
+    pub by_log: bool,
 }
 
 /// ResultWriter -> every WindowAggregator: every window before this id is merged; who is far ahead waits.

@@ -1,10 +1,25 @@
 //! The one list of stages: what runs, how it is built, started and stopped (downstream first).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use actix::prelude::*;
+
+use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock};
-use crate::ports::{Broker, Record, StartAt};
+use crate::latency::{Latency, Task, TruthTable};
+use crate::messages::{
+    Acknowledged, Order, PanesClosed, ResultsComplete, RunMeasured, StageFailed, StageId, StageReport, WindowWritten,
+    WindowsMerged,
+};
+use crate::ports::{
+    Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StampedBy, StartAt, TopicAdmin,
+    TopicDescription, TopicSpec, WriterRole,
+};
+use crate::producer::Producer;
+use crate::result_writer::{ResultWriter, WriterOut};
 use crate::spec::RunSpec;
+use crate::stage::{Driven, Heartbeat, Reporting, Route, Stage, StageOrder, To};
+use crate::window_aggregator::WindowAggregator;
 
 /// Which stages a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +32,23 @@ pub enum Mode {
     Aggregate(Aggregate),
     /// The latency actor alone, on a results topic that others fill.
     Latency(Follow),
+}
+
+impl Mode {
+    /// Whether it has producers.
+    pub fn produces(self) -> bool {
+        matches!(self, Self::Run | Self::Produce)
+    }
+
+    /// Whether it has aggregators and a result writer.
+    pub fn writes_results(self) -> bool {
+        matches!(self, Self::Run | Self::Aggregate(_))
+    }
+
+    /// Whether it has a latency actor, whose [`RunMeasured`] ends the run.
+    pub fn measures(self) -> bool {
+        !matches!(self, Self::Aggregate(_))
+    }
 }
 
 /// How far a topic that others fill is read.
@@ -47,6 +79,11 @@ pub trait DeadLetters: Send {
     fn keep(&mut self, record: Record<'_>, reason: &'static str);
 }
 
+/// Where malformed records of an events topic are kept.
+pub fn malformed_topic(events_topic: &str) -> String {
+    format!("{events_topic}.malformed")
+}
+
 /// Makes the keeper of an events topic's malformed records.
 pub type DeadLettersFactory = Arc<dyn Fn(&str) -> Box<dyn DeadLetters> + Send + Sync>;
 
@@ -65,8 +102,332 @@ pub struct RunPlan {
     pub create_events_topic: bool,
     /// Whether the results topic is made for this run; otherwise it must be there.
     pub create_results_topic: bool,
+    /// What a partition of a made events topic keeps at most, bytes.
+    pub events_retention_bytes: Option<u64>,
     /// Whether topics made for this run outlive it.
     pub keep_topics: bool,
+    /// What the results of another processor are audited against ([`Mode::Latency`]).
+    pub truth: Option<Arc<TruthTable>>,
     /// Where malformed records go.
     pub dead_letters: DeadLettersFactory,
+}
+
+/// The ports of a run's stages, made and connected, and the workload as the topics' real shape completes it.
+pub struct Prepared {
+    /// The workload, with the topics' real partition count.
+    pub spec: Arc<RunSpec>,
+    /// The broker.
+    pub broker: BrokerDescription,
+    producers: Vec<Box<dyn EventWriter>>,
+    aggregators: Vec<(Vec<u32>, Box<dyn EventReader>)>,
+    result_writer: Option<(Box<dyn EventWriter>, u32)>,
+    latency: Option<Task>,
+}
+
+/// Makes a run's topics and connects its ports: downstream first, so that every reader starts before what it reads is
+/// written. Blocks; call it on a thread of its own.
+///
+/// # Errors
+/// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose.
+pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
+    let mut spec = plan.spec.clone();
+    let description = plan.broker.describe()?;
+    let mut admin = plan.broker.admin()?;
+    let needs_events = plan.mode.produces() || plan.mode.writes_results();
+    if needs_events {
+        spec.partitions = prepare_events_topic(plan, &mut *admin)?;
+        spec.aggregators = spec.aggregators.min(spec.partitions);
+    }
+    let mut result_partitions = 1;
+    if plan.mode.writes_results() || !needs_events {
+        result_partitions = prepare_results_topic(plan, &mut *admin)?;
+    }
+    let spec = Arc::new(spec);
+    let mut prepared = Prepared {
+        broker: description,
+        producers: Vec::new(),
+        aggregators: Vec::new(),
+        result_writer: None,
+        latency: None,
+        spec: Arc::clone(&spec),
+    };
+    let broker = &*plan.broker;
+    let results_from = |start| (0..result_partitions).map(|p| (p, start)).collect::<Vec<_>>();
+    match plan.mode {
+        Mode::Run => {
+            let start = if plan.create_results_topic { StartAt::Earliest } else { StartAt::Latest };
+            prepared.latency = Some(Task::Audit(broker.reader(&spec.results_topic, &results_from(start))?));
+        }
+        Mode::Produce => prepared.latency = Some(Task::KeepTruth),
+        Mode::Latency(follow) => {
+            let reader = broker.reader(&spec.results_topic, &results_from(follow.from))?;
+            prepared.latency = Some(Task::Judge(reader, follow, plan.truth.clone()));
+        }
+        Mode::Aggregate(_) => {}
+    }
+    if plan.mode.writes_results() {
+        let writer = broker.writer(&spec.results_topic, WriterRole::Results)?;
+        prepared.result_writer = Some((writer, result_partitions));
+        let start = match plan.mode {
+            Mode::Aggregate(aggregate) => aggregate.follow.from,
+            _ if plan.create_events_topic => StartAt::Earliest,
+            _ => StartAt::Latest,
+        };
+        for id in 0..spec.aggregators {
+            let owned: Vec<u32> = (id..spec.partitions).step_by(spec.aggregators as usize).collect();
+            let from: Vec<_> = owned.iter().map(|&partition| (partition, start)).collect();
+            prepared.aggregators.push((owned, broker.reader(&spec.events_topic, &from)?));
+        }
+    }
+    if plan.mode.produces() {
+        for _ in 0..spec.producers {
+            prepared.producers.push(broker.writer(&spec.events_topic, WriterRole::Events)?);
+        }
+    }
+    Ok(prepared)
+}
+
+fn prepare_events_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u32, PortError> {
+    let spec = &plan.spec;
+    if plan.create_events_topic {
+        admin.create(&TopicSpec {
+            name: spec.events_topic.clone(),
+            partitions: spec.partitions,
+            replication: spec.replication,
+            stamped_by: StampedBy::Client,
+            retention_bytes: plan.events_retention_bytes,
+        })?;
+        return Ok(spec.partitions);
+    }
+    Ok(existing_topic(admin, &spec.events_topic)?.partitions.len() as u32)
+}
+
+fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u32, PortError> {
+    let spec = &plan.spec;
+    if plan.create_results_topic {
+        admin.create(&TopicSpec {
+            name: spec.results_topic.clone(),
+            partitions: 1,
+            replication: spec.replication,
+            stamped_by: StampedBy::Log,
+            retention_bytes: None,
+        })?;
+        return Ok(1);
+    }
+    let topic = existing_topic(admin, &spec.results_topic)?;
+    if topic.stamped_by == StampedBy::Log {
+        return Ok(topic.partitions.len() as u32);
+    }
+    Err(PortError::fatal(format!(
+        "topic `{}` does not stamp its records with the insertion time, so result_latency cannot be measured; set \
+         message.timestamp.type=LogAppendTime on it (kafka-configs --alter --entity-type topics --entity-name {} \
+         --add-config message.timestamp.type=LogAppendTime)",
+        spec.results_topic, spec.results_topic
+    )))
+}
+
+fn existing_topic(admin: &mut dyn TopicAdmin, name: &str) -> Result<TopicDescription, PortError> {
+    admin.describe(name)?.ok_or_else(|| {
+        PortError::fatal(format!(
+            "there is no topic `{name}`: create it (`streamgauge topics create {name}`), or leave the topic's name \
+             out to have one made for the run"
+        ))
+    })
+}
+
+/// Deletes the topics that were made for a run.
+///
+/// # Errors
+/// [`PortError`] of the first deletion that failed; the others were tried all the same.
+pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
+    let malformed = malformed_topic(&plan.spec.events_topic);
+    let made = [
+        (plan.create_events_topic, &plan.spec.events_topic),
+        (plan.create_events_topic, &malformed),
+        (plan.create_results_topic, &plan.spec.results_topic),
+    ];
+    let mut outcome = Ok(());
+    if plan.keep_topics || made.iter().all(|(made, _)| !made) {
+        return outcome;
+    }
+    let mut admin = plan.broker.admin()?;
+    for (_, topic) in made.into_iter().filter(|(made, _)| *made) {
+        if let Some(_present) = admin.describe(topic)? {
+            outcome = outcome.and(admin.delete(topic));
+        }
+    }
+    outcome
+}
+
+/// The running stages of one generation.
+pub struct Pipeline {
+    orders: Vec<(StageId, Recipient<StageOrder>)>,
+    heartbeats: Vec<(StageId, Heartbeat)>,
+    arbiters: Vec<Arbiter>,
+}
+
+/// Where the stages of a generation report to.
+#[derive(Clone)]
+pub struct Reports {
+    /// The generation.
+    pub generation: u16,
+    /// Takes reports.
+    pub reports: Recipient<StageReport>,
+    /// Takes failures.
+    pub failures: Recipient<StageFailed>,
+    /// Takes the audit's result.
+    pub measured: Recipient<RunMeasured>,
+}
+
+impl Pipeline {
+    /// Starts the stages, each on an arbiter of its own, downstream first. They wait for [`Order::Begin`].
+    pub fn start(plan: &RunPlan, prepared: Prepared, reports: &Reports) -> Self {
+        let Prepared { spec, producers, aggregators, result_writer, latency, .. } = prepared;
+        let mut pipeline = Self { orders: Vec::new(), heartbeats: Vec::new(), arbiters: Vec::new() };
+        let clock = &plan.clock;
+        let generation = reports.generation;
+        let latency = latency.map(|task| {
+            let stage = Latency::new(Arc::clone(&spec), Arc::clone(clock), generation, task);
+            let measured = reports.measured.clone();
+            pipeline.add(stage, clock, reports, Box::new(move |message| route(&measured, message)))
+        });
+        // The aggregators are told of merged windows by the writer, and start after it.
+        let merged: Arc<OnceLock<Vec<Recipient<To<WindowsMerged>>>>> = Arc::default();
+        let aggregate = match plan.mode {
+            Mode::Aggregate(aggregate) => Some(aggregate),
+            _ => None,
+        };
+        let writer = result_writer.map(|(writer, partitions)| {
+            let base = aggregate.map(|aggregate| aggregate.base_event_time_ns);
+            let stage = ResultWriter::new(Arc::clone(&spec), Arc::clone(clock), writer, partitions, base);
+            let route = writer_route(latency.as_ref(), Arc::clone(&merged));
+            pipeline.add(stage, clock, reports, route)
+        });
+        if let Some(writer) = writer {
+            let mut addresses = Vec::new();
+            for (id, (owned, reader)) in aggregators.into_iter().enumerate() {
+                let dead_letters = (plan.dead_letters)(&spec.events_topic);
+                let stage = WindowAggregator::new(
+                    id as u32,
+                    Arc::clone(&spec),
+                    Arc::clone(clock),
+                    owned,
+                    reader,
+                    dead_letters,
+                    aggregate,
+                );
+                let panes: Recipient<To<PanesClosed>> = writer.clone().recipient();
+                let address = pipeline.add(stage, clock, reports, Box::new(move |out| route_to(&panes, out)));
+                addresses.push(address.recipient());
+            }
+            merged.set(addresses).expect("set once");
+        }
+        let campaigns = (!producers.is_empty())
+            .then(|| Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent)));
+        if let (Some(campaigns), Some(latency)) = (campaigns, latency) {
+            for (index, writer) in producers.into_iter().enumerate() {
+                let stage = Producer::new(
+                    index as u32,
+                    generation,
+                    Arc::clone(&spec),
+                    Arc::clone(&campaigns),
+                    Arc::clone(clock),
+                    writer,
+                );
+                let acknowledged: Recipient<To<Acknowledged>> = latency.clone().recipient();
+                pipeline.add(stage, clock, reports, Box::new(move |out| route_to(&acknowledged, out)));
+            }
+        }
+        pipeline
+    }
+
+    fn add<S: Stage>(
+        &mut self,
+        stage: S,
+        clock: &SharedClock,
+        reports: &Reports,
+        route: Route<S::Out>,
+    ) -> Addr<Driven<S>> {
+        let id = stage.id();
+        let heartbeat = Heartbeat::default();
+        heartbeat.rest();
+        let reporting = Reporting {
+            generation: reports.generation,
+            reports: reports.reports.clone(),
+            failures: reports.failures.clone(),
+            heartbeat: heartbeat.clone(),
+        };
+        let arbiter = Arbiter::new();
+        let clock = Arc::clone(clock);
+        let address = Driven::start_in_arbiter(&arbiter.handle(), move |_| Driven::new(stage, clock, route, reporting));
+        self.orders.push((id, address.clone().recipient()));
+        self.heartbeats.push((id, heartbeat));
+        self.arbiters.push(arbiter);
+        address
+    }
+
+    /// Gives an order to every stage, downstream first.
+    pub fn order(&self, order: Order) {
+        for (_, stage) in &self.orders {
+            // An order is never refused for a full mailbox: there are few, and each matters.
+            stage.do_send(StageOrder(order));
+        }
+    }
+
+    /// The stages.
+    pub fn stages(&self) -> impl Iterator<Item = StageId> + '_ {
+        self.orders.iter().map(|(id, _)| *id)
+    }
+
+    /// The stage that has been silent for the longest time, with that time.
+    pub fn most_silent(&self, now: Nanos) -> Option<(StageId, Nanos)> {
+        self.heartbeats.iter().map(|(id, beat)| (*id, beat.silence(now))).max_by_key(|&(_, silence)| silence)
+    }
+
+    /// Stops every stage, upstream first, and waits until their threads have ended and their ports are dropped. Blocks:
+    /// call it on a thread of its own.
+    pub fn stop(self) {
+        for arbiter in self.arbiters.iter().rev() {
+            arbiter.stop();
+        }
+        for arbiter in self.arbiters.into_iter().rev() {
+            // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
+            drop(arbiter.join());
+        }
+    }
+}
+
+fn route<M: Message<Result = ()> + Send>(to: &Recipient<M>, message: M) -> Result<(), M> {
+    match to.try_send(message) {
+        // A stage that is gone belongs to a pipeline that is being stopped: nobody waits for the message.
+        Ok(()) | Err(SendError::Closed(_)) => Ok(()),
+        Err(SendError::Full(message)) => Err(message),
+    }
+}
+
+fn route_to<M: Send + 'static>(to: &Recipient<To<M>>, message: M) -> Result<(), M> {
+    route(to, To(message)).map_err(|To(message)| message)
+}
+
+fn writer_route(
+    latency: Option<&Addr<Driven<Latency>>>,
+    merged: Arc<OnceLock<Vec<Recipient<To<WindowsMerged>>>>>,
+) -> Route<WriterOut> {
+    let written: Option<Recipient<To<WindowWritten>>> = latency.map(|latency| latency.clone().recipient());
+    let complete: Option<Recipient<To<ResultsComplete>>> = latency.map(|latency| latency.clone().recipient());
+    Box::new(move |out| match out {
+        WriterOut::Written(message) => match &written {
+            Some(to) => route_to(to, message).map_err(WriterOut::Written),
+            None => Ok(()),
+        },
+        WriterOut::Complete(message) => match &complete {
+            Some(to) => route_to(to, message).map_err(WriterOut::Complete),
+            None => Ok(()),
+        },
+        WriterOut::Merged(message) => {
+            // Told again to those whose mailbox had room, if another's had none: the message is a fact, not a step.
+            let aggregators = merged.get().map_or(&[][..], Vec::as_slice);
+            aggregators.iter().try_for_each(|to| route_to(to, message)).map_err(WriterOut::Merged)
+        }
+    })
 }

@@ -222,7 +222,7 @@ pub enum WriterRole {
 }
 
 /// What a broker is, for reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerDescription {
     /// `embedded`, `kafka`, `redpanda` or `fluvio`.
     pub kind: String,

@@ -1,6 +1,7 @@
 //! What a run is: the resolved workload, in plain numbers, as every stage gets it.
 
 use crate::arrivals::{ArrivalKind, BurstCorrelation};
+use crate::audit::AuditFrame;
 use crate::clock::Nanos;
 
 /// A run's resolved workload. Times and lengths are nanoseconds.
@@ -72,6 +73,22 @@ impl RunSpec {
     /// The length of the whole schedule: warm-up and measured part.
     pub fn schedule_ns(&self) -> Nanos {
         self.warmup_ns.saturating_add(self.duration_ns)
+    }
+
+    /// How the run's windows lie in time. A foreign topic's windows are aligned on `base_event_time_ns`, and none of
+    /// them is warm-up or cut short.
+    pub fn frame(&self, base_ns: Nanos, base_event_time_ns: Option<Nanos>) -> AuditFrame {
+        match base_event_time_ns {
+            Some(base) => {
+                AuditFrame { base_ns: base, window_ns: self.window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX }
+            }
+            None => AuditFrame {
+                base_ns,
+                window_ns: self.window_ns,
+                measure_from_ns: base_ns.saturating_add(self.warmup_ns),
+                end_ns: base_ns.saturating_add(self.schedule_ns()),
+            },
+        }
     }
 
     /// Events per second of one producer.

@@ -1,32 +1,39 @@
-//! The supervisor: a run's state machine, its stages' health, and the generations of its pipeline.
+//! The supervisor: takes orders, owns the present run, and watches its stages.
+//!
+//! Owns: the run's state (`run_state.rs`), its pipeline (`pipeline.rs`), what its stages report (`measures.rs`).
+//! Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`] from outside; [`StageReport`],
+//! [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders to every stage, [`RunFinished`] to whoever listens.
+//!
+//! It lives on an arbiter of its own and never blocks: topics, connections and the end of threads are waited for on
+//! helper threads, which answer by a message.
 
-use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::audit::WindowAudit;
-use crate::measures::{Second, StageCounters};
+use actix::prelude::*;
+use tracing::{error, info, warn};
 
-/// The state of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum RunState {
-    /// Nothing runs, and nothing ran.
-    #[default]
-    Idle,
-    /// Topics and stages are being made.
-    Preparing,
-    /// Events flow, outside the figures.
-    WarmingUp,
-    /// Events flow and are measured.
-    Running,
-    /// Producers are done; what they sent is aggregated and audited.
-    Draining,
-    /// Played to its end.
-    Completed,
-    /// Ended by an error.
-    Failed,
-    /// Ended on request.
-    Stopped,
-}
+use crate::audit::{Finding, MAX_FINDINGS, WindowAudit};
+use crate::clock::{MILLISECOND, Nanos, SECOND};
+use crate::latency::TruthTable;
+use crate::measures::{Collector, RunMeasures, Second, StageCounters};
+use crate::messages::{
+    GetStatus, Order, RestartRun, RunFinished, RunMeasured, SetRate, StageFailed, StageId, StageReport, StartRun,
+    StopMode, StopRun,
+};
+use crate::outcome::{Ending, RunOutcome};
+use crate::pipeline::{Pipeline, Prepared, Reports, RunPlan, delete_topics, prepare};
+use crate::ports::{BrokerDescription, PortError};
+use crate::run_state::{Effect, OrderKind, RunState, effect};
+use crate::spec::RunSpec;
+
+/// How often the supervisor looks at its run.
+const TICK: Duration = Duration::from_millis(20);
+/// From the moment every stage is ready to the start of window 0.
+const LEAD_NS: Nanos = 100 * MILLISECOND;
+/// The first generation; a rebuilt pipeline would be the next.
+const FIRST_GENERATION: u16 = 1;
 
 /// Why an order was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,4 +66,434 @@ pub struct RunStatus {
     pub latest: Option<Second>,
     /// The window judged last.
     pub latest_window: Option<WindowAudit>,
+}
+
+/// A run from its acceptance to its outcome.
+struct Run {
+    plan: Arc<RunPlan>,
+    /// As the topics' real shape completed it.
+    spec: Arc<RunSpec>,
+    started_at_ns: Nanos,
+    preparing: bool,
+    broker: Option<BrokerDescription>,
+    pipeline: Option<Pipeline>,
+    base_ns: Option<Nanos>,
+    end_ns: Nanos,
+    drained_since_ns: Option<Nanos>,
+    collector: Collector,
+    finished: BTreeSet<StageId>,
+    findings: Vec<Finding>,
+    /// Whether the latency actor is done.
+    measured: bool,
+    measures: Option<RunMeasures>,
+    truth: TruthTable,
+    latest_window: Option<WindowAudit>,
+    target: f64,
+    /// Set once a drain was asked for.
+    stop_asked: bool,
+    /// Set once the run is over and being torn down.
+    ending: Option<Ending>,
+}
+
+/// The supervisor actor.
+pub struct Supervisor {
+    state: RunState,
+    run: Option<Run>,
+    next: Option<Arc<RunPlan>>,
+    last: RunStatus,
+    listener: Recipient<RunFinished>,
+}
+
+/// A helper thread -> Supervisor: topics and ports are made, or are not.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Ready(Result<Prepared, PortError>);
+
+/// A helper thread -> Supervisor: threads have ended, topics are deleted.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TornDown {
+    warning: Option<String>,
+}
+
+impl Supervisor {
+    /// A supervisor that tells `listener` of every run's outcome.
+    pub fn new(listener: Recipient<RunFinished>) -> Self {
+        Self { state: RunState::Idle, run: None, next: None, last: RunStatus::default(), listener }
+    }
+
+    fn begin(&mut self, plan: Arc<RunPlan>, ctx: &mut Context<Self>) {
+        info!(run_id = plan.spec.run_id, workload = plan.spec.workload, "preparing a run");
+        let spec = Arc::new(plan.spec.clone());
+        self.state = RunState::Preparing;
+        self.run = Some(Run {
+            started_at_ns: plan.clock.now(),
+            preparing: true,
+            broker: None,
+            pipeline: None,
+            base_ns: None,
+            end_ns: 0,
+            drained_since_ns: None,
+            collector: Collector::new(0, spec.rate),
+            finished: BTreeSet::new(),
+            findings: Vec::new(),
+            measured: false,
+            measures: None,
+            truth: TruthTable::new(),
+            latest_window: None,
+            target: spec.rate,
+            stop_asked: false,
+            ending: None,
+            spec,
+            plan: Arc::clone(&plan),
+        });
+        let supervisor = ctx.address();
+        helper("prepare", move || supervisor.do_send(Ready(prepare(&plan))));
+    }
+
+    fn drain(&mut self) {
+        if let Some(run) = &mut self.run
+            && let (Some(pipeline), Some(base)) = (&run.pipeline, run.base_ns)
+        {
+            let now = run.plan.clock.now().max(base);
+            run.end_ns = now.min(run.end_ns);
+            run.stop_asked = true;
+            run.drained_since_ns = Some(now);
+            pipeline.order(Order::Drain { at_ns: now });
+            self.state = RunState::Draining;
+        }
+    }
+
+    /// The run is over: stops its stages, deletes its topics, and tells its outcome when that is done.
+    fn end(&mut self, ending: Ending, ctx: &mut Context<Self>) {
+        let Some(run) = &mut self.run else { return };
+        if run.ending.is_some() {
+            return;
+        }
+        if let Ending::Failed { stage, cause } = &ending {
+            let stage = stage.map_or_else(|| "preparation".to_owned(), |stage| stage.to_string());
+            error!(run_id = run.spec.run_id, stage, cause, "the run failed");
+        }
+        if !matches!(ending, Ending::Completed) {
+            run.end_ns = run.plan.clock.now().min(run.end_ns);
+        }
+        run.ending = Some(ending);
+        if run.preparing {
+            // `Ready` follows, and ends the run then.
+            return;
+        }
+        let pipeline = run.pipeline.take();
+        let plan = Arc::clone(&run.plan);
+        let supervisor = ctx.address();
+        helper("teardown", move || {
+            if let Some(pipeline) = pipeline {
+                pipeline.stop();
+            }
+            let warning = delete_topics(&plan).err().map(|error| error.message);
+            supervisor.do_send(TornDown { warning });
+        });
+    }
+
+    /// Tells the outcome, and begins what waits.
+    fn conclude(&mut self, ctx: &mut Context<Self>) {
+        self.last = self.status();
+        let Some(run) = self.run.take() else { return };
+        let ending = run.ending.clone().unwrap_or(Ending::Completed);
+        self.state = match &ending {
+            Ending::Completed => RunState::Completed,
+            Ending::Stopped { .. } => RunState::Stopped,
+            Ending::Failed { .. } => RunState::Failed,
+        };
+        self.last.state = self.state;
+        info!(run_id = run.spec.run_id, state = ?self.state, "the run is over");
+        self.listener.do_send(RunFinished { outcome: Arc::new(run.into_outcome(ending)) });
+        if let Some(plan) = self.next.take() {
+            self.begin(plan, ctx);
+        }
+    }
+
+    fn status(&self) -> RunStatus {
+        let Some(run) = &self.run else { return self.last.clone() };
+        let now = run.plan.clock.now();
+        RunStatus {
+            state: self.state,
+            run_id: run.spec.run_id.clone(),
+            workload: run.spec.workload.clone(),
+            target_per_second: run.target,
+            elapsed_s: run.base_ns.map_or(0.0, |base| (now - base) as f64 / SECOND as f64),
+            planned_s: run.spec.schedule_ns() as f64 / SECOND as f64,
+            counters: run.collector.totals(),
+            latest: run.collector.latest().cloned(),
+            latest_window: run.latest_window.clone(),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        order: OrderKind,
+        plan: Option<Arc<RunPlan>>,
+        mode: StopMode,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Refusal> {
+        let refuse = |reason: &str| Err(Refusal { state: self.state, reason: reason.to_owned() });
+        let ending = self.run.as_ref().is_some_and(|run| run.ending.is_some());
+        if ending && !matches!(order, OrderKind::Restart) {
+            return refuse("the run is over and being cleaned up: try again in a moment");
+        }
+        match effect(self.state, order) {
+            Effect::Refuse(reason) => return refuse(reason),
+            Effect::Begin => {
+                if let Some(plan) = plan {
+                    self.begin(plan, ctx);
+                }
+            }
+            Effect::Drain => self.drain(),
+            Effect::Abandon => self.end(Ending::Stopped { drained: false }, ctx),
+            Effect::StopThenBegin => {
+                self.next = plan;
+                let flows = matches!(self.state, RunState::WarmingUp | RunState::Running);
+                match mode {
+                    StopMode::Drain if flows => self.drain(),
+                    StopMode::Drain if self.state == RunState::Draining => {}
+                    StopMode::Drain | StopMode::Abandon => self.end(Ending::Stopped { drained: false }, ctx),
+                }
+            }
+            Effect::ChangeRate => {}
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let Some(run) = &mut self.run else { return };
+        let (Some(base), Some(pipeline), None) = (run.base_ns, &run.pipeline, &run.ending) else { return };
+        let now = run.plan.clock.now();
+        if let Some((stage, silence)) = pipeline.most_silent(now)
+            && silence > run.spec.heartbeat_timeout_ns
+        {
+            let seconds = silence / SECOND;
+            let cause = format!("it has been frozen for {seconds} s (supervisor.heartbeat_timeout)");
+            return self.end(Ending::Failed { stage: Some(stage), cause }, ctx);
+        }
+        let producing = run.plan.mode.produces();
+        if self.state == RunState::WarmingUp && now >= base + run.spec.warmup_ns {
+            self.state = RunState::Running;
+        }
+        if self.state == RunState::Running && producing && now >= run.end_ns {
+            self.state = RunState::Draining;
+            run.drained_since_ns = Some(now);
+        }
+        let all_finished = pipeline.stages().all(|stage| run.finished.contains(&stage));
+        if all_finished && (run.measured || !run.plan.mode.measures()) {
+            let ending =
+                if run.stop_asked && now_is_early(run) { Ending::Stopped { drained: true } } else { Ending::Completed };
+            return self.end(ending, ctx);
+        }
+        if let Some(since) = run.drained_since_ns
+            && now - since > run.spec.drain_timeout_ns
+        {
+            let waiting: Vec<String> =
+                pipeline.stages().filter(|id| !run.finished.contains(id)).map(|id| id.to_string()).collect();
+            let seconds = run.spec.drain_timeout_ns / SECOND;
+            let cause = format!(
+                "draining took longer than {seconds} s (supervisor.drain_timeout); not done: {}",
+                waiting.join(", ")
+            );
+            self.end(Ending::Failed { stage: None, cause }, ctx);
+        }
+    }
+}
+
+/// Whether a run that was asked to stop really ended before its schedule. One that others feed has no schedule.
+fn now_is_early(run: &Run) -> bool {
+    run.base_ns.is_some_and(|base| run.end_ns < base.saturating_add(run.spec.schedule_ns())) && run.plan.mode.produces()
+}
+
+impl Run {
+    fn into_outcome(self, ending: Ending) -> RunOutcome {
+        let counters = self.collector.totals();
+        let (series, latencies) = self.collector.finish();
+        RunOutcome {
+            spec: (*self.spec).clone(),
+            broker: self.broker.unwrap_or_default(),
+            generation: FIRST_GENERATION,
+            ending,
+            started_at_ns: self.started_at_ns,
+            base_ns: self.base_ns,
+            schedule_end_ns: self.end_ns,
+            finished_at_ns: self.plan.clock.now(),
+            counters,
+            latencies,
+            series,
+            measures: self.measures,
+            truth: self.truth,
+            findings: self.findings,
+            wall_step_ns: self.plan.clock.wall_step_ns(),
+        }
+    }
+}
+
+/// Runs what may block on a thread of its own.
+fn helper(name: &str, work: impl FnOnce() + Send + 'static) {
+    let spawned = std::thread::Builder::new().name(format!("streamgauge-{name}")).spawn(work);
+    if let Err(error) = spawned {
+        error!(%error, "no thread could be started for {name}");
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(1024);
+        ctx.run_interval(TICK, Self::tick);
+    }
+}
+
+impl Handler<Ready> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Ready(ready): Ready, ctx: &mut Context<Self>) {
+        let Some(run) = &mut self.run else { return };
+        run.preparing = false;
+        let prepared = match ready {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let failed = Ending::Failed { stage: None, cause: error.message };
+                // Some topics may have been made before one failed.
+                let ending = run.ending.take().unwrap_or(failed);
+                return self.end(ending, ctx);
+            }
+        };
+        run.broker = Some(prepared.broker.clone());
+        run.spec = Arc::clone(&prepared.spec);
+        if let Some(stopped) = run.ending.take() {
+            drop(prepared);
+            return self.end(stopped, ctx);
+        }
+        let reports = Reports {
+            generation: FIRST_GENERATION,
+            reports: ctx.address().recipient(),
+            failures: ctx.address().recipient(),
+            measured: ctx.address().recipient(),
+        };
+        let pipeline = Pipeline::start(&run.plan, prepared, &reports);
+        // A whole millisecond, so that produce times and window bounds have no fraction to disagree on.
+        let base = (run.plan.clock.now() + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
+        run.base_ns = Some(base);
+        run.end_ns = base.saturating_add(run.spec.schedule_ns());
+        run.collector = Collector::new(base, run.spec.rate);
+        pipeline.order(Order::Begin { base_ns: base });
+        run.pipeline = Some(pipeline);
+        self.state = RunState::WarmingUp;
+    }
+}
+
+impl Handler<TornDown> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: TornDown, ctx: &mut Context<Self>) {
+        if let Some(warning) = message.warning {
+            warn!(warning, "the run's topics were not all deleted");
+        }
+        self.conclude(ctx);
+    }
+}
+
+impl Handler<StageReport> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, report: StageReport, _ctx: &mut Context<Self>) {
+        let Some(run) = self.run.as_mut().filter(|run| run.pipeline.is_some()) else { return };
+        let room = MAX_FINDINGS.saturating_sub(run.findings.len());
+        run.findings.extend(report.findings.into_iter().take(room));
+        run.collector.add(report.stage, report.at_ns, report.counters, report.latencies);
+        if report.latest_window.is_some() {
+            run.latest_window = report.latest_window;
+        }
+        if report.finished {
+            run.finished.insert(report.stage);
+        }
+    }
+}
+
+impl Handler<StageFailed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, failed: StageFailed, ctx: &mut Context<Self>) {
+        if self.run.as_ref().is_some_and(|run| run.pipeline.is_some()) {
+            self.end(Ending::Failed { stage: Some(failed.stage), cause: failed.cause }, ctx);
+        }
+    }
+}
+
+impl Handler<RunMeasured> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, measured: RunMeasured, _ctx: &mut Context<Self>) {
+        if let Some(run) = &mut self.run {
+            run.measures = measured.measures.map(|measures| *measures);
+            run.truth = measured.truth;
+            run.measured = true;
+        }
+    }
+}
+
+impl Handler<StartRun> for Supervisor {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, order: StartRun, ctx: &mut Context<Self>) -> Self::Result {
+        self.apply(OrderKind::Start, Some(order.plan), StopMode::Drain, ctx)
+    }
+}
+
+impl Handler<StopRun> for Supervisor {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Self::Result {
+        let kind = match order.mode {
+            StopMode::Drain => OrderKind::StopDrain,
+            StopMode::Abandon => OrderKind::StopAbandon,
+        };
+        self.apply(kind, None, order.mode, ctx)
+    }
+}
+
+impl Handler<RestartRun> for Supervisor {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Self::Result {
+        self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)
+    }
+}
+
+impl Handler<SetRate> for Supervisor {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Self::Result {
+        let rate = order.events_per_second;
+        let refuse = |state, reason: &str| Err(Refusal { state, reason: reason.to_owned() });
+        if !(rate.is_finite() && rate > 0.0) {
+            return refuse(self.state, "the rate must be more than 0 events per second");
+        }
+        if self.run.as_ref().is_some_and(|run| run.spec.arrivals == crate::arrivals::ArrivalKind::Max) {
+            return refuse(self.state, "arrivals = \"max\" has no rate to set");
+        }
+        self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
+        if let Some(run) = &mut self.run
+            && let Some(pipeline) = &run.pipeline
+        {
+            run.target = rate;
+            run.collector.set_target(rate);
+            pipeline.order(Order::SetRate { at_ns: run.plan.clock.now(), events_per_second: rate });
+        }
+        Ok(())
+    }
+}
+
+impl Handler<GetStatus> for Supervisor {
+    type Result = MessageResult<GetStatus>;
+
+    fn handle(&mut self, _: GetStatus, _ctx: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.status())
+    }
 }

@@ -225,9 +225,9 @@ impl PartitionWindows {
         }
     }
 
-    /// Producers that it was made for.
-    pub fn producers(&self) -> usize {
-        self.producers.len()
+    /// How its windows lie in time.
+    pub fn shape(&self) -> &WindowShape {
+        &self.shape
     }
 
     /// Whether a record of this generation is stale: a newer one has marked this partition.

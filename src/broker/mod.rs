@@ -1,4 +1,4 @@
-//! Adapters: what each broker offers behind the ports of `streamgauge_actors::ports`.
+//! The brokers: one adapter of the ports (`streamgauge_actors::ports`) per file.
 
 pub mod embedded;
 pub mod kafka;

@@ -92,6 +92,8 @@ pub(super) fn run(session: &Session, args: &AggregateArgs) -> CliResult {
             resolved: &resolved,
             mode,
             adapt: &|spec| spec.allowed_lateness_ns = lateness_ns,
+            truth: None,
+            write_truth: None,
             reports: &args.report.reports,
             format: args.output.output,
         },

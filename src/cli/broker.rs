@@ -2,26 +2,30 @@
 
 use std::sync::Arc;
 
+use streamgauge_actors::clock::SharedClock;
 use streamgauge_actors::ports::Broker;
 
 use super::error::CliError;
-use crate::broker::embedded::EmbeddedBroker;
+use crate::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use crate::broker::kafka::{KafkaBroker, KafkaSettings};
 use crate::config::{BrokerKind, ConfigError, KafkaSection, Resolved, Settings};
 use crate::topics::{OwnTopics, TopicRecord, state_folder};
 
 /// The broker, which has just answered.
-pub(super) fn connect(resolved: &Resolved) -> Result<Arc<dyn Broker>, CliError> {
-    let broker = open(resolved)?;
+pub(super) fn connect(resolved: &Resolved, clock: SharedClock) -> Result<Arc<dyn Broker>, CliError> {
+    let broker = open(resolved, clock)?;
     broker.describe().map_err(|error| CliError::Unreachable(error.message))?;
     Ok(broker)
 }
 
-/// Makes the broker's adapter; connects to nothing yet.
-pub(super) fn open(resolved: &Resolved) -> Result<Arc<dyn Broker>, CliError> {
+/// Makes the broker's adapter; connects to nothing yet. The embedded log takes insertion times from `clock`.
+pub(super) fn open(resolved: &Resolved, clock: SharedClock) -> Result<Arc<dyn Broker>, CliError> {
     let broker = &resolved.settings.broker;
     Ok(match broker.kind {
-        BrokerKind::Embedded => Arc::new(EmbeddedBroker::new(broker.embedded.max_bytes.0)),
+        BrokerKind::Embedded => {
+            let settings = EmbeddedSettings { max_bytes: broker.embedded.max_bytes.0 };
+            Arc::new(EmbeddedBroker::new(&settings, clock))
+        }
         BrokerKind::Kafka => {
             let settings = kafka_settings(&broker.kafka)?;
             Arc::new(KafkaBroker::new(settings).map_err(|error| refused(resolved, &error.message))?)

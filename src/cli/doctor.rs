@@ -79,7 +79,7 @@ impl Row for Finding {
 pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
     let flags = [args.broker.settings(), args.events.assignments(), args.results.assignments()].concat();
     let resolved = session.settings(args.workload.as_deref(), flags)?;
-    let broker = broker::open(&resolved)?;
+    let broker = broker::open(&resolved, session.clock.clone())?;
     let (mut findings, reachable) = check_broker(broker.as_ref(), &resolved.settings);
     findings.push(check_clock(session.clock.as_ref()));
     findings.push(check_cores(&resolved.settings));

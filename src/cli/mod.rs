@@ -22,7 +22,6 @@ mod progress;
 mod run;
 mod session;
 mod topics;
-mod truth;
 
 use std::process::ExitCode;
 use std::sync::Arc;

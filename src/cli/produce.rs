@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use streamgauge_actors::pipeline::Mode;
 
+use super::CliResult;
 use super::flags::{BrokerFlags, EventsTopicFlag, ReportFlag, TopicShapeFlags, WarmupFlag, WindowFlag, WorkloadFlags};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};
 use super::session::Session;
-use super::{CliResult, truth};
 use crate::config::Assignment;
 
 /// Produce events alone, for any consumer to read
@@ -59,7 +59,6 @@ pub(super) fn run(session: &Session, args: &ProduceArgs) -> CliResult {
         });
     }
     let resolved = session.settings(args.workload.as_deref(), flags)?;
-    truth::refuse(args.truth.as_deref())?;
     perform(
         session,
         &Order {
@@ -68,6 +67,8 @@ pub(super) fn run(session: &Session, args: &ProduceArgs) -> CliResult {
             resolved: &resolved,
             mode: Mode::Produce,
             adapt: &|_| {},
+            truth: None,
+            write_truth: args.truth.as_deref(),
             reports: &args.report.reports,
             format: args.output.output,
         },

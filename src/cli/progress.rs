@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use streamgauge_actors::supervisor::{RunState, RunStatus};
+use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::supervisor::RunStatus;
 
 /// One line on standard error.
 pub(super) struct Progress {

@@ -32,6 +32,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> CliResult {
             resolved: &resolved,
             mode: Mode::Run,
             adapt: &|_| {},
+            truth: None,
+            write_truth: None,
             reports: &args.report.reports,
             format: args.output.output,
         },

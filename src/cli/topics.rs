@@ -69,15 +69,15 @@ pub(super) fn run(session: &Session, args: &TopicsArgs) -> CliResult {
     match &args.command {
         Command::Create { broker, events, results, shape, output } => {
             let flags = [broker.settings(), events.assignments(), results.assignments(), shape.assignments()].concat();
-            let mut desk = Desk::open(&session.settings(None, flags)?)?;
+            let mut desk = Desk::open(session, &session.settings(None, flags)?)?;
             create(&mut desk, output)?;
         }
         Command::Clear { topics, broker, yes } => {
-            let mut desk = Desk::open(&session.settings(None, broker.settings())?)?;
+            let mut desk = Desk::open(session, &session.settings(None, broker.settings())?)?;
             clear(&mut desk, topics, *yes)?;
         }
         Command::Describe { topics, broker, output } => {
-            let mut desk = Desk::open(&session.settings(None, broker.settings())?)?;
+            let mut desk = Desk::open(session, &session.settings(None, broker.settings())?)?;
             let mut rows = Vec::new();
             for own in desk.chosen(topics)? {
                 if let Some(found) = desk.described(&own.name)? {
@@ -87,7 +87,7 @@ pub(super) fn run(session: &Session, args: &TopicsArgs) -> CliResult {
             output::list(&rows, output.output)?;
         }
         Command::List { broker, output } => {
-            let mut desk = Desk::open(&session.settings(None, broker.settings())?)?;
+            let mut desk = Desk::open(session, &session.settings(None, broker.settings())?)?;
             let mut rows = Vec::new();
             for own in desk.chosen(&[])? {
                 if let Some(found) = desk.described(&own.name)? {
@@ -109,7 +109,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(resolved: &Resolved) -> Result<Self, CliError> {
+    fn open(session: &Session, resolved: &Resolved) -> Result<Self, CliError> {
         let settings = resolved.settings.clone();
         if settings.broker.kind == BrokerKind::Embedded {
             return Err(CliError::Usage(
@@ -118,7 +118,7 @@ impl Desk {
                     .to_owned(),
             ));
         }
-        let broker = broker::guard(broker::connect(resolved)?, &settings, None);
+        let broker = broker::guard(broker::connect(resolved, session.clock.clone())?, &settings, None);
         let admin = broker.admin().map_err(|error| failed(&error))?;
         let record = TopicRecord::in_folder(state_folder());
         Ok(Self { address: broker::address(&settings), settings, record, admin })

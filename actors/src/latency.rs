@@ -1,0 +1,377 @@
+//! Latency: reads the results back, judges every count against the ledger, and measures what only a reader can.
+//!
+//! Owns: the ledger (`ledger.rs`), the auditor (`audit.rs`), a reader of the results topic. Receives: [`Acknowledged`]
+//! from the producers, [`WindowWritten`] and [`ResultsComplete`] from the result writer. Sends: [`RunMeasured`] to the
+//! supervisor, once, when both sides are complete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::audit::{AuditFrame, Auditor, Finding};
+use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
+use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::ledger::{Ledger, Truth};
+use crate::measures::{RunMeasures, StageCounters};
+use crate::messages::{Acknowledged, Order, ResultsComplete, RunMeasured, StageId, WindowWritten};
+use crate::pipeline::Follow;
+use crate::ports::{EventReader, MAX_BUDGET, Record, TimestampKind};
+use crate::result::ResultRecord;
+use crate::spec::RunSpec;
+use crate::stage::{Receive, Stage, StageError, StageState, TURN_LIMIT, Turn};
+
+/// Nothing came for so long after the writer was done: what is missing will not come any more.
+const MISSING_AFTER_NS: Nanos = 5_000 * MILLISECOND;
+
+/// What the latency actor does.
+pub enum Task {
+    /// Audits a run: results read back against the ledger.
+    Audit(Box<dyn EventReader>),
+    /// Keeps the ledger of producers that run alone.
+    KeepTruth,
+    /// Judges the results of any other processor, against the truth where it is known.
+    Judge(Box<dyn EventReader>, Follow, Option<Arc<TruthTable>>),
+}
+
+/// The latency actor's logic.
+pub struct Latency {
+    spec: Arc<RunSpec>,
+    clock: SharedClock,
+    generation: u16,
+    work: Work,
+    begun: Option<Nanos>,
+    drain: bool,
+    counters: StageCounters,
+    result_latency: LatencyHistogram,
+    end_to_end: LatencyHistogram,
+    last_findings: Vec<Finding>,
+}
+
+enum Work {
+    Audit(Box<Audit>),
+    KeepTruth(Ledger),
+    Judge(Box<Judge>),
+}
+
+struct Audit {
+    reader: Box<dyn EventReader>,
+    auditor: Option<Auditor>,
+    early: Vec<Early>,
+    /// Results handed to the client so far, and all of them once the writer is done.
+    handed_over: u64,
+    complete: Option<u64>,
+    last_read_ns: Nanos,
+}
+
+/// A message that came before the run began.
+enum Early {
+    Acknowledged(Acknowledged),
+    Written(WindowWritten),
+}
+
+/// Results of another processor: of several updates of one result, the last one counts.
+struct Judge {
+    reader: Box<dyn EventReader>,
+    follow: Follow,
+    truth: Option<Arc<TruthTable>>,
+    /// By window and campaign.
+    latest: BTreeMap<(i64, u64), JudgedResult>,
+    last_read_ns: Nanos,
+}
+
+struct JudgedResult {
+    record: ResultRecord,
+    result_latency_ns: Nanos,
+}
+
+impl Latency {
+    /// The latency actor of a run.
+    pub fn new(spec: Arc<RunSpec>, clock: SharedClock, generation: u16, task: Task) -> Self {
+        let work = match task {
+            Task::Audit(reader) => Work::Audit(Box::new(Audit {
+                reader,
+                auditor: None,
+                early: Vec::new(),
+                handed_over: 0,
+                complete: None,
+                last_read_ns: 0,
+            })),
+            Task::KeepTruth => Work::KeepTruth(Ledger::new(spec.producers)),
+            Task::Judge(reader, follow, truth) => {
+                Work::Judge(Box::new(Judge { reader, follow, truth, latest: BTreeMap::new(), last_read_ns: 0 }))
+            }
+        };
+        Self {
+            spec,
+            clock,
+            generation,
+            work,
+            begun: None,
+            drain: false,
+            counters: StageCounters::default(),
+            result_latency: LatencyHistogram::default(),
+            end_to_end: LatencyHistogram::default(),
+            last_findings: Vec::new(),
+        }
+    }
+
+    fn audit_turn(&mut self, now: Nanos, outbox: &mut Vec<RunMeasured>) -> Result<Turn, StageError> {
+        let Self { work: Work::Audit(audit), spec, clock, counters, result_latency, end_to_end, .. } = self else {
+            return Ok(Turn::Finished);
+        };
+        let Audit { reader, auditor: Some(auditor), handed_over, complete, last_read_ns, .. } = &mut **audit else {
+            return Ok(Turn::Park);
+        };
+        let mut failure = None;
+        let mut read_at = None;
+        let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
+            // Read after the wait, once for all that came together.
+            let now = *read_at.get_or_insert_with(|| clock.now());
+            let insertion = match insertion_time(&record, &spec.results_topic) {
+                Ok(insertion) => insertion,
+                Err(error) => return failure = Some(error),
+            };
+            match ResultRecord::from_json(record.payload) {
+                Ok(result) if result.run_id == spec.run_id => {
+                    counters.results_read += 1;
+                    let frame = auditor.frame();
+                    let measured = !frame.is_partial(result.window_id) && !frame.is_warmup(result.window_id);
+                    let latency_ns = result_latency_ns(&result, insertion);
+                    if measured {
+                        end_to_end.record(now - frame.end(result.window_id));
+                        result_latency.record(latency_ns);
+                    }
+                    auditor.result(&result, measured.then(|| latency_ns as f64 / MILLISECOND as f64));
+                }
+                Ok(_) => counters.strangers += 1,
+                Err(_) => *counters.malformed.entry("bad_result").or_default() += 1,
+            }
+        })?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if visited > 0 {
+            *last_read_ns = now;
+        }
+        auditor.judge_complete();
+        let Some(complete) = *complete else {
+            return Ok(if counters.results_read < *handed_over { Turn::Again } else { Turn::Park });
+        };
+        let all_read = counters.results_read >= complete && visited == 0 && reader.lag() == 0;
+        let given_up = now - *last_read_ns > MISSING_AFTER_NS;
+        if !all_read && !given_up {
+            return Ok(Turn::Again);
+        }
+        if !auditor.acknowledged_complete() {
+            // The writer is done; a producer's last counts are still on their way.
+            return Ok(Turn::Park);
+        }
+        if let Some(auditor) = audit.auditor.take() {
+            outbox.push(self.audited(auditor));
+        }
+        Ok(Turn::Finished)
+    }
+
+    /// What the audit found, for the supervisor.
+    fn audited(&mut self, mut auditor: Auditor) -> RunMeasured {
+        auditor.judge_rest();
+        self.last_findings = auditor.take_findings();
+        let measures = RunMeasures { audit: auditor.totals().clone(), windows: auditor.take_table() };
+        RunMeasured { generation: self.generation, measures: Some(Box::new(measures)), truth: TruthTable::new() }
+    }
+
+    fn truth_turn(&mut self, outbox: &mut Vec<RunMeasured>) -> Turn {
+        match &mut self.work {
+            Work::KeepTruth(ledger) if ledger.complete_before() == i64::MAX => {
+                let windows: Vec<i64> = ledger.windows().collect();
+                let truth = windows.into_iter().map(|id| (id, ledger.take(id))).collect();
+                outbox.push(RunMeasured { generation: self.generation, measures: None, truth });
+                Turn::Finished
+            }
+            _ => Turn::Park,
+        }
+    }
+
+    fn judge_turn(&mut self, now: Nanos, outbox: &mut Vec<RunMeasured>) -> Result<Turn, StageError> {
+        let Self { work: Work::Judge(judge), spec, counters, .. } = self else { return Ok(Turn::Finished) };
+        let Judge { reader, latest, .. } = &mut **judge;
+        let mut failure = None;
+        let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
+            let insertion = match insertion_time(&record, &spec.results_topic) {
+                Ok(insertion) => insertion,
+                Err(error) => return failure = Some(error),
+            };
+            let Ok(record) = ResultRecord::from_json(record.payload) else {
+                *counters.malformed.entry("bad_result").or_default() += 1;
+                return;
+            };
+            counters.results_read += 1;
+            let key = (record.window_id, record.campaign_id);
+            let judged = JudgedResult { result_latency_ns: result_latency_ns(&record, insertion), record };
+            counters.result_updates += u64::from(latest.insert(key, judged).is_some());
+        })?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if visited > 0 {
+            judge.last_read_ns = now;
+        }
+        let idle = judge.follow.until_idle_ns.is_some_and(|limit| now - judge.last_read_ns >= limit);
+        if visited == 0 && (self.drain || (idle && judge.reader.lag() == 0)) {
+            let message = self.judged();
+            outbox.push(message);
+            return Ok(Turn::Finished);
+        }
+        Ok(Turn::Again)
+    }
+}
+
+impl Latency {
+    /// Only at the end is the last update of every result known.
+    fn judged(&mut self) -> RunMeasured {
+        let Work::Judge(judge) = &mut self.work else {
+            return RunMeasured { generation: self.generation, measures: None, truth: TruthTable::new() };
+        };
+        let latest = std::mem::take(&mut judge.latest);
+        let truth = judge.truth.take();
+        latest.values().for_each(|judged| self.result_latency.record(judged.result_latency_ns));
+        let Some(truth) = truth else {
+            return RunMeasured { generation: self.generation, measures: None, truth: TruthTable::new() };
+        };
+        // Windows lie where the results say, and nothing tells of a start or an end that cut one short.
+        let told = latest.values().map(|judged| &judged.record).find(|record| record.window_end > record.window_start);
+        let (base_ns, window_ns) = told.map_or((0, self.spec.window_ns), |record| {
+            let window_ns = (record.window_end - record.window_start) * MILLISECOND;
+            (record.window_start * MILLISECOND - record.window_id * window_ns, window_ns)
+        });
+        let frame = AuditFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
+        let mut auditor = Auditor::with_truth(frame, &truth);
+        for judged in latest.values() {
+            auditor.result(&judged.record, Some(judged.result_latency_ns as f64 / MILLISECOND as f64));
+        }
+        self.audited(auditor)
+    }
+}
+
+/// The log's own time of a result, nanoseconds.
+fn insertion_time(record: &Record<'_>, topic: &str) -> Result<Nanos, StageError> {
+    match record.timestamp_kind {
+        TimestampKind::LogAppend => Ok(record.timestamp_ns),
+        TimestampKind::Create | TimestampKind::None => Err(StageError(format!(
+            "topic `{topic}`, partition {}, offset {}: the record's timestamp is not the log's own; set \
+             message.timestamp.type=LogAppendTime on the topic and run again",
+            record.partition, record.offset
+        ))),
+    }
+}
+
+/// From the greatest `produce_time` to the insertion, in whole milliseconds (both sides have no finer step).
+fn result_latency_ns(result: &ResultRecord, insertion_ns: Nanos) -> Nanos {
+    (to_millis(insertion_ns) - result.max_produce_time) * MILLISECOND
+}
+
+impl Stage for Latency {
+    type Out = RunMeasured;
+
+    fn id(&self) -> StageId {
+        StageId::Latency
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Begin { base_ns } => {
+                self.begun = Some(base_ns);
+                match &mut self.work {
+                    Work::Audit(audit) => {
+                        let mut auditor = Auditor::new(self.spec.frame(base_ns, None), self.spec.producers);
+                        for early in audit.early.drain(..) {
+                            match early {
+                                Early::Acknowledged(message) => auditor.acknowledged(&message),
+                                Early::Written(message) => auditor.written(message),
+                            }
+                        }
+                        audit.auditor = Some(auditor);
+                        audit.last_read_ns = base_ns;
+                    }
+                    Work::Judge(judge) => judge.last_read_ns = base_ns,
+                    Work::KeepTruth(_) => {}
+                }
+            }
+            Order::Drain { at_ns } => {
+                self.drain = true;
+                if let Work::Audit(audit) = &mut self.work
+                    && let Some(auditor) = &mut audit.auditor
+                {
+                    auditor.end_at(at_ns);
+                }
+            }
+            Order::SetRate { .. } => {}
+        }
+    }
+
+    fn turn(&mut self, now: Nanos, outbox: &mut Vec<RunMeasured>) -> Result<Turn, StageError> {
+        if self.begun.is_none() {
+            return Ok(Turn::Park);
+        }
+        match &self.work {
+            Work::Audit(_) => self.audit_turn(now, outbox),
+            Work::KeepTruth(_) => Ok(self.truth_turn(outbox)),
+            Work::Judge(_) => self.judge_turn(now, outbox),
+        }
+    }
+
+    fn state(&mut self) -> StageState {
+        let (mut findings, mut latest_window) = (std::mem::take(&mut self.last_findings), None);
+        if let Work::Audit(audit) = &mut self.work
+            && let Some(auditor) = &mut audit.auditor
+        {
+            findings.extend(auditor.take_findings());
+            latest_window = auditor.latest().cloned();
+        }
+        StageState {
+            counters: self.counters.clone(),
+            latencies: vec![
+                (LatencyKind::ResultLatency, self.result_latency.take()),
+                (LatencyKind::EndToEnd, self.end_to_end.take()),
+            ],
+            findings,
+            latest_window,
+        }
+    }
+}
+
+impl Receive<Acknowledged> for Latency {
+    fn receive(&mut self, message: Acknowledged) {
+        match &mut self.work {
+            Work::Audit(audit) => match &mut audit.auditor {
+                Some(auditor) => auditor.acknowledged(&message),
+                None => audit.early.push(Early::Acknowledged(message)),
+            },
+            Work::KeepTruth(ledger) => ledger.record(&message),
+            Work::Judge(_) => {}
+        }
+    }
+}
+
+impl Receive<WindowWritten> for Latency {
+    fn receive(&mut self, message: WindowWritten) {
+        if let Work::Audit(audit) = &mut self.work {
+            audit.handed_over += message.results;
+            match &mut audit.auditor {
+                Some(auditor) => auditor.written(message),
+                None => audit.early.push(Early::Written(message)),
+            }
+        }
+    }
+}
+
+impl Receive<ResultsComplete> for Latency {
+    fn receive(&mut self, message: ResultsComplete) {
+        if let Work::Audit(audit) = &mut self.work {
+            audit.complete = Some(message.results);
+            audit.last_read_ns = self.clock.now();
+        }
+    }
+}
+
+/// What was acknowledged, window by window.
+pub type TruthTable = Vec<(i64, Vec<Truth>)>;

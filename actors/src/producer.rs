@@ -1,0 +1,451 @@
+//! Producer: sends every event at its intended time, and knows what became of each.
+//!
+//! Owns: its schedule (`pacing.rs`), its random stream and encoder (`event.rs`), a writer of the events topic, its part
+//! of the ledger. Receives: orders. Sends: [`Acknowledged`] to the latency actor, once per window.
+//!
+//! Its first record on every partition is its progress record; others follow whenever it had nothing for a partition
+//! for the progress interval, at each window's end, and at its own end (`progress.rs`). A full client is backpressure:
+//! the event waits, keeps its intended time, and is stamped again when it is handed over.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::arrivals::Arrivals;
+use crate::campaigns::Campaigns;
+use crate::clock::{Nanos, SharedClock, to_millis};
+use crate::event::{Draw, EventEncoder, EventSource, Serial};
+use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::ledger::{ProducerLedger, window_of};
+use crate::measures::StageCounters;
+use crate::messages::{Acknowledged, Order, StageId};
+use crate::pacing::{Due, Pacer};
+use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent};
+use crate::progress::ProgressRecord;
+use crate::spec::RunSpec;
+use crate::stage::{Stage, StageError, StageState, TURN_LIMIT, Turn};
+
+/// Token of a record that is no event.
+const NO_EVENT: u64 = u64::MAX;
+
+/// An event in flight.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    window_id: i64,
+    campaign_id: u32,
+    handed_ns: Nanos,
+}
+
+/// One partition, as this producer sees it.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Serial number of the next event.
+    next_n: u64,
+    /// Events in flight, in the order sent; the first has the token `first_token`.
+    in_flight: VecDeque<Option<InFlight>>,
+    first_token: u64,
+    /// When something was last sent here.
+    last_sent_ns: Nanos,
+    /// Up to which event time a progress record was asked for; sent as soon as the client takes it.
+    progress_due: Option<ProgressRecord>,
+}
+
+/// The producer's logic.
+pub struct Producer {
+    index: u32,
+    generation: u16,
+    spec: Arc<RunSpec>,
+    clock: SharedClock,
+    writer: Box<dyn EventWriter>,
+    campaigns: Arc<Campaigns>,
+    source: EventSource,
+    encoder: EventEncoder,
+    arrivals: Option<Arrivals>,
+    schedule: Option<Schedule>,
+    lanes: Vec<Lane>,
+    next_lane: usize,
+    /// Drawn, and not taken by the client yet.
+    waiting: Option<(Draw, Nanos)>,
+    /// Since when the client is full, and how long it was since this producer was last on time.
+    full_since: Option<Nanos>,
+    behind_full_ns: Nanos,
+    ledger: ProducerLedger,
+    handed_over_before: i64,
+    said_last: bool,
+    drain: Option<Nanos>,
+    counters: StageCounters,
+    publish_delay: LatencyHistogram,
+    publish_latency: LatencyHistogram,
+    failure: Option<String>,
+}
+
+/// What is known once the run began.
+#[derive(Debug)]
+struct Schedule {
+    pacer: Pacer,
+    base_ns: Nanos,
+    measure_from_ns: Nanos,
+    /// End of the window that the next event falls into (or of a later one).
+    window_end_ns: Nanos,
+    window_id: i64,
+}
+
+impl Producer {
+    /// Producer `index` of a run, writing through `writer`.
+    pub fn new(
+        index: u32,
+        generation: u16,
+        spec: Arc<RunSpec>,
+        campaigns: Arc<Campaigns>,
+        clock: SharedClock,
+        writer: Box<dyn EventWriter>,
+    ) -> Self {
+        let arrivals = Arrivals::new(
+            spec.arrivals,
+            spec.rate_per_producer(),
+            spec.seed,
+            index,
+            spec.producers,
+            spec.burst_correlation,
+        );
+        Self {
+            index,
+            generation,
+            source: EventSource::new(
+                spec.seed,
+                index,
+                Arc::clone(&campaigns),
+                spec.ad_types.len(),
+                spec.event_types.len(),
+            ),
+            encoder: EventEncoder::new(Arc::clone(&campaigns), &spec.ad_types, &spec.event_types),
+            arrivals: Some(arrivals),
+            schedule: None,
+            lanes: (0..spec.partitions).map(|_| Lane::default()).collect(),
+            next_lane: index as usize % spec.partitions as usize,
+            waiting: None,
+            full_since: None,
+            behind_full_ns: 0,
+            ledger: ProducerLedger::new(spec.campaigns),
+            handed_over_before: i64::MIN,
+            said_last: false,
+            drain: None,
+            counters: StageCounters::default(),
+            publish_delay: LatencyHistogram::default(),
+            publish_latency: LatencyHistogram::default(),
+            failure: None,
+            campaigns,
+            clock,
+            writer,
+            spec,
+        }
+    }
+
+    fn begin(&mut self, base_ns: Nanos) {
+        let Some(arrivals) = self.arrivals.take() else { return };
+        self.schedule = Some(Schedule {
+            pacer: Pacer::new(arrivals, base_ns, base_ns.saturating_add(self.spec.schedule_ns())),
+            base_ns,
+            measure_from_ns: base_ns + self.spec.warmup_ns,
+            window_end_ns: base_ns + self.spec.window_ns,
+            window_id: 0,
+        });
+        self.say_progress(base_ns, false, base_ns);
+    }
+
+    /// Queues a progress record for every partition.
+    fn say_progress(&mut self, event_time_ns: Nanos, last: bool, now: Nanos) {
+        if self.spec.progress_records {
+            for partition in 0..self.lanes.len() {
+                self.say_progress_on(partition, event_time_ns, last, now);
+            }
+        }
+    }
+
+    fn say_progress_on(&mut self, partition: usize, event_time_ns: Nanos, last: bool, now: Nanos) {
+        let lane = &mut self.lanes[partition];
+        lane.last_sent_ns = now;
+        lane.progress_due = Some(ProgressRecord {
+            run: self.spec.run_tag,
+            producer: self.index,
+            producers: self.spec.producers,
+            generation: self.generation,
+            event_time_ns,
+            last,
+        });
+    }
+
+    /// Sends the progress records that are due; false: the client is full.
+    fn send_progress(&mut self) -> Result<bool, StageError> {
+        for (partition, lane) in self.lanes.iter_mut().enumerate() {
+            if let Some(record) = &lane.progress_due {
+                match self.writer.send(partition as u32, PROGRESS_KEY, &record.to_json(), NO_EVENT)? {
+                    Sent::Ok => lane.progress_due = None,
+                    Sent::Full => return Ok(false),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends what is due, at most [`TURN_LIMIT`] events. Gives what to do next.
+    fn send_due(&mut self, now: Nanos) -> Result<Turn, StageError> {
+        if !self.send_progress()? {
+            self.note_full(now);
+            return Ok(Turn::Rest);
+        }
+        for _ in 0..TURN_LIMIT {
+            let Some(schedule) = &mut self.schedule else { return Ok(Turn::Park) };
+            let (draw, intended) = match self.waiting {
+                Some(waiting) => waiting,
+                None => match schedule.pacer.due(now) {
+                    Due::Now(intended) => {
+                        schedule.pacer.take();
+                        (self.source.draw(), intended)
+                    }
+                    Due::Later(_) => {
+                        self.behind_full_ns = 0;
+                        return Ok(Turn::Rest);
+                    }
+                    Due::Done => return Ok(Turn::Finished),
+                },
+            };
+            if intended >= schedule.window_end_ns {
+                self.pass_window_end(intended, now);
+                if !self.send_progress()? {
+                    self.waiting = Some((draw, intended));
+                    self.note_full(now);
+                    return Ok(Turn::Rest);
+                }
+            }
+            if !self.send_event(draw, intended, now)? {
+                self.waiting = Some((draw, intended));
+                self.note_full(now);
+                return Ok(Turn::Rest);
+            }
+            self.waiting = None;
+        }
+        Ok(Turn::Again)
+    }
+
+    /// The next event lies past a window's end: says so on every partition, before it is sent.
+    fn pass_window_end(&mut self, intended: Nanos, now: Nanos) {
+        let Some(schedule) = &mut self.schedule else { return };
+        schedule.window_id = window_of(intended, schedule.base_ns, self.spec.window_ns);
+        schedule.window_end_ns =
+            schedule.base_ns.saturating_add((schedule.window_id + 1).saturating_mul(self.spec.window_ns));
+        self.say_progress(intended, false, now);
+    }
+
+    fn send_event(&mut self, draw: Draw, intended: Nanos, now: Nanos) -> Result<bool, StageError> {
+        let Some(schedule) = &self.schedule else { return Ok(false) };
+        let window_id = schedule.window_id;
+        let lane = &mut self.lanes[self.next_lane];
+        let serial = Serial {
+            run_tag: self.spec.run_tag,
+            producer: self.index as u16,
+            generation: self.generation,
+            n: lane.next_n,
+        };
+        let event = self.encoder.encode(&draw, serial, intended, window_id, to_millis(now));
+        let token = lane.first_token + lane.in_flight.len() as u64;
+        if self.writer.send(self.next_lane as u32, &[], event, token)? == Sent::Full {
+            return Ok(false);
+        }
+        if let Some(since) = self.full_since.take() {
+            self.counters.backpressure_ns += (now - since) as u64;
+            self.behind_full_ns += now - since;
+        }
+        let campaign_id = self.campaigns.campaign_of(draw.ad);
+        lane.in_flight.push_back(Some(InFlight { window_id, campaign_id, handed_ns: now }));
+        lane.next_n += 1;
+        lane.last_sent_ns = now;
+        self.next_lane = if self.next_lane + 1 == self.lanes.len() { 0 } else { self.next_lane + 1 };
+        self.ledger.sent(window_id);
+        self.counters.produced += 1;
+        self.counters.produced_bytes += event.len() as u64;
+        if intended >= schedule.measure_from_ns {
+            let delay = now - intended;
+            self.publish_delay.record(delay);
+            self.counters.produced_measured += 1;
+            self.counters.last_produced_ns = now;
+            if delay > self.spec.send_delay_limit_ns {
+                // Late only because the client was full? Then the broker was the limit.
+                if delay - self.behind_full_ns.min(delay) <= self.spec.send_delay_limit_ns {
+                    self.counters.sent_late_backpressure += 1;
+                } else {
+                    self.counters.sent_late_generator += 1;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn note_full(&mut self, now: Nanos) {
+        self.full_since.get_or_insert(now);
+    }
+
+    /// Takes the acknowledgements that came; waits up to `budget` for the first.
+    fn take_acks(&mut self, budget: Duration) -> Result<(), StageError> {
+        let Self { writer, lanes, ledger, counters, publish_latency, failure, clock, schedule, .. } = self;
+        let measure_from_ns = schedule.as_ref().map_or(0, |schedule| schedule.measure_from_ns);
+        let mut now = None;
+        writer.poll_acks(budget, &mut |ack: Ack| {
+            if ack.token == NO_EVENT {
+                if let Delivery::Rejected(why) | Delivery::Unknown(why) = ack.delivery {
+                    failure.get_or_insert(why);
+                }
+                return;
+            }
+            let lane = &mut lanes[ack.partition as usize];
+            let at = (ack.token - lane.first_token) as usize;
+            let Some(event) = lane.in_flight.get_mut(at).and_then(Option::take) else {
+                failure.get_or_insert(format!("partition {}: a record was acknowledged twice", ack.partition));
+                return;
+            };
+            while let Some(None) = lane.in_flight.front() {
+                lane.in_flight.pop_front();
+                lane.first_token += 1;
+            }
+            match ack.delivery {
+                Delivery::Acknowledged => {
+                    counters.acknowledged += 1;
+                    ledger.acknowledged(event.window_id, event.campaign_id);
+                    if event.handed_ns >= measure_from_ns {
+                        // Read after the wait, once for all that came together.
+                        let now = *now.get_or_insert_with(|| clock.now());
+                        publish_latency.record(now - event.handed_ns);
+                    }
+                }
+                Delivery::Rejected(why) => {
+                    counters.rejected += 1;
+                    ledger.rejected(event.window_id);
+                    failure.get_or_insert(why);
+                }
+                Delivery::Unknown(why) => {
+                    counters.unknown += 1;
+                    ledger.unknown(event.window_id, event.campaign_id);
+                    failure.get_or_insert(why);
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Hands the windows that are done to the ledger's keeper.
+    fn hand_over(&mut self, sent_before: i64, outbox: &mut Vec<Acknowledged>) {
+        if sent_before <= self.handed_over_before {
+            return;
+        }
+        let (complete_before, windows) = self.ledger.take_complete(sent_before);
+        if complete_before > self.handed_over_before || !windows.is_empty() {
+            self.handed_over_before = complete_before;
+            outbox.push(Acknowledged { producer: self.index, complete_before, windows });
+        }
+    }
+
+    /// Progress records on partitions that had nothing for the progress interval.
+    fn break_silence(&mut self, now: Nanos) {
+        let Some(schedule) = &mut self.schedule else { return };
+        if self.said_last || now < schedule.base_ns || !self.spec.progress_records {
+            return;
+        }
+        let done_before = match self.waiting {
+            Some((_, intended)) => intended,
+            None => {
+                // Shown the time first, the pacer keeps its word even if the rate changes.
+                schedule.pacer.due(now);
+                schedule.pacer.progress(now)
+            }
+        };
+        if done_before >= schedule.window_end_ns {
+            self.pass_window_end(done_before, now);
+            return;
+        }
+        for partition in 0..self.lanes.len() {
+            if now - self.lanes[partition].last_sent_ns >= self.spec.progress_interval_ns {
+                self.say_progress_on(partition, done_before, false, now);
+            }
+        }
+    }
+
+    fn finish(&mut self, now: Nanos, outbox: &mut Vec<Acknowledged>) -> Result<Turn, StageError> {
+        if !self.said_last {
+            self.said_last = true;
+            self.say_progress(now, true, now);
+        }
+        let said = self.send_progress()?;
+        self.take_acks(MAX_BUDGET)?;
+        let pending = self.lanes.iter().any(|lane| !lane.in_flight.is_empty());
+        if pending || !said || self.writer.in_flight() > 0 {
+            return Ok(Turn::Again);
+        }
+        self.hand_over(i64::MAX, outbox);
+        Ok(Turn::Finished)
+    }
+}
+
+impl Stage for Producer {
+    type Out = Acknowledged;
+
+    fn id(&self) -> StageId {
+        StageId::Producer(self.index)
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Begin { base_ns } => self.begin(base_ns),
+            Order::Drain { at_ns } => self.drain = Some(at_ns),
+            Order::SetRate { at_ns, events_per_second } => {
+                if let Some(schedule) = &mut self.schedule {
+                    schedule.pacer.set_rate(at_ns, events_per_second / f64::from(self.spec.producers));
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self, now: Nanos, outbox: &mut Vec<Acknowledged>) -> Result<Turn, StageError> {
+        if let Some(at_ns) = self.drain.take() {
+            match &mut self.schedule {
+                Some(schedule) => schedule.pacer.stop_at(at_ns),
+                None => return self.finish(now, outbox),
+            }
+        }
+        if self.schedule.is_none() {
+            return Ok(Turn::Park);
+        }
+        let turn = self.send_due(now)?;
+        if turn == Turn::Finished {
+            return self.finish(now, outbox).and_then(|turn| self.checked(turn));
+        }
+        self.break_silence(now);
+        // While resting, wait for acknowledgements rather than for the clock.
+        let wait = turn == Turn::Rest && self.writer.in_flight() > 0;
+        self.take_acks(if wait { MAX_BUDGET } else { Duration::ZERO })?;
+        let sent_before = self.schedule.as_ref().map_or(i64::MIN, |schedule| schedule.window_id);
+        self.hand_over(sent_before, outbox);
+        self.checked(if wait { Turn::Again } else { turn })
+    }
+
+    fn state(&mut self) -> StageState {
+        self.counters.in_flight = self.writer.in_flight();
+        StageState {
+            counters: self.counters.clone(),
+            latencies: vec![
+                (LatencyKind::PublishDelay, self.publish_delay.take()),
+                (LatencyKind::PublishLatency, self.publish_latency.take()),
+            ],
+            ..StageState::default()
+        }
+    }
+}
+
+impl Producer {
+    /// A failed delivery is never sent again in place, for that would reorder: it ends the generation.
+    fn checked(&mut self, turn: Turn) -> Result<Turn, StageError> {
+        match self.failure.take() {
+            Some(why) => Err(StageError(format!("topic `{}`: {why}", self.spec.events_topic))),
+            None => Ok(turn),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! ResultWriter: merges the panes of all partitions, and writes one result per window and campaign.
+//!
+//! Owns: the merge (`merge.rs`) and a writer of the results topic. Receives: [`PanesClosed`] from the aggregators.
+//! Sends: [`WindowWritten`] and at last [`ResultsComplete`] to the latency actor, [`WindowsMerged`] to the aggregators.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::AuditFrame;
+use crate::clock::{Nanos, SharedClock, to_millis};
+use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::measures::StageCounters;
+use crate::merge::{Merge, MergedWindow};
+use crate::messages::{Order, PanesClosed, ResultsComplete, StageId, WindowWritten, WindowsMerged};
+use crate::ports::{Delivery, EventWriter, MAX_BUDGET, Sent};
+use crate::result::ResultRecord;
+use crate::spec::RunSpec;
+use crate::stage::{Receive, Stage, StageError, StageState, Turn};
+
+/// Token bit of a result whose window the log itself closed.
+const BY_LOG: u64 = 1;
+
+/// What the result writer sends.
+#[derive(Debug)]
+pub enum WriterOut {
+    /// To the latency actor.
+    Written(WindowWritten),
+    /// To every aggregator.
+    Merged(WindowsMerged),
+    /// To the latency actor.
+    Complete(ResultsComplete),
+}
+
+/// A result on its way to the client.
+struct Outgoing {
+    record: ResultRecord,
+    by_log: bool,
+    /// End of its window, if its close latency counts for the figures.
+    measured_end_ns: Option<Nanos>,
+}
+
+/// The result writer's logic.
+pub struct ResultWriter {
+    spec: Arc<RunSpec>,
+    clock: SharedClock,
+    writer: Box<dyn EventWriter>,
+    /// Partitions of the results topic.
+    partitions: u32,
+    merge: Merge,
+    /// Windows are aligned on this time, if not on the run's base.
+    base_event_time_ns: Option<Nanos>,
+    frame: Option<AuditFrame>,
+    queue: VecDeque<Outgoing>,
+    announced_before: i64,
+    counters: StageCounters,
+    close_latency: LatencyHistogram,
+}
+
+impl ResultWriter {
+    /// A writer of results to a topic of `partitions` partitions. `base_event_time_ns`: windows of a foreign topic are
+    /// aligned on it.
+    pub fn new(
+        spec: Arc<RunSpec>,
+        clock: SharedClock,
+        writer: Box<dyn EventWriter>,
+        partitions: u32,
+        base_event_time_ns: Option<Nanos>,
+    ) -> Self {
+        Self {
+            merge: Merge::new(spec.partitions),
+            spec,
+            clock,
+            writer,
+            partitions: partitions.max(1),
+            base_event_time_ns,
+            frame: None,
+            queue: VecDeque::new(),
+            announced_before: i64::MIN,
+            counters: StageCounters::default(),
+            close_latency: LatencyHistogram::default(),
+        }
+    }
+
+    fn take_window(&mut self, window: &MergedWindow, outbox: &mut Vec<WriterOut>) {
+        let Some(frame) = &self.frame else { return };
+        let (start, end) = (frame.end(window.window_id - 1), frame.end(window.window_id));
+        let measured = window.by_log && !frame.is_partial(window.window_id) && !frame.is_warmup(window.window_id);
+        self.counters.windows_closed += 1;
+        for campaign in &window.campaigns {
+            if window.by_log {
+                self.counters.results_events += campaign.count;
+            }
+            self.queue.push_back(Outgoing {
+                record: ResultRecord {
+                    run_id: self.spec.run_id.clone(),
+                    window_id: window.window_id,
+                    window_start: to_millis(start),
+                    window_end: to_millis(end),
+                    campaign_id: campaign.campaign_id,
+                    count: campaign.count,
+                    max_produce_time: campaign.max_produce_ms,
+                },
+                by_log: window.by_log,
+                measured_end_ns: measured.then_some(end),
+            });
+        }
+        outbox.push(WriterOut::Written(WindowWritten {
+            window_id: window.window_id,
+            results: window.campaigns.len() as u64,
+            by_producer: window.campaigns.iter().map(|c| (c.campaign_id, c.by_producer.clone())).collect(),
+        }));
+    }
+
+    /// Hands queued results to the client; false: it is full.
+    fn send(&mut self) -> Result<bool, StageError> {
+        let now = self.clock.now();
+        for _ in 0..self.spec.result_batch {
+            let Some(outgoing) = self.queue.front() else { break };
+            let record = &outgoing.record;
+            let partition = (record.campaign_id % u64::from(self.partitions)) as u32;
+            let token = if outgoing.by_log { BY_LOG } else { 0 };
+            if self.writer.send(partition, record.key().as_bytes(), &record.to_json(), token)? == Sent::Full {
+                return Ok(false);
+            }
+            if let Some(end) = outgoing.measured_end_ns {
+                self.close_latency.record(now - end);
+            }
+            self.queue.pop_front();
+        }
+        Ok(true)
+    }
+
+    fn take_acks(&mut self, budget: Duration) -> Result<(), StageError> {
+        let Self { writer, counters, clock, spec, .. } = self;
+        let mut failure = None;
+        let mut now = None;
+        writer.poll_acks(budget, &mut |ack| match ack.delivery {
+            Delivery::Acknowledged => {
+                counters.results_written += 1;
+                if ack.token & BY_LOG != 0 {
+                    counters.last_result_ns = *now.get_or_insert_with(|| clock.now());
+                }
+            }
+            Delivery::Rejected(why) | Delivery::Unknown(why) => {
+                failure.get_or_insert(why);
+            }
+        })?;
+        match failure {
+            Some(why) => Err(StageError(format!("topic `{}`: {why}", spec.results_topic))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Stage for ResultWriter {
+    type Out = WriterOut;
+
+    fn id(&self) -> StageId {
+        StageId::ResultWriter
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Begin { base_ns } => self.frame = Some(self.spec.frame(base_ns, self.base_event_time_ns)),
+            Order::Drain { at_ns } => {
+                if let (Some(frame), None) = (&mut self.frame, self.base_event_time_ns) {
+                    frame.end_ns = at_ns.min(frame.end_ns);
+                }
+            }
+            Order::SetRate { .. } => {}
+        }
+    }
+
+    fn turn(&mut self, _now: Nanos, outbox: &mut Vec<WriterOut>) -> Result<Turn, StageError> {
+        while self.queue.len() < self.spec.result_batch as usize {
+            let Some(window) = self.merge.next_window() else { break };
+            self.take_window(&window, outbox);
+        }
+        let closed_before = self.merge.closed_before();
+        if closed_before > self.announced_before {
+            self.announced_before = closed_before;
+            outbox.push(WriterOut::Merged(WindowsMerged { merged_before: closed_before }));
+        }
+        let taken = self.send()?;
+        let waits = !taken || self.queue.is_empty();
+        let in_flight = self.writer.in_flight() > 0;
+        self.take_acks(if waits && in_flight { MAX_BUDGET } else { Duration::ZERO })?;
+        if !self.queue.is_empty() || self.writer.in_flight() > 0 {
+            return Ok(if waits && !in_flight { Turn::Rest } else { Turn::Again });
+        }
+        if closed_before == i64::MAX && self.merge.is_empty() {
+            outbox.push(WriterOut::Complete(ResultsComplete { results: self.counters.results_written }));
+            return Ok(Turn::Finished);
+        }
+        Ok(Turn::Park)
+    }
+
+    fn state(&mut self) -> StageState {
+        StageState {
+            counters: self.counters.clone(),
+            latencies: vec![(LatencyKind::CloseLatency, self.close_latency.take())],
+            ..StageState::default()
+        }
+    }
+}
+
+impl Receive<PanesClosed> for ResultWriter {
+    fn receive(&mut self, message: PanesClosed) {
+        self.merge.set(message);
+    }
+}

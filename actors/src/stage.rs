@@ -1,0 +1,328 @@
+//! What the data-plane actors share: a stage is a plain struct that takes bounded turns; [`Driven`] is the actor that
+//! drives it on its own arbiter. The simulation drives the very same structs on one thread, in any order.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use crate::audit::{Finding, WindowAudit};
+use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
+use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::measures::StageCounters;
+use crate::messages::{Order, StageFailed, StageId, StageReport};
+use crate::ports::PortError;
+
+/// Records or messages that one turn handles at most.
+pub const TURN_LIMIT: usize = 1024;
+/// Messages waiting for a full mailbox before a stage stops taking turns.
+const PENDING_LIMIT: usize = 1024;
+/// Messages that a stage's mailbox holds.
+const MAILBOX: usize = 256;
+/// How often a parked stage is looked at.
+const PARKED_TICK: Duration = Duration::from_millis(100);
+
+/// What a stage wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Another turn at once: there is, or may be, more to do (or the turn has waited in its port).
+    Again,
+    /// Nothing to do before the next millisecond.
+    Rest,
+    /// Nothing to do until a message comes.
+    Park,
+    /// All work is done.
+    Finished,
+}
+
+/// A stage that cannot go on.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StageError(pub String);
+
+impl From<PortError> for StageError {
+    fn from(error: PortError) -> Self {
+        Self(error.message)
+    }
+}
+
+/// What a stage tells once a second: totals, and what is new since the last time.
+#[derive(Clone, Debug, Default)]
+pub struct StageState {
+    /// Totals since the stage was made.
+    pub counters: StageCounters,
+    /// Samples since the last time.
+    pub latencies: Vec<(LatencyKind, LatencyHistogram)>,
+    /// Findings since the last time.
+    pub findings: Vec<Finding>,
+    /// The window judged last, where the stage judges.
+    pub latest_window: Option<WindowAudit>,
+}
+
+/// The logic of one stage: no actor, no thread, no clock of its own making.
+pub trait Stage: Send + Unpin + 'static {
+    /// What it sends to other stages.
+    type Out: Send + Unpin + 'static;
+
+    /// Its name.
+    fn id(&self) -> StageId;
+
+    /// Takes an order of the supervisor.
+    fn order(&mut self, order: Order);
+
+    /// Does a bounded piece of work: at most [`TURN_LIMIT`] records, or about a millisecond.
+    ///
+    /// # Errors
+    /// [`StageError`] ends the generation.
+    fn turn(&mut self, now: Nanos, outbox: &mut Vec<Self::Out>) -> Result<Turn, StageError>;
+
+    /// Tells what it did; called about once a second, and once when it has finished.
+    fn state(&mut self) -> StageState;
+}
+
+/// A stage that takes messages of type `M`.
+pub trait Receive<M>: Stage {
+    /// Takes a message into the stage's inbox.
+    fn receive(&mut self, message: M);
+}
+
+/// Hands a message to another stage's mailbox; gives it back when that is full.
+pub type Route<Out> = Box<dyn FnMut(Out) -> Result<(), Out> + Send>;
+
+/// When a stage took its last turn; [`Heartbeat::RESTING`] while it is parked or has finished.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeat(Arc<AtomicI64>);
+
+impl Heartbeat {
+    const RESTING: Nanos = Nanos::MAX;
+
+    fn beat(&self, now: Nanos) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    /// The stage rests: its silence means nothing.
+    pub fn rest(&self) {
+        self.beat(Self::RESTING);
+    }
+
+    /// Nanoseconds since the last turn; 0 while it rests.
+    pub fn silence(&self, now: Nanos) -> Nanos {
+        now.saturating_sub(self.0.load(Ordering::Relaxed)).max(0)
+    }
+}
+
+/// Where a stage's reports go.
+#[derive(Clone)]
+pub struct Reporting {
+    /// The pipeline's generation.
+    pub generation: u16,
+    /// Takes the reports.
+    pub reports: Recipient<StageReport>,
+    /// Takes the failure.
+    pub failures: Recipient<StageFailed>,
+    /// Beats at every turn.
+    pub heartbeat: Heartbeat,
+}
+
+/// The actor that drives a stage.
+pub struct Driven<S: Stage> {
+    stage: S,
+    clock: SharedClock,
+    route: Route<S::Out>,
+    reporting: Reporting,
+    pending: VecDeque<S::Out>,
+    outbox: Vec<S::Out>,
+    base_ns: Nanos,
+    next_report_ns: Nanos,
+    /// Whether a turn is on its way.
+    turning: bool,
+    /// The stage is done; what it said last may still wait for a mailbox.
+    finishing: bool,
+    ended: bool,
+}
+
+impl<S: Stage> Driven<S> {
+    /// An actor for `stage`, to be started on an arbiter of its own.
+    pub fn new(stage: S, clock: SharedClock, route: Route<S::Out>, reporting: Reporting) -> Self {
+        Self {
+            stage,
+            clock,
+            route,
+            reporting,
+            pending: VecDeque::new(),
+            outbox: Vec::new(),
+            base_ns: 0,
+            next_report_ns: Nanos::MAX,
+            turning: false,
+            finishing: false,
+            ended: false,
+        }
+    }
+
+    /// The next turn follows a future that yields once to the arbiter, so that messages and timers get in between.
+    fn turn_soon(&mut self, ctx: &mut Context<Self>) {
+        if !self.turning && !self.ended {
+            self.turning = true;
+            let turn = async { tokio_yield().await }.into_actor(self).map(|(), actor, ctx| {
+                actor.turning = false;
+                actor.drive(ctx);
+            });
+            ctx.spawn(turn);
+        }
+    }
+
+    fn drive(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        self.reporting.heartbeat.beat(now);
+        self.send_pending();
+        if self.pending.len() >= PENDING_LIMIT {
+            self.rest();
+            return self.turn_soon(ctx);
+        }
+        if self.finishing {
+            return self.finish(ctx);
+        }
+        let (stage, outbox) = (&mut self.stage, &mut self.outbox);
+        let turn = catch_unwind(AssertUnwindSafe(|| stage.turn(now, outbox)))
+            .unwrap_or_else(|panic| Err(StageError(format!("panicked: {}", panic_message(&*panic)))));
+        self.pending.extend(self.outbox.drain(..));
+        self.send_pending();
+        match turn {
+            Err(error) => return self.fail(error),
+            Ok(Turn::Finished) => {
+                self.finishing = true;
+                return self.finish(ctx);
+            }
+            Ok(_) if !self.pending.is_empty() => {
+                self.rest();
+                self.turn_soon(ctx);
+            }
+            Ok(Turn::Again) => self.turn_soon(ctx),
+            Ok(Turn::Rest) => {
+                self.rest();
+                self.turn_soon(ctx);
+            }
+            Ok(Turn::Park) => self.reporting.heartbeat.rest(),
+        }
+        self.report_when_due();
+    }
+
+    /// Ends once everything said has been taken.
+    fn finish(&mut self, ctx: &mut Context<Self>) {
+        if self.pending.is_empty() {
+            self.reporting.heartbeat.rest();
+            self.ended = true;
+            self.report(self.clock.now(), true);
+        } else {
+            self.rest();
+            self.turn_soon(ctx);
+        }
+    }
+
+    /// Waits on the stage's own thread: tokio's timers are no finer than two milliseconds.
+    fn rest(&self) {
+        std::thread::sleep(Duration::from_nanos(MILLISECOND as u64));
+    }
+
+    fn send_pending(&mut self) {
+        while let Some(message) = self.pending.pop_front() {
+            if let Err(refused) = (self.route)(message) {
+                self.pending.push_front(refused);
+                break;
+            }
+        }
+    }
+
+    fn report_when_due(&mut self) {
+        let now = self.clock.now();
+        if now >= self.next_report_ns {
+            let second = (now - self.base_ns).div_euclid(SECOND);
+            self.next_report_ns = self.base_ns + (second + 1) * SECOND;
+            self.report(self.base_ns + second * SECOND, false);
+        }
+    }
+
+    fn report(&mut self, at_ns: Nanos, finished: bool) {
+        let StageState { counters, latencies, findings, latest_window } = self.stage.state();
+        let stage = self.stage.id();
+        let generation = self.reporting.generation;
+        let report = StageReport { stage, generation, at_ns, counters, latencies, findings, latest_window, finished };
+        // The supervisor handles nothing slowly and its mailbox takes several reports of every stage; one that finds
+        // it full all the same would be lost, so this one message may exceed the capacity.
+        self.reporting.reports.do_send(report);
+    }
+
+    fn fail(&mut self, error: StageError) {
+        self.ended = true;
+        self.reporting.heartbeat.rest();
+        let (stage, generation) = (self.stage.id(), self.reporting.generation);
+        self.reporting.failures.do_send(StageFailed { stage, generation, cause: error.0 });
+    }
+}
+
+async fn tokio_yield() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return std::task::Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with no message")
+}
+
+impl<S: Stage> Actor for Driven<S> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(PARKED_TICK, |actor, _| {
+            if !actor.turning && !actor.ended {
+                actor.report_when_due();
+            }
+        });
+        self.turn_soon(ctx);
+    }
+}
+
+/// Supervisor -> one stage: an order, with what the driver itself needs of it.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct StageOrder(pub Order);
+
+/// Any stage -> another, wrapped so that one handler serves all.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct To<M: Send + 'static>(pub M);
+
+impl<S: Stage> Handler<StageOrder> for Driven<S> {
+    type Result = ();
+
+    fn handle(&mut self, StageOrder(order): StageOrder, ctx: &mut Context<Self>) {
+        if let Order::Begin { base_ns } = order {
+            self.base_ns = base_ns;
+            self.next_report_ns = base_ns + SECOND;
+        }
+        self.stage.order(order);
+        self.turn_soon(ctx);
+    }
+}
+
+impl<M: Send + 'static, S: Receive<M>> Handler<To<M>> for Driven<S> {
+    type Result = ();
+
+    fn handle(&mut self, To(message): To<M>, ctx: &mut Context<Self>) {
+        self.stage.receive(message);
+        self.turn_soon(ctx);
+    }
+}
