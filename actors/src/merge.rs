@@ -58,6 +58,8 @@ impl Merge {
         let PanesClosed { partition, closed_before, panes, by_log } = message;
         for pane in panes {
             if pane.window_id >= self.merged_before {
+                #[cfg(feature = "planted-bugs")]
+                let pane = self.added(partition, pane);
                 self.windows.entry(pane.window_id).or_default().insert(partition, pane);
             }
         }
@@ -67,6 +69,16 @@ impl Merge {
             let known = &mut self.closed_by_log_before[partition as usize];
             *known = closed_before.max(*known);
         }
+    }
+
+    /// The bug [`AddedPane`](crate::testing::Bug::AddedPane), if it is planted.
+    #[cfg(feature = "planted-bugs")]
+    fn added(&self, partition: u32, mut pane: ClosedPane) -> ClosedPane {
+        let before = self.windows.get(&pane.window_id).and_then(|panes| panes.get(&partition));
+        if let Some(before) = before.filter(|_| crate::testing::planted(crate::testing::Bug::AddedPane)) {
+            pane.entries.iter_mut().zip(&before.entries).for_each(|(sum, entry)| sum.count += entry.count);
+        }
+        pane
     }
 
     /// Every window before this id is closed by every partition.
