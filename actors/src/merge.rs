@@ -91,6 +91,11 @@ impl Merge {
         self.windows.is_empty()
     }
 
+    /// Whether [`Self::next_window`] has one to give.
+    pub fn has_ready(&self) -> bool {
+        self.windows.first_key_value().is_some_and(|(&window_id, _)| window_id < self.closed_before())
+    }
+
     /// Takes the next window that every partition has closed, in window order.
     pub fn next_window(&mut self) -> Option<MergedWindow> {
         let closed_before = self.closed_before();

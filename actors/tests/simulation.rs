@@ -12,6 +12,7 @@ use simulated_run::{Outcome, Stresses, simulate};
 use streamgauge_actors::arrivals::ArrivalKind;
 use streamgauge_actors::testing::{Bug, FaultKind, plant};
 
+/// Seeds played, unless [`SEEDS_VARIABLE`] says otherwise.
 const SEEDS: u64 = 1000;
 /// Of the seeds, each so many-th is played twice.
 const REPEAT_EACH: u64 = 20;
@@ -19,6 +20,8 @@ const REPEAT_EACH: u64 = 20;
 const BUG_SEEDS: u64 = 40;
 /// Runs one seed alone.
 const SEED_VARIABLE: &str = "STREAMGAUGE_SIM_SEED";
+/// Plays so many seeds.
+const SEEDS_VARIABLE: &str = "STREAMGAUGE_SIM_SEEDS";
 
 #[derive(Default)]
 struct Summary {
@@ -69,13 +72,14 @@ fn recipe(seed: u64) -> String {
 
 #[test]
 fn every_seed_is_exact_or_flags_exactly_what_was_injected() {
-    if let Ok(seed) = std::env::var(SEED_VARIABLE) {
-        let outcome = check(seed.parse().expect("a seed is a whole number"));
+    let asked = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
+    if let Some(seed) = asked(SEED_VARIABLE) {
+        let outcome = check(seed);
         println!("{outcome:#?}");
         return;
     }
     let mut summary = Summary::default();
-    for seed in 0..SEEDS {
+    for seed in 0..asked(SEEDS_VARIABLE).unwrap_or(SEEDS) {
         let outcome = check(seed);
         if seed % REPEAT_EACH == 0 {
             assert_eq!(outcome, check(seed), "seed {seed} played twice differs\n{}", recipe(seed));

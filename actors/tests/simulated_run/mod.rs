@@ -124,7 +124,9 @@ impl Plan {
     fn draw(seed: u64, dice: &mut Dice) -> Self {
         let arrivals = arrivals(seed, dice);
         let windows = dice.between(3, 6);
-        let window_ns = dice.between(60, 250) * MILLISECOND;
+        // What comes as fast as it is taken is bounded by the log's capacity and by time.
+        let closed_loop = arrivals == ArrivalKind::Max;
+        let window_ns = dice.between(60, if closed_loop { 80 } else { 250 }) * MILLISECOND;
         // The end of the schedule may cut a window short.
         let cut = if dice.once_in(3) { dice.between(1, window_ns - 1) } else { 0 };
         let duration_ns = windows * window_ns + cut;
@@ -151,17 +153,15 @@ impl Plan {
             result_batch: dice.pick(&[1, 10, 100, 1000]),
             ..small_spec("simulated")
         };
-        let closed_loop = arrivals == ArrivalKind::Max;
         let stress = Stress {
-            // What comes as fast as it is taken must not be taken too fast.
-            capacity: if closed_loop { 24 } else { dice.pick(&[64, 400, 10_000]) },
+            capacity: if closed_loop { 48 } else { dice.pick(&[64, 400, 10_000]) },
             full_once_in: dice.pick(&[0, 50, 400]),
-            full_ns: dice.between(1, 40) * MILLISECOND,
-            linger_ns: dice.between(0, 15) * MILLISECOND,
-            ack_ns: dice.pick(&[0, 5, 50]) * MILLISECOND,
+            full_ns: dice.between(1, if closed_loop { 2 } else { 40 }) * MILLISECOND,
+            linger_ns: dice.between(0, if closed_loop { 2 } else { 15 }) * MILLISECOND,
+            ack_ns: if closed_loop { 2 } else { dice.pick(&[0, 5, 50]) } * MILLISECOND,
             stall_once_in: dice.pick(&[0, 20, 200]),
             stall_ns: dice.between(1, 300) * MILLISECOND,
-            read_limit: dice.pick(&[3, 30, 300]),
+            read_limit: dice.pick(if closed_loop { &[100, 300] } else { &[3, 30, 300] }),
         };
         let faults = draw_faults(dice);
         let mut orders = Vec::new();
@@ -172,7 +172,7 @@ impl Plan {
             orders.push((dice.between(duration_ns * 9 / 10, duration_ns), Change::Drain));
         }
         orders.sort_by_key(|&(at, _)| at);
-        Self { spec, faults, stress, step: dice.between(1, 8) * MILLISECOND, orders }
+        Self { spec, faults, stress, step: dice.between(1, if closed_loop { 2 } else { 8 }) * MILLISECOND, orders }
     }
 }
 
@@ -229,7 +229,8 @@ pub fn simulate(seed: u64) -> Result<Outcome, String> {
         // Past the schedule only time-outs are waited for.
         clock.advance(dice.between(0, if now > end + SECOND { 50 * MILLISECOND } else { step }));
         if now - end > LONGEST {
-            return Err(format!("it hangs: not finished: {:?}", pipeline.unfinished()));
+            let injections = log.injected(|injector| injector.injections().to_vec());
+            return Err(format!("it hangs: not finished: {:?}\n{injections:?}", pipeline.unfinished()));
         }
     }
     let mut outcome = pipeline.into_outcome(&log, clock.now());
@@ -239,4 +240,3 @@ pub fn simulate(seed: u64) -> Result<Outcome, String> {
     verdict::check(&spec, base, &log, &outcome, &expected)?;
     Ok(outcome)
 }
-

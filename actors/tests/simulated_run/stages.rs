@@ -106,7 +106,8 @@ impl Pipeline {
     }
 
     pub fn unfinished(&self) -> Vec<String> {
-        self.slots.iter().filter(|slot| !slot.finished).map(|slot| slot.id.to_string()).collect()
+        let describe = |slot: &Slot| format!("{}{}", slot.id, if slot.parked { " (parked)" } else { "" });
+        self.slots.iter().filter(|slot| !slot.finished).map(describe).collect()
     }
 
     /// A turn for nearly every stage, in any order; time passes in between.
