@@ -15,6 +15,9 @@ const GAP_NS: i64 = 1000;
 
 const START_NS: i64 = 1_700_000_000_000_000_000;
 
+/// Writes an event of ours in another way.
+type Layout = fn(&str) -> String;
+
 struct Stream {
     source: EventSource,
     encoder: EventEncoder,
@@ -72,12 +75,12 @@ fn main() {
     }
     let mut stream = Stream::new(10, 100, None);
     let ours: Vec<String> = (0..EVENTS).map(|_| String::from_utf8(stream.next().to_vec()).expect("ASCII")).collect();
-    let layouts: [(&str, &dyn Fn(&str) -> String); 5] = [
-        ("ours", &String::from),
-        ("python", &spaced),
-        ("python_uuid4", &|event| spaced(&event.replace("9abc-8001-8000-", "9abc-4001-8000-"))),
-        ("shuffled", &shuffled),
-        ("escaped", &|event| event.replace("ad_type", "ad_t\\u0079pe")),
+    let layouts: [(&str, Layout); 5] = [
+        ("ours", str::to_owned),
+        ("python", spaced),
+        ("python_uuid4", |event| spaced(&event.replace("9abc-8001-8000-", "9abc-4001-8000-"))),
+        ("shuffled", shuffled),
+        ("escaped", |event| event.replace("ad_type", "ad_t\\u0079pe")),
     ];
     for (name, layout) in layouts {
         let events: Vec<String> = ours.iter().map(|event| layout(event)).collect();

@@ -42,7 +42,24 @@ fn main() {
         heartbeat_timeout_ns: 10 * SECOND,
         drain_timeout_ns: 60 * SECOND,
     };
-    let broker = Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), clock.clone()));
+    let mut spec = spec;
+    spec.window_ns = arg(6, 1000.0) as i64 * MILLISECOND;
+    let broker: Arc<dyn streamgauge_actors::ports::Broker> = match std::env::var("KAFKA") {
+        Ok(servers) => {
+            let tag = std::process::id();
+            spec.events_topic = format!("sg.{tag}.e");
+            spec.results_topic = format!("sg.{tag}.r");
+            Arc::new(
+                streamgauge::broker::kafka::KafkaBroker::new(streamgauge::broker::kafka::KafkaSettings {
+                    bootstrap_servers: servers,
+                    events_linger_ms: arg(7, 5.0) as u32,
+                    ..Default::default()
+                })
+                .unwrap(),
+            )
+        }
+        Err(_) => Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), clock.clone())),
+    };
     let plan = RunPlan {
         spec,
         mode: Mode::Run,
@@ -52,6 +69,7 @@ fn main() {
         create_results_topic: true,
         events_retention_bytes: None,
         keep_topics: false,
+        truth: None,
         dead_letters: Arc::new(|_| Box::new(No)),
     };
     let f = streamgauge::foreground::run(plan, &mut |s| {
@@ -67,7 +85,7 @@ fn main() {
     })
     .unwrap();
     let o = f.outcome;
-    println!("{:?} {:?}", o.judge(), o.throughput());
+    println!("{:?} {:?}", o.judge(&Mode::Run), o.throughput());
     println!("{:?}", o.counters);
     println!("{:?}", o.measures.as_ref().map(|m| &m.audit));
     for (k, h) in &o.latencies {

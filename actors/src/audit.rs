@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{Nanos, to_millis};
+use crate::latency::TruthTable;
 use crate::ledger::{Ledger, Truth};
 use crate::messages::{Acknowledged, WindowWritten};
 use crate::result::ResultRecord;
 
 /// What is wrong with an event or a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// Acknowledged events that the result does not hold.
@@ -32,7 +33,7 @@ pub enum FindingKind {
 }
 
 /// One defect, located.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Finding {
     /// What.
     pub kind: FindingKind,
@@ -204,6 +205,11 @@ impl Auditor {
             table: Vec::new(),
             findings: Vec::new(),
         }
+    }
+
+    /// An auditor of results whose whole truth is known beforehand.
+    pub fn with_truth(frame: AuditFrame, truth: &TruthTable) -> Self {
+        Self { ledger: Ledger::of(truth), ..Self::new(frame, 0) }
     }
 
     /// The frame it judges in.

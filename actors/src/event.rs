@@ -8,7 +8,7 @@
 //!  "produce_time":1700000000124}
 //! ```
 //!
-//! [`EventSource`] draws the random part, [`EventEncoder`] writes the text, [`decode`] reads any JSON writer's.
+//! [`EventSource`] draws the random part, [`EventEncoder`] writes the text, [`decode()`] reads any JSON writer's.
 
 mod decode;
 mod encode;
@@ -93,10 +93,8 @@ impl Serial {
             [text[9], text[10], text[11], text[12], text[14], text[15], text[16], text[17]],
             [text[19], text[20], text[21], text[22], text[24], text[25], text[26], text[27]],
             [text[28], text[29], text[30], text[31], text[32], text[33], text[34], text[35]],
-        ]
-        .map(hex::decode8);
-        let join = |high: Option<u32>, low: Option<u32>| Some(u64::from(high?) << 32 | u64::from(low?));
-        Self::from_halves(join(a, b)?, join(c, d)?)
+        ];
+        Self::from_halves(hex::decode16(a, b)?, hex::decode16(c, d)?)
     }
 
     fn from_halves(high: u64, low: u64) -> Option<Self> {
@@ -237,15 +235,34 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same_on_every_machine() {
-        let draws: Vec<Draw> = {
-            std::iter::repeat_with({
-                let mut s = source(42, 1);
-                move || s.draw()
-            })
-            .take(3)
-            .collect()
-        };
-        assert_eq!(draws, [], "golden values");
+        let mut source = source(42, 1);
+        let draws = [source.draw(), source.draw(), source.draw()];
+        assert_eq!(
+            draws,
+            [
+                Draw {
+                    user_id: 0x1bcc_4c22_80f5_47c8_8db9_2ed1_3e24_e891,
+                    ad: 557,
+                    ad_type: 3,
+                    event_type: 0,
+                    ip: 0xd6e1_a0fb
+                },
+                Draw {
+                    user_id: 0xf6e8_366b_66bf_446b_9260_f79d_7892_aad6,
+                    ad: 632,
+                    ad_type: 5,
+                    event_type: 0,
+                    ip: 0x4e91_3a21
+                },
+                Draw {
+                    user_id: 0x75c0_5cce_f5f6_462f_aeee_9b0f_113e_51ee,
+                    ad: 865,
+                    ad_type: 6,
+                    event_type: 0,
+                    ip: 0x2727_a64d
+                }
+            ]
+        );
     }
 
     #[test]

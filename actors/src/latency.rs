@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::audit::Auditor;
+use crate::audit::{AuditFrame, Auditor, Finding};
 use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::ledger::{Ledger, Truth};
@@ -28,8 +28,8 @@ pub enum Task {
     Audit(Box<dyn EventReader>),
     /// Keeps the ledger of producers that run alone.
     KeepTruth,
-    /// Judges the results of any other processor.
-    Judge(Box<dyn EventReader>, Follow),
+    /// Judges the results of any other processor, against the truth where it is known.
+    Judge(Box<dyn EventReader>, Follow, Option<Arc<TruthTable>>),
 }
 
 /// The latency actor's logic.
@@ -43,6 +43,7 @@ pub struct Latency {
     counters: StageCounters,
     result_latency: LatencyHistogram,
     end_to_end: LatencyHistogram,
+    last_findings: Vec<Finding>,
 }
 
 enum Work {
@@ -71,8 +72,9 @@ enum Early {
 struct Judge {
     reader: Box<dyn EventReader>,
     follow: Follow,
-    latest: BTreeMap<(String, i64, u64), JudgedResult>,
-    updates: u64,
+    truth: Option<Arc<TruthTable>>,
+    /// By window and campaign.
+    latest: BTreeMap<(i64, u64), JudgedResult>,
     last_read_ns: Nanos,
 }
 
@@ -94,8 +96,8 @@ impl Latency {
                 last_read_ns: 0,
             })),
             Task::KeepTruth => Work::KeepTruth(Ledger::new(spec.producers)),
-            Task::Judge(reader, follow) => {
-                Work::Judge(Box::new(Judge { reader, follow, latest: BTreeMap::new(), updates: 0, last_read_ns: 0 }))
+            Task::Judge(reader, follow, truth) => {
+                Work::Judge(Box::new(Judge { reader, follow, truth, latest: BTreeMap::new(), last_read_ns: 0 }))
             }
         };
         Self {
@@ -108,6 +110,7 @@ impl Latency {
             counters: StageCounters::default(),
             result_latency: LatencyHistogram::default(),
             end_to_end: LatencyHistogram::default(),
+            last_findings: Vec::new(),
         }
     }
 
@@ -162,37 +165,26 @@ impl Latency {
             // The writer is done; a producer's last counts are still on their way.
             return Ok(Turn::Park);
         }
-        auditor.judge_rest();
-        outbox.push(self.measured());
+        if let Some(auditor) = audit.auditor.take() {
+            outbox.push(self.audited(auditor));
+        }
         Ok(Turn::Finished)
     }
 
-    fn measured(&mut self) -> RunMeasured {
-        let mut measures = RunMeasures::default();
-        match &mut self.work {
-            Work::Audit(audit) => {
-                if let Some(auditor) = &mut audit.auditor {
-                    measures.audit = auditor.totals().clone();
-                    measures.windows = auditor.take_table();
-                }
-            }
-            Work::KeepTruth(ledger) => {
-                let windows: Vec<i64> = ledger.windows().collect();
-                measures.truth = windows.into_iter().map(|id| (id, ledger.take(id))).collect();
-            }
-            Work::Judge(judge) => {
-                measures.judged = judge.latest.values().map(|judged| judged.record.clone()).collect();
-                measures.audit.results = judge.latest.len() as u64;
-                measures.result_updates = judge.updates;
-            }
-        }
-        RunMeasured { generation: self.generation, measures: Box::new(measures) }
+    /// What the audit found, for the supervisor.
+    fn audited(&mut self, mut auditor: Auditor) -> RunMeasured {
+        auditor.judge_rest();
+        self.last_findings = auditor.take_findings();
+        let measures = RunMeasures { audit: auditor.totals().clone(), windows: auditor.take_table() };
+        RunMeasured { generation: self.generation, measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
 
     fn truth_turn(&mut self, outbox: &mut Vec<RunMeasured>) -> Turn {
-        match &self.work {
+        match &mut self.work {
             Work::KeepTruth(ledger) if ledger.complete_before() == i64::MAX => {
-                outbox.push(self.measured());
+                let windows: Vec<i64> = ledger.windows().collect();
+                let truth = windows.into_iter().map(|id| (id, ledger.take(id))).collect();
+                outbox.push(RunMeasured { generation: self.generation, measures: None, truth });
                 Turn::Finished
             }
             _ => Turn::Park,
@@ -201,7 +193,7 @@ impl Latency {
 
     fn judge_turn(&mut self, now: Nanos, outbox: &mut Vec<RunMeasured>) -> Result<Turn, StageError> {
         let Self { work: Work::Judge(judge), spec, counters, .. } = self else { return Ok(Turn::Finished) };
-        let Judge { reader, latest, updates, .. } = &mut **judge;
+        let Judge { reader, latest, .. } = &mut **judge;
         let mut failure = None;
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
             let insertion = match insertion_time(&record, &spec.results_topic) {
@@ -213,9 +205,9 @@ impl Latency {
                 return;
             };
             counters.results_read += 1;
-            let key = (record.run_id.clone(), record.window_id, record.campaign_id);
+            let key = (record.window_id, record.campaign_id);
             let judged = JudgedResult { result_latency_ns: result_latency_ns(&record, insertion), record };
-            *updates += u64::from(latest.insert(key, judged).is_some());
+            counters.result_updates += u64::from(latest.insert(key, judged).is_some());
         })?;
         if let Some(error) = failure {
             return Err(error);
@@ -225,14 +217,38 @@ impl Latency {
         }
         let idle = judge.follow.until_idle_ns.is_some_and(|limit| now - judge.last_read_ns >= limit);
         if visited == 0 && (self.drain || (idle && judge.reader.lag() == 0)) {
-            // Only now is the last update of every result known.
-            for judged in judge.latest.values() {
-                self.result_latency.record(judged.result_latency_ns);
-            }
-            outbox.push(self.measured());
+            let message = self.judged();
+            outbox.push(message);
             return Ok(Turn::Finished);
         }
         Ok(Turn::Again)
+    }
+}
+
+impl Latency {
+    /// Only at the end is the last update of every result known.
+    fn judged(&mut self) -> RunMeasured {
+        let Work::Judge(judge) = &mut self.work else {
+            return RunMeasured { generation: self.generation, measures: None, truth: TruthTable::new() };
+        };
+        let latest = std::mem::take(&mut judge.latest);
+        let truth = judge.truth.take();
+        latest.values().for_each(|judged| self.result_latency.record(judged.result_latency_ns));
+        let Some(truth) = truth else {
+            return RunMeasured { generation: self.generation, measures: None, truth: TruthTable::new() };
+        };
+        // Windows lie where the results say, and nothing tells of a start or an end that cut one short.
+        let told = latest.values().map(|judged| &judged.record).find(|record| record.window_end > record.window_start);
+        let (base_ns, window_ns) = told.map_or((0, self.spec.window_ns), |record| {
+            let window_ns = (record.window_end - record.window_start) * MILLISECOND;
+            (record.window_start * MILLISECOND - record.window_id * window_ns, window_ns)
+        });
+        let frame = AuditFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
+        let mut auditor = Auditor::with_truth(frame, &truth);
+        for judged in latest.values() {
+            auditor.result(&judged.record, Some(judged.result_latency_ns as f64 / MILLISECOND as f64));
+        }
+        self.audited(auditor)
     }
 }
 
@@ -304,11 +320,11 @@ impl Stage for Latency {
     }
 
     fn state(&mut self) -> StageState {
-        let (mut findings, mut latest_window) = (Vec::new(), None);
+        let (mut findings, mut latest_window) = (std::mem::take(&mut self.last_findings), None);
         if let Work::Audit(audit) = &mut self.work
             && let Some(auditor) = &mut audit.auditor
         {
-            findings = auditor.take_findings();
+            findings.extend(auditor.take_findings());
             latest_window = auditor.latest().cloned();
         }
         StageState {

@@ -15,7 +15,7 @@ pub fn window_of(event_time_ns: Nanos, base_ns: Nanos, window_ns: Nanos) -> i64 
 }
 
 /// One (campaign, producer) of one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Truth {
     /// The campaign.
     pub campaign_id: u64,
@@ -38,6 +38,11 @@ impl Ledger {
     /// An empty ledger for `producers` producers.
     pub fn new(producers: u32) -> Self {
         Self { complete_before: vec![i64::MIN; producers as usize], windows: BTreeMap::new() }
+    }
+
+    /// A ledger that is complete already.
+    pub fn of(truth: &[(i64, Vec<Truth>)]) -> Self {
+        Self { complete_before: Vec::new(), windows: truth.iter().cloned().collect() }
     }
 
     /// Files what a producer had acknowledged.

@@ -1,4 +1,41 @@
-//! The pipeline of streamgauge.
+//! The pipeline of streamgauge: five actors that drive a stream through a broker and check every count. It knows no
+//! broker, no HTTP and no command line.
+//!
+//! ```text
+//!  StartRun StopRun RestartRun SetRate GetStatus
+//!        |                                            RunFinished
+//!        v                                                 ^
+//!  +------------+  Order (Begin, Drain, SetRate)           |
+//!  | Supervisor |----------------------------> every stage |
+//!  +------------+<---------------------------- StageReport, StageFailed
+//!        ^                                        RunMeasured
+//!        '--------------------------------------------------------.
+//!                                                                 |
+//!  +----------+ events  ( events  )  +------------------+         |
+//!  | Producer |-------->( topic   )->| WindowAggregator |         |
+//!  |   x N    |         (  x P    )  |       x A        |         |
+//!  +----------+                      +------------------+         |
+//!        |                  PanesClosed |      ^ WindowsMerged    |
+//!        | Acknowledged                 v      |                  |
+//!        |                           +--------------+ WindowWritten, ResultsComplete
+//!        |                           | ResultWriter |-----.       |
+//!        |                           +--------------+     |       |
+//!        |                     results |                  v       |
+//!        |                    ( results ) results    +---------+  |
+//!        |                    ( topic   )----------->| Latency |--'
+//!        '------------------------------------------>+---------+
+//! ```
+//!
+//! Control: [`supervisor`], [`run_state`] (what an order does in which state), [`pipeline`] (the one list of stages),
+//! [`stage`] (what the data-plane actors share), [`messages`].
+//!
+//! The stages, with what each stands on:
+//! - [`producer`]: [`arrivals`], [`pacing`], [`campaigns`], [`event`] (schema, encoder, decoder)
+//! - [`window_aggregator`]: [`window`] (panes and watermark), [`serials`], [`progress`]
+//! - [`result_writer`]: [`merge`], [`result`]
+//! - [`latency`]: [`ledger`] (ground truth), [`audit`], [`histogram`]
+//!
+//! What a run is, and what comes out: [`spec`], [`measures`], [`outcome`]. What it stands on: [`ports`], [`clock`].
 
 pub mod arrivals;
 pub mod audit;

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use crate::audit::{AuditTotals, WindowAudit};
 use crate::clock::{Nanos, SECOND};
 use crate::histogram::{LatencyHistogram, LatencyKind};
-use crate::latency::TruthTable;
 use crate::messages::StageId;
-use crate::result::ResultRecord;
 
 /// Totals of one stage since it was made, or of all stages together. What a stage does not do stays 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +66,8 @@ pub struct StageCounters {
     pub results_events: u64,
     /// Results read back.
     pub results_read: u64,
+    /// Results of another processor that a later update replaced.
+    pub result_updates: u64,
     /// Gauge: events in flight.
     pub in_flight: u64,
     /// Gauge: records in the partitions not consumed yet.
@@ -103,6 +103,7 @@ impl StageCounters {
             (&mut self.results_written, other.results_written),
             (&mut self.results_events, other.results_events),
             (&mut self.results_read, other.results_read),
+            (&mut self.result_updates, other.result_updates),
             (&mut self.in_flight, other.in_flight),
             (&mut self.lag, other.lag),
         ];
@@ -137,12 +138,6 @@ pub struct RunMeasures {
     pub audit: AuditTotals,
     /// Every window judged, in order.
     pub windows: Vec<WindowAudit>,
-    /// Producers alone: what was acknowledged.
-    pub truth: TruthTable,
-    /// Results of another processor, of several updates the last.
-    pub judged: Vec<ResultRecord>,
-    /// Results of another processor that a later one replaced.
-    pub result_updates: u64,
 }
 
 /// One latency in one second.

@@ -8,6 +8,7 @@ use actix::prelude::*;
 use crate::audit::{Finding, WindowAudit};
 use crate::clock::Nanos;
 use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::latency::TruthTable;
 use crate::measures::{RunMeasures, StageCounters};
 use crate::outcome::RunOutcome;
 use crate::pipeline::RunPlan;
@@ -162,8 +163,10 @@ pub struct StageFailed {
 pub struct RunMeasured {
     /// The pipeline's generation.
     pub generation: u16,
-    /// The audit's result and the per-window table.
-    pub measures: Box<RunMeasures>,
+    /// The audit's result and the per-window table; `None` where there was nothing to audit against.
+    pub measures: Option<Box<RunMeasures>>,
+    /// What the producers had acknowledged, where they ran alone.
+    pub truth: TruthTable,
 }
 
 // ---- data, between stages ----

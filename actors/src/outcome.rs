@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::audit::Finding;
+use crate::arrivals::ArrivalKind;
+use crate::audit::{AuditTotals, Finding};
 use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::histogram::{LatencyHistogram, LatencyKind};
+use crate::latency::TruthTable;
 use crate::measures::{RunMeasures, Second, StageCounters};
 use crate::messages::StageId;
+use crate::pipeline::Mode;
 use crate::ports::BrokerDescription;
 use crate::spec::RunSpec;
 
@@ -58,6 +61,8 @@ pub struct RunOutcome {
     pub series: Vec<Second>,
     /// Audit and windows; `None`: the run ended before it was audited.
     pub measures: Option<RunMeasures>,
+    /// Producers alone: what was acknowledged.
+    pub truth: TruthTable,
     /// What was found wrong (bounded; the totals count all).
     pub findings: Vec<Finding>,
     /// How far the wall clock moved against the monotonic one.
@@ -97,63 +102,83 @@ impl RunOutcome {
 }
 
 /// The verdict on a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every count exact, and the harness was not the limit.
     Pass,
     /// A wrong count, an error, or the broker fell behind.
     Fail,
-    /// Nothing can be said about the broker: the generator was the limit, or the clock stepped.
+    /// Nothing can be said about the broker: the generator was the limit, the clock stepped, or nothing was measured.
     Inconclusive,
     /// It was stopped before its end.
     Aborted,
 }
 
-/// A verdict, why, and the exit code of `streamgauge run`.
+/// A verdict, why, and the exit code of the command that made the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
     /// Why, the gravest first; never empty.
     pub reasons: Vec<String>,
-    /// 1 runtime error, 4 audit failed, 5 inconclusive, 99 broker-limited, 0 pass.
+    /// 1 runtime error, 4 audit failed, 5 inconclusive, 99 broker-limited, 0 pass (or stopped on request, nothing wrong).
     pub exit_code: u8,
 }
 
 impl RunOutcome {
-    /// Judges the run. In order of precedence: error, audit, generator or clock, broker.
-    pub fn judge(&self) -> Judgement {
-        let audit_failures = self.audit_failures();
-        let limit = self.limit();
-        let (verdict, exit_code, mut reasons) = match (&self.ending, audit_failures.is_empty()) {
-            (Ending::Failed { stage, cause }, _) => {
-                let stage = stage.map_or_else(|| "the run".to_owned(), |stage| stage.to_string());
-                (Verdict::Fail, 1, vec![format!("{stage} failed: {cause}")])
-            }
-            (_, false) => (Verdict::Fail, 4, Vec::new()),
-            (Ending::Stopped { drained }, true) => {
-                let how = if *drained { "drained and audited" } else { "abandoned, not audited" };
-                (Verdict::Aborted, 0, vec![format!("stopped on request before its end; {how}")])
-            }
-            (Ending::Completed, true) if self.clock_stepped() => {
-                let step_ms = self.wall_step_ns / MILLISECOND;
-                (Verdict::Inconclusive, 5, vec![format!("the wall clock stepped by {step_ms} ms during the run")])
-            }
-            (Ending::Completed, true) => match limit {
-                Some(Limit::Generator(share)) => {
-                    (Verdict::Inconclusive, 5, vec![self.limit_reason("generator", share)])
-                }
-                Some(Limit::Broker(share)) => (Verdict::Fail, 99, vec![self.limit_reason("broker", share)]),
-                None => (Verdict::Pass, 0, vec!["every count of every window is exact".to_owned()]),
-            },
+    /// Judges the run by what its stages can know. In order of precedence: error, wrong counts, stopped on request,
+    /// clock or generator, broker. The reasons of lower precedence follow the one that decides.
+    pub fn judge(&self, mode: &Mode) -> Judgement {
+        let errors = self.errors(mode);
+        let wrong = self.audit_failures(mode);
+        let doubts = self.doubts(mode);
+        let limited = self.broker_limit(mode);
+        let (verdict, exit_code) = if !errors.is_empty() {
+            (Verdict::Fail, 1)
+        } else if !wrong.is_empty() {
+            (Verdict::Fail, 4)
+        } else if matches!(self.ending, Ending::Stopped { .. }) {
+            (Verdict::Aborted, 0)
+        } else if !doubts.is_empty() {
+            (Verdict::Inconclusive, 5)
+        } else if limited.is_some() {
+            (Verdict::Fail, 99)
+        } else {
+            (Verdict::Pass, 0)
         };
-        reasons.extend(audit_failures);
+        let mut reasons = errors;
+        reasons.extend(wrong);
+        reasons.extend(self.stopped(mode));
+        if !matches!(self.ending, Ending::Failed { .. }) {
+            reasons.extend(doubts);
+        }
+        reasons.extend(limited);
+        if reasons.is_empty() {
+            reasons.push(self.praise(mode));
+        }
         Judgement { verdict, reasons, exit_code }
     }
 
-    /// What the audit holds against the run; empty where all is exact (or nothing was audited).
-    pub fn audit_failures(&self) -> Vec<String> {
+    /// What broke: a stage, the audit itself, or a delivery.
+    fn errors(&self, mode: &Mode) -> Vec<String> {
+        match &self.ending {
+            Ending::Failed { stage, cause } => {
+                let stage = stage.map_or_else(|| "the run".to_owned(), |stage| stage.to_string());
+                vec![format!("{stage} failed: {cause}")]
+            }
+            Ending::Completed if *mode == Mode::Run && self.measures.is_none() => {
+                vec!["the run ended without its audit: not one count was checked".to_owned()]
+            }
+            Ending::Completed if *mode == Mode::Produce && self.counters.rejected > 0 => {
+                vec![format!("{} event(s) rejected by the broker", self.counters.rejected)]
+            }
+            Ending::Completed | Ending::Stopped { .. } => Vec::new(),
+        }
+    }
+
+    /// What the audit, or the serial numbers and watermarks, hold against the run; empty where all is exact.
+    pub fn audit_failures(&self, mode: &Mode) -> Vec<String> {
         let counters = &self.counters;
         let mut failures = Vec::new();
         let mut check = |count: u64, what: &str| {
@@ -161,9 +186,8 @@ impl RunOutcome {
                 failures.push(format!("{count} {what}"));
             }
         };
-        if let Some(measures) = &self.measures {
-            let audit = &measures.audit;
-            check(audit.windows - audit.windows_exact, "window(s) with a wrong count");
+        if let Some(audit) = self.audit(mode) {
+            check(audit.windows.saturating_sub(audit.windows_exact), "window(s) with a wrong count");
             check(audit.events_missing, "acknowledged event(s) missing from the results");
             check(audit.events_extra, "event(s) too many in the results");
             check(audit.results_missing, "result(s) missing");
@@ -172,12 +196,93 @@ impl RunOutcome {
         check(counters.events_lost, "event(s) lost");
         check(counters.events_duplicated, "event(s) duplicated");
         check(counters.events_reordered, "event(s) reordered");
-        check(counters.late, "event(s) late");
+        match mode {
+            Mode::Aggregate(_) => {
+                let hint = format!("event(s) late: {} would have sufficed", self.lateness_flag());
+                check(counters.late, &hint);
+            }
+            _ => check(counters.late, "event(s) late"),
+        }
         failures
     }
 
-    fn limit(&self) -> Option<Limit> {
-        if self.spec.arrivals == crate::arrivals::ArrivalKind::Max {
+    /// The audit's sums, where there was an audit: in whole runs, and where `latency` was given the truth.
+    pub fn audit(&self, mode: &Mode) -> Option<&AuditTotals> {
+        match mode {
+            Mode::Run | Mode::Latency(_) => self.measures.as_ref().map(|measures| &measures.audit),
+            Mode::Produce | Mode::Aggregate(_) => None,
+        }
+    }
+
+    /// The flag that allows the lateness which would have sufficed for every late event: whole milliseconds, rounded
+    /// up.
+    pub fn lateness_flag(&self) -> String {
+        let needed_ms = self.counters.late_needed_ns.max(1).saturating_add(MILLISECOND - 1) / MILLISECOND;
+        format!("--allowed-lateness {needed_ms}ms")
+    }
+
+    fn stopped(&self, mode: &Mode) -> Option<String> {
+        let Ending::Stopped { drained } = self.ending else { return None };
+        let how = match (drained, self.audit(mode).is_some()) {
+            (true, true) => "drained and audited",
+            (true, false) => "drained, not audited",
+            (false, _) => "abandoned, not audited",
+        };
+        Some(format!("stopped on request before its end; {how}"))
+    }
+
+    /// Why nothing can be concluded.
+    fn doubts(&self, mode: &Mode) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let nothing = match mode {
+            Mode::Run => self.measures.as_ref().is_some_and(|measures| measures.audit.windows == 0),
+            Mode::Produce => self.counters.produced == 0,
+            Mode::Aggregate(_) => self.counters.consumed == 0,
+            Mode::Latency(_) => self.counters.results_read == 0,
+        };
+        if nothing {
+            let what = match mode {
+                Mode::Run => "no window was audited",
+                Mode::Produce => "no event was produced",
+                Mode::Aggregate(_) => "no event came",
+                Mode::Latency(_) => "no result came",
+            };
+            doubts.push(format!("nothing was measured: {what}"));
+        }
+        // Aggregation alone measures spans of the run clock, which a step does not touch.
+        if self.clock_stepped() && !matches!(mode, Mode::Aggregate(_)) {
+            doubts.push(format!("the wall clock stepped by {} ms during the run", self.wall_step_ns / MILLISECOND));
+        }
+        if let Some(Limit::Generator(share)) = self.limit(mode) {
+            doubts.push(self.limit_reason("generator", share));
+        }
+        doubts
+    }
+
+    fn broker_limit(&self, mode: &Mode) -> Option<String> {
+        match self.limit(mode) {
+            Some(Limit::Broker(share)) => Some(self.limit_reason("broker", share)),
+            _ => None,
+        }
+    }
+
+    fn praise(&self, mode: &Mode) -> String {
+        let counters = &self.counters;
+        match (mode, self.audit(mode)) {
+            (Mode::Produce, _) if counters.unknown > 0 => format!(
+                "{} of {} events acknowledged; only the log knows about {}",
+                counters.acknowledged, counters.produced, counters.unknown
+            ),
+            (Mode::Produce, _) => "every event was acknowledged".to_owned(),
+            (Mode::Aggregate(_), _) => "no event was late".to_owned(),
+            (_, Some(audit)) => format!("every count of all {} windows is exact", audit.windows),
+            (_, None) => "results measured; their counts not audited (that takes `--truth FILE`)".to_owned(),
+        }
+    }
+
+    fn limit(&self, mode: &Mode) -> Option<Limit> {
+        let paced = matches!(mode, Mode::Run | Mode::Produce);
+        if !paced || self.spec.arrivals == ArrivalKind::Max {
             return None;
         }
         let sent = self.counters.produced_measured.max(1) as f64;

@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock};
-use crate::latency::{Latency, Task};
+use crate::latency::{Latency, Task, TruthTable};
 use crate::messages::{
     Acknowledged, Order, PanesClosed, ResultsComplete, RunMeasured, StageFailed, StageId, StageReport, WindowWritten,
     WindowsMerged,
@@ -79,6 +79,11 @@ pub trait DeadLetters: Send {
     fn keep(&mut self, record: Record<'_>, reason: &'static str);
 }
 
+/// Where malformed records of an events topic are kept.
+pub fn malformed_topic(events_topic: &str) -> String {
+    format!("{events_topic}.malformed")
+}
+
 /// Makes the keeper of an events topic's malformed records.
 pub type DeadLettersFactory = Arc<dyn Fn(&str) -> Box<dyn DeadLetters> + Send + Sync>;
 
@@ -101,6 +106,8 @@ pub struct RunPlan {
     pub events_retention_bytes: Option<u64>,
     /// Whether topics made for this run outlive it.
     pub keep_topics: bool,
+    /// What the results of another processor are audited against ([`Mode::Latency`]).
+    pub truth: Option<Arc<TruthTable>>,
     /// Where malformed records go.
     pub dead_letters: DeadLettersFactory,
 }
@@ -154,7 +161,7 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
         Mode::Produce => prepared.latency = Some(Task::KeepTruth),
         Mode::Latency(follow) => {
             let reader = broker.reader(&spec.results_topic, &results_from(follow.from))?;
-            prepared.latency = Some(Task::Judge(reader, follow));
+            prepared.latency = Some(Task::Judge(reader, follow, plan.truth.clone()));
         }
         Mode::Aggregate(_) => {}
     }
@@ -233,8 +240,12 @@ fn existing_topic(admin: &mut dyn TopicAdmin, name: &str) -> Result<TopicDescrip
 /// # Errors
 /// [`PortError`] of the first deletion that failed; the others were tried all the same.
 pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
-    let made =
-        [(plan.create_events_topic, &plan.spec.events_topic), (plan.create_results_topic, &plan.spec.results_topic)];
+    let malformed = malformed_topic(&plan.spec.events_topic);
+    let made = [
+        (plan.create_events_topic, &plan.spec.events_topic),
+        (plan.create_events_topic, &malformed),
+        (plan.create_results_topic, &plan.spec.results_topic),
+    ];
     let mut outcome = Ok(());
     if plan.keep_topics || made.iter().all(|(made, _)| !made) {
         return outcome;

@@ -358,7 +358,11 @@ impl Producer {
         }
         let done_before = match self.waiting {
             Some((_, intended)) => intended,
-            None => schedule.pacer.progress(now),
+            None => {
+                // Shown the time first, the pacer keeps its word even if the rate changes.
+                schedule.pacer.due(now);
+                schedule.pacer.progress(now)
+            }
         };
         if done_before >= schedule.window_end_ns {
             self.pass_window_end(done_before, now);

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::audit::{Finding, MAX_FINDINGS, WindowAudit};
 use crate::clock::{MILLISECOND, Nanos, SECOND};
+use crate::latency::TruthTable;
 use crate::measures::{Collector, RunMeasures, Second, StageCounters};
 use crate::messages::{
     GetStatus, Order, RestartRun, RunFinished, RunMeasured, SetRate, StageFailed, StageId, StageReport, StartRun,
@@ -82,7 +83,10 @@ struct Run {
     collector: Collector,
     finished: BTreeSet<StageId>,
     findings: Vec<Finding>,
+    /// Whether the latency actor is done.
+    measured: bool,
     measures: Option<RunMeasures>,
+    truth: TruthTable,
     latest_window: Option<WindowAudit>,
     target: f64,
     /// Set once a drain was asked for.
@@ -133,7 +137,9 @@ impl Supervisor {
             collector: Collector::new(0, spec.rate),
             finished: BTreeSet::new(),
             findings: Vec::new(),
+            measured: false,
             measures: None,
+            truth: TruthTable::new(),
             latest_window: None,
             target: spec.rate,
             stop_asked: false,
@@ -277,7 +283,7 @@ impl Supervisor {
             run.drained_since_ns = Some(now);
         }
         let all_finished = pipeline.stages().all(|stage| run.finished.contains(&stage));
-        if all_finished && (run.measures.is_some() || !run.plan.mode.measures()) {
+        if all_finished && (run.measured || !run.plan.mode.measures()) {
             let ending =
                 if run.stop_asked && now_is_early(run) { Ending::Stopped { drained: true } } else { Ending::Completed };
             return self.end(ending, ctx);
@@ -319,6 +325,7 @@ impl Run {
             latencies,
             series,
             measures: self.measures,
+            truth: self.truth,
             findings: self.findings,
             wall_step_ns: self.plan.clock.wall_step_ns(),
         }
@@ -424,7 +431,9 @@ impl Handler<RunMeasured> for Supervisor {
 
     fn handle(&mut self, measured: RunMeasured, _ctx: &mut Context<Self>) {
         if let Some(run) = &mut self.run {
-            run.measures = Some(*measured.measures);
+            run.measures = measured.measures.map(|measures| *measures);
+            run.truth = measured.truth;
+            run.measured = true;
         }
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! A topic's partitions are lists of batches. A writer collects records in a buffer of its own per partition and
 //! appends it as one batch, stamped with the insertion time in nanoseconds; readers share the batches and visit the
-//! records in place, without a lock. What every reader has passed is freed; a topic is bounded by bytes, and a full one
-//! is backpressure. A topic that nobody reads keeps its newest records.
+//! records in place, without a lock. What every reader has passed is freed (but for a little); a topic is bounded by
+//! bytes, and a full one is backpressure. A topic that nobody reads keeps its newest records.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -20,6 +20,8 @@ use streamgauge_actors::ports::{
 
 /// A writer appends a partition's buffer when it holds so many bytes (or at every `poll_acks`).
 const BATCH_BYTES: usize = 64 * 1024;
+/// What a topic keeps although every reader has passed it: little enough to stay in a core's cache.
+const KEPT_BYTES: u64 = 1024 * 1024;
 /// Buffers that a partition keeps for its next batches.
 const POOLED: usize = 16;
 /// Before each record: the lengths of key and payload.
@@ -84,6 +86,7 @@ struct Batch {
     first: u64,
     end: u64,
     timestamp_ns: Nanos,
+    timestamp_kind: TimestampKind,
     bytes: Vec<u8>,
 }
 
@@ -130,7 +133,11 @@ impl Topic {
         log.end += records;
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let end = log.end;
-        log.batches.push_back(Arc::new(Batch { first, end, timestamp_ns, bytes }));
+        let timestamp_kind = match self.stamped_by {
+            StampedBy::Log => TimestampKind::LogAppend,
+            StampedBy::Client => TimestampKind::Create,
+        };
+        log.batches.push_back(Arc::new(Batch { first, end, timestamp_ns, timestamp_kind, bytes }));
         if log.readers.is_empty() {
             self.keep_newest(&mut log);
         }
@@ -155,7 +162,9 @@ impl Topic {
     /// Frees what every reader has passed.
     fn free_passed(&self, log: &mut Log) {
         let Some(passed) = log.readers.iter().map(|&(_, at)| at).min() else { return };
-        while log.batches.front().is_some_and(|batch| batch.end <= passed) {
+        while log.batches.front().is_some_and(|batch| batch.end <= passed)
+            && self.bytes.load(Ordering::Relaxed) > KEPT_BYTES.min(self.max_bytes / 2)
+        {
             self.free_oldest(log);
         }
     }
@@ -201,7 +210,13 @@ impl Broker for EmbeddedBroker {
             let next = match start {
                 StartAt::Earliest => log.first,
                 StartAt::Latest => log.end,
-                StartAt::Offset(offset) => offset,
+                StartAt::Offset(offset) if offset <= log.end => offset,
+                StartAt::Offset(offset) => {
+                    return Err(PortError::fatal(format!(
+                        "topic `{}`, partition {id}: offset {offset} is past the end, {}",
+                        topic.name, log.end
+                    )));
+                }
             };
             let reader = log.next_reader;
             log.next_reader += 1;
@@ -390,7 +405,7 @@ fn read_record(batch: &Batch, at: usize, partition: u32, offset: u64) -> (Record
         key: &batch.bytes[body..body + key],
         payload: &batch.bytes[body + key..after],
         timestamp_ns: batch.timestamp_ns,
-        timestamp_kind: TimestampKind::LogAppend,
+        timestamp_kind: batch.timestamp_kind,
     };
     (record, after)
 }

@@ -203,14 +203,13 @@ impl Second {
 
     #[inline]
     fn put(&mut self, buffer: &mut [u8], at: usize, time_ns: i64) -> usize {
-        // Times before this second wrap around to great numbers.
-        let mut rest = time_ns.wrapping_sub(self.starts_ns) as u64;
-        if rest >= NS_PER_SECOND as u64 {
+        let mut rest = time_ns.saturating_sub(self.starts_ns);
+        if !(0..NS_PER_SECOND).contains(&rest) {
             if time_ns < NS_PER_SECOND {
                 return Self::put_any(buffer, at, time_ns);
             }
             *self = Self::new(time_ns / NS_PER_SECOND);
-            rest = (time_ns % NS_PER_SECOND) as u64;
+            rest = time_ns % NS_PER_SECOND;
         }
         buffer[at..at + 16].copy_from_slice(&self.digits);
         let at = at + self.len;
@@ -259,5 +258,151 @@ impl Octet {
     fn put(self, buffer: &mut [u8], at: usize) -> usize {
         buffer[at..at + 4].copy_from_slice(&self.text);
         at + self.len as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use proptest::prelude::*;
+    use serde::Deserializer as _;
+    use serde::de::{MapAccess, Visitor};
+    use serde_json::Value;
+    use uuid::{Uuid, Version};
+
+    use super::*;
+    use crate::event::{DecodedEvent, EventSource, FIELDS, decode};
+
+    /// Reads an object as its keys and values, in their order.
+    struct Members;
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(String, Value)>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+
+    fn members(text: &[u8]) -> Vec<(String, Value)> {
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let members = json.deserialize_map(Members).expect("an object");
+        json.end().expect("nothing more");
+        members
+    }
+
+    fn strings(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn types() -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec(prop_oneof![any::<String>(), "[a-z]{0,80}"], 1..4)
+    }
+
+    fn serials() -> impl Strategy<Value = Serial> {
+        let n = prop_oneof![0..10_u64, 0..=Serial::MAX_N];
+        (0..2_u64, 0..2_u16, 0..2_u16, n).prop_map(|(run_tag, producer, generation, n)| Serial {
+            run_tag: Serial::MAX_RUN_TAG - run_tag,
+            producer,
+            generation,
+            n,
+        })
+    }
+
+    fn times() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            any::<i64>(),
+            -5..5_i64,
+            (1_700_000_000_000_000_000..1_700_000_003_000_000_000_i64),
+            (-3..3_i64).prop_map(|second| second * NS_PER_SECOND),
+            (-3..3_i64).prop_map(|second| second * NS_PER_SECOND - 1),
+            Just(i64::MIN),
+            Just(i64::MAX),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_was_given(
+            seed: u64,
+            (ad_types, event_types) in (types(), types()),
+            events in prop::collection::vec((serials(), times(), times(), times()), 1..20),
+        ) {
+            let campaigns = Arc::new(Campaigns::derive(seed, 12, 3, None));
+            let mut source = EventSource::new(seed, 0, Arc::clone(&campaigns), ad_types.len(), event_types.len());
+            let mut encoder = EventEncoder::new(Arc::clone(&campaigns), &ad_types, &event_types);
+            for (serial, event_time_ns, window_id, produce_time_ms) in events {
+                let draw = source.draw();
+                let text = encoder.encode(&draw, serial, event_time_ns, window_id, produce_time_ms);
+                let campaign_id = campaigns.campaign_of(draw.ad).into();
+                let decoded = DecodedEvent { serial: Some(serial), event_time_ns, window_id, campaign_id, produce_time_ms };
+                prop_assert_eq!(decode(text), Ok(decoded), "{}", String::from_utf8_lossy(text));
+                let user_id = Uuid::from_u128(draw.user_id);
+                prop_assert_eq!(user_id.get_version(), Some(Version::Random));
+                let ad_id = std::str::from_utf8(campaigns.ad_text(draw.ad)).unwrap();
+                prop_assert_eq!(Uuid::parse_str(ad_id).unwrap().get_version(), Some(Version::Random));
+                let values = [
+                    Value::from(user_id.to_string()),
+                    Value::from(serial.to_uuid().to_string()),
+                    Value::from(ad_id),
+                    Value::from(ad_types[draw.ad_type as usize].as_str()),
+                    Value::from(event_types[draw.event_type as usize].as_str()),
+                    Value::from(event_time_ns),
+                    Value::from(window_id),
+                    Value::from(std::net::Ipv4Addr::from_bits(draw.ip).to_string()),
+                    Value::from(campaign_id),
+                    Value::from(produce_time_ms),
+                ];
+                let expected: Vec<_> = FIELDS.iter().map(|&field| field.to_owned()).zip(values).collect();
+                prop_assert_eq!(members(text), expected);
+            }
+        }
+
+        #[test]
+        fn eight_digits_are_those_of_the_formatter(value in 0..100_000_000_u32) {
+            prop_assert_eq!(decimal8(value).to_vec(), format!("{value:08}").into_bytes());
+        }
+    }
+
+    #[test]
+    fn the_text_is_compact_and_the_same_on_every_machine() {
+        let campaigns = Arc::new(Campaigns::derive(42, 10, 100, None));
+        let mut encoder = EventEncoder::new(campaigns, &strings(&["image", "a \"b\"\n"]), &strings(&["view"]));
+        let draw = Draw {
+            user_id: 0x8c0f_b28c_7d1c_4b7a_9b1f_3a52_c7a0_d9e4,
+            ad: 250,
+            ad_type: 1,
+            event_type: 0,
+            ip: 0xc000_020a,
+        };
+        let serial = Serial { run_tag: 0x0123_4567_89ab, producer: 0xcde, generation: 0x1234, n: 7 };
+        let text = encoder.encode(&draw, serial, 1_700_000_000_123_456_789, 17, 1_700_000_000_124);
+        let expected = "{\"user_id\":\"8c0fb28c-7d1c-4b7a-9b1f-3a52c7a0d9e4\",\
+            \"page_id\":\"01234567-89ab-8cde-9234-000000000007\",\
+            \"ad_id\":\"36c8753f-a2e2-4b00-92e7-d44d31de97b1\",\
+            \"ad_type\":\"a \\\"b\\\"\\n\",\"event_type\":\"view\",\"event_time_ns\":1700000000123456789,\"window_id\":17,\
+            \"ip_address\":\"192.0.2.10\",\"campaign_id\":3,\"produce_time\":1700000000124}";
+        assert_eq!(std::str::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn parts_past_their_width_are_cut_off_as_in_the_uuid() {
+        let campaigns = Arc::new(Campaigns::derive(42, 1, 1, None));
+        let mut encoder = EventEncoder::new(campaigns, &strings(&["image"]), &strings(&["view"]));
+        let draw = Draw { user_id: 0, ad: 0, ad_type: 0, event_type: 0, ip: 0 };
+        let wide = Serial { run_tag: u64::MAX, producer: u16::MAX, generation: u16::MAX, n: u64::MAX };
+        for _ in 0..2 {
+            let page_id = members(encoder.encode(&draw, wide, 0, 0, 0))[1].1.clone();
+            assert_eq!(page_id, Value::from(wide.to_uuid().to_string()));
+        }
     }
 }

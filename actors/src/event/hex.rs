@@ -14,9 +14,17 @@ pub(super) fn encode8(value: u32) -> [u8; 8] {
     (nibbles + u64::from(b'0') * LANES + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
-/// The value of eight hexadecimal digits of either case; None if one is not a digit.
+/// The value of sixteen hexadecimal digits of either case, in two halves; None if one is not a digit.
 #[inline]
-pub(super) fn decode8(text: [u8; 8]) -> Option<u32> {
+pub(super) fn decode16(high: [u8; 8], low: [u8; 8]) -> Option<u64> {
+    let (high, high_valid) = decode8(high);
+    let (low, low_valid) = decode8(low);
+    (high_valid & low_valid & HIGH == HIGH).then_some(high << 32 | low)
+}
+
+/// The value of eight hexadecimal digits, and marks, in the high bits of the bytes, of those that are digits.
+#[inline]
+fn decode8(text: [u8; 8]) -> (u64, u64) {
     let text = u64::from_be_bytes(text);
     // Below 0x80, adding 0x80 - n to a byte sets its high bit exactly if the byte is at least n.
     let low = text & !HIGH;
@@ -24,13 +32,10 @@ pub(super) fn decode8(text: [u8; 8]) -> Option<u32> {
     let digit = at_least(low, b'0') & !at_least(low, b'9' + 1);
     let lower = low | (0x20 * LANES);
     let letter = at_least(lower, b'a') & !at_least(lower, b'f' + 1);
-    if (digit | letter) & !text & HIGH != HIGH {
-        return None;
-    }
     let mut value = (low & (0x0f * LANES)) + 9 * ((low >> 6) & LANES);
     value = (value | value >> 4) & 0x00ff_00ff_00ff_00ff;
     value = (value | value >> 8) & 0x0000_ffff_0000_ffff;
-    Some((value | value >> 16) as u32)
+    ((value | value >> 16) & 0xffff_ffff, (digit | letter) & !text)
 }
 
 #[cfg(test)]
@@ -43,9 +48,9 @@ mod tests {
         #[test]
         fn digits_are_those_of_the_formatter(value: u32) {
             let text = encode8(value);
-            prop_assert_eq!(&text[..], format!("{value:08x}").as_bytes());
-            prop_assert_eq!(decode8(text), Some(value));
-            prop_assert_eq!(decode8(text.map(|byte| byte.to_ascii_uppercase())), Some(value));
+            prop_assert_eq!(text.to_vec(), format!("{value:08x}").into_bytes());
+            let upper = text.map(|byte| byte.to_ascii_uppercase());
+            prop_assert_eq!(decode16(text, upper), Some(u64::from(value) << 32 | u64::from(value)));
         }
     }
 
@@ -55,8 +60,9 @@ mod tests {
             for place in 0..8 {
                 let mut text = *b"00000000";
                 text[place] = byte;
-                let expected = char::from(byte).to_digit(16).map(|digit| digit << (28 - 4 * place));
-                assert_eq!(decode8(text), expected, "byte {byte} in place {place}");
+                let expected = char::from(byte).to_digit(16).map(|digit| u64::from(digit) << (28 - 4 * place));
+                assert_eq!(decode16(*b"00000000", text), expected, "byte {byte} in place {place}");
+                assert_eq!(decode16(text, *b"00000000"), expected.map(|value| value << 32));
             }
         }
     }

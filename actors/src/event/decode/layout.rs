@@ -32,7 +32,7 @@ macro_rules! reader {
             let rest = rest.strip_prefix(concat!(",", $comma, "\"event_type\":", $colon, "\"").as_bytes())?;
             let (_, rest) = token::string(rest)?;
             let rest = rest.strip_prefix(concat!(",", $comma, "\"event_time_ns\":", $colon).as_bytes())?;
-            let (event_time_ns, rest) = token::integer(rest)?;
+            let (event_time_ns, rest) = token::integer_of::<19>(rest)?;
             let rest = rest.strip_prefix(concat!(",", $comma, "\"window_id\":", $colon).as_bytes())?;
             let (window_id, rest) = token::integer(rest)?;
             let rest = rest.strip_prefix(concat!(",", $comma, "\"ip_address\":", $colon, "\"").as_bytes())?;
@@ -40,7 +40,7 @@ macro_rules! reader {
             let rest = rest.strip_prefix(concat!(",", $comma, "\"campaign_id\":", $colon).as_bytes())?;
             let (campaign_id, rest) = token::digits(rest)?;
             let rest = rest.strip_prefix(concat!(",", $comma, "\"produce_time\":", $colon).as_bytes())?;
-            let (produce_time_ms, rest) = token::integer(rest)?;
+            let (produce_time_ms, rest) = token::integer_of::<13>(rest)?;
             let serial = Serial::from_text(page_id);
             (rest == b"}").then_some(DecodedEvent { serial, event_time_ns, window_id, campaign_id, produce_time_ms })
         }

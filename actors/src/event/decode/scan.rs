@@ -14,13 +14,13 @@ pub(super) fn read(payload: &[u8]) -> Option<DecodedEvent> {
         let value = skip_space(after(skip_space(text), b':')?);
         let bit;
         (bit, rest) = match key {
-            b"user_id" => (0, string(value)?.1),
+            b"user_id" => (0, id(value)?.1),
             b"page_id" => {
-                let (text, rest) = string(value)?;
+                let (text, rest) = id(value)?;
                 event.serial = Serial::from_text(text);
                 (1, rest)
             }
-            b"ad_id" => (2, string(value)?.1),
+            b"ad_id" => (2, id(value)?.1),
             b"ad_type" => (3, string(value)?.1),
             b"event_type" => (4, string(value)?.1),
             b"event_time_ns" => (5, integer(value, &mut event.event_time_ns)?),
@@ -55,6 +55,15 @@ fn skip_space(mut text: &[u8]) -> &[u8] {
 #[inline]
 fn after(text: &[u8], byte: u8) -> Option<&[u8]> {
     text.split_first().filter(|&(&first, _)| first == byte).map(|(_, rest)| rest)
+}
+
+/// Like [`string`], and faster for those of 36 characters.
+#[inline]
+fn id(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    match after(text, b'"')?.split_first_chunk() {
+        Some((id, [b'"', rest @ ..])) if token::is_plain(id) => Some((id, rest)),
+        _ => string(text),
+    }
 }
 
 #[inline]

@@ -1,0 +1,396 @@
+//! What the Kafka ports cost against librdkafka used bare: same settings, same process, in turns.
+//!
+//! ```text
+//! cargo bench --bench kafka -- produce [--records N] [--rounds N] [--partitions N]
+//! cargo bench --bench kafka -- drain   [--records N] [--rounds N] [--partitions N]
+//! cargo bench --bench kafka -- paced   [--rate N] [--seconds N] [--partitions N]
+//! ```
+//!
+//! `produce` and `drain` print records per second and processor seconds per million records of each side, and their
+//! ratio; `paced` writes and reads at a fixed rate through the ports, and prints what share of a core that takes. The
+//! broker is the one of the integration tests (`STREAMGAUGE_TEST_KAFKA`, or one started for the bench).
+
+#[path = "../tests/support/kafka.rs"]
+mod kafka;
+
+use std::ffi::CString;
+use std::hint::black_box;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rdkafka::bindings as raw;
+use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::types::RDKafkaType;
+use streamgauge::broker::kafka::KafkaBroker;
+use streamgauge_actors::clock::{Clock as _, MILLISECOND, RunClock, SECOND};
+use streamgauge_actors::ports::{Ack, Broker as _, Delivery, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
+
+const PAYLOAD: [u8; 330] = [b'x'; 330];
+const BUDGET: Duration = Duration::from_millis(1);
+/// Records between two looks at the acknowledgements: about what falls due in a millisecond at full speed.
+const TURN: u64 = 1000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let option = |name: &str, default: u64| {
+        let value = arguments.iter().skip_while(|argument| *argument != name).nth(1);
+        value.map_or(default, |value| value.parse().expect("a number"))
+    };
+    let command = arguments.first().map(String::as_str);
+    if !matches!(command, Some("produce" | "drain" | "paced")) {
+        println!("usage: cargo bench --bench kafka -- produce|drain|paced [--records N] [--rounds N] ...");
+        return;
+    }
+    let Some(broker) = kafka::broker() else { return };
+    let bench = Bench {
+        address: kafka::bootstrap_servers().expect("found above").to_owned(),
+        broker,
+        topic: format!("bench-{}", std::process::id()),
+        partitions: option("--partitions", 6) as u32,
+    };
+    println!("broker: {:?}", bench.broker.describe().expect("a broker"));
+    match command {
+        Some("produce") => bench.produce(option("--records", 2_000_000), option("--rounds", 5)),
+        Some("drain") => bench.drain(option("--records", 2_000_000), option("--rounds", 5)),
+        _ => bench.paced(option("--rate", 40_000), option("--seconds", 10)),
+    }
+}
+
+struct Bench {
+    address: String,
+    broker: KafkaBroker,
+    topic: String,
+    partitions: u32,
+}
+
+/// A way to do the same work.
+struct Side<'a> {
+    name: &'static str,
+    run: Box<dyn Fn(u64) + 'a>,
+    rates: Vec<f64>,
+    processor: Vec<f64>,
+}
+
+impl<'a> Side<'a> {
+    fn new(name: &'static str, run: impl Fn(u64) + 'a) -> Self {
+        Self { name, run: Box::new(run), rates: vec![], processor: vec![] }
+    }
+}
+
+/// Runs the sides in turns (in another order each round), and prints medians and the ratio to the first side.
+fn compare(mut sides: Vec<Side<'_>>, records: u64, rounds: u64, mut between: impl FnMut()) {
+    let clock = RunClock::start();
+    for round in 0..rounds {
+        let count = sides.len();
+        for turn in 0..count {
+            between();
+            let side = &mut sides[(turn + round as usize) % count];
+            let (start, processor) = (clock.now(), processor_seconds());
+            (side.run)(records);
+            let seconds = (clock.now() - start) as f64 / SECOND as f64;
+            side.rates.push(records as f64 / seconds);
+            side.processor.push((processor_seconds() - processor) / records as f64 * 1e6);
+            println!(
+                "round {round} {:14} {:9.0} records/s  {:.3} processor seconds per million",
+                side.name, side.rates[round as usize], side.processor[round as usize]
+            );
+        }
+    }
+    let base = median(&sides[0].rates);
+    for side in &sides {
+        let rate = median(&side.rates);
+        println!(
+            "median  {:14} {rate:9.0} records/s  {:.3} processor seconds per million  ratio {:.3}",
+            side.name,
+            median(&side.processor),
+            rate / base
+        );
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+/// Processor time of this process, user and system, in seconds (a resolution of 10 ms).
+fn processor_seconds() -> f64 {
+    let stat = procfs::process::Process::myself().and_then(|process| process.stat()).expect("/proc/self/stat");
+    (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
+}
+
+impl Bench {
+    fn create(&self) {
+        let spec = TopicSpec {
+            name: self.topic.clone(),
+            partitions: self.partitions,
+            replication: 1,
+            stamped_by: StampedBy::Client,
+            retention_bytes: None,
+        };
+        self.broker.admin().expect("admin").create(&spec).expect("a topic");
+    }
+
+    fn delete(&self) {
+        self.broker.admin().expect("admin").delete(&self.topic).expect("deletion");
+    }
+
+    fn produce(&self, records: u64, rounds: u64) {
+        self.create();
+        // The first records of a topic and of a JVM are slow.
+        self.produce_port(records / 4);
+        let sides = vec![
+            Side::new("BaseProducer", |records| self.produce_base(records)),
+            Side::new("raw librdkafka", |records| self.produce_raw(records)),
+            Side::new("port", |records| self.produce_port(records)),
+        ];
+        compare(sides, records, rounds, || {
+            self.broker.admin().expect("admin").truncate(&self.topic).expect("truncation");
+        });
+        self.delete();
+    }
+
+    fn drain(&self, records: u64, rounds: u64) {
+        self.create();
+        self.produce_port(records);
+        let sides = vec![
+            Side::new("raw librdkafka", |records| self.drain_raw(records)),
+            Side::new("port", |records| self.drain_port(records)),
+        ];
+        compare(sides, records, rounds, || ());
+        self.delete();
+    }
+
+    fn produce_port(&self, records: u64) {
+        let mut writer = self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
+        let mut acknowledged = 0;
+        let mut visit = |ack: Ack| {
+            assert_eq!(ack.delivery, Delivery::Acknowledged);
+            acknowledged += 1;
+        };
+        for n in 0..records {
+            let partition = (n % u64::from(self.partitions)) as u32;
+            while writer.send(partition, b"", &PAYLOAD, n).expect("a queue") == Sent::Full {
+                writer.poll_acks(BUDGET, &mut visit).expect("a broker");
+            }
+            if n % TURN == 0 {
+                writer.poll_acks(Duration::ZERO, &mut visit).expect("a broker");
+            }
+        }
+        while writer.in_flight() > 0 {
+            writer.poll_acks(BUDGET, &mut visit).expect("a broker");
+        }
+        assert_eq!(acknowledged, records);
+    }
+
+    /// The settings that the port uses for events, by default.
+    fn producer_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.address)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", "5")
+            .set("batch.size", "1000000")
+            .set("queue.buffering.max.kbytes", "65536")
+            .set("queue.buffering.max.messages", "1000000");
+        config
+    }
+
+    fn produce_base(&self, records: u64) {
+        let producer: BaseProducer = self.producer_config().create().expect("a producer");
+        for n in 0..records {
+            let partition = (n % u64::from(self.partitions)) as i32;
+            let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).partition(partition).payload(&PAYLOAD);
+            while let Err((error, again)) = producer.send(record) {
+                assert!(matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)), "{error}");
+                producer.poll(BUDGET);
+                record = again;
+            }
+            if n % TURN == 0 {
+                producer.poll(Duration::ZERO);
+            }
+        }
+        producer.flush(Duration::from_mins(1)).expect("everything delivered");
+    }
+
+    #[allow(unsafe_code, reason = "the bare client to compare with")]
+    fn produce_raw(&self, records: u64) {
+        static DELIVERED: AtomicU64 = AtomicU64::new(0);
+        unsafe extern "C" fn delivered(
+            _: *mut raw::rd_kafka_t,
+            _: *const raw::rd_kafka_message_t,
+            _: *mut std::ffi::c_void,
+        ) {
+            DELIVERED.fetch_add(1, Ordering::Relaxed);
+        }
+        DELIVERED.store(0, Ordering::Relaxed);
+        let config = self.producer_config();
+        let native = config.create_native_config().expect("a configuration");
+        let name = CString::new(self.topic.as_str()).expect("no NUL");
+        // SAFETY: all pointers are valid for the calls, and the handles outlive the loop.
+        unsafe {
+            raw::rd_kafka_conf_set_dr_msg_cb(native.ptr(), Some(delivered));
+            let client = Client::new(&config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext);
+            let client = client.expect("a producer");
+            let topic = raw::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut());
+            for n in 0..records {
+                let partition = (n % u64::from(self.partitions)) as i32;
+                let payload = PAYLOAD.as_ptr().cast_mut().cast();
+                let (copy, null) = (raw::RD_KAFKA_MSG_F_COPY, ptr::null());
+                while raw::rd_kafka_produce(
+                    topic,
+                    partition,
+                    copy,
+                    payload,
+                    PAYLOAD.len(),
+                    null,
+                    0,
+                    ptr::without_provenance_mut(n as usize),
+                ) != 0
+                {
+                    raw::rd_kafka_poll(client.native_ptr(), 1);
+                }
+                if n % TURN == 0 {
+                    raw::rd_kafka_poll(client.native_ptr(), 0);
+                }
+            }
+            while DELIVERED.load(Ordering::Relaxed) < records {
+                raw::rd_kafka_poll(client.native_ptr(), 1);
+            }
+            raw::rd_kafka_topic_destroy(topic);
+        }
+    }
+
+    fn drain_port(&self, records: u64) {
+        let start: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
+        let mut reader = self.broker.reader(&self.topic, &start).expect("a reader");
+        let mut bytes = 0;
+        let mut read = 0;
+        while read < records {
+            read += reader.poll(BUDGET, 4096, &mut |record| bytes += record.payload.len()).expect("records") as u64;
+        }
+        assert_eq!(black_box(bytes), PAYLOAD.len() * records as usize);
+    }
+
+    #[allow(unsafe_code, reason = "the bare client to compare with")]
+    fn drain_raw(&self, records: u64) {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.address)
+            .set("enable.auto.commit", "false")
+            .set("auto.commit.enable", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.queue.backoff.ms", "2")
+            .set("fetch.error.backoff.ms", "100");
+        let native = config.create_native_config().expect("a configuration");
+        let consumer = Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, DefaultClientContext);
+        let consumer = consumer.expect("a consumer");
+        let name = CString::new(self.topic.as_str()).expect("no NUL");
+        // A first look at the offsets, as the port takes one: it connects, and finds the leaders.
+        for partition in 0..self.partitions {
+            let patience = Duration::from_secs(10);
+            consumer.fetch_watermarks(&self.topic, partition as i32, patience).expect("offsets");
+        }
+        let mut batch = vec![ptr::null_mut(); 1024];
+        let (mut read, mut bytes) = (0, 0);
+        // SAFETY: queue and batch are valid for the calls; every message is destroyed once.
+        unsafe {
+            let topic = raw::rd_kafka_topic_new(consumer.native_ptr(), name.as_ptr(), ptr::null_mut());
+            let queue = raw::rd_kafka_queue_new(consumer.native_ptr());
+            let first = i64::from(raw::RD_KAFKA_OFFSET_BEGINNING);
+            for partition in 0..self.partitions {
+                raw::rd_kafka_consume_start_queue(topic, partition as i32, first, queue);
+            }
+            while read < records {
+                let taken = raw::rd_kafka_consume_batch_queue(queue, 1, batch.as_mut_ptr(), batch.len());
+                for &message in &batch[..usize::try_from(taken).expect("no error")] {
+                    if (*message).err == rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                        bytes += (*message).len;
+                        read += 1;
+                    }
+                    raw::rd_kafka_message_destroy(message);
+                }
+            }
+            for partition in 0..self.partitions {
+                raw::rd_kafka_consume_stop(topic, partition as i32);
+            }
+            raw::rd_kafka_queue_destroy(queue);
+            raw::rd_kafka_topic_destroy(topic);
+        }
+        assert_eq!(black_box(bytes), PAYLOAD.len() * records as usize);
+    }
+
+    /// Writes on one thread and reads on another at a fixed rate, each turning about every millisecond.
+    fn paced(&self, rate: u64, seconds: u64) {
+        self.create();
+        let clock = RunClock::start();
+        let (start, processor) = (clock.now(), processor_seconds());
+        // Latencies count in the second half: a JVM's first seconds are slow.
+        let settled = start as u64 + seconds * SECOND as u64 / 2;
+        let due_by = |now: i64| ((now - start) as u64 * rate / SECOND as u64).min(rate * seconds);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut writer = self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
+                let (mut sent, mut turns, mut latest, mut acks) = (0, 0_u64, 0, 0_u64);
+                while sent < rate * seconds || writer.in_flight() > 0 {
+                    let due = due_by(clock.now());
+                    while sent < due {
+                        let mut payload = PAYLOAD;
+                        payload[..8].copy_from_slice(&clock.now().to_be_bytes());
+                        let partition = (sent % u64::from(self.partitions)) as u32;
+                        assert_eq!(
+                            writer.send(partition, b"", &payload, clock.now() as u64).expect("a queue"),
+                            Sent::Ok
+                        );
+                        sent += 1;
+                    }
+                    let turn = clock.now();
+                    let visited = writer.poll_acks(BUDGET, &mut |ack| {
+                        if ack.token > settled {
+                            latest = latest.max(clock.now() - ack.token as i64);
+                        }
+                    });
+                    acks += visited.expect("a broker") as u64;
+                    // A turn lasts a millisecond, acknowledgements or not.
+                    let left = MILLISECOND - (clock.now() - turn);
+                    if left > 0 {
+                        std::thread::sleep(Duration::from_nanos(left as u64));
+                    }
+                    turns += 1;
+                }
+                println!("writer: {acks} acknowledged in {turns} turns, the slowest after {} ms", latest / MILLISECOND);
+            });
+            scope.spawn(|| {
+                let begin: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
+                let mut reader = self.broker.reader(&self.topic, &begin).expect("a reader");
+                let (mut read, mut turns, mut sum, mut counted) = (0, 0_u64, 0, 0_u64);
+                while read < rate * seconds {
+                    let visited = reader.poll(BUDGET, 4096, &mut |record| {
+                        let sent: [u8; 8] = record.payload[..8].try_into().expect("eight bytes");
+                        if i64::from_be_bytes(sent) > settled as i64 {
+                            sum += clock.now() - i64::from_be_bytes(sent);
+                            counted += 1;
+                        }
+                    });
+                    read += visited.expect("records") as u64;
+                    turns += 1;
+                }
+                let mean = sum as f64 / counted as f64 / MILLISECOND as f64;
+                println!("reader: {read} read in {turns} turns, {mean:.2} ms after they were sent, on average");
+            });
+        });
+        let took = (clock.now() - start) as f64 / SECOND as f64;
+        let share = (processor_seconds() - processor) / took;
+        println!("{rate} records/s for {took:.1} s, written and read: {:.1} % of a core", share * 100.0);
+        self.delete();
+    }
+}

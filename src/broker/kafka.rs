@@ -1,0 +1,288 @@
+//! Apache Kafka, and what speaks its protocol (Redpanda), through librdkafka.
+//!
+//! ```text
+//! KafkaBroker --settings--> ClientConfig --+--> writer.rs   EventWriter: one idempotent producer, batched reports
+//!   (settings.rs: refusals, secrets)       +--> reader.rs   EventReader: one assigned consumer, batched reading
+//!                                          +--> admin.rs    TopicAdmin: topics, offsets, deletion of records
+//! native.rs: all unsafe code    logs.rs: librdkafka's log -> tracing    version.rs: what the broker is
+//! ```
+//!
+//! Every client is destroyed on a thread of its own, which its owner waits for only so long: librdkafka may block
+//! while a broker does not answer.
+
+mod admin;
+mod logs;
+#[allow(unsafe_code, reason = "librdkafka's batch interfaces have no safe wrapper")]
+mod native;
+mod reader;
+mod settings;
+mod version;
+mod writer;
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::client::Client;
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use streamgauge_actors::clock::{Clock, Nanos, RunClock};
+use streamgauge_actors::ports::{
+    Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt, TopicAdmin, WriterRole,
+};
+
+pub use settings::KafkaSettings;
+
+/// What results on Kafka get: an idempotent writer, deterministic results, and a scan of the topic on resume.
+const GUARANTEE: &str = "effectively once";
+
+/// How long a topic that the metadata does not show yet is looked for: brokers learn of a new one at different times.
+const TOPIC_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The pause before a broker is asked again for what it did not have ready.
+const POLL_PAUSE: Duration = Duration::from_millis(20);
+
+/// A Kafka cluster, as a maker of ports.
+#[derive(Debug)]
+pub struct KafkaBroker {
+    settings: KafkaSettings,
+}
+
+impl KafkaBroker {
+    /// Checks the settings; connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`PortError`] when an address is missing, or a property is refused, unknown or invalid. Secrets are not shown.
+    pub fn new(settings: KafkaSettings) -> Result<Self, PortError> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(u64::from(self.settings.connect_timeout_ms))
+    }
+}
+
+impl Broker for KafkaBroker {
+    fn describe(&self) -> Result<BrokerDescription, PortError> {
+        let deadline = Deadline::after(self.connect_timeout());
+        let admin = admin::connect(&self.settings)?;
+        let metadata = metadata(&self.settings, admin.inner(), &deadline)?;
+        let cluster_id = admin.inner().fetch_cluster_id(deadline.left()).unwrap_or_default();
+        let version = version::of_any_broker(&self.settings, &metadata, &deadline);
+        // Redpanda says so in the cluster's id, and nowhere else in Kafka's protocol.
+        let kind = if cluster_id.starts_with("redpanda.") { "redpanda" } else { "kafka" };
+        Ok(BrokerDescription {
+            kind: kind.to_owned(),
+            version: version.unwrap_or_else(|| "unknown".to_owned()),
+            guarantee: GUARANTEE.to_owned(),
+            log_append_time: true,
+        })
+    }
+
+    fn admin(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
+        Ok(Box::new(admin::KafkaAdmin::connect(&self.settings)?))
+    }
+
+    fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
+        Ok(Box::new(writer::KafkaWriter::open(&self.settings, topic, role)?))
+    }
+
+    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+        Ok(Box::new(reader::KafkaReader::open(&self.settings, topic, start)?))
+    }
+}
+
+/// The end of a time-out that several calls share.
+struct Deadline {
+    clock: RunClock,
+    end: Nanos,
+}
+
+impl Deadline {
+    fn after(timeout: Duration) -> Self {
+        let clock = RunClock::start();
+        let end = clock.now() + timeout.as_nanos() as Nanos;
+        Self { clock, end }
+    }
+
+    /// What is left; never less than a millisecond, since librdkafka takes 0 for "do not even ask".
+    fn left(&self) -> Duration {
+        let left = u64::try_from(self.end - self.clock.now()).unwrap_or(0);
+        Duration::from_nanos(left).max(Duration::from_millis(1))
+    }
+
+    fn passed(&self) -> bool {
+        self.clock.now() >= self.end
+    }
+}
+
+/// Metadata of the whole cluster. (Asking for one topic could create it, and would make the client remember it.)
+fn metadata(settings: &KafkaSettings, client: &Client<logs::Logs>, deadline: &Deadline) -> Result<Metadata, PortError> {
+    client.fetch_metadata(None, deadline.left()).map_err(|error| unreachable_error(settings, client.context(), &error))
+}
+
+fn unreachable_error(settings: &KafkaSettings, logs: &logs::Logs, error: &KafkaError) -> PortError {
+    let reason = logs.last_error().unwrap_or_else(|| error.to_string());
+    PortError::again(format!(
+        "no broker answers at {}: is it running, and is the port right? (within {} ms: {reason})",
+        settings.bootstrap_servers, settings.connect_timeout_ms
+    ))
+}
+
+/// Waits a little for a topic to appear, and returns its number of partitions.
+fn partitions_of(
+    settings: &KafkaSettings,
+    client: &Client<logs::Logs>,
+    topic: &str,
+    deadline: &Deadline,
+) -> Result<u32, PortError> {
+    let patience = Deadline::after(TOPIC_PATIENCE);
+    loop {
+        let metadata = metadata(settings, client, deadline)?;
+        if let Some(found) = metadata.topics().iter().find(|found| found.name() == topic)
+            && found.error().is_none()
+            && !found.partitions().is_empty()
+        {
+            return Ok(found.partitions().len() as u32);
+        }
+        if patience.passed() || deadline.passed() {
+            return Err(no_such_topic(settings, topic));
+        }
+        thread::sleep(POLL_PAUSE);
+    }
+}
+
+/// Asks for the offsets that a partition holds; as long as its leader is not ready, again until the deadline.
+fn offsets(
+    client: &Client<logs::Logs>,
+    topic: &str,
+    partition: u32,
+    deadline: &Deadline,
+) -> Result<OffsetRange, PortError> {
+    loop {
+        match client.fetch_watermarks(topic, partition as i32, deadline.left()) {
+            Ok((low, high)) => return Ok(OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 }),
+            Err(error) if deadline.passed() || !error.rdkafka_error_code().is_some_and(is_transient) => {
+                return Err(topic_error("ask for the offsets of", topic, &error));
+            }
+            Err(_) => thread::sleep(POLL_PAUSE),
+        }
+    }
+}
+
+fn no_such_topic(settings: &KafkaSettings, topic: &str) -> PortError {
+    PortError::fatal(format!(
+        "there is no topic `{topic}` at {}: create it, or check its name",
+        settings.bootstrap_servers
+    ))
+}
+
+/// What a failed call on a topic means.
+fn topic_error(action: &str, topic: &str, error: &KafkaError) -> PortError {
+    let code = error.rdkafka_error_code();
+    let detail = match code {
+        Some(code) => code.to_string(),
+        None => error.to_string(),
+    };
+    let message = format!("cannot {action} topic `{topic}`: {detail}");
+    match code {
+        Some(code) if is_transient(code) => PortError::again(message),
+        _ => PortError::fatal(message),
+    }
+}
+
+/// Errors that librdkafka itself goes on trying after.
+fn is_transient(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::RequestTimedOut
+            | Code::NetworkException
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::ReplicaNotAvailable
+            | Code::BrokerNotAvailable
+            | Code::OffsetNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::KafkaStorageError
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::NotController
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::WaitingForCoordinator
+            | Code::ThrottlingQuotaExceeded
+            | Code::FetchSessionIdNotFound
+            | Code::InvalidFetchSessionEpoch
+            | Code::Retry
+    )
+}
+
+/// Errors that say that the topic is not there (any more).
+fn is_topic_gone(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopicId)
+}
+
+fn code_of(error: RDKafkaRespErr) -> RDKafkaErrorCode {
+    error.into()
+}
+
+/// How long an owner waits for its client to be destroyed.
+const DISPOSAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Drops a client on a thread of its own, and waits for that only so long.
+fn dispose<T: Send + 'static>(client: T) {
+    let (done, wait) = mpsc::channel();
+    let spawned = thread::Builder::new().name("kafka-dispose".to_owned()).spawn(move || {
+        drop(client);
+        let _ = done.send(());
+    });
+    match spawned {
+        Ok(_) if wait.recv_timeout(DISPOSAL_PATIENCE).is_err() => {
+            tracing::warn!("a Kafka client is still being closed in the background");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!("no thread to close a Kafka client on, it was closed in place: {error}"),
+    }
+}
+
+/// What is dropped through [`dispose`].
+struct Disposed<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Disposed<T> {
+    fn new(client: T) -> Self {
+        Self(Some(client))
+    }
+}
+
+impl<T: Send + 'static> std::ops::Deref for Disposed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("present until dropped")
+    }
+}
+
+impl<T: Send + 'static> std::ops::DerefMut for Disposed<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("present until dropped")
+    }
+}
+
+impl<T: Send + 'static> Drop for Disposed<T> {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            dispose(client);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Creates, deletes and describes topics.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+use streamgauge_actors::ports::{OffsetRange, PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+
+use super::logs::Logs;
+use super::settings::{KafkaSettings, config_error};
+use super::{Deadline, Disposed, POLL_PAUSE, code_of, metadata, no_such_topic, offsets, topic_error};
+
+/// Retention works on whole segments, so a topic that must stay small gets at least this many.
+const SEGMENTS_PER_PARTITION: u64 = 4;
+/// Kafka refuses smaller segments.
+const LEAST_SEGMENT_BYTES: u64 = 1 << 20;
+/// Kafka's own default.
+const GREATEST_SEGMENT_BYTES: u64 = 1 << 30;
+
+pub(super) fn connect(settings: &KafkaSettings) -> Result<Disposed<AdminClient<Logs>>, PortError> {
+    let client = AdminClient::from_config_and_context(&settings.admin(), Logs::new());
+    client.map(Disposed::new).map_err(|error| config_error(&error))
+}
+
+/// Administration of a Kafka cluster's topics: see [`TopicAdmin`].
+pub(super) struct KafkaAdmin {
+    client: Disposed<AdminClient<Logs>>,
+    settings: KafkaSettings,
+}
+
+impl KafkaAdmin {
+    pub(super) fn connect(settings: &KafkaSettings) -> Result<Self, PortError> {
+        Ok(Self { client: connect(settings)?, settings: settings.clone() })
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(Duration::from_millis(u64::from(self.settings.admin_timeout_ms)))
+    }
+
+    /// The connect time-out for the first answer, then the deadline of the whole operation.
+    fn find(&self, topic: &str) -> Result<Option<Found>, PortError> {
+        let deadline = Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+        let metadata = metadata(&self.settings, self.client.inner(), &deadline)?;
+        Ok(metadata.topics().iter().find(|found| found.name() == topic).and_then(Found::of))
+    }
+
+    fn existing(&self, topic: &str) -> Result<Found, PortError> {
+        self.find(topic)?.ok_or_else(|| no_such_topic(&self.settings, topic))
+    }
+
+    fn wait_until(
+        &self,
+        topic: &str,
+        what: &str,
+        deadline: &Deadline,
+        reached: impl Fn(Option<&Found>) -> bool,
+    ) -> Result<(), PortError> {
+        loop {
+            if reached(self.find(topic)?.as_ref()) {
+                return Ok(());
+            }
+            if deadline.passed() {
+                let limit = self.settings.admin_timeout_ms;
+                return Err(PortError::again(format!("topic `{topic}` is still not {what} after {limit} ms")));
+            }
+            thread::sleep(POLL_PAUSE);
+        }
+    }
+
+    fn ranges(&self, topic: &str, partitions: u32, deadline: &Deadline) -> Result<Vec<OffsetRange>, PortError> {
+        let client = self.client.inner();
+        (0..partitions).map(|partition| offsets(client, topic, partition, deadline)).collect()
+    }
+
+    fn stamped_by(&self, topic: &str, deadline: &Deadline) -> Result<StampedBy, PortError> {
+        let resource = [ResourceSpecifier::Topic(topic)];
+        let results = block_on(self.client.describe_configs(&resource, &options(deadline)), deadline);
+        let results = results.map_err(|error| topic_error("describe", topic, &error))?;
+        for result in results {
+            let resource = result.map_err(|code| topic_error("describe", topic, &KafkaError::AdminOp(code)))?;
+            if let Some(entry) = resource.get("message.timestamp.type") {
+                let log = entry.value.as_deref() == Some("LogAppendTime");
+                return Ok(if log { StampedBy::Log } else { StampedBy::Client });
+            }
+        }
+        Ok(StampedBy::Client)
+    }
+}
+
+/// What metadata says of a topic.
+struct Found {
+    partitions: u32,
+    replication: u16,
+    /// Every partition has a leader.
+    led: bool,
+}
+
+impl Found {
+    fn of(topic: &MetadataTopic) -> Option<Self> {
+        let error = topic.error().map(code_of);
+        if error == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+            return None;
+        }
+        let partitions = topic.partitions();
+        Some(Self {
+            partitions: partitions.len() as u32,
+            replication: partitions.first().map_or(0, |first| first.replicas().len()) as u16,
+            led: error.is_none() && partitions.iter().all(|one| one.leader() >= 0 && one.error().is_none()),
+        })
+    }
+}
+
+fn options(deadline: &Deadline) -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(deadline.left())).operation_timeout(Some(deadline.left()))
+}
+
+fn first_result(results: Vec<Result<String, (String, RDKafkaErrorCode)>>) -> KafkaResult<()> {
+    match results.into_iter().next() {
+        Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),
+        _ => Ok(()),
+    }
+}
+
+impl TopicAdmin for KafkaAdmin {
+    fn create(&mut self, topic: &TopicSpec) -> Result<(), PortError> {
+        let name = topic.name.as_str();
+        // The first answer is bounded by the connect time-out, the rest by the admin's.
+        if self.find(name)?.is_some() {
+            return Err(exists_already(name));
+        }
+        let deadline = self.deadline();
+        let (retention_bytes, segment_bytes) = match topic.retention_bytes {
+            Some(bytes) => (bytes.to_string(), segment_bytes(bytes).to_string()),
+            None => (String::new(), String::new()),
+        };
+        let replication = TopicReplication::Fixed(i32::from(topic.replication));
+        let mut new = NewTopic::new(name, topic.partitions as i32, replication);
+        new = new.set(
+            "message.timestamp.type",
+            match topic.stamped_by {
+                StampedBy::Log => "LogAppendTime",
+                StampedBy::Client => "CreateTime",
+            },
+        );
+        if topic.retention_bytes.is_some() {
+            new = new.set("retention.bytes", &retention_bytes).set("segment.bytes", &segment_bytes);
+        }
+        block_on(self.client.create_topics(&[new], &options(&deadline)), &deadline).and_then(first_result).map_err(
+            |error| match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::TopicAlreadyExists) => exists_already(name),
+                _ => topic_error("create", name, &error),
+            },
+        )?;
+        let ready =
+            |found: Option<&Found>| found.is_some_and(|found| found.led && found.partitions == topic.partitions);
+        self.wait_until(name, "ready", &deadline, ready)?;
+        // A broker shows a partition's leader a little before the leader takes requests.
+        self.ranges(name, topic.partitions, &deadline).map(|_| ())
+    }
+
+    fn delete(&mut self, topic: &str) -> Result<(), PortError> {
+        self.existing(topic)?;
+        let deadline = self.deadline();
+        block_on(self.client.delete_topics(&[topic], &options(&deadline)), &deadline).and_then(first_result).map_err(
+            |error| match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => no_such_topic(&self.settings, topic),
+                _ => topic_error("delete", topic, &error),
+            },
+        )?;
+        self.wait_until(topic, "gone", &deadline, |found| found.is_none())
+    }
+
+    fn describe(&mut self, topic: &str) -> Result<Option<TopicDescription>, PortError> {
+        let Some(found) = self.find(topic)? else { return Ok(None) };
+        let deadline = self.deadline();
+        Ok(Some(TopicDescription {
+            name: topic.to_owned(),
+            partitions: self.ranges(topic, found.partitions, &deadline)?,
+            replication: found.replication,
+            stamped_by: self.stamped_by(topic, &deadline)?,
+        }))
+    }
+
+    fn list(&mut self) -> Result<Vec<String>, PortError> {
+        let deadline = Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+        let metadata = metadata(&self.settings, self.client.inner(), &deadline)?;
+        let mut names: Vec<String> = metadata
+            .topics()
+            .iter()
+            .map(|topic| topic.name().to_owned())
+            .filter(|name| !name.starts_with("__"))
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn truncate(&mut self, topic: &str) -> Result<(), PortError> {
+        let found = self.existing(topic)?;
+        let deadline = self.deadline();
+        let fail = |error: KafkaError| topic_error("truncate", topic, &error);
+        let mut ends = TopicPartitionList::with_capacity(found.partitions as usize);
+        for partition in 0..found.partitions as i32 {
+            // `End` is the high watermark, whatever it is when the broker gets to it.
+            ends.add_partition_offset(topic, partition, Offset::End).map_err(fail)?;
+        }
+        let result = block_on(self.client.delete_records(&ends, &options(&deadline)), &deadline).map_err(fail)?;
+        for element in result.elements() {
+            element.error().map_err(fail)?;
+        }
+        Ok(())
+    }
+}
+
+fn exists_already(topic: &str) -> PortError {
+    PortError::fatal(format!("topic `{topic}` exists already: delete it, or choose another name"))
+}
+
+fn segment_bytes(retention_bytes: u64) -> u64 {
+    (retention_bytes / SEGMENTS_PER_PARTITION).clamp(LEAST_SEGMENT_BYTES, GREATEST_SEGMENT_BYTES)
+}
+
+/// Wakes the thread that waits for an answer.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for an answer of the admin client (which has a thread of its own) on this thread.
+fn block_on<T>(answer: impl Future<Output = KafkaResult<T>>, deadline: &Deadline) -> KafkaResult<T> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut answer = pin!(answer);
+    loop {
+        if let Poll::Ready(result) = answer.as_mut().poll(&mut context) {
+            return result;
+        }
+        if deadline.passed() {
+            return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
+        }
+        thread::park_timeout(deadline.left());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_a_part_of_what_is_kept() {
+        assert_eq!(segment_bytes(1), LEAST_SEGMENT_BYTES);
+        assert_eq!(segment_bytes(400 << 20), 100 << 20);
+        assert_eq!(segment_bytes(u64::MAX), GREATEST_SEGMENT_BYTES);
+    }
+
+    #[test]
+    fn an_answer_from_another_thread_is_waited_for_and_a_missing_one_is_not() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let answer = std::future::poll_fn(move |context| {
+            if let Ok(value) = receiver.try_recv() {
+                return Poll::Ready(Ok(value));
+            }
+            let (waker, sender) = (context.waker().clone(), sender.clone());
+            thread::spawn(move || {
+                let _ = sender.send(7);
+                waker.wake();
+            });
+            Poll::Pending
+        });
+        assert_eq!(block_on(answer, &Deadline::after(Duration::from_secs(10))).unwrap(), 7);
+        let never = std::future::pending::<KafkaResult<()>>();
+        assert!(block_on(never, &Deadline::after(Duration::from_millis(20))).is_err());
+    }
+}

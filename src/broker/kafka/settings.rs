@@ -1,0 +1,313 @@
+//! The settings of a Kafka connection, and which of librdkafka's own properties may be added to them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
+use serde::{Deserialize, Serialize, Serializer};
+use streamgauge_actors::ports::{PortError, WriterRole};
+
+/// How to reach a Kafka (or Redpanda) cluster, and how much the client may buffer.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// Addresses to start from: `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// Further properties of librdkafka (TLS, SASL, compression), for every client. Those that would change what the
+    /// program promises are refused. Written out, a secret's value is replaced by `<redacted>`.
+    #[serde(serialize_with = "serialize_redacted")]
+    pub properties: BTreeMap<String, String>,
+    /// How long to wait for a broker's first answer, in milliseconds.
+    pub connect_timeout_ms: u32,
+    /// How long a topic's creation, deletion or description may take, in milliseconds.
+    pub admin_timeout_ms: u32,
+    /// How long an event may wait for company in its batch, in milliseconds.
+    pub events_linger_ms: u32,
+    /// How long a result may wait for company in its batch, in milliseconds.
+    pub results_linger_ms: u32,
+    /// The size a batch may reach, in bytes.
+    pub batch_bytes: u32,
+    /// What a writer may buffer, in bytes: rounded up to KiB. Beyond it a writer is full.
+    pub queue_bytes: u64,
+    /// What a writer may buffer, in records. Beyond it a writer is full.
+    pub queue_records: u32,
+    /// What a reader may fetch ahead, in bytes: rounded up to KiB.
+    pub prefetch_bytes: u64,
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: "127.0.0.1:9092".to_owned(),
+            properties: BTreeMap::new(),
+            connect_timeout_ms: 5_000,
+            admin_timeout_ms: 30_000,
+            events_linger_ms: 5,
+            results_linger_ms: 0,
+            batch_bytes: 1_000_000,
+            queue_bytes: 64 << 20,
+            queue_records: 1_000_000,
+            prefetch_bytes: 16 << 20,
+        }
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("properties", &redacted(&self.properties))
+            .field("connect_timeout_ms", &self.connect_timeout_ms)
+            .field("admin_timeout_ms", &self.admin_timeout_ms)
+            .field("events_linger_ms", &self.events_linger_ms)
+            .field("results_linger_ms", &self.results_linger_ms)
+            .field("batch_bytes", &self.batch_bytes)
+            .field("queue_bytes", &self.queue_bytes)
+            .field("queue_records", &self.queue_records)
+            .field("prefetch_bytes", &self.prefetch_bytes)
+            .finish()
+    }
+}
+
+const REDACTED: &str = "<redacted>";
+
+fn redacted(properties: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
+    properties.iter().map(|(key, value)| (key.as_str(), if is_secret(key) { REDACTED } else { value })).collect()
+}
+
+fn serialize_redacted<S: Serializer>(properties: &BTreeMap<String, String>, to: S) -> Result<S::Ok, S::Error> {
+    redacted(properties).serialize(to)
+}
+
+/// Whether a property's value must never be shown.
+fn is_secret(property: &str) -> bool {
+    const WORDS: [&str; 6] = ["password", "secret", "token", "credential", "pem", "jaas"];
+    let property = property.to_ascii_lowercase();
+    WORDS.iter().any(|word| property.contains(word))
+        || (property.starts_with("sasl.") && !property.starts_with("sasl.mechanism"))
+        || property.starts_with("ssl.key")
+}
+
+/// Properties that are refused, each with the reason. A trailing `*` stands for any ending.
+const REFUSED: &[(&str, &str)] = &[
+    ("acks", "an event counts as acknowledged only once every in-sync replica has it"),
+    ("request.required.acks", "an event counts as acknowledged only once every in-sync replica has it"),
+    ("enable.idempotence", "without it a retry could store an event twice or out of order"),
+    ("enable.gapless.guarantee", "a failed delivery is reported and ends the generation"),
+    ("max.in.flight*", "it is part of the idempotent writer's ordering"),
+    ("retries", "the client keeps trying; a stopped broker is backpressure"),
+    ("message.send.max.retries", "the client keeps trying; a stopped broker is backpressure"),
+    ("message.timeout.ms", "the client keeps trying; a stopped broker is backpressure"),
+    ("delivery.timeout.ms", "the client keeps trying; a stopped broker is backpressure"),
+    ("delivery.report.only.error", "every record's fate is counted"),
+    ("partitioner", "every record is sent to a partition that the program chose"),
+    ("transactional.id", "the program derives it from the run"),
+    ("transaction.timeout.ms", "the program chooses it with the transactional id"),
+    ("isolation.level", "readers see committed records only"),
+    ("auto.offset.reset", "a missing offset is a loss, which must be reported and not skipped"),
+    ("allow.auto.create.topics", "a deleted topic must be noticed, not made again"),
+    ("enable.auto.commit", "positions are kept in checkpoints, not in the broker"),
+    ("auto.commit.*", "positions are kept in checkpoints, not in the broker"),
+    ("enable.auto.offset.store", "positions are kept in checkpoints, not in the broker"),
+    ("offset.store.*", "positions are kept in checkpoints, not in the broker"),
+    ("enable.partition.eof", "the end of a partition is no event here"),
+    ("group.*", "readers are assigned their partitions, and join no group"),
+    ("partition.assignment.strategy", "readers are assigned their partitions, and join no group"),
+    ("bootstrap.servers", "use the setting `bootstrap_servers`"),
+    ("metadata.broker.list", "use the setting `bootstrap_servers`"),
+    ("linger.ms", "use the settings `events_linger_ms` and `results_linger_ms`"),
+    ("queue.buffering.max.ms", "use the settings `events_linger_ms` and `results_linger_ms`"),
+    ("queue.buffering.max.kbytes", "use the setting `queue_bytes`"),
+    ("queue.buffering.max.messages", "use the setting `queue_records`"),
+    ("batch.size", "use the setting `batch_bytes`"),
+    ("queued.max.messages.kbytes", "use the setting `prefetch_bytes`"),
+    ("statistics.interval.ms", "nothing here reads them"),
+    ("log.queue", "the client's log goes to the program's own"),
+    ("log_level", "use the program's own log filter, for the target `librdkafka`"),
+    ("plugin.library.paths", "no foreign code is loaded into the program"),
+    ("test.mock.*", "a simulated broker would be reported as a real one"),
+];
+
+fn refusal(property: &str) -> Option<&'static str> {
+    let property = property.to_ascii_lowercase();
+    REFUSED.iter().find_map(|(pattern, reason)| {
+        let hit = match pattern.strip_suffix('*') {
+            Some(start) => property.starts_with(start),
+            None => property == *pattern,
+        };
+        hit.then_some(*reason)
+    })
+}
+
+impl KafkaSettings {
+    /// Checks addresses and properties against what the program needs and what librdkafka knows.
+    pub(super) fn check(&self) -> Result<(), PortError> {
+        if self.bootstrap_servers.split(',').all(|address| address.trim().is_empty()) {
+            return Err(PortError::fatal("`bootstrap_servers` is empty: give at least one broker as host:port"));
+        }
+        for property in self.properties.keys() {
+            if let Some(reason) = refusal(property) {
+                return Err(PortError::fatal(format!("the Kafka property `{property}` cannot be set here: {reason}")));
+            }
+        }
+        for config in [self.admin(), self.consumer(), self.producer(WriterRole::Events)] {
+            config.create_native_config().map_err(|error| config_error(&error))?;
+        }
+        Ok(())
+    }
+
+    fn common(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        let debug = self.properties.contains_key("debug");
+        config.set_log_level(if debug { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
+        config.set("client.id", "streamgauge");
+        config.extend(self.properties.clone());
+        config.set("bootstrap.servers", &self.bootstrap_servers);
+        config.set("allow.auto.create.topics", "false");
+        self.set_default(
+            &mut config,
+            &[
+                // A deleted topic is noticed this soon. (Whether it exists is known when a port is made: no need to wait
+                // 30 s for it to appear.)
+                ("topic.metadata.refresh.interval.ms", "5000"),
+                ("topic.metadata.propagation.max.ms", "2000"),
+            ],
+        );
+        config
+    }
+
+    /// The configuration of clients that only ask.
+    pub(super) fn admin(&self) -> ClientConfig {
+        let mut config = self.common();
+        // The end of a partition is its high watermark here, whatever transactions are open.
+        config.set("isolation.level", "read_uncommitted");
+        config
+    }
+
+    /// The configuration of a writer's client.
+    pub(super) fn producer(&self, role: WriterRole) -> ClientConfig {
+        let linger_ms = match role {
+            WriterRole::Events => self.events_linger_ms,
+            WriterRole::Results => self.results_linger_ms,
+        };
+        let mut config = self.common();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", linger_ms.to_string())
+            .set("batch.size", self.batch_bytes.to_string())
+            .set("queue.buffering.max.kbytes", kib(self.queue_bytes))
+            .set("queue.buffering.max.messages", self.queue_records.to_string());
+        config
+    }
+
+    /// The configuration of a reader's client.
+    pub(super) fn consumer(&self) -> ClientConfig {
+        let mut config = self.common();
+        config
+            .set("enable.auto.commit", "false")
+            .set("auto.commit.enable", "false") // The same, for partitions outside of groups.
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("queued.max.messages.kbytes", kib(self.prefetch_bytes));
+        self.set_default(
+            &mut config,
+            &[
+                // How long fetching rests once the cap on what is fetched ahead was reached: the default, a second, would
+                // starve a reader that empties 16 MiB in a tenth of that.
+                ("fetch.queue.backoff.ms", "2"),
+                // A missing leader must not cost half a second after a restart.
+                ("fetch.error.backoff.ms", "100"),
+            ],
+        );
+        config
+    }
+
+    /// Sets what the settings' own properties leave open.
+    fn set_default(&self, config: &mut ClientConfig, defaults: &[(&str, &str)]) {
+        for (property, value) in defaults {
+            if !self.properties.contains_key(*property) {
+                config.set(*property, *value);
+            }
+        }
+    }
+}
+
+fn kib(bytes: u64) -> String {
+    bytes.div_ceil(1024).max(1).to_string()
+}
+
+/// What librdkafka has against a property, without its value where that is a secret (the client's own message has it).
+pub(super) fn config_error(error: &KafkaError) -> PortError {
+    let KafkaError::ClientConfig(kind, reason, property, _) = error else {
+        return PortError::fatal(format!("cannot make a Kafka client: {error}"));
+    };
+    if *kind == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {
+        return PortError::fatal(format!("unknown Kafka property `{property}`: librdkafka has none of that name"));
+    }
+    let reason = if is_secret(property) { "its value is not accepted" } else { reason };
+    let hint = if reason.contains("not available at build time") || property.starts_with("ssl.") {
+        " (TLS and SASL need a program built with the feature `kafka-security`)"
+    } else {
+        ""
+    };
+    PortError::fatal(format!("the Kafka property `{property}` cannot be set: {reason}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(property: &str, value: &str) -> KafkaSettings {
+        KafkaSettings { properties: [(property.to_owned(), value.to_owned())].into(), ..KafkaSettings::default() }
+    }
+
+    #[test]
+    fn defaults_are_accepted() {
+        KafkaSettings::default().check().unwrap();
+        with("compression.type", "zstd").check().unwrap();
+    }
+
+    #[test]
+    fn every_refusal_names_property_and_reason() {
+        for (pattern, reason) in REFUSED {
+            let property = pattern.replace('*', "x");
+            let error = with(&property, "1").check().unwrap_err();
+            assert!(error.message.contains(&property) && error.message.contains(reason), "{error}");
+        }
+        assert!(with("ACKS", "1").check().unwrap_err().message.contains("in-sync"));
+    }
+
+    #[test]
+    fn unknown_and_invalid_properties_are_named() {
+        let error = with("compression.tipe", "zstd").check().unwrap_err();
+        assert!(error.message.contains("unknown Kafka property `compression.tipe`"), "{error}");
+        let error = with("compression.type", "brotli").check().unwrap_err();
+        assert!(error.message.contains("`compression.type`") && error.message.contains("brotli"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        for property in ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret"] {
+            let settings = with(property, "hunter2");
+            let shown = format!(
+                "{settings:?} {settings:#?} {} {:?}",
+                serde_json::to_string(&settings).unwrap(),
+                settings.check()
+            );
+            assert!(!shown.contains("hunter2") && shown.contains(REDACTED), "{shown}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let error = serde_json::from_str::<KafkaSettings>(r#"{"bootstrap": "x"}"#).unwrap_err().to_string();
+        assert!(error.contains("bootstrap"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! One latency's figures, and its histogram as text.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use serde::{Deserialize, Serialize};
+use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::measures::Quantiles;
+
+/// One value per latency; `None` where nothing was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerLatency<T> {
+    /// Intended time -> handed to the client.
+    pub publish_delay: Option<T>,
+    /// Handed to the client -> acknowledged.
+    pub publish_latency: Option<T>,
+    /// Intended time -> consumed by the aggregator.
+    pub event_latency: Option<T>,
+    /// Window end -> result handed to the client.
+    pub close_latency: Option<T>,
+    /// A result's `max_produce_time` -> its insertion time.
+    pub result_latency: Option<T>,
+    /// Window end -> result read back.
+    pub end_to_end: Option<T>,
+}
+
+impl<T> PerLatency<T> {
+    /// Makes each value from its kind.
+    pub fn from_fn(mut of: impl FnMut(LatencyKind) -> Option<T>) -> Self {
+        Self {
+            publish_delay: of(LatencyKind::PublishDelay),
+            publish_latency: of(LatencyKind::PublishLatency),
+            event_latency: of(LatencyKind::EventLatency),
+            close_latency: of(LatencyKind::CloseLatency),
+            result_latency: of(LatencyKind::ResultLatency),
+            end_to_end: of(LatencyKind::EndToEnd),
+        }
+    }
+
+    /// The value of one kind.
+    pub fn get(&self, kind: LatencyKind) -> Option<&T> {
+        match kind {
+            LatencyKind::PublishDelay => self.publish_delay.as_ref(),
+            LatencyKind::PublishLatency => self.publish_latency.as_ref(),
+            LatencyKind::EventLatency => self.event_latency.as_ref(),
+            LatencyKind::CloseLatency => self.close_latency.as_ref(),
+            LatencyKind::ResultLatency => self.result_latency.as_ref(),
+            LatencyKind::EndToEnd => self.end_to_end.as_ref(),
+        }
+    }
+
+    /// All kinds with their values, in the order of a report.
+    pub fn iter(&self) -> impl Iterator<Item = (LatencyKind, Option<&T>)> {
+        LatencyKind::ALL.into_iter().map(|kind| (kind, self.get(kind)))
+    }
+}
+
+/// One latency over the measured part of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyFigures {
+    /// Samples that are not negative: those that the figures are of.
+    pub count: u64,
+    /// Negative samples, in no figure.
+    pub negative: u64,
+    /// Arithmetic mean, milliseconds; like all figures `null` where every sample was negative.
+    pub avg_ms: Option<f64>,
+    /// Median.
+    pub p50_ms: Option<f64>,
+    /// 90 % of the samples do not exceed it.
+    pub p90_ms: Option<f64>,
+    /// 95 %.
+    pub p95_ms: Option<f64>,
+    /// 99 %.
+    pub p99_ms: Option<f64>,
+    /// 99.9 %.
+    pub p999_ms: Option<f64>,
+    /// The greatest.
+    pub max_ms: Option<f64>,
+    /// The finest step that a sample can show.
+    pub resolution_ms: f64,
+    /// The whole distribution, microseconds: an HDR histogram (V2 encoding, uncompressed) in base64.
+    pub histogram: String,
+}
+
+impl LatencyFigures {
+    /// Of a histogram; `None` where nothing was measured.
+    pub fn of(kind: LatencyKind, histogram: &LatencyHistogram) -> Option<Self> {
+        if histogram.is_empty() {
+            return None;
+        }
+        Some(Self {
+            count: histogram.count(),
+            negative: histogram.negative(),
+            avg_ms: histogram.mean_ms(),
+            p50_ms: histogram.quantile_ms(0.5),
+            p90_ms: histogram.quantile_ms(0.9),
+            p95_ms: histogram.quantile_ms(0.95),
+            p99_ms: histogram.quantile_ms(0.99),
+            p999_ms: histogram.quantile_ms(0.999),
+            max_ms: histogram.max_ms(),
+            resolution_ms: kind.resolution_ms(),
+            histogram: BASE64.encode(histogram.to_hdr_v2()),
+        })
+    }
+
+    /// The histogram, of microseconds.
+    ///
+    /// # Errors
+    /// When the text is no HDR histogram in base64.
+    pub fn decode_histogram(&self) -> anyhow::Result<Histogram<u64>> {
+        let bytes = BASE64.decode(&self.histogram)?;
+        Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|error| anyhow::anyhow!("not an HDR histogram: {error}"))
+    }
+}
+
+/// One latency in one second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondLatency {
+    /// Samples.
+    pub count: u64,
+    /// Median, milliseconds.
+    pub p50_ms: f64,
+    /// 99 % of the samples do not exceed it, milliseconds.
+    pub p99_ms: f64,
+    /// The greatest, milliseconds.
+    pub max_ms: f64,
+}
+
+impl From<Quantiles> for SecondLatency {
+    fn from(of: Quantiles) -> Self {
+        Self { count: of.count, p50_ms: of.p50_ms, p99_ms: of.p99_ms, max_ms: of.max_ms }
+    }
+}

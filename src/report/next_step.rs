@@ -1,0 +1,152 @@
+//! The command to try next, by how a run went.
+
+use streamgauge_actors::arrivals::ArrivalKind;
+use streamgauge_actors::outcome::{Judgement, RunOutcome, Verdict};
+use streamgauge_actors::pipeline::Mode;
+
+/// The flags that say which broker; a suggested command keeps them.
+const BROKER_FLAGS: [&str; 4] = ["--config", "--broker", "--bootstrap-servers", "--fluvio-endpoint"];
+
+/// The share of what a broker took that it should take with ease.
+const COMFORTABLE_SHARE: f64 = 0.8;
+
+/// The command to try next; `rerun` is the one that makes the same run again.
+pub fn next_step(outcome: &RunOutcome, mode: &Mode, judgement: &Judgement, rerun: &str) -> String {
+    match (judgement.verdict, judgement.exit_code) {
+        (Verdict::Pass, _) => after_a_pass(outcome, mode, rerun),
+        (_, 1) => keeping_broker("streamgauge doctor", rerun),
+        (_, 4) => after_wrong_counts(outcome, mode, rerun),
+        (_, 99) => at_a_comfortable_rate(outcome, rerun),
+        (Verdict::Inconclusive, _) if outcome.counters.sent_late_generator > 0 && !outcome.clock_stepped() => {
+            with_flag(rerun, "--rate", &rate_text(outcome.spec.rate / 2.0))
+        }
+        _ => rerun.to_owned(),
+    }
+}
+
+fn after_a_pass(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {
+    let spec = &outcome.spec;
+    let embedded = outcome.broker.kind == "embedded";
+    match mode {
+        Mode::Run if spec.workload == "smoke" => keeping_broker("streamgauge run", rerun),
+        Mode::Run if spec.arrivals == ArrivalKind::Max => {
+            at_a_comfortable_rate(outcome, &with_flag(rerun, "--arrivals", "poisson"))
+        }
+        Mode::Run => with_flag(rerun, "--arrivals", "max"),
+        Mode::Produce if !embedded => {
+            let topic = &spec.events_topic;
+            let command = format!("streamgauge aggregate --events-topic {topic} --from earliest --until-idle 5s");
+            keeping_broker(&command, rerun)
+        }
+        Mode::Aggregate(_) if !embedded => {
+            keeping_broker(&format!("streamgauge latency --results-topic {}", spec.results_topic), rerun)
+        }
+        Mode::Produce | Mode::Aggregate(_) | Mode::Latency(_) => keeping_broker("streamgauge run", rerun),
+    }
+}
+
+fn after_wrong_counts(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {
+    match mode {
+        Mode::Aggregate(_) if outcome.counters.late > 0 => {
+            let flag = outcome.lateness_flag();
+            let (name, value) = flag.split_once(' ').unwrap_or((&flag, ""));
+            with_flag(rerun, name, value)
+        }
+        // The records themselves tell more.
+        Mode::Run if !words(rerun).contains(&"--keep-topics") => format!("{rerun} --keep-topics"),
+        _ => rerun.to_owned(),
+    }
+}
+
+fn at_a_comfortable_rate(outcome: &RunOutcome, rerun: &str) -> String {
+    let (produced, consumed) = outcome.throughput();
+    let managed = if consumed > 0.0 { produced.min(consumed) } else { produced };
+    let rate = if managed > 0.0 { managed } else { outcome.spec.rate };
+    with_flag(rerun, "--rate", &rate_text(rate * COMFORTABLE_SHARE))
+}
+
+/// A rate of two significant digits, rounded down, as the settings read it: `38k/s`.
+fn rate_text(per_second: f64) -> String {
+    if per_second < 1.0 {
+        return "1/s".to_owned();
+    }
+    let unit = 10_f64.powf((per_second.log10().floor() - 1.0).max(0.0));
+    let rounded = ((per_second / unit).floor() * unit) as u64;
+    if rounded >= 1000 && rounded.is_multiple_of(1000) {
+        format!("{}k/s", rounded / 1000)
+    } else {
+        format!("{rounded}/s")
+    }
+}
+
+/// `command`, with the broker's flags of `rerun`.
+fn keeping_broker(command: &str, rerun: &str) -> String {
+    let words = words(rerun);
+    let mut text = command.to_owned();
+    for (i, word) in words.iter().enumerate() {
+        let (name, value) = word.split_once('=').map_or((*word, None), |(name, value)| (name, Some(value)));
+        let Some(value) = value.or_else(|| words.get(i + 1).copied()) else { continue };
+        if BROKER_FLAGS.contains(&name) {
+            text.extend([" ", name, " ", value]);
+        }
+    }
+    text
+}
+
+/// `command` with one flag set: in place of the value it has, or at the end.
+fn with_flag(command: &str, flag: &str, value: &str) -> String {
+    let mut kept = Vec::new();
+    let mut words = words(command).into_iter();
+    while let Some(word) = words.next() {
+        if word == flag {
+            words.next();
+        } else if word.split_once('=').is_none_or(|(name, _)| name != flag) {
+            kept.push(word);
+        }
+    }
+    format!("{} {flag} {value}", kept.join(" "))
+}
+
+/// A command line's words, as they stand there: quotes hold one together.
+pub(super) fn words(command: &str) -> Vec<&str> {
+    let mut quote = None;
+    let split = |c: char| {
+        match quote {
+            Some(open) if open == c => quote = None,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            _ => {}
+        }
+        quote.is_none() && c.is_whitespace()
+    };
+    command.split(split).filter(|word| !word.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_replaced_not_doubled() {
+        assert_eq!(
+            with_flag("streamgauge run --rate 40k/s smoke", "--rate", "20k/s"),
+            "streamgauge run smoke --rate 20k/s"
+        );
+        assert_eq!(with_flag("streamgauge run --rate=40k/s", "--rate", "20k/s"), "streamgauge run --rate 20k/s");
+        assert_eq!(words("a 'b c' --d=\"e f\""), ["a", "'b c'", "--d=\"e f\""]);
+    }
+
+    #[test]
+    fn the_broker_stays() {
+        let rerun = "streamgauge run smoke --broker kafka --bootstrap-servers=h:9092 --seed 7";
+        assert_eq!(
+            keeping_broker("streamgauge doctor", rerun),
+            "streamgauge doctor --broker kafka --bootstrap-servers h:9092"
+        );
+    }
+
+    #[test]
+    fn rates_have_two_digits() {
+        let texts = [0.2, 7.0, 999.0, 38_912.0, 1_234_567.0].map(rate_text);
+        assert_eq!(texts, ["1/s", "7/s", "990/s", "38k/s", "1200k/s"]);
+    }
+}

@@ -1,0 +1,216 @@
+//! The tables and lines that people read, in the terminal and in Markdown alike.
+
+use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::outcome::Verdict;
+
+use super::numbers::{bytes, compact, grouped, millis, rate};
+use super::{AuditReport, LatencyFigures, Report, WindowRow};
+
+/// A table as text: every row is as long as the header; the first `left` columns are words, the others numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Column names.
+    pub header: Vec<&'static str>,
+    /// Columns of words.
+    pub left: usize,
+    /// Rows.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Verdict in capitals: `PASS`.
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Fail => "FAIL",
+        Verdict::Inconclusive => "INCONCLUSIVE",
+        Verdict::Aborted => "ABORTED",
+    }
+}
+
+/// What was run, where: a line.
+pub fn subject(report: &Report) -> String {
+    let broker = &report.broker;
+    let warmup =
+        if report.warmup_s > 0.0 { format!(" after {:.0} s of warm-up", report.warmup_s) } else { String::new() };
+    format!(
+        "{} on {} {} ({}), {:.1} s{warmup}, run {}, started {}",
+        report.workload,
+        broker.kind,
+        broker.version,
+        broker.guarantee,
+        report.duration_s,
+        report.run_id,
+        report.started_at
+    )
+}
+
+/// Rates and counts of events: lines.
+pub fn throughput(report: &Report) -> Vec<String> {
+    let (events, rates) = (&report.events, &report.throughput);
+    let mut lines = Vec::new();
+    let known: Vec<String> = [
+        ("target", rates.target_per_second),
+        ("produced", rates.produced_per_second),
+        ("consumed", rates.consumed_per_second),
+    ]
+    .into_iter()
+    .filter(|(_, value)| value.is_some())
+    .map(|(name, value)| format!("{name} {}", rate(value)))
+    .collect();
+    if !known.is_empty() {
+        lines.push(format!("throughput: {}", known.join(", ")));
+    }
+    if let Some(drain) = &report.drain {
+        lines.push(match drain.seconds {
+            Some(seconds) => {
+                format!("drained: {} events in {seconds:.2} s, {}", grouped(drain.events), rate(drain.per_second))
+            }
+            None => "drained: no window was closed by the log itself".to_owned(),
+        });
+    }
+    let always = [
+        ("produced", events.produced),
+        ("acknowledged", events.acknowledged),
+        ("consumed", events.consumed),
+        ("late", events.late),
+        ("malformed", events.malformed),
+    ];
+    let exceptional = [
+        ("strangers", events.strangers),
+        ("rejected", events.rejected),
+        ("of unknown fate", events.unknown),
+        ("of older generations", events.stale),
+        ("sent late", events.sent_late_generator + events.sent_late_backpressure),
+    ];
+    let counts = always.into_iter().chain(exceptional.into_iter().filter(|(_, n)| *n > 0));
+    let counts: Vec<String> = counts.map(|(name, n)| format!("{} {name}", grouped(n))).collect();
+    lines.push(format!("events: {}", counts.join(", ")));
+    lines
+}
+
+/// From where to where a latency counts, in few letters.
+fn span(kind: LatencyKind) -> &'static str {
+    match kind {
+        LatencyKind::PublishDelay => "intended→sent",
+        LatencyKind::PublishLatency => "sent→acknowledged",
+        LatencyKind::EventLatency => "intended→consumed",
+        LatencyKind::CloseLatency => "window end→sent",
+        LatencyKind::ResultLatency => "produced→inserted",
+        LatencyKind::EndToEnd => "window end→read",
+    }
+}
+
+/// The six latencies, in milliseconds.
+pub fn latency(report: &Report) -> Rows {
+    let figure =
+        |figures: Option<&LatencyFigures>, of: fn(&LatencyFigures) -> Option<f64>| millis(figures.and_then(of));
+    let row = |(kind, figures): (LatencyKind, Option<&LatencyFigures>)| {
+        vec![
+            kind.name().to_owned(),
+            span(kind).to_owned(),
+            figure(figures, |f| f.avg_ms),
+            figure(figures, |f| f.p50_ms),
+            figure(figures, |f| f.p90_ms),
+            figure(figures, |f| f.p99_ms),
+            figure(figures, |f| f.p999_ms),
+            figure(figures, |f| f.max_ms),
+        ]
+    };
+    Rows {
+        header: vec!["latency, ms", "from→to", "avg", "p50", "p90", "p99", "p99.9", "max"],
+        left: 2,
+        rows: report.latency.iter().map(row).collect(),
+    }
+}
+
+/// What was checked, and what was wrong.
+pub fn audit(report: &Report, audit: &AuditReport) -> Rows {
+    let none = || "-".to_owned();
+    let count = |n: u64| compact(n);
+    Rows {
+        header: vec!["audit", "checked", "wrong", "missing", "extra", "lost", "duplicated", "reordered"],
+        left: 1,
+        rows: vec![
+            vec![
+                "windows".to_owned(),
+                grouped(audit.windows),
+                count(audit.windows.saturating_sub(audit.windows_exact)),
+                none(),
+                none(),
+                none(),
+                none(),
+                none(),
+            ],
+            vec![
+                "results".to_owned(),
+                grouped(audit.results),
+                none(),
+                count(audit.results_missing),
+                none(),
+                none(),
+                count(audit.results_duplicated),
+                none(),
+            ],
+            vec![
+                "events".to_owned(),
+                grouped(report.events.acknowledged),
+                none(),
+                count(audit.events_missing),
+                count(audit.events_extra),
+                count(audit.events_lost),
+                count(audit.events_duplicated),
+                count(audit.events_reordered),
+            ],
+        ],
+    }
+}
+
+/// Windows, one a row.
+pub fn windows(windows: &[WindowRow]) -> Rows {
+    let row = |window: &WindowRow| {
+        let counts = if window.exact { "exact" } else { "WRONG" };
+        let part = match (window.warmup, window.partial) {
+            (false, false) => "",
+            (true, false) => " warm-up",
+            (false, true) => " partial",
+            (true, true) => " warm+part",
+        };
+        vec![
+            format!("{counts}{part}"),
+            window.window_id.to_string(),
+            time_of_day(window.window_start),
+            grouped(window.count),
+            grouped(window.expected),
+            millis(window.result_latency_ms_avg),
+            millis(window.result_latency_ms_max),
+        ]
+    };
+    Rows {
+        header: vec!["counts", "window", "starts", "counted", "expected", "avg ms", "max ms"],
+        left: 1,
+        rows: windows.iter().map(row).collect(),
+    }
+}
+
+/// `hh:mm:ss` (UTC) of a time in milliseconds since the Unix epoch.
+fn time_of_day(at_ms: i64) -> String {
+    let seconds = at_ms.div_euclid(1000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// What the program used: a line.
+pub fn resources(report: &Report) -> String {
+    let resources = &report.resources;
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    let host = &report.host;
+    let cores = host.cores.map_or_else(|| "-".to_owned(), grouped);
+    format!(
+        "resources: {} CPU s ({} µs/event), peak memory {}, {} threads; {cores} cores, {} memory, {}",
+        number(resources.cpu_seconds),
+        number(resources.cpu_us_per_event),
+        bytes(resources.peak_rss_bytes),
+        resources.threads.map_or_else(|| "-".to_owned(), grouped),
+        bytes(host.memory_bytes),
+        host.cpu.as_deref().or(host.kernel.as_deref()).unwrap_or("unknown machine"),
+    )
+}

@@ -1,0 +1,95 @@
+//! The tree is the architecture: dependencies point one way, and each outside crate has one home.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    collect(&root.join(folder), &mut found);
+    assert!(!found.is_empty(), "no sources in {folder}");
+    for (path, _) in &mut found {
+        *path = path.strip_prefix(root).unwrap().to_owned();
+    }
+    found
+}
+
+/// Lines of code that name a crate's path, comments aside.
+fn names(text: &str, path_start: &str) -> bool {
+    text.lines().map(str::trim_start).filter(|line| !line.starts_with("//")).any(|line| {
+        line.match_indices(path_start).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+        })
+    })
+}
+
+#[test]
+fn each_outside_crate_has_one_home() {
+    let homes = [
+        ("rdkafka::", &["src/broker/kafka.rs", "src/broker/kafka/"][..]),
+        ("fluvio::", &["src/broker/fluvio.rs", "src/broker/fluvio/"]),
+        ("actix_web::", &["src/http.rs", "src/http/"]),
+        ("clap::", &["src/cli/", "src/main.rs"]),
+        ("clap_complete::", &["src/cli/"]),
+        ("prometheus::", &["src/metrics.rs", "src/metrics/"]),
+    ];
+    for (path, text) in sources("src").into_iter().chain(sources("actors/src")) {
+        let path = path.to_str().unwrap();
+        for (name, homes) in homes {
+            assert!(
+                !names(&text, name) || homes.iter().any(|home| path.starts_with(home)),
+                "{path} names `{name}`, whose home is {homes:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_pipeline_knows_neither_broker_nor_program() {
+    for (path, text) in sources("actors/src") {
+        for name in ["streamgauge::", "rdkafka", "clap", "anyhow"] {
+            assert!(!names(&text, name), "{} names `{name}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_clock_reads_time() {
+    for (path, text) in sources("actors/src").into_iter().chain(sources("src")) {
+        for name in ["Instant::now", "SystemTime::now"] {
+            assert!(!text.contains(name) || path.ends_with("clock.rs"), "{} reads {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_stays_in_the_kafka_adapter() {
+    for (path, text) in sources("actors/src").into_iter().chain(sources("src")) {
+        let shown = path.to_str().unwrap();
+        assert!(!names(&text, "unsafe ") || shown.starts_with("src/broker/kafka"), "{shown} has unsafe code");
+    }
+}
+
+#[test]
+fn no_file_is_a_drawer() {
+    for (path, _) in sources("actors/src").into_iter().chain(sources("src")) {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            !["utils", "util", "helpers", "common", "types", "manager", "misc"].contains(&stem),
+            "{}",
+            path.display()
+        );
+    }
+}

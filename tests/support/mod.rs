@@ -1,0 +1,6 @@
+//! What integration tests share.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod kafka;
+pub mod outcomes;
