@@ -302,7 +302,7 @@ impl Auditor {
             if truths.binary_search_by_key(&campaign_id, |truth| truth.campaign_id).is_err() {
                 exact = false;
                 self.totals.events_extra += count;
-                self.find(FindingKind::ResultExtra, window_id, campaign_id, None, 1);
+                self.name_strays(window_id, campaign_id, open.by_producer.get(&campaign_id), count);
             }
         }
         self.totals.windows += 1;
@@ -323,12 +323,13 @@ impl Auditor {
         self.judged.insert(window_id);
     }
 
-    /// Compares each producer's acknowledged count with its part of the pane, so that a finding names it.
-    fn name_producers(&mut self, window: i64, truths: &[Truth], found: Option<&Vec<u64>>, missing: u64, extra: u64) {
+    /// Compares each producer's acknowledged count with its part of the panes, so that a finding names it. `in_panes`:
+    /// events per producer; `None`: no pane has the campaign.
+    fn name_producers(&mut self, window: i64, truths: &[Truth], in_panes: Option<&Vec<u64>>, missing: u64, extra: u64) {
         let campaign = truths[0].campaign_id;
         let (mut named_missing, mut named_extra) = (0, 0);
         for truth in truths {
-            let Some(&in_pane) = found.and_then(|row| row.get(truth.producer as usize)) else { continue };
+            let in_pane = in_panes.and_then(|row| row.get(truth.producer as usize)).copied().unwrap_or(0);
             let less = truth.acknowledged.saturating_sub(in_pane);
             let more = in_pane.saturating_sub(truth.acknowledged + truth.unknown);
             named_missing += less;
@@ -336,9 +337,27 @@ impl Auditor {
             self.find(FindingKind::EventsMissing, window, campaign, Some(truth.producer), less);
             self.find(FindingKind::EventsExtra, window, campaign, Some(truth.producer), more);
         }
+        for (producer, &more) in (0..).zip(in_panes.into_iter().flatten()) {
+            if truths.iter().all(|truth| truth.producer != producer) {
+                named_extra += more;
+                self.find(FindingKind::EventsExtra, window, campaign, Some(producer), more);
+            }
+        }
+        // What the panes do not show was lost or added behind them: whose events these are is known of one producer only.
         let sole = (truths.len() == 1).then_some(truths[0].producer);
         self.find(FindingKind::EventsMissing, window, campaign, sole, missing.saturating_sub(named_missing));
         self.find(FindingKind::EventsExtra, window, campaign, sole, extra.saturating_sub(named_extra));
+    }
+
+    /// A result that nobody produced for: names whose events its panes hold.
+    fn name_strays(&mut self, window: i64, campaign: u64, in_panes: Option<&Vec<u64>>, count: u64) {
+        self.find(FindingKind::ResultExtra, window, campaign, None, 1);
+        let mut named = 0;
+        for (producer, &events) in (0..).zip(in_panes.into_iter().flatten()) {
+            named += events;
+            self.find(FindingKind::EventsExtra, window, campaign, Some(producer), events);
+        }
+        self.find(FindingKind::EventsExtra, window, campaign, None, count.saturating_sub(named));
     }
 
     fn find(&mut self, kind: FindingKind, window_id: i64, campaign_id: u64, producer: Option<u32>, count: u64) {

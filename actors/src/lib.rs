@@ -61,5 +61,7 @@ pub mod serials;
 pub mod spec;
 pub mod stage;
 pub mod supervisor;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod window;
 pub mod window_aggregator;

@@ -58,6 +58,8 @@ impl Merge {
         let PanesClosed { partition, closed_before, panes, by_log } = message;
         for pane in panes {
             if pane.window_id >= self.merged_before {
+                #[cfg(feature = "planted-bugs")]
+                let pane = self.added(partition, pane);
                 self.windows.entry(pane.window_id).or_default().insert(partition, pane);
             }
         }
@@ -69,6 +71,16 @@ impl Merge {
         }
     }
 
+    /// The bug [`AddedPane`](crate::testing::Bug::AddedPane), if it is planted.
+    #[cfg(feature = "planted-bugs")]
+    fn added(&self, partition: u32, mut pane: ClosedPane) -> ClosedPane {
+        let before = self.windows.get(&pane.window_id).and_then(|panes| panes.get(&partition));
+        if let Some(before) = before.filter(|_| crate::testing::planted(crate::testing::Bug::AddedPane)) {
+            pane.entries.iter_mut().zip(&before.entries).for_each(|(sum, entry)| sum.count += entry.count);
+        }
+        pane
+    }
+
     /// Every window before this id is closed by every partition.
     pub fn closed_before(&self) -> i64 {
         self.closed_before.iter().copied().min().unwrap_or(i64::MIN)
@@ -77,6 +89,11 @@ impl Merge {
     /// Whether no pane waits.
     pub fn is_empty(&self) -> bool {
         self.windows.is_empty()
+    }
+
+    /// Whether [`Self::next_window`] has one to give.
+    pub fn has_ready(&self) -> bool {
+        self.windows.first_key_value().is_some_and(|(&window_id, _)| window_id < self.closed_before())
     }
 
     /// Takes the next window that every partition has closed, in window order.

@@ -189,6 +189,10 @@ impl Stage for ResultWriter {
         if !self.queue.is_empty() || self.writer.in_flight() > 0 {
             return Ok(if waits && !in_flight { Turn::Rest } else { Turn::Again });
         }
+        if self.merge.has_ready() {
+            // The queue was full of results when the window was due, and has been emptied since: no message will come.
+            return Ok(Turn::Again);
+        }
         if closed_before == i64::MAX && self.merge.is_empty() {
             outbox.push(WriterOut::Complete(ResultsComplete { results: self.counters.results_written }));
             return Ok(Turn::Finished);

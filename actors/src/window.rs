@@ -303,6 +303,10 @@ impl PartitionWindows {
             state.progress = progress;
             if before < self.boundary && progress >= self.boundary {
                 self.below -= 1;
+                #[cfg(feature = "planted-bugs")]
+                if crate::testing::planted(crate::testing::Bug::GreatestProgress) {
+                    self.below = 0;
+                }
                 if self.below == 0 {
                     self.close_due();
                 }
@@ -330,6 +334,10 @@ impl PartitionWindows {
     }
 
     fn least_progress(&self) -> Nanos {
+        #[cfg(feature = "planted-bugs")]
+        if crate::testing::planted(crate::testing::Bug::GreatestProgress) {
+            return self.producers.iter().map(|state| state.progress).max().unwrap_or(Nanos::MIN);
+        }
         self.producers.iter().map(|state| state.progress).min().unwrap_or(Nanos::MIN)
     }
 
