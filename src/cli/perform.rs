@@ -75,7 +75,7 @@ pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
         process_started_ns: session.started_ns,
         resources: meter.finish(),
         host: Host::describe(),
-        versions: Versions::new(None, None),
+        versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
     };
     let report = Report::new(&outcome, &context);
     let mut written = write_truth(order, &outcome);
