@@ -199,7 +199,7 @@ fn prepare_events_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u3
         })?;
         return Ok(spec.partitions);
     }
-    Ok(existing_topic(admin, &spec.events_topic)?.partitions.len() as u32)
+    Ok(existing_topic(admin, &spec.events_topic, "--events-topic")?.partitions.len() as u32)
 }
 
 fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u32, PortError> {
@@ -214,7 +214,7 @@ fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u
         })?;
         return Ok(1);
     }
-    let topic = existing_topic(admin, &spec.results_topic)?;
+    let topic = existing_topic(admin, &spec.results_topic, "--results-topic")?;
     if topic.stamped_by == StampedBy::Log {
         return Ok(topic.partitions.len() as u32);
     }
@@ -226,10 +226,10 @@ fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u
     )))
 }
 
-fn existing_topic(admin: &mut dyn TopicAdmin, name: &str) -> Result<TopicDescription, PortError> {
+fn existing_topic(admin: &mut dyn TopicAdmin, name: &str, flag: &str) -> Result<TopicDescription, PortError> {
     admin.describe(name)?.ok_or_else(|| {
         PortError::fatal(format!(
-            "there is no topic `{name}`: create it (`streamgauge topics create {name}`), or leave the topic's name \
+            "there is no topic `{name}`: create it (`streamgauge topics create {flag} {name}`), or leave the topic's name \
              out to have one made for the run"
         ))
     })
