@@ -126,7 +126,7 @@ impl Plan {
         let windows = dice.between(3, 6);
         // What comes as fast as it is taken is bounded by the log's capacity and by time.
         let closed_loop = arrivals == ArrivalKind::Max;
-        let window_ns = dice.between(60, if closed_loop { 80 } else { 250 }) * MILLISECOND;
+        let window_ns = dice.between(80, if closed_loop { 100 } else { 250 }) * MILLISECOND;
         // The end of the schedule may cut a window short.
         let cut = if dice.once_in(3) { dice.between(1, window_ns - 1) } else { 0 };
         let duration_ns = windows * window_ns + cut;
