@@ -134,7 +134,7 @@ fn twenty_runs_leave_nothing_behind() {
             1 => bench.stop(StopMode::Drain),
             2 => bench.stop(StopMode::Abandon),
             // Two runs: the one that is stopped, and the one that follows it.
-            _ => bench.restart(if bench.played % 2 == 0 { StopMode::Drain } else { StopMode::Abandon }),
+            _ => bench.restart(if bench.played.is_multiple_of(2) { StopMode::Drain } else { StopMode::Abandon }),
         }
     }
     let last = bench.left(Some(first));

@@ -16,7 +16,7 @@ use streamgauge_actors::supervisor::RunStatus;
 use streamgauge_actors::testing::NoDeadLetters;
 
 /// Longer than any of these runs takes.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 pub fn clock() -> SharedClock {
     Arc::new(RunClock::start())

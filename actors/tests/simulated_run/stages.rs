@@ -253,7 +253,9 @@ impl Logic {
                     WriterOut::Merged(message) => (FIRST_AGGREGATOR, Mail::Merged(message)),
                 });
             }),
-            Self::Latency(stage) => take_turn(&mut **stage, now, |out| said.measures = Some(*out.measures)),
+            Self::Latency(stage) => {
+                take_turn(&mut **stage, now, |out| said.measures = out.measures.map(|measures| *measures))
+            }
         }
     }
 }
