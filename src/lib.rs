@@ -1,6 +1,16 @@
 //! streamgauge: the program around the pipeline (`streamgauge-actors`).
+//!
+//! ```text
+//! arguments --cli--> Settings --config--> RunPlan --foreground--> pipeline --RunOutcome--> report
+//!                                            ^
+//!                     broker (embedded, kafka), guarded by topics; dead_letters; truth
+//! ```
 
 pub mod broker;
+pub mod cli;
+pub mod config;
 pub mod dead_letters;
 pub mod foreground;
 pub mod report;
+pub mod topics;
+pub mod truth;

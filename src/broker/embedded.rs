@@ -18,7 +18,7 @@ use streamgauge_actors::ports::{
     StampedBy, StartAt, TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 
-/// A writer appends a partition's buffer when it holds so many bytes (or at every `poll_acks`).
+/// A writer appends a partition's buffer before it would hold more bytes (and at every `poll_acks`).
 const BATCH_BYTES: usize = 64 * 1024;
 /// What a topic keeps although every reader has passed it: little enough to stay in a core's cache.
 const KEPT_BYTES: u64 = 1024 * 1024;
@@ -125,13 +125,20 @@ impl Topic {
         })
     }
 
-    /// Appends a batch; gives a buffer for the next one.
-    fn append(&self, partition: u32, bytes: Vec<u8>, records: u64, timestamp_ns: Nanos) -> Result<Vec<u8>, PortError> {
+    /// Appends a batch; puts a buffer for the next one into `next`.
+    fn append(
+        &self,
+        partition: u32,
+        bytes: Vec<u8>,
+        records: u64,
+        timestamp_ns: Nanos,
+        next: Option<&mut Vec<u8>>,
+    ) -> Result<(), PortError> {
         let place = self.partition(partition)?;
         let mut log = lock(&place.log);
         let first = log.end;
         log.end += records;
-        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes.capacity() as u64, Ordering::Relaxed);
         let end = log.end;
         let timestamp_kind = match self.stamped_by {
             StampedBy::Log => TimestampKind::LogAppend,
@@ -141,7 +148,9 @@ impl Topic {
         if log.readers.is_empty() {
             self.keep_newest(&mut log);
         }
-        let buffer = log.pool.pop().unwrap_or_default();
+        if let Some(next) = next {
+            *next = log.pool.pop().unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES));
+        }
         drop(log);
         // Another writer's later end may be here already.
         place.end.fetch_max(end, Ordering::SeqCst);
@@ -149,7 +158,7 @@ impl Topic {
             drop(lock(&self.door));
             self.bell.notify_all();
         }
-        Ok(buffer)
+        Ok(())
     }
 
     /// Nobody reads: the oldest batches make room.
@@ -171,9 +180,10 @@ impl Topic {
 
     fn free_oldest(&self, log: &mut Log) {
         let Some(batch) = log.batches.pop_front() else { return };
-        self.bytes.fetch_sub(batch.bytes.len() as u64, Ordering::Relaxed);
+        self.bytes.fetch_sub(batch.bytes.capacity() as u64, Ordering::Relaxed);
         log.first = batch.end;
         if let Ok(mut batch) = Arc::try_unwrap(batch)
+            && batch.bytes.capacity() >= BATCH_BYTES
             && log.pool.len() < POOLED
         {
             batch.bytes.clear();
@@ -249,19 +259,26 @@ impl Writer {
     fn flush(&mut self, partition: u32, now: Nanos) -> Result<(), PortError> {
         let lane = &mut self.lanes[partition as usize];
         let records = (lane.tokens.len() - lane.appended) as u64;
-        if records > 0 {
-            let bytes = std::mem::take(&mut lane.buffer);
-            self.buffered -= bytes.len() as u64;
-            lane.buffer = self.topic.append(partition, bytes, records, now)?;
-            lane.appended = lane.tokens.len();
+        if records == 0 {
+            return Ok(());
         }
-        Ok(())
+        self.buffered -= lane.buffer.len() as u64;
+        lane.appended = lane.tokens.len();
+        if lane.buffer.len() < lane.buffer.capacity() / 2 {
+            // Few records: a buffer of their size, so that a slow stream does not hold mostly empty ones.
+            let bytes = lane.buffer.as_slice().to_vec();
+            lane.buffer.clear();
+            self.topic.append(partition, bytes, records, now, None)
+        } else {
+            let bytes = std::mem::take(&mut lane.buffer);
+            self.topic.append(partition, bytes, records, now, Some(&mut lane.buffer))
+        }
     }
 }
 
 impl EventWriter for Writer {
     fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
-        let Some(lane) = self.lanes.get_mut(partition as usize) else {
+        let Some(lane) = self.lanes.get(partition as usize) else {
             return Err(self.topic.partition(partition).err().unwrap_or_else(|| no_topic(&self.topic.name)));
         };
         let size = HEADER + key.len() + payload.len();
@@ -275,6 +292,11 @@ impl EventWriter for Writer {
             }
             return Ok(Sent::Full);
         }
+        if lane.buffer.len() + size > BATCH_BYTES && !lane.buffer.is_empty() {
+            let now = self.clock.now();
+            self.flush(partition, now)?;
+        }
+        let lane = &mut self.lanes[partition as usize];
         lane.buffer.extend_from_slice(&(key.len() as u32).to_le_bytes());
         lane.buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         lane.buffer.extend_from_slice(key);
@@ -282,10 +304,6 @@ impl EventWriter for Writer {
         lane.tokens.push(token);
         self.buffered += size as u64;
         self.unacknowledged += 1;
-        if lane.buffer.len() >= BATCH_BYTES {
-            let now = self.clock.now();
-            self.flush(partition, now)?;
-        }
         Ok(Sent::Ok)
     }
 

@@ -49,6 +49,11 @@ pub struct KafkaBroker {
     settings: KafkaSettings,
 }
 
+/// The version of the client library, librdkafka.
+pub fn client_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
+
 impl KafkaBroker {
     /// Checks the settings; connects to nothing yet.
     ///

@@ -1,0 +1,128 @@
+//! The whole program on the embedded log at `arrivals = "max"`, everything on, audit included: throughput and CPU per
+//! event as partitions, producers and campaigns grow.
+//!
+//! `cargo bench --bench embedded [-- SECONDS_PER_RUN [ROUNDS]]`; rounds interleave, the table shows the best of each.
+
+use std::sync::Arc;
+
+use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
+use streamgauge::dead_letters;
+use streamgauge::foreground::Host;
+use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation};
+use streamgauge_actors::clock::{MILLISECOND, RunClock, SECOND, SharedClock};
+use streamgauge_actors::messages::StartRun;
+use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::pipeline::{Mode, RunPlan};
+use streamgauge_actors::ports::Broker;
+use streamgauge_actors::spec::RunSpec;
+
+#[derive(Clone, Copy)]
+struct Case {
+    producers: u32,
+    partitions: u32,
+    campaigns: u32,
+    ads_per_campaign: u32,
+}
+
+const BASE: Case = Case { producers: 2, partitions: 2, campaigns: 10, ads_per_campaign: 100 };
+
+fn plan(case: Case, seconds: f64, run: usize) -> RunPlan {
+    let clock: SharedClock = Arc::new(RunClock::start());
+    let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(&clock)));
+    let spec = RunSpec {
+        run_id: format!("bench-{run}"),
+        run_tag: run as u64,
+        workload: "max".to_owned(),
+        seed: 1,
+        producers: case.producers,
+        aggregators: case.partitions.min(2),
+        partitions: case.partitions,
+        replication: 1,
+        rate: 1.0,
+        arrivals: ArrivalKind::Max,
+        burst_correlation: BurstCorrelation::Independent,
+        duration_ns: (seconds * SECOND as f64) as i64,
+        warmup_ns: 0,
+        window_ns: SECOND,
+        campaigns: case.campaigns,
+        ads_per_campaign: case.ads_per_campaign,
+        zipf_exponent: None,
+        ad_types: ["image", "video", "carousel", "text", "story", "shopping", "collection"].map(str::to_owned).to_vec(),
+        event_types: ["view", "click", "purchase"].map(str::to_owned).to_vec(),
+        allowed_lateness_ns: 0,
+        progress_interval_ns: 100 * MILLISECOND,
+        progress_records: true,
+        max_open_windows: 16,
+        result_batch: 1000,
+        events_topic: "events".to_owned(),
+        results_topic: "results".to_owned(),
+        send_delay_limit_ns: 10 * MILLISECOND,
+        send_delay_share: 0.01,
+        heartbeat_timeout_ns: 10 * SECOND,
+        drain_timeout_ns: 60 * SECOND,
+    };
+    RunPlan {
+        dead_letters: dead_letters::factory(&broker, &clock, 1),
+        spec,
+        mode: Mode::Run,
+        broker,
+        clock,
+        create_events_topic: true,
+        create_results_topic: true,
+        events_retention_bytes: None,
+        keep_topics: false,
+        truth: None,
+    }
+}
+
+/// CPU seconds of this process, and its peak resident memory in MiB.
+fn used() -> (f64, f64) {
+    let me = procfs::process::Process::myself().expect("/proc");
+    let stat = me.stat().expect("/proc/self/stat");
+    let cpu = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
+    let peak = me.status().expect("/proc/self/status").vmhwm.unwrap_or(0) as f64 / 1024.0;
+    (cpu, peak)
+}
+
+/// Events per second, and CPU nanoseconds per event.
+fn measure(host: &Host, case: Case, seconds: f64, run: usize) -> (f64, f64) {
+    let before = used().0;
+    let plan = Arc::new(plan(case, seconds, run));
+    host.ask(StartRun { plan }).expect("the supervisor answers").expect("nothing else runs");
+    let outcome = host.outcome(std::time::Duration::from_secs(120)).expect("the run ends");
+    let judgement = outcome.judge(&Mode::Run);
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
+    let cpu = used().0 - before;
+    (outcome.throughput().1, cpu * 1e9 / outcome.counters.consumed as f64)
+}
+
+fn main() {
+    let numbers: Vec<f64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let seconds = numbers.first().copied().unwrap_or(2.0);
+    let rounds = numbers.get(1).map_or(3, |&rounds| rounds as usize);
+    let cases = [
+        ("2 partitions", BASE),
+        ("8 partitions", Case { partitions: 8, ..BASE }),
+        ("32 partitions", Case { partitions: 32, ..BASE }),
+        ("1 producer", Case { producers: 1, ..BASE }),
+        ("8 producers", Case { producers: 8, ..BASE }),
+        ("10,000 campaigns x 10 ads", Case { campaigns: 10_000, ads_per_campaign: 10, ..BASE }),
+    ];
+    let host = Host::start().expect("the actor system starts");
+    let mut best = vec![(0.0f64, f64::INFINITY); cases.len()];
+    let mut run = 0;
+    for _ in 0..rounds {
+        for (i, (_, case)) in cases.iter().enumerate() {
+            run += 1;
+            let (rate, cost) = measure(&host, *case, seconds, run);
+            best[i] = (best[i].0.max(rate), best[i].1.min(cost));
+        }
+    }
+    println!("embedded log, arrivals max, audited; {rounds} rounds of {seconds} s, best of each");
+    println!("{:<28} {:>12} {:>14} {:>10}", "2 producers, 2 partitions, …", "events/s", "CPU ns/event", "against");
+    for ((name, _), (rate, cost)) in cases.iter().zip(&best) {
+        let base = if *name == "8 producers" { best[3].1 } else { best[0].1 };
+        println!("{name:<28} {rate:>12.0} {cost:>14.1} {:>9.2}x", cost / base);
+    }
+    println!("8 producers against 1 producer, the others against 2 partitions; peak memory {:.0} MiB", used().1);
+}

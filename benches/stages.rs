@@ -1,0 +1,232 @@
+//! What one core does in a stage, everything on: a producer that paces, draws, encodes, counts and files; an aggregator
+//! that decodes, checks serials, counts into windows and measures.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation};
+use streamgauge_actors::campaigns::Campaigns;
+use streamgauge_actors::clock::{MILLISECOND, Nanos, RunClock, SECOND, SharedClock};
+use streamgauge_actors::event::{EventEncoder, EventSource, Serial};
+use streamgauge_actors::messages::Order;
+use streamgauge_actors::pipeline::{Aggregate, DeadLetters, Follow};
+use streamgauge_actors::ports::{
+    Ack, Delivery, EventReader, EventWriter, PROGRESS_KEY, PortError, Record, Sent, StartAt, TimestampKind,
+};
+use streamgauge_actors::producer::Producer;
+use streamgauge_actors::progress::ProgressRecord;
+use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::stage::Stage;
+use streamgauge_actors::window_aggregator::WindowAggregator;
+
+const EVENTS: usize = 100_000;
+const RUN_TAG: u64 = 7;
+
+fn spec(arrivals: ArrivalKind) -> RunSpec {
+    RunSpec {
+        run_id: "bench".to_owned(),
+        run_tag: RUN_TAG,
+        workload: "bench".to_owned(),
+        seed: 1,
+        producers: 1,
+        aggregators: 1,
+        partitions: 2,
+        replication: 1,
+        rate: 1e9,
+        arrivals,
+        burst_correlation: BurstCorrelation::Independent,
+        duration_ns: 86_400 * SECOND,
+        warmup_ns: 0,
+        window_ns: 10 * SECOND,
+        campaigns: 10,
+        ads_per_campaign: 100,
+        zipf_exponent: None,
+        ad_types: ["image", "video", "carousel", "text", "story", "shopping", "collection"].map(str::to_owned).to_vec(),
+        event_types: ["view", "click", "purchase"].map(str::to_owned).to_vec(),
+        allowed_lateness_ns: 0,
+        progress_interval_ns: 100 * MILLISECOND,
+        progress_records: true,
+        max_open_windows: 16,
+        result_batch: 1000,
+        events_topic: "events".to_owned(),
+        results_topic: "results".to_owned(),
+        send_delay_limit_ns: 10 * MILLISECOND,
+        send_delay_share: 0.01,
+        heartbeat_timeout_ns: 10 * SECOND,
+        drain_timeout_ns: 60 * SECOND,
+    }
+}
+
+/// Takes everything, and acknowledges it at the next poll.
+#[derive(Default)]
+struct Sink {
+    waiting: Vec<(u32, u64)>,
+}
+
+impl EventWriter for Sink {
+    fn send(&mut self, partition: u32, _key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
+        black_box(payload);
+        self.waiting.push((partition, token));
+        Ok(Sent::Ok)
+    }
+
+    fn poll_acks(&mut self, _budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+        let count = self.waiting.len();
+        for (partition, token) in self.waiting.drain(..) {
+            visit(Ack { partition, token, delivery: Delivery::Acknowledged });
+        }
+        Ok(count)
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+}
+
+/// Gives the same records once.
+struct Canned {
+    records: Arc<Vec<(&'static [u8], Vec<u8>)>>,
+    at: usize,
+    timestamp_ns: Nanos,
+}
+
+impl EventReader for Canned {
+    fn poll(
+        &mut self,
+        _budget: Duration,
+        max_records: usize,
+        visit: &mut dyn FnMut(Record<'_>),
+    ) -> Result<usize, PortError> {
+        let end = (self.at + max_records).min(self.records.len());
+        for (offset, (key, payload)) in self.records[self.at..end].iter().enumerate() {
+            visit(Record {
+                partition: 0,
+                offset: offset as u64,
+                key,
+                payload,
+                timestamp_ns: self.timestamp_ns,
+                timestamp_kind: TimestampKind::LogAppend,
+            });
+        }
+        let visited = end - self.at;
+        self.at = end;
+        Ok(visited)
+    }
+
+    fn set_paused(&mut self, _partition: u32, _paused: bool) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn lag(&mut self) -> u64 {
+        (self.records.len() - self.at) as u64
+    }
+}
+
+struct Nowhere;
+
+impl DeadLetters for Nowhere {
+    fn keep(&mut self, _record: Record<'_>, reason: &'static str) {
+        panic!("a malformed event in the bench: {reason}");
+    }
+}
+
+fn records(base_ns: Nanos, spaced: bool) -> Vec<(&'static [u8], Vec<u8>)> {
+    let spec = spec(ArrivalKind::Uniform);
+    let campaigns = Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+    let mut source =
+        EventSource::new(spec.seed, 0, Arc::clone(&campaigns), spec.ad_types.len(), spec.event_types.len());
+    let mut encoder = EventEncoder::new(campaigns, &spec.ad_types, &spec.event_types);
+    let progress =
+        ProgressRecord { run: RUN_TAG, producer: 0, producers: 1, generation: 1, event_time_ns: base_ns, last: false };
+    let mut records = vec![(PROGRESS_KEY, progress.to_json())];
+    for n in 0..EVENTS as u64 {
+        let time = base_ns + n as Nanos * 25_000;
+        let serial = Serial { run_tag: RUN_TAG, producer: 0, generation: 1, n };
+        let text = encoder.encode(&source.draw(), serial, time, 0, time / MILLISECOND);
+        let mut text = String::from_utf8(text.to_vec()).expect("JSON is UTF-8");
+        if spaced {
+            text = text.replace(":", ": ").replace(",", ", ");
+        }
+        records.push((&b""[..], text.into_bytes()));
+    }
+    records
+}
+
+fn producer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("producer");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    for arrivals in [ArrivalKind::Max, ArrivalKind::PoissonNormalized] {
+        let spec = Arc::new(spec(arrivals));
+        let campaigns = Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+        group.bench_function(arrivals.name(), |bencher| {
+            let clock: SharedClock = Arc::new(RunClock::start());
+            let make = || {
+                let writer = Box::<Sink>::default();
+                let spec = Arc::clone(&spec);
+                let mut stage = Producer::new(0, 1, spec, Arc::clone(&campaigns), Arc::clone(&clock), writer);
+                // Started a second ago: a billion events are due.
+                stage.order(Order::Begin { base_ns: clock.now() - SECOND });
+                stage
+            };
+            let run = |mut stage: Producer| {
+                let mut outbox = Vec::new();
+                while stage.state().counters.produced < EVENTS as u64 {
+                    for _ in 0..10 {
+                        stage.turn(clock.now(), &mut outbox).expect("the sink takes all");
+                    }
+                }
+                stage
+            };
+            bencher.iter_batched(make, run, BatchSize::LargeInput);
+        });
+    }
+    group.finish();
+}
+
+fn aggregator(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("window_aggregator");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    let clock: SharedClock = Arc::new(RunClock::start());
+    let base_ns = clock.now();
+    let foreign = Aggregate {
+        follow: Follow { from: StartAt::Earliest, until_idle_ns: None },
+        base_event_time_ns: 0,
+        campaigns: None,
+        idle_timeout_ns: None,
+    };
+    let cases = [("own layout, audited", false, None), ("json.dumps layout, foreign", true, Some(foreign))];
+    for (name, spaced, aggregate) in cases {
+        let records = Arc::new(records(base_ns, spaced));
+        group.bench_function(name, |bencher| {
+            let make = || {
+                let reader = Canned { records: Arc::clone(&records), at: 0, timestamp_ns: base_ns };
+                let spec = Arc::new(spec(ArrivalKind::Uniform));
+                let clock = Arc::clone(&clock);
+                let mut stage =
+                    WindowAggregator::new(0, spec, clock, vec![0], Box::new(reader), Box::new(Nowhere), aggregate);
+                stage.order(Order::Begin { base_ns });
+                stage
+            };
+            let run = |mut stage: WindowAggregator| {
+                let mut outbox = Vec::new();
+                for _ in 0..=EVENTS / streamgauge_actors::stage::TURN_LIMIT {
+                    stage.turn(base_ns, &mut outbox).expect("canned records are sound");
+                }
+                let counters = stage.state().counters;
+                assert_eq!((counters.consumed, counters.late), (EVENTS as u64, 0));
+                stage
+            };
+            bencher.iter_batched(make, run, BatchSize::LargeInput);
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
+    targets = producer, aggregator
+}
+criterion_main!(benches);

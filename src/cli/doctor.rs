@@ -1,0 +1,235 @@
+//! `streamgauge doctor`: whether broker and machine are fit for a benchmark, and what to do where they are not.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use streamgauge_actors::clock::{Clock, Nanos};
+use streamgauge_actors::ports::{Broker, PortError, StampedBy};
+
+use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag};
+use super::output::{self, OutputArgs, Row};
+use super::session::Session;
+use super::{CliResult, broker};
+use crate::config::Settings;
+
+/// Check broker and machine
+#[derive(Args)]
+pub(super) struct DoctorArgs {
+    /// Preset or TOML file [default: classic]
+    workload: Option<String>,
+    #[command(flatten)]
+    broker: BrokerFlags,
+    #[command(flatten)]
+    events: EventsTopicFlag,
+    #[command(flatten)]
+    results: ResultsTopicFlag,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The exit code where the broker does not answer.
+const UNREACHABLE: u8 = 3;
+
+/// Files that a run may have open: sockets to every broker, and reports.
+const OPEN_FILES: u64 = 1024;
+
+/// Memory that a run may need besides what the settings bound.
+const MEMORY_BYTES: u64 = 300 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Health {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    check: &'static str,
+    health: Health,
+    found: String,
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, health: Health::Ok, found: found.into(), fix: None }
+    }
+
+    fn bad(check: &'static str, health: Health, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { check, health, found: found.into(), fix: Some(fix.into()) }
+    }
+}
+
+impl Row for Finding {
+    const TITLES: &'static [&'static str] = &["check", "", "found", "fix"];
+
+    fn cells(&self) -> Vec<String> {
+        let health = match self.health {
+            Health::Ok => "ok",
+            Health::Warn => "warn",
+            Health::Fail => "FAIL",
+        };
+        vec![self.check.to_owned(), health.to_owned(), self.found.clone(), self.fix.clone().unwrap_or_default()]
+    }
+}
+
+pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
+    let flags = [args.broker.settings(), args.events.assignments(), args.results.assignments()].concat();
+    let resolved = session.settings(args.workload.as_deref(), flags)?;
+    let broker = broker::open(&resolved, session.clock.clone())?;
+    let (mut findings, reachable) = check_broker(broker.as_ref(), &resolved.settings);
+    findings.push(check_clock(session.clock.as_ref()));
+    findings.push(check_cores(&resolved.settings));
+    findings.extend(machine::check());
+    output::list(&findings, args.output.output)?;
+    Ok(if !reachable {
+        ExitCode::from(UNREACHABLE)
+    } else if findings.iter().any(|finding| finding.health == Health::Fail) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// What is to be said of the broker, and whether it answers.
+fn check_broker(broker: &dyn Broker, settings: &Settings) -> (Vec<Finding>, bool) {
+    let description = match broker.describe() {
+        Ok(description) => description,
+        Err(error) => {
+            let fix = "start the broker, or check `broker.kafka.bootstrap_servers`";
+            return (vec![Finding::bad("broker", Health::Fail, error.message, fix)], false);
+        }
+    };
+    let found = format!("{} {}, results {}", description.kind, description.version, description.guarantee);
+    let mut findings = vec![Finding::ok("broker", found)];
+    findings.push(if description.log_append_time {
+        Finding::ok("insertion time", "stamped by the log")
+    } else {
+        let fix = "none: this broker has no append time; result_latency ends at the acknowledgement";
+        Finding::bad("insertion time", Health::Warn, "stamped by the client", fix)
+    });
+    if description.kind == "redpanda" {
+        let fix = "none needed: insertion times are read back from the topic";
+        findings.push(Finding::bad("redpanda", Health::Warn, "acknowledgements carry no append time", fix));
+    }
+    match check_topics(broker, settings) {
+        Ok(topics) => findings.extend(topics),
+        Err(error) => {
+            let fix = "check the client's permissions (ACLs) on topics";
+            findings.push(Finding::bad("topics", Health::Fail, error.message, fix));
+        }
+    }
+    (findings, true)
+}
+
+fn check_topics(broker: &dyn Broker, settings: &Settings) -> Result<Vec<Finding>, PortError> {
+    let topics = &settings.topics;
+    let mut findings = Vec::new();
+    if topics.events.is_empty() && topics.results.is_empty() {
+        findings.push(Finding::ok("topics", format!("made for each run as {}.<run id>.*", topics.prefix)));
+        return Ok(findings);
+    }
+    let mut admin = broker.admin()?;
+    for (check, name) in [("events topic", &topics.events), ("results topic", &topics.results)] {
+        if name.is_empty() {
+            continue;
+        }
+        findings.push(match admin.describe(name)? {
+            None => {
+                let fix = "create it: `streamgauge topics create`, or leave the name out";
+                Finding::bad(check, Health::Fail, format!("`{name}` does not exist"), fix)
+            }
+            Some(found) if check == "results topic" && found.stamped_by == StampedBy::Client => {
+                let fix = "set its `message.timestamp.type` to LogAppendTime";
+                Finding::bad(check, Health::Fail, format!("`{name}` is stamped by the client"), fix)
+            }
+            Some(found) => {
+                let shape =
+                    format!("`{name}`: {} partition(s), {} replica(s)", found.partitions.len(), found.replication);
+                Finding::ok(check, shape)
+            }
+        });
+    }
+    Ok(findings)
+}
+
+/// The smallest step that the clock shows.
+fn check_clock(clock: &dyn Clock) -> Finding {
+    const READINGS: usize = 10_000;
+    let mut step: Nanos = Nanos::MAX;
+    let mut last = clock.now();
+    for _ in 0..READINGS {
+        let now = clock.now();
+        if now > last {
+            step = step.min(now - last);
+            last = now;
+        }
+    }
+    if step <= 10_000 {
+        Finding::ok("clock", format!("steps of {step} ns"))
+    } else {
+        let found = format!("steps of {} us", step / 1000);
+        Finding::bad("clock", Health::Warn, found, "choose the kernel's `tsc` clock source: latencies are coarse")
+    }
+}
+
+/// Whether every stage of the workload that is always busy finds a core.
+fn check_cores(settings: &Settings) -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let found = format!("{cores} core(s) for {} producer(s)", settings.workload.producers);
+    if cores >= 2 {
+        Finding::ok("cores", found)
+    } else {
+        Finding::bad("cores", Health::Warn, found, "give it 2 cores or more, or lower `workload.rate`")
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod machine {
+    use procfs::process::{LimitValue, Process};
+    use procfs::{Current, Meminfo};
+
+    use super::{Finding, Health, MEMORY_BYTES, OPEN_FILES};
+
+    /// The limits that the system sets.
+    pub(super) fn check() -> Vec<Finding> {
+        let limits = Process::myself().and_then(|process| process.limits()).ok();
+        let files = limits.map(|limits| limits.max_open_files.soft_limit);
+        let files = match files {
+            Some(LimitValue::Value(files)) if files < OPEN_FILES => {
+                let fix = format!("raise it: `ulimit -n {OPEN_FILES}`, or LimitNOFILE= in the unit");
+                Finding::bad("open files", Health::Warn, format!("at most {files}"), fix)
+            }
+            Some(LimitValue::Value(files)) => Finding::ok("open files", format!("at most {files}")),
+            Some(LimitValue::Unlimited) => Finding::ok("open files", "unlimited"),
+            None => Finding::bad("open files", Health::Warn, "unknown", "mount /proc"),
+        };
+        let available = Meminfo::current().ok().and_then(|memory| memory.mem_available);
+        let memory = match available {
+            Some(bytes) if bytes < MEMORY_BYTES => {
+                let fix = "free some, or lower `broker.embedded.max_bytes` and `broker.kafka.queue_bytes`";
+                Finding::bad("memory", Health::Warn, mebibytes(bytes), fix)
+            }
+            Some(bytes) => Finding::ok("memory", mebibytes(bytes)),
+            None => Finding::bad("memory", Health::Warn, "unknown", "mount /proc"),
+        };
+        vec![files, memory]
+    }
+
+    fn mebibytes(bytes: u64) -> String {
+        format!("{} MiB available", bytes >> 20)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod machine {
+    use super::Finding;
+
+    /// Nothing is known of the limits here.
+    pub(super) fn check() -> Vec<Finding> {
+        Vec::new()
+    }
+}

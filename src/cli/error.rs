@@ -1,0 +1,79 @@
+//! What can go wrong on the command line, and the exit code of each.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anstream::eprintln;
+
+use crate::config::ConfigError;
+
+/// A command that failed.
+#[derive(Debug)]
+pub(super) enum CliError {
+    /// Arguments that make no sense together. Exit code 2.
+    Usage(String),
+    /// The broker does not answer. Exit code 3.
+    Unreachable(String),
+    /// The configuration cannot be used. Exit code 78.
+    Config(ConfigError),
+    /// Anything else. Exit code 1.
+    Runtime(anyhow::Error),
+    /// Who read our output has gone: nothing is wrong. Exit code 0.
+    OutputClosed,
+}
+
+impl CliError {
+    /// The process's exit code.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::OutputClosed => 0,
+            Self::Runtime(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+            Self::Config(_) => 78,
+        }
+    }
+
+    /// Says what is wrong on standard error, and gives the exit code.
+    pub(super) fn report(&self) -> ExitCode {
+        match self {
+            Self::OutputClosed => {}
+            Self::Usage(message) | Self::Unreachable(message) => eprintln!("error: {message}"),
+            Self::Config(error) => {
+                for problem in &error.problems {
+                    eprintln!("error: {problem}");
+                }
+            }
+            Self::Runtime(error) => eprintln!("error: {error:#}"),
+        }
+        let _ = io::stderr().flush();
+        ExitCode::from(self.exit_code())
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<anyhow::Error> for CliError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Runtime(error)
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Runtime(error.into()) }
+    }
+}
+
+impl From<serde_json::Error> for CliError {
+    fn from(error: serde_json::Error) -> Self {
+        match error.io_error_kind() {
+            Some(kind) => io::Error::from(kind).into(),
+            None => Self::Runtime(error.into()),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `streamgauge latency`: the latency actor alone, on a results topic that others fill.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use streamgauge_actors::pipeline::Mode;
+
+use super::CliResult;
+use super::flags::{BrokerFlags, ReportFlag, ResultsTopicFlag, WindowFlag};
+use super::follow::{FollowFlags, check_followed};
+use super::output::OutputArgs;
+use super::perform::{Order, perform};
+use super::session::Session;
+use crate::truth::TruthFile;
+
+/// Measure and audit the results of any processor
+#[derive(Args)]
+pub(super) struct LatencyArgs {
+    #[command(flatten)]
+    broker: BrokerFlags,
+    #[command(flatten)]
+    results: ResultsTopicFlag,
+    #[command(flatten)]
+    follow: FollowFlags,
+    #[command(flatten)]
+    window: WindowFlag,
+    /// Audit the results against what `produce --truth` wrote
+    #[arg(long, value_name = "FILE", help_heading = "Reading")]
+    truth: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportFlag,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn run(session: &Session, args: &LatencyArgs) -> CliResult {
+    let flags = [args.broker.settings(), args.results.assignments(), args.window.assignments()].concat();
+    let resolved = session.settings(None, flags)?;
+    check_followed(&resolved.settings, &resolved.settings.topics.results, "--results-topic")?;
+    let truth = match &args.truth {
+        Some(path) => Some(Arc::new(TruthFile::read(path)?.windows)),
+        None => None,
+    };
+    let mut arguments = args.follow.arguments();
+    if let Some(path) = &args.truth {
+        arguments.extend(["--truth".to_owned(), path.display().to_string()]);
+    }
+    perform(
+        session,
+        &Order {
+            command: "latency",
+            arguments,
+            resolved: &resolved,
+            mode: Mode::Latency(args.follow.follow()),
+            adapt: &|_| {},
+            truth,
+            write_truth: None,
+            reports: &args.report.reports,
+            format: args.output.output,
+        },
+    )
+}

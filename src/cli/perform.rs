@@ -1,0 +1,149 @@
+//! A run in the foreground: progress while it goes on, its reports at the end, its exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anstream::eprintln;
+use anyhow::Context;
+use streamgauge_actors::clock::SharedClock;
+use streamgauge_actors::latency::TruthTable;
+use streamgauge_actors::outcome::{Ending, RunOutcome};
+use streamgauge_actors::pipeline::{Mode, RunPlan};
+use streamgauge_actors::ports::Broker;
+use streamgauge_actors::spec::RunSpec;
+
+use super::error::CliError;
+use super::output::{self, Format};
+use super::progress::Progress;
+use super::session::Session;
+use super::{CliResult, broker};
+use crate::config::{Resolved, shell_quoted};
+use crate::dead_letters;
+use crate::foreground::{self, Finished};
+use crate::report::{Host, Report, ReportContext, ResourceMeter, Versions, terminal};
+use crate::truth::TruthFile;
+
+/// What a command asks for.
+pub(super) struct Order<'a> {
+    /// The command's name, for the line that runs it again.
+    pub(super) command: &'static str,
+    /// Arguments of the command that are no settings, for the same line.
+    pub(super) arguments: Vec<String>,
+    /// Its settings.
+    pub(super) resolved: &'a Resolved,
+    /// Its stages.
+    pub(super) mode: Mode,
+    /// Changes what the settings make of the run.
+    pub(super) adapt: &'a dyn Fn(&mut RunSpec),
+    /// What the results of another processor are audited against.
+    pub(super) truth: Option<Arc<TruthTable>>,
+    /// File to write what was acknowledged to.
+    pub(super) write_truth: Option<&'a Path>,
+    /// Files to write the report to.
+    pub(super) reports: &'a [PathBuf],
+    /// The form of the report on standard output.
+    pub(super) format: Format,
+}
+
+/// Makes the run and reports on it.
+pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
+    let settings = &order.resolved.settings;
+    let mut spec = settings.run_spec(&session.new_run_id())?;
+    (order.adapt)(&mut spec);
+    let broker = broker::guard(broker::connect(order.resolved, session.clock.clone())?, settings, Some(&spec.run_id));
+    let plan = plan(session, order, spec, broker);
+
+    let progress = Progress::new(session.is_quiet());
+    let mut meter = ResourceMeter::since_process_start();
+    let mut sampled_second = i64::MIN;
+    let outcome = foreground::run(plan, &mut |status| {
+        // Threads are counted once a second.
+        if sampled_second != status.elapsed_s as i64 {
+            sampled_second = status.elapsed_s as i64;
+            meter.sample();
+        }
+        progress.show(status);
+    });
+    progress.finish();
+    let Finished { outcome, signal } = outcome?;
+
+    let context = ReportContext {
+        mode: order.mode,
+        config: settings.to_json(),
+        rerun: rerun(order),
+        process_started_ns: session.started_ns,
+        resources: meter.finish(),
+        host: Host::describe(),
+        versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
+    };
+    let report = Report::new(&outcome, &context);
+    let mut written = write_truth(order, &outcome);
+    for path in order.reports {
+        // Every file is tried, and the report is printed whatever becomes of them.
+        match report.write(path) {
+            Ok(()) => eprintln!("report: {}", path.display()),
+            Err(error) => written = Err(error),
+        }
+    }
+    print(&report, order.format)?;
+    written.context("the run is over, but its report is not complete")?;
+    Ok(exit_code(&outcome, &order.mode, signal))
+}
+
+fn plan(session: &Session, order: &Order<'_>, spec: RunSpec, broker: Arc<dyn Broker>) -> RunPlan {
+    let settings = &order.resolved.settings;
+    let (produces, writes_results) = match order.mode {
+        Mode::Run => (true, true),
+        Mode::Produce => (true, false),
+        Mode::Aggregate(_) => (false, true),
+        Mode::Latency(_) => (false, false),
+    };
+    let clock: SharedClock = session.clock.clone();
+    RunPlan {
+        create_events_topic: produces && settings.topics.events.is_empty(),
+        create_results_topic: writes_results && settings.topics.results.is_empty(),
+        // What is produced, or aggregated, alone is made for somebody else to read.
+        keep_topics: settings.topics.keep || order.mode != Mode::Run,
+        dead_letters: dead_letters::factory(&broker, &clock, spec.replication),
+        events_retention_bytes: Some(settings.topics.retention_bytes.0).filter(|&bytes| bytes > 0),
+        truth: order.truth.clone(),
+        clock,
+        mode: order.mode,
+        broker,
+        spec,
+    }
+}
+
+/// Writes what the producers had acknowledged, where that was asked for.
+fn write_truth(order: &Order<'_>, outcome: &RunOutcome) -> anyhow::Result<()> {
+    let Some(path) = order.write_truth else { return Ok(()) };
+    let base_ns = outcome.base_ns.context("there is no truth: the run never began")?;
+    let RunOutcome { spec, truth, .. } = outcome;
+    TruthFile::new(&spec.run_id, base_ns, spec.window_ns, truth.clone()).write(path)
+}
+
+fn print(report: &Report, format: Format) -> Result<(), CliError> {
+    output::text(&match format {
+        Format::Table => terminal::render(report, output::colour()),
+        Format::Json => report.to_json()?,
+        Format::Ndjson => report.to_ndjson()?,
+    })
+}
+
+fn rerun(order: &Order<'_>) -> String {
+    let settings =
+        if order.command == "run" { order.resolved.rerun_arguments() } else { order.resolved.set_arguments() };
+    let own = order.arguments.iter().map(|argument| shell_quoted(argument));
+    let words = ["streamgauge".to_owned(), order.command.to_owned(), settings].into_iter().chain(own);
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The verdict's exit code; a run that a signal stopped, and that has no fault, ends as by that signal.
+fn exit_code(outcome: &RunOutcome, mode: &Mode, signal: Option<i32>) -> ExitCode {
+    let stopped = matches!(outcome.ending, Ending::Stopped { .. });
+    ExitCode::from(match (outcome.judge(mode).exit_code, signal) {
+        (0, Some(signal)) if stopped => 128 + signal as u8,
+        (code, _) => code,
+    })
+}

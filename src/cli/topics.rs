@@ -1,0 +1,314 @@
+//! `streamgauge topics`: creates, lists, describes and clears the program's own topics.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anstream::{eprint, eprintln};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use streamgauge_actors::ports::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+
+use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};
+use super::output::{self, OutputArgs, Row};
+use super::session::Session;
+use super::{CliError, CliResult, broker};
+use crate::config::{BrokerKind, Resolved, Settings};
+use crate::topics::{OwnTopic, TopicRecord, has_prefix, state_folder};
+
+/// Create, list, describe and clear the program's own topics
+#[derive(Args)]
+pub(super) struct TopicsArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create an events topic and a results topic
+    Create {
+        #[command(flatten)]
+        broker: BrokerFlags,
+        #[command(flatten)]
+        events: EventsTopicFlag,
+        #[command(flatten)]
+        results: ResultsTopicFlag,
+        #[command(flatten)]
+        shape: TopicShapeFlags,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Empty own topics: they stay, their records go; what a killed run left is deleted
+    Clear {
+        /// Own topics; all of them if none is named
+        topics: Vec<String>,
+        #[command(flatten)]
+        broker: BrokerFlags,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Describe own topics: partitions, replicas, records
+    Describe {
+        /// Own topics; all of them if none is named
+        topics: Vec<String>,
+        #[command(flatten)]
+        broker: BrokerFlags,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// List own topics
+    List {
+        #[command(flatten)]
+        broker: BrokerFlags,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+pub(super) fn run(session: &Session, args: &TopicsArgs) -> CliResult {
+    match &args.command {
+        Command::Create { broker, events, results, shape, output } => {
+            let flags = [broker.settings(), events.assignments(), results.assignments(), shape.assignments()].concat();
+            let mut desk = Desk::open(session, &session.settings(None, flags)?)?;
+            create(&mut desk, output)?;
+        }
+        Command::Clear { topics, broker, yes } => {
+            let mut desk = Desk::open(session, &session.settings(None, broker.settings())?)?;
+            clear(&mut desk, topics, *yes)?;
+        }
+        Command::Describe { topics, broker, output } => {
+            let mut desk = Desk::open(session, &session.settings(None, broker.settings())?)?;
+            let mut rows = Vec::new();
+            for own in desk.chosen(topics)? {
+                if let Some(found) = desk.described(&own.name)? {
+                    rows.extend(partition_rows(&found));
+                }
+            }
+            output::list(&rows, output.output)?;
+        }
+        Command::List { broker, output } => {
+            let mut desk = Desk::open(session, &session.settings(None, broker.settings())?)?;
+            let mut rows = Vec::new();
+            for own in desk.chosen(&[])? {
+                if let Some(found) = desk.described(&own.name)? {
+                    rows.push(TopicRow::new(&own, &found));
+                }
+            }
+            output::list(&rows, output.output)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the commands work with.
+struct Desk {
+    settings: Settings,
+    address: String,
+    record: TopicRecord,
+    admin: Box<dyn TopicAdmin>,
+}
+
+impl Desk {
+    fn open(session: &Session, resolved: &Resolved) -> Result<Self, CliError> {
+        let settings = resolved.settings.clone();
+        if settings.broker.kind == BrokerKind::Embedded {
+            return Err(CliError::Usage(
+                "the embedded log lives only inside a run, and its topics with it: name a broker, as --broker kafka \
+                 --bootstrap-servers HOST:PORT"
+                    .to_owned(),
+            ));
+        }
+        let broker = broker::guard(broker::connect(resolved, session.clock.clone())?, &settings, None);
+        let admin = broker.admin().map_err(|error| failed(&error))?;
+        let record = TopicRecord::in_folder(state_folder());
+        Ok(Self { address: broker::address(&settings), settings, record, admin })
+    }
+
+    /// The own topics of these names, or all of them.
+    fn chosen(&self, names: &[String]) -> Result<Vec<OwnTopic>, CliError> {
+        let mut own = self.record.of_broker(&self.address)?;
+        if let Some(foreign) = names.iter().find(|name| !own.iter().any(|own| own.name == **name)) {
+            return Err(CliError::Usage(format!(
+                "`{foreign}` is no topic that this program created on {}: `streamgauge topics list` shows those",
+                self.address
+            )));
+        }
+        own.retain(|own| names.is_empty() || names.contains(&own.name));
+        Ok(own)
+    }
+
+    /// Describes an own topic; one that is gone is forgotten.
+    fn described(&mut self, name: &str) -> Result<Option<TopicDescription>, CliError> {
+        let found = self.admin.describe(name).map_err(|error| failed(&error))?;
+        if found.is_none() {
+            self.record.forget(&self.address, name)?;
+        }
+        Ok(found)
+    }
+}
+
+fn failed(error: &PortError) -> CliError {
+    CliError::Runtime(anyhow::anyhow!("{}", error.message))
+}
+
+fn create(desk: &mut Desk, output: &OutputArgs) -> Result<(), CliError> {
+    let topics = &desk.settings.topics;
+    let name = |named: &str, what: &str| {
+        if named.is_empty() { format!("{}.{what}", topics.prefix) } else { named.to_owned() }
+    };
+    let retention_bytes = Some(topics.retention_bytes.0).filter(|&bytes| bytes > 0);
+    let spec = |name: String, retention_bytes| TopicSpec {
+        name,
+        partitions: topics.partitions,
+        replication: topics.replication,
+        stamped_by: StampedBy::Log,
+        retention_bytes,
+    };
+    let specs = [spec(name(&topics.events, "events"), retention_bytes), spec(name(&topics.results, "results"), None)];
+    let prefix = topics.prefix.clone();
+    let mut rows = Vec::new();
+    for spec in specs {
+        desk.admin.create(&spec).map_err(|error| failed(&error))?;
+        if !has_prefix(&spec.name, &prefix) {
+            eprintln!("note: `{}` does not begin with `{prefix}.`, so `topics clear` will leave it alone", spec.name);
+        }
+        if let (Some(own), Some(found)) =
+            (desk.chosen(std::slice::from_ref(&spec.name))?.first(), desk.described(&spec.name)?)
+        {
+            rows.push(TopicRow::new(own, &found));
+        }
+    }
+    output::list(&rows, output.output)
+}
+
+fn clear(desk: &mut Desk, names: &[String], yes: bool) -> Result<(), CliError> {
+    let prefix = desk.settings.topics.prefix.clone();
+    let mut topics = Vec::new();
+    for own in desk.chosen(names)? {
+        if desk.described(&own.name)?.is_none() {
+            continue;
+        }
+        let reason = if !has_prefix(&own.name, &prefix) {
+            Some(format!("it does not begin with `{prefix}.` (`topics.prefix`)"))
+        } else if names.is_empty() && own.is_in_use() {
+            Some(format!("process {} still uses it; name it to clear it all the same", own.pid))
+        } else {
+            None
+        };
+        match reason {
+            Some(reason) => eprintln!("left alone: `{}`: {reason}", own.name),
+            None => topics.push(own),
+        }
+    }
+    if topics.is_empty() {
+        eprintln!("nothing to clear");
+        return Ok(());
+    }
+    if !yes && !confirmed(&topics, &desk.address)? {
+        return Err(CliError::Runtime(anyhow::anyhow!("nothing was cleared")));
+    }
+    for own in &topics {
+        let done = if own.run_id.is_some() {
+            desk.admin.delete(&own.name).map(|()| "deleted")
+        } else {
+            desk.admin.truncate(&own.name).map(|()| "emptied")
+        };
+        eprintln!("{}: `{}`", done.map_err(|error| failed(&error))?, own.name);
+    }
+    Ok(())
+}
+
+fn confirmed(topics: &[OwnTopic], address: &str) -> Result<bool, CliError> {
+    if !io::stdin().is_terminal() {
+        return Err(CliError::Usage("there is no terminal to ask on: add --yes to clear the topics".to_owned()));
+    }
+    eprintln!("On {address}:");
+    for own in topics {
+        eprintln!("  {} `{}`", if own.run_id.is_some() { "delete" } else { "empty " }, own.name);
+    }
+    eprint!("Go on? [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+#[derive(Serialize)]
+struct TopicRow {
+    topic: String,
+    partitions: usize,
+    replication: u16,
+    records: u64,
+    run_id: Option<String>,
+    created_at_ms: i64,
+}
+
+impl TopicRow {
+    fn new(own: &OwnTopic, found: &TopicDescription) -> Self {
+        Self {
+            topic: own.name.clone(),
+            partitions: found.partitions.len(),
+            replication: found.replication,
+            records: found.partitions.iter().map(|range| range.end - range.first).sum(),
+            run_id: own.run_id.clone(),
+            created_at_ms: own.created_at_ms,
+        }
+    }
+}
+
+impl Row for TopicRow {
+    const TITLES: &'static [&'static str] = &["topic", "partitions", "replication", "records", "run"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.topic.clone(),
+            self.partitions.to_string(),
+            self.replication.to_string(),
+            self.records.to_string(),
+            self.run_id.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    }
+}
+
+#[derive(Serialize)]
+struct PartitionRow {
+    topic: String,
+    partition: usize,
+    replication: u16,
+    stamped_by: &'static str,
+    first_offset: u64,
+    end_offset: u64,
+    records: u64,
+}
+
+fn partition_rows(found: &TopicDescription) -> impl Iterator<Item = PartitionRow> + '_ {
+    found.partitions.iter().enumerate().map(|(partition, range)| PartitionRow {
+        topic: found.name.clone(),
+        partition,
+        replication: found.replication,
+        stamped_by: match found.stamped_by {
+            StampedBy::Log => "log",
+            StampedBy::Client => "client",
+        },
+        first_offset: range.first,
+        end_offset: range.end,
+        records: range.end - range.first,
+    })
+}
+
+impl Row for PartitionRow {
+    const TITLES: &'static [&'static str] =
+        &["topic", "partition", "replication", "stamped by", "first offset", "end offset", "records"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.topic.clone(),
+            self.partition.to_string(),
+            self.replication.to_string(),
+            self.stamped_by.to_owned(),
+            self.first_offset.to_string(),
+            self.end_offset.to_string(),
+            self.records.to_string(),
+        ]
+    }
+}

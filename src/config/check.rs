@@ -1,0 +1,236 @@
+//! Settings that cannot be: each is refused with its key, where it was set, and what to write instead.
+
+use std::collections::BTreeMap;
+
+use streamgauge_actors::clock::MILLISECOND;
+use streamgauge_actors::event::Serial;
+
+use super::{BrokerKind, ConfigError, Problem, Settings};
+
+/// Ads that the program keeps in memory at most; far beyond any real campaign, a fraction of a GiB.
+const MAX_ADS: u64 = 10_000_000;
+
+/// The longest topic name that brokers take.
+const MAX_TOPIC_NAME: usize = 249;
+
+/// What a name made for a run adds to the prefix: `.20261123-031522-7f3a.results.malformed`.
+const RUN_SUFFIX: usize = 40;
+
+/// The length of a text value of an event, at most.
+const MAX_TYPE_NAME: usize = 1000;
+
+/// Checks what types alone cannot. `origins`: where each key was set, as far as known.
+pub(super) fn check(settings: &Settings, origins: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let mut checker = Checker { origins, problems: Vec::new() };
+    checker.topics(settings);
+    checker.workload(settings);
+    checker.arrivals(settings);
+    checker.stages(settings);
+    checker.brokers(settings);
+    if checker.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: checker.problems }) }
+}
+
+struct Checker<'a> {
+    origins: &'a BTreeMap<String, String>,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    /// Unless it holds: a problem with the key.
+    fn must(&mut self, holds: bool, key: &str, message: impl Into<String>) {
+        if !holds {
+            let origin = self.origins.get(key).map_or("settings", String::as_str);
+            self.problems.push(Problem { origin: origin.to_owned(), key: key.to_owned(), message: message.into() });
+        }
+    }
+
+    fn topics(&mut self, settings: &Settings) {
+        let topics = &settings.topics;
+        let many = |what: &str| format!("must be at least 1: {what}");
+        self.must(topics.partitions > 0, "topics.partitions", many("a topic has partitions"));
+        self.must(topics.partitions <= 10_000, "topics.partitions", "must be at most 10000");
+        self.must(topics.replication > 0, "topics.replication", many("1 keeps a single copy"));
+        let longest_prefix = MAX_TOPIC_NAME - RUN_SUFFIX;
+        self.must(
+            is_topic_name(&topics.prefix) && topics.prefix.len() <= longest_prefix,
+            "topics.prefix",
+            format!("must be 1 to {longest_prefix} of the characters a-z, A-Z, 0-9, `.`, `_` and `-`"),
+        );
+        for (key, name) in [("topics.events", &topics.events), ("topics.results", &topics.results)] {
+            self.must(
+                name.is_empty() || is_topic_name(name),
+                key,
+                format!(
+                    "must be a topic's name, 1 to {MAX_TOPIC_NAME} of the characters a-z, A-Z, 0-9, `.`, `_` and `-` \
+                     (and not `.` or `..`), or empty for a topic of the run's own, but is `{name}`"
+                ),
+            );
+        }
+        self.must(
+            topics.events.is_empty() || topics.events != topics.results,
+            "topics.results",
+            "must not be the events topic: give results a topic of their own",
+        );
+        self.must(
+            topics.retention_bytes.0 == 0 || topics.retention_bytes.0 >= 1 << 20,
+            "topics.retention_bytes",
+            "must be at least 1MiB, or 0 for the broker's default",
+        );
+    }
+
+    fn workload(&mut self, settings: &Settings) {
+        let workload = &settings.workload;
+        let most = u32::from(Serial::MAX_PRODUCER) + 1;
+        self.must(!workload.name.trim().is_empty(), "workload.name", "must not be empty: write a name for reports");
+        self.must(
+            (1..=most).contains(&workload.producers),
+            "workload.producers",
+            format!("must be 1 to {most}, but is {}", workload.producers),
+        );
+        self.must(!workload.duration.is_zero(), "workload.duration", "must be above 0, as `60s`");
+        let window_ns = workload.window.as_nanos();
+        self.must(
+            window_ns >= MILLISECOND && window_ns % MILLISECOND == 0,
+            "workload.window",
+            format!("must be whole milliseconds, at least `1ms`, as `10s`, but is `{}`", workload.window),
+        );
+        self.must(workload.campaigns > 0, "workload.campaigns", "must be at least 1");
+        self.must(workload.ads_per_campaign > 0, "workload.ads_per_campaign", "must be at least 1");
+        self.must(
+            u64::from(workload.campaigns) * u64::from(workload.ads_per_campaign) <= MAX_ADS,
+            "workload.campaigns",
+            format!("times `workload.ads_per_campaign` must be at most {MAX_ADS} ads"),
+        );
+        let exponent = workload.zipf_exponent;
+        self.must(
+            exponent.is_finite() && exponent >= 0.0,
+            "workload.zipf_exponent",
+            format!("must not be negative (0: all campaigns equally often), but is {exponent}"),
+        );
+        for (key, names) in [("workload.ad_types", &workload.ad_types), ("workload.event_types", &workload.event_types)]
+        {
+            self.must(!names.is_empty(), key, "must have at least one value, as [\"view\"]");
+            self.must(
+                names.iter().all(|name| !name.is_empty() && name.len() <= MAX_TYPE_NAME),
+                key,
+                format!("must have values of 1 to {MAX_TYPE_NAME} bytes"),
+            );
+        }
+        self.must(
+            workload.progress_interval.as_nanos() >= MILLISECOND,
+            "workload.progress_interval",
+            "must be at least `1ms`",
+        );
+        self.must(
+            (0.0..=1.0).contains(&workload.send_delay_share),
+            "workload.send_delay_share",
+            format!("must be 0 to 1, but is {}", workload.send_delay_share),
+        );
+    }
+
+    fn arrivals(&mut self, settings: &Settings) {
+        let workload = &settings.workload;
+        let rate = workload.rate.0;
+        self.must(
+            rate.is_finite() && rate > 0.0,
+            "workload.rate",
+            format!("must be above 0 events per second, as `40k/s`, but is `{}`", workload.rate),
+        );
+        // The slowest rate that the arrival processes play.
+        let least = 1e-6 * f64::from(workload.producers);
+        self.must(
+            !(rate > 0.0 && rate < least),
+            "workload.rate",
+            format!("must be at least {least}/s: less than one event in twelve days from a producer is none"),
+        );
+        self.must(
+            rate.is_nan() || rate <= 1e9,
+            "workload.rate",
+            "must be at most `1G/s`: no two events share a nanosecond",
+        );
+        let mmpp = workload.mmpp;
+        let ratio = mmpp.rate_ratio;
+        self.must(
+            ratio.is_finite() && ratio > 0.0,
+            "workload.mmpp.rate_ratio",
+            format!("must be above 0, as 5.0, but is {ratio}"),
+        );
+        for (key, switches) in [("workload.mmpp.q12", mmpp.q12), ("workload.mmpp.q21", mmpp.q21)] {
+            self.must(
+                switches.is_finite() && switches >= 0.0,
+                key,
+                format!("must not be negative, as 0.5 per second, but is {switches}"),
+            );
+        }
+        let still = mmpp.q12 == 0.0 && mmpp.q21 == 0.0;
+        self.must(!still, "workload.mmpp.q12", "and `workload.mmpp.q21` must not both be 0: nothing would ever switch");
+    }
+
+    fn stages(&mut self, settings: &Settings) {
+        self.must(settings.aggregator.max_open_windows > 0, "aggregator.max_open_windows", "must be at least 1");
+        self.must(settings.result_writer.batch > 0, "result_writer.batch", "must be at least 1");
+        self.must(
+            settings.supervisor.heartbeat_timeout.as_millis() >= 1000,
+            "supervisor.heartbeat_timeout",
+            "must be at least `1s`: a stage reports about once a second",
+        );
+        self.must(
+            !settings.supervisor.drain_timeout.is_zero(),
+            "supervisor.drain_timeout",
+            "must be above 0, as `60s`",
+        );
+        self.must(!settings.log.level.trim().is_empty(), "log.level", "must not be empty, as `info`");
+    }
+
+    fn brokers(&mut self, settings: &Settings) {
+        let embedded = &settings.broker.embedded;
+        self.must(embedded.max_bytes.0 >= 1 << 20, "broker.embedded.max_bytes", "must be at least `1MiB`");
+        if settings.broker.kind != BrokerKind::Kafka {
+            return;
+        }
+        let kafka = &settings.broker.kafka;
+        let addresses = || kafka.bootstrap_servers.split(',').map(str::trim).filter(|address| !address.is_empty());
+        self.must(
+            addresses().next().is_some(),
+            "broker.kafka.bootstrap_servers",
+            "must not be empty: give at least one broker as host:port",
+        );
+        let has_port = |address: &str| address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let odd = addresses().find(|address| !has_port(address)).map(str::to_owned);
+        self.must(
+            odd.is_none(),
+            "broker.kafka.bootstrap_servers",
+            format!("must be host:port, but has `{}`", odd.unwrap_or_default()),
+        );
+        for (key, span, least_ms, most_ms) in [
+            ("broker.kafka.connect_timeout", kafka.connect_timeout, 100, 600_000),
+            ("broker.kafka.admin_timeout", kafka.admin_timeout, 100, 600_000),
+            ("broker.kafka.events_linger", kafka.events_linger, 0, 60_000),
+            ("broker.kafka.results_linger", kafka.results_linger, 0, 60_000),
+        ] {
+            self.must(
+                (least_ms..=most_ms).contains(&span.as_millis()) && span.as_nanos() % MILLISECOND == 0,
+                key,
+                format!("must be whole milliseconds, `{least_ms}ms` to `{}s`, but is `{span}`", most_ms / 1000),
+            );
+        }
+        for (key, bytes) in [
+            ("broker.kafka.batch_bytes", kafka.batch_bytes),
+            ("broker.kafka.queue_bytes", kafka.queue_bytes),
+            ("broker.kafka.prefetch_bytes", kafka.prefetch_bytes),
+        ] {
+            self.must(
+                (1024..=2_000_000_000).contains(&bytes.0),
+                key,
+                format!("must be `1KiB` to `2GB`, but is `{bytes}`"),
+            );
+        }
+        self.must(kafka.queue_records > 0, "broker.kafka.queue_records", "must be at least 1");
+    }
+}
+
+/// Whether brokers take the name for a topic.
+pub(super) fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=MAX_TOPIC_NAME).contains(&name.len()) && name.chars().all(legal) && !matches!(name, "." | "..")
+}

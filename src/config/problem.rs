@@ -1,0 +1,52 @@
+//! What is wrong with a configuration: where it was set, which key, and what to do.
+
+use std::fmt;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was set: a file, a variable of the environment, a flag.
+    pub origin: String,
+    /// The setting; empty where a file cannot be read at all.
+    pub key: String,
+    /// Lower case; what is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() {
+            write!(f, "{}: {}", self.origin, self.message)
+        } else {
+            write!(f, "{}: `{}` {}", self.origin, self.key, self.message)
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// In the order in which it was found.
+    pub problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// A single problem.
+    pub fn one(origin: impl Into<String>, key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { problems: vec![Problem { origin: origin.into(), key: key.into(), message: message.into() }] }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,160 @@
+//! Settings written out: as TOML with origins, as JSON, as the flags that bring them about. Never a secret.
+
+use std::fmt::Write;
+
+use serde_json::Value as Json;
+
+use super::layers::{DEFAULT_ORIGIN, PROPERTIES};
+use super::{ConfigError, DEFAULTS, KafkaSection, Layers, Resolved, Settings, preset};
+
+/// What stands for a secret.
+pub const REDACTED: &str = "<redacted>";
+
+/// Whether a librdkafka property's value must never be shown.
+pub fn is_secret(property: &str) -> bool {
+    const WORDS: [&str; 6] = ["password", "secret", "token", "credential", "pem", "jaas"];
+    let property = property.to_ascii_lowercase();
+    if property.ends_with("_file") {
+        return false;
+    }
+    WORDS.iter().any(|word| property.contains(word))
+        || (property.starts_with("sasl.") && !property.starts_with("sasl.mechanism"))
+        || property.starts_with("ssl.key")
+}
+
+impl KafkaSection {
+    /// The properties with those read from files in place.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a file cannot be read.
+    pub fn resolved_properties(&self) -> Result<std::collections::BTreeMap<String, String>, ConfigError> {
+        let read = |(name, value): (&String, &String)| match name.strip_suffix("_file") {
+            None => Ok((name.clone(), value.clone())),
+            Some(property) => match std::fs::read_to_string(value) {
+                Ok(text) => Ok((property.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned())),
+                Err(error) => Err(ConfigError::one(
+                    value,
+                    format!("{PROPERTIES}.{name}"),
+                    format!("names a file that cannot be read: {error}; check path and permissions"),
+                )),
+            },
+        };
+        self.properties.iter().map(read).collect()
+    }
+}
+
+impl Settings {
+    /// All settings as JSON, secrets redacted.
+    pub fn to_json(&self) -> Json {
+        let mut json = serde_json::to_value(self).unwrap_or(Json::Null);
+        if let Some(Json::Object(properties)) = json.pointer_mut("/broker/kafka/properties") {
+            for (name, value) in properties {
+                if is_secret(name) {
+                    *value = REDACTED.into();
+                }
+            }
+        }
+        json
+    }
+}
+
+impl Resolved {
+    /// The settings as TOML, in the order of the defaults' file, each with where it was set; secrets redacted.
+    pub fn to_toml(&self) -> String {
+        let json = self.settings.to_json();
+        let mut text = String::new();
+        let mut section = String::new();
+        for line in DEFAULTS.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                name.clone_into(&mut section);
+                let _ = writeln!(text, "{}[{section}]", if text.is_empty() { "" } else { "\n" });
+                if section == PROPERTIES {
+                    self.write_properties(&json, &mut text);
+                }
+            } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+                let path = format!("{section}.{key}");
+                let value = toml_value(at(&json, &path).unwrap_or(&Json::Null));
+                let _ = writeln!(text, "{key} = {value}{}", self.origin_comment(&path));
+            }
+        }
+        text
+    }
+
+    fn write_properties(&self, json: &Json, text: &mut String) {
+        if let Some(Json::Object(properties)) = at(json, PROPERTIES) {
+            for (name, value) in properties {
+                let origin = self.origin_comment(&format!("{PROPERTIES}.{name}"));
+                let _ = writeln!(text, "{} = {}{origin}", Json::from(name.as_str()), toml_value(value));
+            }
+        }
+    }
+
+    fn origin_comment(&self, path: &str) -> String {
+        match self.origins.get(path).map(String::as_str) {
+            None | Some(DEFAULT_ORIGIN) => String::new(),
+            Some(origin) => format!(" # {}", origin.replace(['\n', '\r'], " ")),
+        }
+    }
+
+    /// The arguments of `streamgauge run` that bring these settings about on a machine without any configuration; secrets
+    /// are left out.
+    pub fn rerun_arguments(&self) -> String {
+        let workload = Some(self.settings.workload.name.as_str()).filter(|name| preset(name).is_some());
+        let flags = self.flags_over(workload);
+        [workload.unwrap_or_default(), &flags].join(" ").trim().to_owned()
+    }
+
+    /// The same over the defaults alone, for commands without a workload.
+    pub fn set_arguments(&self) -> String {
+        self.flags_over(None)
+    }
+
+    /// What differs from the plain workload, as flags.
+    fn flags_over(&self, workload: Option<&str>) -> String {
+        let plain = Layers { workload: workload.map(str::to_owned), ..Layers::default() };
+        let base = plain.load().map_or(Json::Null, |plain| plain.settings.to_json());
+        let json = self.settings.to_json();
+        let is_shown = |path: &str| {
+            let property = path.strip_prefix(PROPERTIES).unwrap_or_default().trim_start_matches('.');
+            property.is_empty() || !is_secret(property)
+        };
+        let flag = |path: &String| {
+            let value = at(&json, path).filter(|&value| at(&base, path) != Some(value) && is_shown(path))?;
+            let text = match value {
+                Json::String(text) => text.clone(),
+                other => toml_value(other),
+            };
+            Some(format!("--set {}", shell_quoted(&format!("{path}={text}"))))
+        };
+        self.origins.keys().filter_map(flag).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The value at a dotted path; below the free properties the rest is one key.
+fn at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
+    let (path, property) = match path.strip_prefix(PROPERTIES).and_then(|rest| rest.strip_prefix('.')) {
+        Some(property) => (PROPERTIES, Some(property)),
+        None => (path, None),
+    };
+    path.split('.').chain(property).try_fold(json, |json, key| json.get(key))
+}
+
+/// JSON's text of scalars and lists is TOML too; strings need only the escapes that both have.
+fn toml_value(value: &Json) -> String {
+    match value {
+        Json::Array(values) => format!("[{}]", values.iter().map(toml_value).collect::<Vec<_>>().join(", ")),
+        // The one character that JSON leaves as it is and TOML does not.
+        Json::String(_) => value.to_string().replace('\u{7f}', "\\u007f"),
+        other => other.to_string(),
+    }
+}
+
+/// A word for a POSIX shell.
+pub(crate) fn shell_quoted(word: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(harmless) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
