@@ -61,7 +61,7 @@ fn a_rate_set_late_brings_no_event_from_before_the_progress_promised_under_backp
     let campaigns = Arc::new(Campaigns::derive(1, spec.campaigns, spec.ads_per_campaign, None));
     let writer = Box::new(Writer(Arc::clone(&client)));
     let mut producer = Producer::new(0, 1, Arc::clone(&spec), campaigns, Arc::clone(&clock) as SharedClock, writer);
-    let mut turn = |producer: &mut Producer, after_ms: i64| {
+    let turn = |producer: &mut Producer, after_ms: i64| {
         let now = base + after_ms * MILLISECOND;
         clock.set(now);
         producer.turn(now, &mut Vec::new()).unwrap();

@@ -82,7 +82,9 @@ impl Stresses {
             (&mut self.drains, other.drains),
             (&mut self.rate_changes, other.rate_changes),
         ];
-        sums.into_iter().for_each(|(sum, n)| *sum += n);
+        for (sum, n) in sums {
+            *sum += n;
+        }
     }
 }
 
@@ -133,7 +135,7 @@ impl Plan {
         let rate = 2000.0 * SECOND as f64 / duration_ns as f64;
         let producers = dice.between(2, 4) as u32;
         let partitions = dice.between(3, 6) as u32;
-        let warmup = if dice.once_in(4) { 1 } else { 0 };
+        let warmup = i64::from(dice.once_in(4));
         let spec = RunSpec {
             seed,
             producers,
