@@ -35,6 +35,7 @@ enum Failure {
     Error,
     Panic,
     Freeze,
+    FreezeForever,
     Unreachable,
 }
 
@@ -78,6 +79,9 @@ impl Trap {
                 std::thread::sleep(FREEZE);
                 Ok(())
             }
+            Some(Failure::FreezeForever) if self.calls == GOOD_CALLS => loop {
+                std::thread::park();
+            },
             _ => Ok(()),
         }
     }
@@ -154,7 +158,7 @@ fn spec(failure: Failure) -> RunSpec {
     // Windows often enough for the ports of the results to be called.
     spec.window_ns = 20 * MILLISECOND;
     spec.duration_ns = 2 * SECOND;
-    if failure == Failure::Freeze {
+    if matches!(failure, Failure::Freeze | Failure::FreezeForever) {
         spec.heartbeat_timeout_ns = HEARTBEAT_TIMEOUT_NS;
     }
     spec
@@ -222,6 +226,12 @@ fn a_frozen_stage_ends_the_run_and_is_named() {
 #[test]
 fn a_frozen_producer_ends_the_run_and_is_named() {
     blames(&failed(Port::EventsWriter, Failure::Freeze), Some(StageId::Producer(0)), "heartbeat_timeout");
+}
+
+#[test]
+fn a_stage_that_is_frozen_for_good_is_left_behind() {
+    let blamed = Some(StageId::ResultWriter);
+    blames(&failed(Port::ResultsWriter, Failure::FreezeForever), blamed, "heartbeat_timeout");
 }
 
 #[test]
