@@ -1,8 +1,11 @@
 //! The one list of stages: what runs, how it is built, started and stopped (downstream first).
 
+use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix::prelude::*;
+use tracing::warn;
 
 use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock};
@@ -384,16 +387,31 @@ impl Pipeline {
         self.heartbeats.iter().map(|(id, beat)| (*id, beat.silence(now))).max_by_key(|&(_, silence)| silence)
     }
 
-    /// Stops every stage, upstream first, and waits until their threads have ended and their ports are dropped. Blocks:
-    /// call it on a thread of its own.
-    pub fn stop(self) {
+    /// Stops every stage, upstream first, and waits until their threads have ended and their ports are dropped. Gives
+    /// the stages that are frozen, and are left behind: nothing ended for `patience`, and a thread cannot be killed.
+    /// Blocks: call it on a thread of its own.
+    pub fn stop(self, patience: Duration) -> Vec<StageId> {
         for arbiter in self.arbiters.iter().rev() {
             arbiter.stop();
         }
-        for arbiter in self.arbiters.into_iter().rev() {
-            // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
-            drop(arbiter.join());
+        let mut running: Vec<StageId> = self.orders.iter().map(|(id, _)| *id).collect();
+        let (ended, ends) = channel();
+        for (&id, arbiter) in running.iter().zip(self.arbiters).rev() {
+            let ended = ended.clone();
+            let joined = std::thread::Builder::new().name(format!("join {id}")).spawn(move || {
+                // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
+                drop(arbiter.join());
+                drop(ended.send(id));
+            });
+            if let Err(error) = joined {
+                warn!(%error, stage = %id, "no thread could be started to wait for a stage's end");
+            }
         }
+        drop(ended);
+        while let Ok(id) = ends.recv_timeout(patience) {
+            running.retain(|&stage| stage != id);
+        }
+        running
     }
 }
 

@@ -183,11 +183,14 @@ impl Supervisor {
             return;
         }
         let pipeline = run.pipeline.take();
+        let patience = Duration::from_nanos(run.spec.heartbeat_timeout_ns.max(0) as u64);
         let plan = Arc::clone(&run.plan);
         let supervisor = ctx.address();
         helper("teardown", move || {
             if let Some(pipeline) = pipeline {
-                pipeline.stop();
+                for stage in pipeline.stop(patience) {
+                    warn!(%stage, "the stage is frozen: its thread and its ports are left behind");
+                }
             }
             let warning = delete_topics(&plan).err().map(|error| error.message);
             supervisor.do_send(TornDown { warning });
