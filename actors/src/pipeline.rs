@@ -401,7 +401,7 @@ impl Pipeline {
             let joined = std::thread::Builder::new().name(format!("join {id}")).spawn(move || {
                 // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
                 drop(arbiter.join());
-                drop(ended.send(id));
+                let _ = ended.send(id);
             });
             if let Err(error) = joined {
                 warn!(%error, stage = %id, "no thread could be started to wait for a stage's end");

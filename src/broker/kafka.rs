@@ -11,6 +11,7 @@
 //! while a broker does not answer.
 
 mod admin;
+mod group;
 mod logs;
 #[allow(unsafe_code, reason = "librdkafka's batch interfaces have no safe wrapper")]
 mod native;

@@ -36,6 +36,8 @@ pub struct KafkaSettings {
     pub queue_records: u32,
     /// What a reader may fetch ahead, in bytes: rounded up to KiB.
     pub prefetch_bytes: u64,
+    /// A consumer group whose offsets tell lag tools how far the readers are; `None`: none is named.
+    pub group: Option<String>,
 }
 
 impl Default for KafkaSettings {
@@ -51,6 +53,7 @@ impl Default for KafkaSettings {
             queue_bytes: 64 << 20,
             queue_records: 1_000_000,
             prefetch_bytes: 16 << 20,
+            group: None,
         }
     }
 }
@@ -68,6 +71,7 @@ impl fmt::Debug for KafkaSettings {
             .field("queue_bytes", &self.queue_bytes)
             .field("queue_records", &self.queue_records)
             .field("prefetch_bytes", &self.prefetch_bytes)
+            .field("group", &self.group)
             .finish()
     }
 }
