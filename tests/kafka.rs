@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -383,7 +384,6 @@ fn a_groups_offsets_tell_lag_tools_how_far_a_reader_is() {
         for _ in 0..300 {
             reader.poll(BUDGET, 100, &mut |_| {}).unwrap();
         }
-        use rdkafka::consumer::Consumer as _;
         let committed = tool.committed_offsets(asked.clone(), Duration::from_secs(5));
         let offset = committed.ok().and_then(|list| list.elements()[0].offset().to_raw());
         if offset == Some(10) {
