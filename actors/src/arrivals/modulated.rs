@@ -37,6 +37,7 @@ impl Modulated {
         new
     }
 
+    #[inline]
     pub(super) fn draw(&mut self) -> i64 {
         self.anchor = self.arrival;
         self.wait = exponential(&mut self.rng);

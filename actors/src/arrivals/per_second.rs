@@ -56,6 +56,7 @@ impl PerSecond {
         self.draw();
     }
 
+    #[inline]
     pub(super) fn draw(&mut self) -> i64 {
         self.arrival = self.points.next().map_or(NEVER, |point| {
             let after_ns = (point * (self.end_ns - self.start_ns) as f64) as i64;

@@ -22,6 +22,7 @@ pub(super) fn derive_seed(seed: u64, purpose: u64, number: u64) -> u64 {
     })
 }
 
+#[inline]
 pub(super) fn exponential(rng: &mut Xoshiro256PlusPlus) -> f64 {
     Exp1.sample(rng)
 }

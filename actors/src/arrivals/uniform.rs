@@ -17,6 +17,7 @@ impl Uniform {
         Self { from_ns: 0, rate, first: f64::from(share.producer) / f64::from(share.producers), count: 0 }
     }
 
+    #[inline]
     pub(super) fn arrival(&self) -> i64 {
         if self.rate == 0.0 {
             return NEVER;
@@ -25,6 +26,7 @@ impl Uniform {
         self.from_ns.saturating_add((after_ns + 0.5) as i64)
     }
 
+    #[inline]
     pub(super) fn draw(&mut self) -> i64 {
         self.count += 1;
         self.arrival()
