@@ -13,8 +13,8 @@ const USER_ID: usize = 12;
 const PAGE_ID: usize = USER_ID + 36 + 13;
 const AD_ID: usize = PAGE_ID + 36 + 11;
 const AD_TYPE: usize = AD_ID + 36;
-const HEAD: &[u8; AD_ID] = b"{\"user_id\":\"00000000-0000-0000-0000-000000000000\",\
-    \"page_id\":\"00000000-0000-0000-0000-000000000000\",\"ad_id\":\"";
+const HEAD: &[u8; AD_TYPE] = b"{\"user_id\":\"00000000-0000-0000-0000-000000000000\",\
+    \"page_id\":\"00000000-0000-0000-0000-000000000000\",\"ad_id\":\"00000000-0000-0000-0000-000000000000";
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -53,7 +53,7 @@ impl EventEncoder {
             |fragments: &[Fragment]| fragments.iter().map(|fragment| fragment.blocks.len()).max().unwrap_or(0);
         let capacity = AD_TYPE + BLOCK * (longest(&ad_types) + longest(&event_types)) + REST;
         let mut buffer = vec![0; capacity];
-        buffer[..AD_ID].copy_from_slice(HEAD);
+        buffer[..AD_TYPE].copy_from_slice(HEAD);
         Self {
             buffer,
             campaigns,
