@@ -117,13 +117,13 @@ struct Signals {
 impl Signals {
     fn watch() -> anyhow::Result<Self> {
         let signals = Self { last: Arc::default() };
+        let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             let last = Arc::clone(&signals.last);
             signal_hook::flag::register_usize(signal, last, signal as usize)?;
-            let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-            // The second signal of a kind ends the process at once; the first arms it.
+            // The second signal, of either kind, ends the process at once; the first arms it.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
-            signal_hook::flag::register(signal, armed)?;
+            signal_hook::flag::register(signal, Arc::clone(&armed))?;
         }
         Ok(signals)
     }
