@@ -163,7 +163,7 @@ impl EventReader for BreakingReader {
     ) -> Result<usize, PortError> {
         assert!(self.1 != Breakage::PanicInTurn, "broken");
         if self.1 == Breakage::Freeze {
-            std::thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_hours(1));
         }
         self.0.poll(budget, max_records, visit)
     }

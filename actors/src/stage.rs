@@ -259,11 +259,11 @@ impl<S: Stage> Driven<S> {
     }
 
     fn report(&mut self, at_ns: Nanos, finished: bool) {
-        let state = match caught(|| self.stage.state()) {
-            Ok(state) => state,
+        let told = match caught(|| self.stage.state()) {
+            Ok(told) => told,
             Err(error) => return self.fail(error),
         };
-        let StageState { counters, latencies, findings, latest_window } = state;
+        let StageState { counters, latencies, findings, latest_window } = told;
         let stage = self.stage.id();
         let generation = self.reporting.generation;
         let report = StageReport { stage, generation, at_ns, counters, latencies, findings, latest_window, finished };
