@@ -151,7 +151,7 @@ fn records(base_ns: Nanos, spaced: bool) -> Vec<(&'static [u8], Vec<u8>)> {
         let text = encoder.encode(&source.draw(), serial, time, 0, time / MILLISECOND);
         let mut text = String::from_utf8(text.to_vec()).expect("JSON is UTF-8");
         if spaced {
-            text = text.replace(":", ": ").replace(",", ", ");
+            text = text.replace(':', ": ").replace(',', ", ");
         }
         records.push((&b""[..], text.into_bytes()));
     }

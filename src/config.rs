@@ -244,6 +244,8 @@ pub struct AggregatorSection {
     pub max_open_windows: u32,
     /// A partition silent for so long closes its windows by processing time; 0: never.
     pub idle_timeout: Span,
+    /// A consumer group whose offsets are committed for lag tools; empty: none.
+    pub group: String,
 }
 
 /// `[result_writer]`

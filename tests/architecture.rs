@@ -1,7 +1,10 @@
 //! The tree is the architecture: dependencies point one way, and each outside crate has one home.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use streamgauge_actors::run_state::{Effect, OrderKind, TABLE};
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
@@ -92,4 +95,37 @@ fn no_file_is_a_drawer() {
             path.display()
         );
     }
+}
+
+/// The table of `run_state.rs` as `ARCHITECTURE.md` prints it: refusals by number, their reasons below.
+fn printed_states() -> String {
+    let orders = OrderKind::ALL.map(|order| format!("`{order:?}`"));
+    let mut text = format!("| state | {} |\n|{}\n", orders.join(" | "), "---|".repeat(orders.len() + 1));
+    let mut reasons: Vec<&str> = Vec::new();
+    for (state, effects) in TABLE {
+        let cells = effects.map(|effect| match effect {
+            Effect::Refuse(reason) => {
+                let known = reasons.iter().position(|known| *known == reason);
+                let at = known.unwrap_or_else(|| {
+                    reasons.push(reason);
+                    reasons.len() - 1
+                });
+                format!("refused ({})", at + 1)
+            }
+            effect => format!("{effect:?}"),
+        });
+        writeln!(text, "| **{state:?}** | {} |", cells.join(" | ")).unwrap();
+    }
+    text.push('\n');
+    for (number, reason) in (1..).zip(reasons) {
+        writeln!(text, "{number}. {reason}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_page_prints_the_table_of_states() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
+    let table = printed_states();
+    assert!(page.contains(&table), "ARCHITECTURE.md lacks the table of actors/src/run_state.rs:\n\n{table}");
 }

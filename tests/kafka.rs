@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -358,5 +359,36 @@ fn error_of(reader: &mut dyn EventReader) -> PortError {
         if let Err(error) = reader.poll(BUDGET, 1000, &mut |_| {}) {
             return error;
         }
+    }
+}
+
+#[test]
+fn a_groups_offsets_tell_lag_tools_how_far_a_reader_is() {
+    let Some(mut settings) = support::kafka::settings() else { return };
+    let group = format!("lag-tools-{}", std::process::id());
+    settings.group = Some(group.clone());
+    let broker = KafkaBroker::new(settings.clone()).unwrap();
+    let Some(topic) = Topic::new("group") else { return };
+    write(topic.writer().as_mut(), 10);
+    let mut reader = broker.reader(&topic.name, &[(0, StartAt::Earliest)]).unwrap();
+    let tool: rdkafka::consumer::BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.bootstrap_servers)
+        .set("group.id", &group)
+        .create()
+        .unwrap();
+    let mut asked = rdkafka::TopicPartitionList::new();
+    asked.add_partition(&topic.name, 0);
+    let clock = RunClock::start();
+    let deadline = clock.now() + 30 * SECOND;
+    loop {
+        for _ in 0..300 {
+            reader.poll(BUDGET, 100, &mut |_| {}).unwrap();
+        }
+        let committed = tool.committed_offsets(asked.clone(), Duration::from_secs(5));
+        let offset = committed.ok().and_then(|list| list.elements()[0].offset().to_raw());
+        if offset == Some(10) {
+            break;
+        }
+        assert!(clock.now() < deadline, "committed: {offset:?}");
     }
 }

@@ -242,7 +242,9 @@ impl Latency {
         };
         let latest = std::mem::take(&mut judge.latest);
         let truth = judge.truth.take();
-        latest.values().for_each(|judged| self.result_latency.record(judged.result_latency_ns));
+        for judged in latest.values() {
+            self.result_latency.record(judged.result_latency_ns);
+        }
         let Some(truth) = truth else {
             return RunMeasured { generation: self.generation, measures: None, truth: TruthTable::new() };
         };

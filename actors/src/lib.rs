@@ -36,6 +36,8 @@
 //! - [`latency`]: [`ledger`] (ground truth), [`audit`], [`histogram`]
 //!
 //! What a run is, and what comes out: [`spec`], [`measures`], [`outcome`]. What it stands on: [`ports`], [`clock`].
+//!
+//! Tests stand on `testing` (a feature): simulated ports, faults and clock.
 
 pub mod arrivals;
 pub mod audit;

@@ -195,8 +195,8 @@ struct OpenSecond {
     latencies: BTreeMap<LatencyKind, LatencyHistogram>,
 }
 
-/// Seconds that the collector waits for the slowest stage's report.
-const REPORT_SLACK_S: i64 = 3;
+/// Seconds that the collector waits for the slowest stage's report: a stage reports a second right after its end.
+const REPORT_SLACK_S: i64 = 1;
 
 impl Collector {
     /// For a run that starts at `base_ns` with `target` events per second.
@@ -225,7 +225,8 @@ impl Collector {
         latencies: Vec<(LatencyKind, LatencyHistogram)>,
     ) {
         // A report made right at a second's end tells of that second.
-        let second = (at_ns - 1 - self.base_ns).div_euclid(SECOND).max(0);
+        let earliest = self.series.last().map_or(0, |closed| closed.second + 1);
+        let second = (at_ns - 1 - self.base_ns).div_euclid(SECOND).max(earliest);
         let open = self.open.entry(second).or_default();
         let before = self.stages.get(&stage);
         open.delta.produced += counters.produced - before.map_or(0, |b| b.produced);

@@ -1,8 +1,11 @@
 //! The one list of stages: what runs, how it is built, started and stopped (downstream first).
 
+use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix::prelude::*;
+use tracing::warn;
 
 use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock};
@@ -203,7 +206,7 @@ fn prepare_events_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u3
         })?;
         return Ok(spec.partitions);
     }
-    Ok(existing_topic(admin, &spec.events_topic)?.partitions.len() as u32)
+    Ok(existing_topic(admin, &spec.events_topic, "--events-topic")?.partitions.len() as u32)
 }
 
 fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u32, PortError> {
@@ -218,7 +221,7 @@ fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u
         })?;
         return Ok(1);
     }
-    let topic = existing_topic(admin, &spec.results_topic)?;
+    let topic = existing_topic(admin, &spec.results_topic, "--results-topic")?;
     if topic.stamped_by == StampedBy::Log {
         return Ok(topic.partitions.len() as u32);
     }
@@ -230,10 +233,10 @@ fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u
     )))
 }
 
-fn existing_topic(admin: &mut dyn TopicAdmin, name: &str) -> Result<TopicDescription, PortError> {
+fn existing_topic(admin: &mut dyn TopicAdmin, name: &str, flag: &str) -> Result<TopicDescription, PortError> {
     admin.describe(name)?.ok_or_else(|| {
         PortError::fatal(format!(
-            "there is no topic `{name}`: create it (`streamgauge topics create {name}`), or leave the topic's name \
+            "there is no topic `{name}`: create it (`streamgauge topics create {flag} {name}`), or leave the topic's name \
              out to have one made for the run"
         ))
     })
@@ -386,16 +389,31 @@ impl Pipeline {
         self.heartbeats.iter().map(|(id, beat)| (*id, beat.silence(now))).max_by_key(|&(_, silence)| silence)
     }
 
-    /// Stops every stage, upstream first, and waits until their threads have ended and their ports are dropped. Blocks:
-    /// call it on a thread of its own.
-    pub fn stop(self) {
+    /// Stops every stage, upstream first, and waits until their threads have ended and their ports are dropped. Gives
+    /// the stages that are frozen, and are left behind: nothing ended for `patience`, and a thread cannot be killed.
+    /// Blocks: call it on a thread of its own.
+    pub fn stop(self, patience: Duration) -> Vec<StageId> {
         for arbiter in self.arbiters.iter().rev() {
             arbiter.stop();
         }
-        for arbiter in self.arbiters.into_iter().rev() {
-            // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
-            drop(arbiter.join());
+        let mut running: Vec<StageId> = self.orders.iter().map(|(id, _)| *id).collect();
+        let (ended, ends) = channel();
+        for (&id, arbiter) in running.iter().zip(self.arbiters).rev() {
+            let ended = ended.clone();
+            let joined = std::thread::Builder::new().name(format!("join {id}")).spawn(move || {
+                // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
+                drop(arbiter.join());
+                let _ = ended.send(id);
+            });
+            if let Err(error) = joined {
+                warn!(%error, stage = %id, "no thread could be started to wait for a stage's end");
+            }
         }
+        drop(ended);
+        while let Ok(id) = ends.recv_timeout(patience) {
+            running.retain(|&stage| stage != id);
+        }
+        running
     }
 }
 

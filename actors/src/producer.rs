@@ -391,13 +391,12 @@ impl Producer {
         if self.said_last || now < schedule.base_ns || !self.spec.progress_records {
             return;
         }
-        let done_before = match self.waiting {
-            Some((_, intended)) => intended,
-            None => {
-                // Shown the time first, the pacer keeps its word even if the rate changes.
-                schedule.pacer.due(now);
-                schedule.pacer.progress(now)
-            }
+        let done_before = if let Some((_, intended)) = self.waiting {
+            intended
+        } else {
+            // Shown the time first, the pacer keeps its word even if the rate changes.
+            schedule.pacer.due(now);
+            schedule.pacer.progress(now)
         };
         if done_before >= schedule.window_end_ns {
             self.pass_window_end(done_before, now);

@@ -193,7 +193,7 @@ impl<S: Stage> Driven<S> {
         self.reporting.heartbeat.beat(now);
         self.send_pending();
         if self.pending.len() >= PENDING_LIMIT {
-            self.rest();
+            rest();
             return self.turn_soon(ctx);
         }
         if self.finishing {
@@ -210,12 +210,12 @@ impl<S: Stage> Driven<S> {
                 return self.finish(ctx);
             }
             Ok(_) if !self.pending.is_empty() => {
-                self.rest();
+                rest();
                 self.turn_soon(ctx);
             }
             Ok(Turn::Again) => self.turn_soon(ctx),
             Ok(Turn::Rest) => {
-                self.rest();
+                rest();
                 self.turn_soon(ctx);
             }
             Ok(Turn::Park) => self.reporting.heartbeat.rest(),
@@ -230,14 +230,9 @@ impl<S: Stage> Driven<S> {
             self.ended = true;
             self.report(self.clock.now(), true);
         } else {
-            self.rest();
+            rest();
             self.turn_soon(ctx);
         }
-    }
-
-    /// Waits on the stage's own thread: tokio's timers are no finer than two milliseconds.
-    fn rest(&self) {
-        std::thread::sleep(Duration::from_nanos(MILLISECOND as u64));
     }
 
     fn send_pending(&mut self) {
@@ -280,6 +275,12 @@ impl<S: Stage> Driven<S> {
     }
 }
 
+/// Waits on the stage's own thread: tokio's timers are no finer than two milliseconds.
+fn rest() {
+    std::thread::sleep(Duration::from_nanos(MILLISECOND as u64));
+}
+
+/// Lets the arbiter's other futures have their turn.
 async fn tokio_yield() {
     let mut yielded = false;
     std::future::poll_fn(|context| {

@@ -33,8 +33,6 @@ use crate::stage::{StageError, caught};
 const TICK: Duration = Duration::from_millis(20);
 /// From the moment every stage is ready to the start of window 0.
 const LEAD_NS: Nanos = 100 * MILLISECOND;
-/// How long the end of a run waits for its stages' threads.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// The first generation; a rebuilt pipeline would be the next.
 const FIRST_GENERATION: u16 = 1;
 
@@ -195,13 +193,14 @@ impl Supervisor {
             return;
         }
         let (pipeline, unused) = (run.pipeline.take(), run.unused.take());
+        let patience = Duration::from_nanos(run.spec.heartbeat_timeout_ns.max(0) as u64);
         let plan = Arc::clone(&run.plan);
         let tear_down = move || {
             drop(unused);
-            let stopped = pipeline.is_none_or(|pipeline| stop_within(pipeline, STOP_PATIENCE));
-            let frozen = (!stopped).then(|| "a stage's thread does not end; it is left behind".to_owned());
-            let undeleted = delete_topics(&plan).err().map(|error| error.message);
-            TornDown { warning: frozen.or(undeleted) }
+            for stage in pipeline.map_or_else(Vec::new, |pipeline| pipeline.stop(patience)) {
+                warn!(%stage, "the stage is frozen: its thread and its ports are left behind");
+            }
+            TornDown { warning: delete_topics(&plan).err().map(|error| error.message) }
         };
         helper("teardown", ctx.address(), tear_down, |why| TornDown { warning: Some(why) });
     }
@@ -367,20 +366,6 @@ fn helper<M>(
         .spawn(move || supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.0))));
     if let Err(error) = spawned {
         address.do_send(broken(format!("no thread could be started: {error}")));
-    }
-}
-
-/// Stops a pipeline; false: a thread has not ended in time. A frozen one cannot be killed, and nobody waits for it.
-fn stop_within(pipeline: Pipeline, patience: Duration) -> bool {
-    let (done, wait) = std::sync::mpsc::channel();
-    let stop = move || {
-        pipeline.stop();
-        // Whoever waited may have given up.
-        let _ = done.send(());
-    };
-    match std::thread::Builder::new().name("streamgauge-stop".to_owned()).spawn(stop) {
-        Ok(_) => wait.recv_timeout(patience).is_ok(),
-        Err(_) => false,
     }
 }
 

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 pub use self::faulty_broker::FaultyBroker;
-pub use self::injection::{Expected, Fault, FaultKind, Injection, Injector, StoredRecord};
+pub use self::injection::{Expected, Fault, FaultKind, Injection, Injector, StoredRecord, Truth};
 pub use self::sim_log::{SimLog, SimReader, SimWriter, Stress, StressCounts, Topic};
 use crate::arrivals::{ArrivalKind, BurstCorrelation};
 use crate::clock::{Clock, MILLISECOND, Nanos, SECOND};

@@ -324,11 +324,7 @@ impl PartitionWindows {
         (self.recent, self.recent_start, self.recent_end) = (0, 0, 0);
         self.boundary = match least {
             FINISHED => FINISHED,
-            _ => self
-                .shape
-                .start(self.closed_before.saturating_add(1))
-                .saturating_add(self.shape.allowed_lateness_ns)
-                .min(FINISHED),
+            _ => self.shape.start(self.closed_before.saturating_add(1)).saturating_add(self.shape.allowed_lateness_ns),
         };
         self.below = self.producers.iter().filter(|state| state.progress < self.boundary).count();
     }

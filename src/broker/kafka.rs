@@ -11,6 +11,7 @@
 //! while a broker does not answer.
 
 mod admin;
+mod group;
 mod logs;
 #[allow(unsafe_code, reason = "librdkafka's batch interfaces have no safe wrapper")]
 mod native;
@@ -34,7 +35,7 @@ use streamgauge_actors::ports::{
 
 pub use settings::KafkaSettings;
 
-/// What results on Kafka get: an idempotent writer, deterministic results, and a scan of the topic on resume.
+/// What results on Kafka get: an idempotent writer and deterministic results; no transaction.
 const GUARANTEE: &str = "effectively once";
 
 /// How long a topic that the metadata does not show yet is looked for: brokers learn of a new one at different times.

@@ -27,7 +27,9 @@ pub(super) fn open(resolved: &Resolved, clock: SharedClock) -> Result<Arc<dyn Br
             Arc::new(EmbeddedBroker::new(&settings, clock))
         }
         BrokerKind::Kafka => {
-            let settings = kafka_settings(&broker.kafka)?;
+            let group = resolved.settings.aggregator.group.clone();
+            let settings =
+                KafkaSettings { group: Some(group).filter(|g| !g.is_empty()), ..kafka_settings(&broker.kafka)? };
             Arc::new(KafkaBroker::new(settings).map_err(|error| refused(resolved, &error.message))?)
         }
     })
@@ -79,5 +81,6 @@ fn kafka_settings(kafka: &KafkaSection) -> Result<KafkaSettings, ConfigError> {
         queue_bytes: kafka.queue_bytes.0,
         queue_records: kafka.queue_records,
         prefetch_bytes: kafka.prefetch_bytes.0,
+        group: None,
     })
 }

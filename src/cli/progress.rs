@@ -19,7 +19,7 @@ impl Progress {
         let shown = !is_quiet && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:20} {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:12} {wide_msg}") {
             bar.set_style(style);
         }
         if shown {
@@ -57,7 +57,7 @@ fn line(status: &RunStatus) -> String {
         let verdict = if window.exact { "exact" } else { "WRONG" };
         let _ = write!(line, "  window {} {verdict}", window.window_id);
         if let Some(latency_ms) = window.result_latency_ms_avg {
-            let _ = write!(line, ", result after {latency_ms:.1} ms");
+            let _ = write!(line, ", {latency_ms:.1} ms");
         }
     }
     line

@@ -82,7 +82,9 @@ impl Stresses {
             (&mut self.drains, other.drains),
             (&mut self.rate_changes, other.rate_changes),
         ];
-        sums.into_iter().for_each(|(sum, n)| *sum += n);
+        for (sum, n) in sums {
+            *sum += n;
+        }
     }
 }
 
@@ -123,17 +125,17 @@ enum Change {
 impl Plan {
     fn draw(seed: u64, dice: &mut Dice) -> Self {
         let arrivals = arrivals(seed, dice);
-        let windows = dice.between(3, 6);
+        let windows = dice.between(4, 6);
         // What comes as fast as it is taken is bounded by the log's capacity and by time.
         let closed_loop = arrivals == ArrivalKind::Max;
-        let window_ns = dice.between(60, if closed_loop { 80 } else { 250 }) * MILLISECOND;
+        let window_ns = dice.between(80, if closed_loop { 100 } else { 250 }) * MILLISECOND;
         // The end of the schedule may cut a window short.
         let cut = if dice.once_in(3) { dice.between(1, window_ns - 1) } else { 0 };
         let duration_ns = windows * window_ns + cut;
-        let rate = 1500.0 * SECOND as f64 / duration_ns as f64;
+        let rate = 2000.0 * SECOND as f64 / duration_ns as f64;
         let producers = dice.between(2, 4) as u32;
         let partitions = dice.between(3, 6) as u32;
-        let warmup = if dice.once_in(4) { 1 } else { 0 };
+        let warmup = i64::from(dice.once_in(4));
         let spec = RunSpec {
             seed,
             producers,
@@ -166,7 +168,10 @@ impl Plan {
         let faults = draw_faults(dice);
         let mut orders = Vec::new();
         if dice.once_in(4) {
-            orders.push((dice.between(0, duration_ns), Change::Rate(rate * dice.pick(&[0.8, 1.5, 3.0]))));
+            // Half of them around a window's end, where an order that comes late matters most.
+            let near = (dice.between(1, windows) * window_ns - dice.between(0, 20) * MILLISECOND).min(duration_ns);
+            let at = if dice.once_in(2) { near } else { dice.between(0, duration_ns) };
+            orders.push((at, Change::Rate(rate * dice.pick(&[0.8, 1.5, 3.0]))));
         }
         if dice.once_in(8) {
             orders.push((dice.between(duration_ns * 9 / 10, duration_ns), Change::Drain));

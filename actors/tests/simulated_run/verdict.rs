@@ -7,10 +7,11 @@ use streamgauge_actors::audit::FindingKind;
 use streamgauge_actors::clock::{Nanos, to_millis};
 use streamgauge_actors::result::ResultRecord;
 use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::testing::{Expected, FaultKind, Injector, SimLog};
+use streamgauge_actors::testing::{Expected, FaultKind, Injector, SimLog, Truth};
 
 use super::{LEAST_EVENTS, Outcome};
 
+#[allow(clippy::needless_pass_by_value, reason = "nearly all that is compared is made for it")]
 fn same<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {expected:?}")) }
 }
@@ -35,7 +36,7 @@ pub fn check(spec: &RunSpec, base: Nanos, log: &SimLog, run: &Outcome, expected:
 fn counts(log: &SimLog, run: &Outcome, expected: &Expected) -> Result<(), String> {
     let counters = &run.counters;
     let struck = |kind| run.injections.iter().filter(|injection| injection.kind == kind).count() as u64;
-    let truth: u64 = log.injected(|injector| injector.truth().values().map(|truth| truth.count()).sum());
+    let truth: u64 = log.injected(|injector| injector.truth().values().map(Truth::count).sum());
     let consumed = truth - struck(FaultKind::DropEvent) + struck(FaultKind::DoubleEvent);
     same("events acknowledged", counters.acknowledged, truth)?;
     same("events produced", counters.produced, truth)?;

@@ -64,6 +64,8 @@ impl Logs {
     }
 }
 
+impl rdkafka::consumer::ConsumerContext for Logs {}
+
 impl ClientContext for Logs {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         if facility == "CONFWARN" && line.contains("auto.commit.enable") {

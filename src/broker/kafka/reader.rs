@@ -8,6 +8,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::ports::{EventReader, PortError, Record, StartAt};
 
+use super::group::GroupOffsets;
 use super::logs::Logs;
 use super::native::{Consumer, ReadError};
 use super::settings::{KafkaSettings, config_error};
@@ -22,6 +23,7 @@ pub(super) struct KafkaReader {
     partitions: Vec<Option<Assigned>>,
     /// The assigned partitions, kept to ask for positions without building a list.
     positions: TopicPartitionList,
+    group: Option<GroupOffsets>,
     failure: Option<PortError>,
     polls: u32,
 }
@@ -52,6 +54,7 @@ impl KafkaReader {
             topic_c,
             partitions: (0..count).map(|_| None).collect(),
             positions: TopicPartitionList::with_capacity(start.len()),
+            group: GroupOffsets::open(settings, topic)?,
             failure: None,
             polls: 0,
         };
@@ -160,6 +163,10 @@ impl EventReader for KafkaReader {
         self.polls = self.polls.wrapping_add(1);
         if self.polls.is_multiple_of(POLLS_PER_LOG) {
             self.consumer.serve_events();
+            if let Some(group) = &mut self.group {
+                let partitions = self.partitions.iter().enumerate();
+                group.commit_when_due(partitions.filter_map(|(id, one)| Some((id as u32, one.as_ref()?.next))));
+            }
         }
         let mut visited = 0;
         let mut waited = budget.is_zero();

@@ -36,6 +36,8 @@ pub struct KafkaSettings {
     pub queue_records: u32,
     /// What a reader may fetch ahead, in bytes: rounded up to KiB.
     pub prefetch_bytes: u64,
+    /// A consumer group whose offsets tell lag tools how far the readers are; `None`: none is named.
+    pub group: Option<String>,
 }
 
 impl Default for KafkaSettings {
@@ -51,6 +53,7 @@ impl Default for KafkaSettings {
             queue_bytes: 64 << 20,
             queue_records: 1_000_000,
             prefetch_bytes: 16 << 20,
+            group: None,
         }
     }
 }
@@ -68,6 +71,7 @@ impl fmt::Debug for KafkaSettings {
             .field("queue_bytes", &self.queue_bytes)
             .field("queue_records", &self.queue_records)
             .field("prefetch_bytes", &self.prefetch_bytes)
+            .field("group", &self.group)
             .finish()
     }
 }
@@ -116,10 +120,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("enable.partition.eof", "the end of a partition is no event here"),
     ("group.*", "readers are assigned their partitions, and join no group"),
     ("partition.assignment.strategy", "readers are assigned their partitions, and join no group"),
-    ("bootstrap.servers", "use the setting `bootstrap_servers`"),
-    ("metadata.broker.list", "use the setting `bootstrap_servers`"),
-    ("linger.ms", "use the settings `events_linger_ms` and `results_linger_ms`"),
-    ("queue.buffering.max.ms", "use the settings `events_linger_ms` and `results_linger_ms`"),
+    ("bootstrap.servers", "use the setting `broker.kafka.bootstrap_servers`"),
+    ("metadata.broker.list", "use the setting `broker.kafka.bootstrap_servers`"),
+    ("linger.ms", "use the settings `broker.kafka.events_linger` and `broker.kafka.results_linger`"),
+    ("queue.buffering.max.ms", "use the settings `broker.kafka.events_linger` and `broker.kafka.results_linger`"),
     ("queue.buffering.max.kbytes", "use the setting `queue_bytes`"),
     ("queue.buffering.max.messages", "use the setting `queue_records`"),
     ("batch.size", "use the setting `batch_bytes`"),
@@ -146,7 +150,9 @@ impl KafkaSettings {
     /// Checks addresses and properties against what the program needs and what librdkafka knows.
     pub(super) fn check(&self) -> Result<(), PortError> {
         if self.bootstrap_servers.split(',').all(|address| address.trim().is_empty()) {
-            return Err(PortError::fatal("`bootstrap_servers` is empty: give at least one broker as host:port"));
+            return Err(PortError::fatal(
+                "`broker.kafka.bootstrap_servers` is empty: give at least one broker as host:port",
+            ));
         }
         for property in self.properties.keys() {
             if let Some(reason) = refusal(property) {

@@ -1,0 +1,62 @@
+//! Commits a reader's positions under a consumer group, so that tools which show consumer lag can see them. The
+//! program itself never reads them back, joins no group, and is assigned nothing by one.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use streamgauge_actors::clock::{Clock, Nanos, RunClock, SECOND};
+use streamgauge_actors::ports::PortError;
+
+use super::Disposed;
+use super::logs::Logs;
+use super::settings::{KafkaSettings, config_error};
+
+/// Time between two commits.
+const INTERVAL_NS: Nanos = 2 * SECOND;
+
+/// The positions of one reader, committed every two seconds.
+pub(super) struct GroupOffsets {
+    client: Disposed<BaseConsumer<Logs>>,
+    topic: String,
+    clock: RunClock,
+    due_ns: Nanos,
+}
+
+impl GroupOffsets {
+    /// For a reader of `topic`; `None`: the settings name no group.
+    pub(super) fn open(settings: &KafkaSettings, topic: &str) -> Result<Option<Self>, PortError> {
+        let Some(group) = settings.group.as_ref().filter(|group| !group.is_empty()) else { return Ok(None) };
+        let mut config = settings.consumer();
+        config.set("group.id", group);
+        let client = config.create_with_context(Logs::new()).map_err(|error| config_error(&error))?;
+        let clock = RunClock::start();
+        let due_ns = clock.now() + INTERVAL_NS;
+        Ok(Some(Self { client: Disposed::new(client), topic: topic.to_owned(), clock, due_ns }))
+    }
+
+    /// Commits, if that is due, the offsets of the next records to be read. Does not wait, and a failure is only
+    /// logged: nothing depends on it.
+    pub(super) fn commit_when_due(&mut self, positions: impl Iterator<Item = (u32, u64)>) {
+        let now = self.clock.now();
+        if now < self.due_ns {
+            return;
+        }
+        self.due_ns = now + INTERVAL_NS;
+        self.commit(positions);
+        // Answers to earlier commits; records there are none.
+        drop(self.client.poll(Duration::ZERO));
+    }
+
+    fn commit(&self, positions: impl Iterator<Item = (u32, u64)>) {
+        let mut list = TopicPartitionList::new();
+        for (partition, next) in positions {
+            if let Err(error) = list.add_partition_offset(&self.topic, partition as i32, Offset::Offset(next as i64)) {
+                tracing::debug!(%error, "an offset is not committed");
+            }
+        }
+        if let Err(error) = self.client.commit(&list, CommitMode::Async) {
+            tracing::debug!(topic = self.topic, %error, "the group's offsets are not committed");
+        }
+    }
+}

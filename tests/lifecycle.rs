@@ -1,0 +1,146 @@
+//! Twenty runs in one process, some stopped in the middle, some restarted: nothing is left behind.
+//!
+//! Threads and descriptors are counted for the whole process: this file holds one test, and no second one beside it.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::sync::Arc;
+
+use streamgauge::foreground::Host;
+use streamgauge_actors::clock::{MILLISECOND, SharedClock};
+use streamgauge_actors::messages::{RestartRun, StopMode, StopRun};
+use streamgauge_actors::outcome::{Ending, Verdict};
+use streamgauge_actors::pipeline::{Mode, RunPlan};
+use streamgauge_actors::ports::Broker;
+use streamgauge_actors::testing::small_spec;
+
+use support::runs::{self, outcome, play, start, wait_until};
+
+const RUNS: usize = 20;
+
+/// What a process could leave behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Left {
+    threads: usize,
+    descriptors: usize,
+    topics: usize,
+}
+
+impl Left {
+    fn count(broker: &dyn Broker) -> Self {
+        let entries = |folder: &str| std::fs::read_dir(folder).unwrap().count();
+        Self {
+            threads: entries("/proc/self/task"),
+            descriptors: entries("/proc/self/fd"),
+            topics: broker.admin().unwrap().list().unwrap().len(),
+        }
+    }
+}
+
+struct Bench {
+    host: Host,
+    clock: SharedClock,
+    broker: Arc<dyn Broker>,
+    played: usize,
+    drained: usize,
+    abandoned: usize,
+    restarted: usize,
+}
+
+impl Bench {
+    fn plan(&mut self) -> RunPlan {
+        self.played += 1;
+        let mut spec = small_spec(&format!("run-{}", self.played));
+        spec.duration_ns = 300 * MILLISECOND;
+        spec.window_ns = 100 * MILLISECOND;
+        runs::plan(spec, Arc::clone(&self.broker), &self.clock)
+    }
+
+    fn passes(&mut self) {
+        let plan = self.plan();
+        let outcome = play(&self.host, plan);
+        let judgement = outcome.judge(&Mode::Run);
+        assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
+    }
+
+    /// Starts a run, and waits until events flow.
+    fn flows(&mut self) {
+        let plan = self.plan();
+        start(&self.host, plan);
+        wait_until(&self.host, "events flow", |status| status.elapsed_s > 0.1);
+    }
+
+    fn stopped(&mut self, mode: StopMode) {
+        let outcome = outcome(&self.host);
+        let drained = mode == StopMode::Drain;
+        assert_eq!(outcome.ending, Ending::Stopped { drained });
+        assert_eq!(outcome.judge(&Mode::Run).verdict, Verdict::Aborted);
+        if drained {
+            self.drained += 1;
+            let audit = &outcome.measures.as_ref().expect("what was sent is audited").audit;
+            assert!(audit.exact() && audit.windows > 0, "{audit:?}");
+            assert_eq!(outcome.counters.acknowledged, outcome.counters.consumed);
+        } else {
+            self.abandoned += 1;
+        }
+    }
+
+    fn stop(&mut self, mode: StopMode) {
+        self.flows();
+        self.host.ask(StopRun { mode }).unwrap().unwrap();
+        self.stopped(mode);
+    }
+
+    fn restart(&mut self, mode: StopMode) {
+        self.flows();
+        let plan = Arc::new(self.plan());
+        self.host.ask(RestartRun { mode, plan: Arc::clone(&plan) }).unwrap().unwrap();
+        self.stopped(mode);
+        self.restarted += 1;
+        let outcome = outcome(&self.host);
+        assert_eq!(outcome.spec.run_id, plan.spec.run_id);
+        assert_eq!(outcome.judge(&Mode::Run).verdict, Verdict::Pass);
+    }
+
+    /// Threads end, and the kernel forgets them, a moment after they said so.
+    fn left(&self, expected: Option<Left>) -> Left {
+        let mut left = Left::count(&*self.broker);
+        if let Some(expected) = expected {
+            let what = format!("{expected:?} is left");
+            runs::wait_for(&what, || {
+                left = Left::count(&*self.broker);
+                left == expected
+            });
+        }
+        left
+    }
+}
+
+#[test]
+fn twenty_runs_leave_nothing_behind() {
+    let clock = runs::clock();
+    let broker = runs::embedded(&clock);
+    let host = Host::start().unwrap();
+    let mut bench = Bench { host, clock, broker, played: 0, drained: 0, abandoned: 0, restarted: 0 };
+    let before = Left::count(&*bench.broker);
+    bench.passes();
+    // A run's own threads are all gone: as many are left as before it.
+    let first = bench.left(Some(Left { descriptors: Left::count(&*bench.broker).descriptors, ..before }));
+    while bench.played < RUNS {
+        match bench.played % 5 {
+            0 => bench.passes(),
+            1 => bench.stop(StopMode::Drain),
+            2 => bench.stop(StopMode::Abandon),
+            // Two runs: the one that is stopped, and the one that follows it.
+            _ => bench.restart(if bench.played.is_multiple_of(2) { StopMode::Drain } else { StopMode::Abandon }),
+        }
+    }
+    let last = bench.left(Some(first));
+    let Bench { played, drained, abandoned, restarted, .. } = bench;
+    println!("{played} runs: {drained} drained, {abandoned} abandoned, {restarted} of these restarted");
+    println!("before the first: {before:?}\nafter the first:  {first:?}\nafter the last:   {last:?}");
+    assert_eq!((played, drained + abandoned, restarted), (RUNS, 12, 4));
+    assert_eq!(last, first);
+}

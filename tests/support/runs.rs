@@ -1,0 +1,76 @@
+//! Short runs on the embedded log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
+use streamgauge::foreground::Host;
+use streamgauge_actors::clock::{RunClock, SharedClock};
+use streamgauge_actors::messages::{GetStatus, StartRun};
+use streamgauge_actors::outcome::RunOutcome;
+use streamgauge_actors::pipeline::{Mode, RunPlan};
+use streamgauge_actors::ports::Broker;
+use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::supervisor::RunStatus;
+use streamgauge_actors::testing::NoDeadLetters;
+
+/// Longer than any of these runs takes.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+pub fn clock() -> SharedClock {
+    Arc::new(RunClock::start())
+}
+
+pub fn embedded(clock: &SharedClock) -> Arc<dyn Broker> {
+    Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(clock)))
+}
+
+/// A whole run, with topics of its own.
+pub fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) -> RunPlan {
+    RunPlan {
+        spec,
+        mode: Mode::Run,
+        broker,
+        clock: Arc::clone(clock),
+        create_events_topic: true,
+        create_results_topic: true,
+        events_retention_bytes: None,
+        keep_topics: false,
+        truth: None,
+        dead_letters: Arc::new(|_| Box::new(NoDeadLetters)),
+    }
+}
+
+pub fn start(host: &Host, plan: RunPlan) {
+    host.ask(StartRun { plan: Arc::new(plan) }).unwrap().expect("nothing runs yet");
+}
+
+pub fn outcome(host: &Host) -> Arc<RunOutcome> {
+    host.outcome(DEADLINE).unwrap_or_else(|| panic!("no outcome: {:?}", host.ask(GetStatus)))
+}
+
+/// Plays one run from its start to its end.
+pub fn play(host: &Host, plan: RunPlan) -> Arc<RunOutcome> {
+    start(host, plan);
+    outcome(host)
+}
+
+/// Waits until the run's status is as wanted.
+pub fn wait_until(host: &Host, what: &str, wanted: impl Fn(&RunStatus) -> bool) {
+    wait_for(what, || wanted(&host.ask(GetStatus).unwrap()));
+}
+
+pub fn wait_for_state(host: &Host, state: RunState) {
+    wait_until(host, &format!("{state:?}"), |status| status.state == state);
+}
+
+/// Waits until something holds.
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let clock = clock();
+    let deadline = clock.now() + DEADLINE.as_nanos() as i64;
+    while !holds() {
+        assert!(clock.now() < deadline, "waited {DEADLINE:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
