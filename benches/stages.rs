@@ -122,6 +122,10 @@ impl EventReader for Canned {
     fn lag(&mut self) -> u64 {
         (self.records.len() - self.at) as u64
     }
+
+    fn lag_of(&mut self, _partition: u32) -> u64 {
+        self.lag()
+    }
 }
 
 struct Nowhere;

@@ -21,12 +21,20 @@ const WAITING_BYTES: usize = 32 * 1024 * 1024;
 const KEPT_BYTES: usize = 900 * 1024;
 /// Bytes of a record shown in the log.
 const SHOWN_BYTES: usize = 120;
+/// What a waiting record takes besides its bytes: an empty one counts, too.
+const LETTER_BYTES: usize = 64;
 /// How long the end of a run waits for what is still to be written.
 const FLUSH_TIMEOUT_NS: Nanos = 5 * SECOND;
 
 struct Letter {
     reason: &'static str,
     payload: Vec<u8>,
+}
+
+impl Letter {
+    fn bytes(&self) -> usize {
+        self.payload.len() + LETTER_BYTES
+    }
 }
 
 struct Keeper {
@@ -63,12 +71,12 @@ impl DeadLetters for Keeper {
     fn keep(&mut self, record: Record<'_>, reason: &'static str) {
         self.show(&record, reason);
         let kept = &record.payload[..record.payload.len().min(KEPT_BYTES)];
-        if self.waiting_bytes.load(Ordering::Relaxed) + kept.len() > WAITING_BYTES {
+        if self.waiting_bytes.load(Ordering::Relaxed) + kept.len() + LETTER_BYTES > WAITING_BYTES {
             self.dropped += 1;
             return;
         }
         let letter = Letter { reason, payload: kept.to_vec() };
-        self.waiting_bytes.fetch_add(kept.len(), Ordering::Relaxed);
+        self.waiting_bytes.fetch_add(letter.bytes(), Ordering::Relaxed);
         let (sender, _) = self.thread.get_or_insert_with(|| {
             start(&self.broker, &self.clock, &self.topic, self.replication, &self.waiting_bytes)
         });
@@ -126,7 +134,7 @@ fn start(
             warn!(topic, %error, "malformed records can not be kept");
             // Leaves the letters to be dropped, so that they stop counting as waiting.
             for letter in letters {
-                waiting.fetch_sub(letter.payload.len(), Ordering::Relaxed);
+                waiting.fetch_sub(letter.bytes(), Ordering::Relaxed);
             }
         }
     });
@@ -159,7 +167,7 @@ fn write_all(
     }
     let mut writer = broker.writer(topic, WriterRole::Results)?;
     for letter in letters {
-        waiting.fetch_sub(letter.payload.len(), Ordering::Relaxed);
+        waiting.fetch_sub(letter.bytes(), Ordering::Relaxed);
         while writer.send(0, letter.reason.as_bytes(), &letter.payload, 0)? == Sent::Full {
             acknowledge(&mut *writer, topic)?;
         }

@@ -343,6 +343,7 @@ fn lag_counts_what_was_not_visited(make: MakeBroker) {
     write(writer.as_mut(), 1, 50);
     let mut reader = topic.reader(&[(0, StartAt::Offset(20)), (1, StartAt::Earliest)]);
     assert_eq!(reader.lag(), 130);
+    assert_eq!((reader.lag_of(0), reader.lag_of(1), reader.lag_of(2)), (80, 50, 0));
     let mut left = 130;
     let mut patience = Patience::new("records while lag is watched");
     while left > 0 {

@@ -36,6 +36,7 @@ const GOOD_CALLS: u32 = 20;
 enum Failure {
     Error,
     Panic,
+    PanicInReport,
     Freeze,
     /// Until the next run is under way.
     FreezeInto,
@@ -130,7 +131,12 @@ impl EventReader for FailingReader {
     }
 
     fn lag(&mut self) -> u64 {
+        assert!(self.1.failure != Some(Failure::PanicInReport), "index out of bounds in the client");
         self.0.lag()
+    }
+
+    fn lag_of(&mut self, partition: u32) -> u64 {
+        self.0.lag_of(partition)
     }
 }
 
@@ -138,6 +144,7 @@ impl Broker for FailingBroker {
     fn describe(&self) -> Result<BrokerDescription, PortError> {
         match (self.port, self.failure) {
             (Port::Broker, Failure::Unreachable) => Err(PortError::fatal("127.0.0.1:1 cannot be reached")),
+            (Port::Broker, Failure::Panic) => panic!("index out of bounds in the client"),
             (Port::Broker, Failure::Freeze) => {
                 std::thread::sleep(FREEZE);
                 self.inner.describe()
@@ -225,6 +232,13 @@ fn a_stage_that_panics_ends_the_run_and_is_named() {
     for (port, stage) in stages {
         blames(&failed(port, Failure::Panic), Some(stage), "panicked: index out of bounds in the client");
     }
+}
+
+#[test]
+fn a_panic_outside_of_turns_ends_the_run_all_the_same() {
+    let words = "panicked: index out of bounds in the client";
+    blames(&failed(Port::EventsReader, Failure::PanicInReport), Some(StageId::WindowAggregator(0)), words);
+    blames(&failed(Port::Broker, Failure::Panic), None, words);
 }
 
 #[test]

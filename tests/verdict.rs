@@ -4,6 +4,7 @@ mod support;
 
 use streamgauge_actors::arrivals::ArrivalKind;
 use streamgauge_actors::clock::SECOND;
+use streamgauge_actors::histogram::LatencyKind;
 use streamgauge_actors::messages::StageId;
 use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
 use streamgauge_actors::pipeline::Mode;
@@ -49,6 +50,15 @@ fn all_exact_is_a_pass() {
     let judgement = passed(6).judge(&Mode::Run);
     assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Pass, 0));
     assert_eq!(judgement.reasons, ["every count of all 6 windows is exact"]);
+}
+
+#[test]
+fn exact_counts_without_one_result_latency_are_no_pass() {
+    let mut run = passed(1);
+    run.latencies.remove(&LatencyKind::ResultLatency);
+    let judgement = run.judge(&Mode::Run);
+    assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Inconclusive, 5));
+    assert!(judgement.reasons[0].contains("no whole window"), "{:?}", judgement.reasons);
 }
 
 #[test]

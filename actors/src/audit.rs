@@ -290,13 +290,17 @@ impl Auditor {
                 self.totals.results_missing += 1;
                 self.find(FindingKind::ResultMissing, window_id, campaign_id, None, 1);
             }
+            // Without a result all of everyone's events are missing.
+            let known = open.written.is_some() || found.is_none();
             let found = found.unwrap_or(0);
             let missing = acknowledged.saturating_sub(found);
             let extra = found.saturating_sub(acknowledged + unknown);
+            let in_panes = open.by_producer.get(&campaign_id).map_or(&[][..], Vec::as_slice);
+            let panes = known.then_some(in_panes);
+            let (missing, extra) = self.name_producers(window_id, truths, panes, missing, extra);
             self.totals.events_missing += missing;
             self.totals.events_extra += extra;
             exact &= missing == 0 && extra == 0;
-            self.name_producers(window_id, truths, open.by_producer.get(&campaign_id), missing, extra);
         }
         for (&campaign_id, &count) in &open.results {
             if truths.binary_search_by_key(&campaign_id, |truth| truth.campaign_id).is_err() {
@@ -323,30 +327,41 @@ impl Auditor {
         self.judged.insert(window_id);
     }
 
-    /// Compares each producer's acknowledged count with its part of the panes, so that a finding names it. `in_panes`:
-    /// events per producer; `None`: no pane has the campaign.
-    fn name_producers(&mut self, window: i64, truths: &[Truth], in_panes: Option<&Vec<u64>>, missing: u64, extra: u64) {
+    /// Compares each producer's acknowledged count with its part of the panes (`in_panes`: events per producer; `None`:
+    /// another program's results, which do not tell), so that a finding names it. One producer's missing event and
+    /// another's extra one leave the sum right: gives the events missing and extra with those.
+    fn name_producers(
+        &mut self,
+        window: i64,
+        truths: &[Truth],
+        in_panes: Option<&[u64]>,
+        missing: u64,
+        extra: u64,
+    ) -> (u64, u64) {
         let campaign = truths[0].campaign_id;
         let (mut named_missing, mut named_extra) = (0, 0);
-        for truth in truths {
-            let in_pane = in_panes.and_then(|row| row.get(truth.producer as usize)).copied().unwrap_or(0);
-            let less = truth.acknowledged.saturating_sub(in_pane);
-            let more = in_pane.saturating_sub(truth.acknowledged + truth.unknown);
-            named_missing += less;
-            named_extra += more;
-            self.find(FindingKind::EventsMissing, window, campaign, Some(truth.producer), less);
-            self.find(FindingKind::EventsExtra, window, campaign, Some(truth.producer), more);
-        }
-        for (producer, &more) in (0..).zip(in_panes.into_iter().flatten()) {
-            if truths.iter().all(|truth| truth.producer != producer) {
+        if let Some(in_panes) = in_panes {
+            for truth in truths {
+                let in_pane = in_panes.get(truth.producer as usize).copied().unwrap_or(0);
+                let less = truth.acknowledged.saturating_sub(in_pane);
+                let more = in_pane.saturating_sub(truth.acknowledged + truth.unknown);
+                named_missing += less;
                 named_extra += more;
-                self.find(FindingKind::EventsExtra, window, campaign, Some(producer), more);
+                self.find(FindingKind::EventsMissing, window, campaign, Some(truth.producer), less);
+                self.find(FindingKind::EventsExtra, window, campaign, Some(truth.producer), more);
+            }
+            for (producer, &more) in (0..).zip(in_panes) {
+                if truths.iter().all(|truth| truth.producer != producer) {
+                    named_extra += more;
+                    self.find(FindingKind::EventsExtra, window, campaign, Some(producer), more);
+                }
             }
         }
         // What the panes do not show was lost or added behind them: whose events these are is known of one producer only.
         let sole = (truths.len() == 1).then_some(truths[0].producer);
         self.find(FindingKind::EventsMissing, window, campaign, sole, missing.saturating_sub(named_missing));
         self.find(FindingKind::EventsExtra, window, campaign, sole, extra.saturating_sub(named_extra));
+        (missing.max(named_missing), extra.max(named_extra))
     }
 
     /// A result that nobody produced for: names whose events its panes hold.
@@ -398,5 +413,52 @@ impl Auditor {
     /// The window judged last.
     pub fn latest(&self) -> Option<&WindowAudit> {
         self.table.last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::AcknowledgedCount;
+
+    const FRAME: AuditFrame = AuditFrame { base_ns: 0, window_ns: 1_000_000, measure_from_ns: 0, end_ns: Nanos::MAX };
+
+    fn result(campaign_id: u64, count: u64) -> ResultRecord {
+        ResultRecord {
+            run_id: String::new(),
+            window_id: 0,
+            window_start: 0,
+            window_end: 1,
+            campaign_id,
+            count,
+            max_produce_time: 1,
+        }
+    }
+
+    #[test]
+    fn a_missing_event_of_one_producer_is_not_made_up_for_by_an_extra_one_of_another() {
+        let mut auditor = Auditor::new(FRAME, 2);
+        let counts = vec![AcknowledgedCount { campaign_id: 1, acknowledged: 5, unknown: 0 }];
+        for producer in 0..2 {
+            let windows = vec![(0, counts.clone())];
+            auditor.acknowledged(&Acknowledged { producer, complete_before: i64::MAX, windows });
+        }
+        auditor.written(WindowWritten { window_id: 0, results: 1, by_producer: vec![(1, vec![4, 6])] });
+        auditor.result(&result(1, 10), None);
+        auditor.judge_complete();
+        assert!(!auditor.totals().exact());
+        assert_eq!((auditor.totals().events_missing, auditor.totals().events_extra), (1, 1));
+        let found: Vec<_> = auditor.take_findings().iter().map(|f| (f.kind, f.producer, f.count)).collect();
+        assert_eq!(found, [(FindingKind::EventsMissing, Some(0), 1), (FindingKind::EventsExtra, Some(1), 1)]);
+    }
+
+    #[test]
+    fn exact_results_of_another_program_leave_no_finding() {
+        let truth = |producer| Truth { campaign_id: 1, producer, acknowledged: 5, unknown: 0 };
+        let mut auditor = Auditor::with_truth(FRAME, &vec![(0, vec![truth(0), truth(1)])]);
+        auditor.result(&result(1, 10), None);
+        auditor.judge_rest();
+        assert!(auditor.totals().exact());
+        assert_eq!(auditor.take_findings(), []);
     }
 }

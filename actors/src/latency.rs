@@ -76,6 +76,8 @@ struct Judge {
     /// By window and campaign.
     latest: BTreeMap<(i64, u64), JudgedResult>,
     last_read_ns: Nanos,
+    /// Results still to be read after the order to drain; others may go on writing them.
+    drain_left: Option<u64>,
 }
 
 struct JudgedResult {
@@ -97,7 +99,8 @@ impl Latency {
             })),
             Task::KeepTruth => Work::KeepTruth(Ledger::new(spec.producers)),
             Task::Judge(reader, follow, truth) => {
-                Work::Judge(Box::new(Judge { reader, follow, truth, latest: BTreeMap::new(), last_read_ns: 0 }))
+                let (latest, last_read_ns, drain_left) = (BTreeMap::new(), 0, None);
+                Work::Judge(Box::new(Judge { reader, follow, truth, latest, last_read_ns, drain_left }))
             }
         };
         Self {
@@ -216,7 +219,13 @@ impl Latency {
             judge.last_read_ns = now;
         }
         let idle = judge.follow.until_idle_ns.is_some_and(|limit| now - judge.last_read_ns >= limit);
-        if visited == 0 && (self.drain || (idle && judge.reader.lag() == 0)) {
+        let mut drained = false;
+        if self.drain {
+            let left = judge.drain_left.unwrap_or_else(|| judge.reader.lag() + visited as u64);
+            judge.drain_left = Some(left.saturating_sub(visited as u64));
+            drained = visited == 0 || judge.drain_left == Some(0);
+        }
+        if drained || (visited == 0 && idle && judge.reader.lag() == 0) {
             let message = self.judged();
             outbox.push(message);
             return Ok(Turn::Finished);

@@ -248,6 +248,10 @@ impl RunOutcome {
                 Mode::Latency(_) => "no result came",
             };
             doubts.push(format!("nothing was measured: {what}"));
+        } else if *mode == Mode::Run
+            && self.latencies.get(&LatencyKind::ResultLatency).is_none_or(LatencyHistogram::is_empty)
+        {
+            doubts.push("no result latency was measured: no whole window lies in the measured part".to_owned());
         }
         // Aggregation alone measures spans of the run clock, which a step does not touch.
         if self.clock_stepped() && !matches!(mode, Mode::Aggregate(_)) {

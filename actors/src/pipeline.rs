@@ -123,6 +123,7 @@ pub struct Prepared {
     /// The broker.
     pub broker: BrokerDescription,
     producers: Vec<Box<dyn EventWriter>>,
+    campaigns: Option<Arc<Campaigns>>,
     aggregators: Vec<(Vec<u32>, Box<dyn EventReader>)>,
     result_writer: Option<(Box<dyn EventWriter>, u32)>,
     latency: Option<Task>,
@@ -150,6 +151,7 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     let mut prepared = Prepared {
         broker: description,
         producers: Vec::new(),
+        campaigns: None,
         aggregators: Vec::new(),
         result_writer: None,
         latency: None,
@@ -184,6 +186,8 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
         }
     }
     if plan.mode.produces() {
+        let campaigns = Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent);
+        prepared.campaigns = Some(Arc::new(campaigns));
         for _ in 0..spec.producers {
             prepared.producers.push(broker.writer(&spec.events_topic, WriterRole::Events)?);
         }
@@ -287,7 +291,7 @@ pub struct Reports {
 impl Pipeline {
     /// Starts the stages, each on an arbiter of its own, downstream first. They wait for [`Order::Begin`].
     pub fn start(plan: &RunPlan, prepared: Prepared, reports: &Reports) -> Self {
-        let Prepared { spec, producers, aggregators, result_writer, latency, .. } = prepared;
+        let Prepared { spec, producers, campaigns, aggregators, result_writer, latency, .. } = prepared;
         let mut pipeline =
             Self { orders: Vec::new(), heartbeats: Vec::new(), arbiters: Vec::new(), retired: Arc::default() };
         let clock = &plan.clock;
@@ -328,8 +332,6 @@ impl Pipeline {
             }
             merged.set(addresses).expect("set once");
         }
-        let campaigns = (!producers.is_empty())
-            .then(|| Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent)));
         if let (Some(campaigns), Some(latency)) = (campaigns, latency) {
             for (index, writer) in producers.into_iter().enumerate() {
                 let stage = Producer::new(

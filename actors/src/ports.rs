@@ -65,6 +65,9 @@ pub trait EventReader: Send {
 
     /// Records in the assigned partitions that were not visited yet, as last known to the client; never blocks.
     fn lag(&mut self) -> u64;
+
+    /// The part of [`Self::lag`] that lies in one assigned partition; 0 for any other.
+    fn lag_of(&mut self, partition: u32) -> u64;
 }
 
 /// Whether the client took a record.

@@ -28,11 +28,16 @@ use crate::stage::{Stage, StageError, StageState, TURN_LIMIT, Turn};
 /// Token of a record that is no event.
 const NO_EVENT: u64 = u64::MAX;
 
+/// Events that share one reading of the clock.
+const EVENTS_PER_CLOCK_READ: usize = 64;
+
 /// An event in flight.
 #[derive(Clone, Copy, Debug)]
 struct InFlight {
     window_id: i64,
     campaign_id: u32,
+    /// Whether it is intended inside the measured part.
+    measured: bool,
     handed_ns: Nanos,
 }
 
@@ -66,9 +71,7 @@ pub struct Producer {
     next_lane: usize,
     /// Drawn, and not taken by the client yet.
     waiting: Option<(Draw, Nanos)>,
-    /// Since when the client is full, and how long it was since this producer was last on time.
-    full_since: Option<Nanos>,
-    behind_full_ns: Nanos,
+    backpressure: Backpressure,
     ledger: ProducerLedger,
     handed_over_before: i64,
     said_last: bool,
@@ -77,6 +80,41 @@ pub struct Producer {
     publish_delay: LatencyHistogram,
     publish_latency: LatencyHistogram,
     failure: Option<String>,
+}
+
+/// The client's being full, as the producer finds it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Backpressure {
+    /// Since when the client is full.
+    since: Option<Nanos>,
+    /// How long it was full since the producer was last on time.
+    behind_ns: Nanos,
+    total_ns: Nanos,
+}
+
+impl Backpressure {
+    fn full(&mut self, now: Nanos) {
+        self.since.get_or_insert(now);
+    }
+
+    /// The client takes records again.
+    fn taken(&mut self, now: Nanos) {
+        if let Some(since) = self.since.take() {
+            self.total_ns += now - since;
+            self.behind_ns += now - since;
+        }
+    }
+
+    /// Nothing is overdue, and the client has taken all that there was.
+    fn on_time(&mut self, now: Nanos) {
+        self.taken(now);
+        self.behind_ns = 0;
+    }
+
+    /// How long the client was full, up to now.
+    fn total(&self, now: Nanos) -> u64 {
+        (self.total_ns + self.since.map_or(0, |since| now - since)).max(0) as u64
+    }
 }
 
 /// What is known once the run began.
@@ -124,8 +162,7 @@ impl Producer {
             lanes: (0..spec.partitions).map(|_| Lane::default()).collect(),
             next_lane: index as usize % spec.partitions as usize,
             waiting: None,
-            full_since: None,
-            behind_full_ns: 0,
+            backpressure: Backpressure::default(),
             ledger: ProducerLedger::new(spec.campaigns),
             handed_over_before: i64::MIN,
             said_last: false,
@@ -191,10 +228,15 @@ impl Producer {
     /// Sends what is due, at most [`TURN_LIMIT`] events. Gives what to do next.
     fn send_due(&mut self, now: Nanos) -> Result<Turn, StageError> {
         if !self.send_progress()? {
-            self.note_full(now);
+            self.backpressure.full(now);
             return Ok(Turn::Rest);
         }
-        for _ in 0..TURN_LIMIT {
+        let mut now = now;
+        for sent in 0..TURN_LIMIT {
+            if sent % EVENTS_PER_CLOCK_READ == EVENTS_PER_CLOCK_READ - 1 {
+                // A client may take microseconds for an event: a whole turn's events are not handed over at its start.
+                now = self.clock.now();
+            }
             let Some(schedule) = &mut self.schedule else { return Ok(Turn::Park) };
             let (draw, intended) = match self.waiting {
                 Some(waiting) => waiting,
@@ -204,7 +246,7 @@ impl Producer {
                         (self.source.draw(), intended)
                     }
                     Due::Later(_) => {
-                        self.behind_full_ns = 0;
+                        self.backpressure.on_time(now);
                         return Ok(Turn::Rest);
                     }
                     Due::Done => return Ok(Turn::Finished),
@@ -214,13 +256,13 @@ impl Producer {
                 self.pass_window_end(intended, now);
                 if !self.send_progress()? {
                     self.waiting = Some((draw, intended));
-                    self.note_full(now);
+                    self.backpressure.full(now);
                     return Ok(Turn::Rest);
                 }
             }
             if !self.send_event(draw, intended, now)? {
                 self.waiting = Some((draw, intended));
-                self.note_full(now);
+                self.backpressure.full(now);
                 return Ok(Turn::Rest);
             }
             self.waiting = None;
@@ -258,26 +300,24 @@ impl Producer {
             }
             return Ok(false);
         }
-        if let Some(since) = self.full_since.take() {
-            self.counters.backpressure_ns += (now - since) as u64;
-            self.behind_full_ns += now - since;
-        }
+        self.backpressure.taken(now);
         let campaign_id = self.campaigns.campaign_of(draw.ad);
-        lane.in_flight.push_back(Some(InFlight { window_id, campaign_id, handed_ns: now }));
+        let measured = intended >= schedule.measure_from_ns;
+        lane.in_flight.push_back(Some(InFlight { window_id, campaign_id, measured, handed_ns: now }));
         lane.next_n += 1;
         lane.last_sent_ns = now;
         self.next_lane = if self.next_lane + 1 == self.lanes.len() { 0 } else { self.next_lane + 1 };
         self.ledger.sent(window_id);
         self.counters.produced += 1;
         self.counters.produced_bytes += event.len() as u64;
-        if intended >= schedule.measure_from_ns {
+        if measured {
             let delay = now - intended;
             self.publish_delay.record(delay);
             self.counters.produced_measured += 1;
             self.counters.last_produced_ns = now;
             if delay > self.spec.send_delay_limit_ns {
                 // Late only because the client was full? Then the broker was the limit.
-                if delay - self.behind_full_ns.min(delay) <= self.spec.send_delay_limit_ns {
+                if delay - self.backpressure.behind_ns.min(delay) <= self.spec.send_delay_limit_ns {
                     self.counters.sent_late_backpressure += 1;
                 } else {
                     self.counters.sent_late_generator += 1;
@@ -287,14 +327,9 @@ impl Producer {
         Ok(true)
     }
 
-    fn note_full(&mut self, now: Nanos) {
-        self.full_since.get_or_insert(now);
-    }
-
     /// Takes the acknowledgements that came; waits up to `budget` for the first.
     fn take_acks(&mut self, budget: Duration) -> Result<(), StageError> {
-        let Self { writer, lanes, ledger, counters, publish_latency, failure, clock, schedule, .. } = self;
-        let measure_from_ns = schedule.as_ref().map_or(0, |schedule| schedule.measure_from_ns);
+        let Self { writer, lanes, ledger, counters, publish_latency, failure, clock, .. } = self;
         let mut now = None;
         writer.poll_acks(budget, &mut |ack: Ack| {
             if ack.token == NO_EVENT {
@@ -304,8 +339,8 @@ impl Producer {
                 return;
             }
             let lane = &mut lanes[ack.partition as usize];
-            let at = (ack.token - lane.first_token) as usize;
-            let Some(event) = lane.in_flight.get_mut(at).and_then(Option::take) else {
+            let at = ack.token.checked_sub(lane.first_token).and_then(|at| usize::try_from(at).ok());
+            let Some(event) = at.and_then(|at| lane.in_flight.get_mut(at)).and_then(Option::take) else {
                 failure.get_or_insert(format!("partition {}: a record was acknowledged twice", ack.partition));
                 return;
             };
@@ -317,7 +352,7 @@ impl Producer {
                 Delivery::Acknowledged => {
                     counters.acknowledged += 1;
                     ledger.acknowledged(event.window_id, event.campaign_id);
-                    if event.handed_ns >= measure_from_ns {
+                    if event.measured {
                         // Read after the wait, once for all that came together.
                         let now = *now.get_or_insert_with(|| clock.now());
                         publish_latency.record(now - event.handed_ns);
@@ -382,8 +417,13 @@ impl Producer {
         let said = self.send_progress()?;
         self.take_acks(MAX_BUDGET)?;
         let pending = self.lanes.iter().any(|lane| !lane.in_flight.is_empty());
-        if pending || !said || self.writer.in_flight() > 0 {
+        if pending || self.writer.in_flight() > 0 {
             return Ok(Turn::Again);
+        }
+        if !said {
+            // The client is full, and waits for no acknowledgement that this turn could wait for.
+            self.backpressure.full(now);
+            return Ok(Turn::Rest);
         }
         self.hand_over(i64::MAX, outbox);
         Ok(Turn::Finished)
@@ -434,6 +474,7 @@ impl Stage for Producer {
 
     fn state(&mut self) -> StageState {
         self.counters.in_flight = self.writer.in_flight();
+        self.counters.backpressure_ns = self.backpressure.total(self.clock.now());
         StageState {
             counters: self.counters.clone(),
             latencies: vec![
@@ -452,5 +493,110 @@ impl Producer {
             Some(why) => Err(StageError(format!("topic `{}`: {why}", self.spec.events_topic))),
             None => Ok(turn),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::clock::{MILLISECOND, SECOND};
+    use crate::ports::PortError;
+    use crate::testing::{SimClock, small_spec};
+
+    const BASE: Nanos = 1_700_000_000 * SECOND;
+
+    /// Full when told so; stores at once.
+    struct Switched {
+        full: Arc<AtomicBool>,
+        acks: Vec<Ack>,
+    }
+
+    impl EventWriter for Switched {
+        fn send(&mut self, partition: u32, _key: &[u8], _payload: &[u8], token: u64) -> Result<Sent, PortError> {
+            if self.full.load(Ordering::Relaxed) {
+                return Ok(Sent::Full);
+            }
+            self.acks.push(Ack { partition, token, delivery: Delivery::Acknowledged });
+            Ok(Sent::Ok)
+        }
+
+        fn poll_acks(&mut self, _budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+            let count = self.acks.len();
+            self.acks.drain(..).for_each(visit);
+            Ok(count)
+        }
+
+        fn in_flight(&self) -> u64 {
+            self.acks.len() as u64
+        }
+    }
+
+    /// 2 events a second, 2 s of them, a warm-up of one second; with the switch that makes its client full.
+    fn producer() -> (Producer, Arc<SimClock>, Arc<AtomicBool>) {
+        let spec = RunSpec {
+            producers: 1,
+            rate: 2.0,
+            window_ns: SECOND,
+            warmup_ns: SECOND,
+            duration_ns: SECOND,
+            ..small_spec("producer")
+        };
+        let campaigns = Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+        let (clock, full) = (Arc::new(SimClock::at(BASE)), Arc::new(AtomicBool::new(false)));
+        let writer = Box::new(Switched { full: Arc::clone(&full), acks: Vec::new() });
+        let mut producer = Producer::new(0, 1, Arc::new(spec), campaigns, clock.clone(), writer);
+        producer.order(Order::Begin { base_ns: BASE });
+        (producer, clock, full)
+    }
+
+    fn turn_at(producer: &mut Producer, clock: &SimClock, after_ns: Nanos) -> Turn {
+        clock.set(BASE + after_ns);
+        producer.turn(BASE + after_ns, &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn backpressure_ends_when_the_client_takes_all_and_not_with_the_next_event() {
+        let (mut producer, clock, full) = producer();
+        turn_at(&mut producer, &clock, MILLISECOND);
+        full.store(true, Ordering::Relaxed);
+        // A progress record is due, and not taken.
+        turn_at(&mut producer, &clock, 200 * MILLISECOND);
+        turn_at(&mut producer, &clock, 201 * MILLISECOND);
+        clock.set(BASE + 203 * MILLISECOND);
+        assert_eq!(producer.state().counters.backpressure_ns, 2 * MILLISECOND as u64, "counted while it lasts");
+        full.store(false, Ordering::Relaxed);
+        turn_at(&mut producer, &clock, 205 * MILLISECOND);
+        turn_at(&mut producer, &clock, 500 * MILLISECOND);
+        assert_eq!(producer.state().counters.backpressure_ns, 4 * MILLISECOND as u64);
+        assert_eq!(producer.backpressure.behind_ns, 0, "nothing was late for it");
+    }
+
+    #[test]
+    fn both_publish_latencies_leave_out_the_same_warm_up() {
+        let (mut producer, clock, full) = producer();
+        turn_at(&mut producer, &clock, MILLISECOND);
+        // The event of 500 ms, of the warm-up, is handed over after it.
+        full.store(true, Ordering::Relaxed);
+        turn_at(&mut producer, &clock, 990 * MILLISECOND);
+        full.store(false, Ordering::Relaxed);
+        turn_at(&mut producer, &clock, 1_200 * MILLISECOND);
+        turn_at(&mut producer, &clock, 1_900 * MILLISECOND);
+        let state = producer.state();
+        assert_eq!((state.counters.produced, state.counters.produced_measured), (4, 2));
+        let samples: Vec<_> = state.latencies.iter().map(|(_, samples)| samples.count()).collect();
+        assert_eq!(samples, [2, 2]);
+    }
+
+    #[test]
+    fn a_full_client_is_not_asked_again_at_once_when_all_is_sent() {
+        let (mut producer, clock, full) = producer();
+        turn_at(&mut producer, &clock, 1_999 * MILLISECOND);
+        full.store(true, Ordering::Relaxed);
+        assert_eq!(turn_at(&mut producer, &clock, 2_001 * MILLISECOND), Turn::Rest);
+        full.store(false, Ordering::Relaxed);
+        turn_at(&mut producer, &clock, 2_002 * MILLISECOND);
+        assert_eq!(turn_at(&mut producer, &clock, 2_003 * MILLISECOND), Turn::Finished);
     }
 }

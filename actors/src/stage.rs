@@ -176,7 +176,21 @@ impl<S: Stage> Driven<S> {
         }
     }
 
+    /// Hands the stage a message or an order, and soon a turn. One that has failed or finished takes nothing any more.
+    fn take(&mut self, ctx: &mut Context<Self>, hand: impl FnOnce(&mut S)) {
+        if self.ended {
+            return;
+        }
+        match caught(|| hand(&mut self.stage)) {
+            Ok(()) => self.turn_soon(ctx),
+            Err(error) => self.fail(error),
+        }
+    }
+
     fn drive(&mut self, ctx: &mut Context<Self>) {
+        if self.ended {
+            return;
+        }
         let now = self.clock.now();
         self.reporting.heartbeat.beat(now);
         self.send_pending();
@@ -188,8 +202,7 @@ impl<S: Stage> Driven<S> {
             return self.finish(ctx);
         }
         let (stage, outbox) = (&mut self.stage, &mut self.outbox);
-        let turn = catch_unwind(AssertUnwindSafe(|| stage.turn(now, outbox)))
-            .unwrap_or_else(|panic| Err(StageError(format!("panicked: {}", panic_message(&*panic)))));
+        let turn = caught(|| stage.turn(now, outbox)).and_then(|turn| turn);
         if self.reporting.retired.load(Ordering::Relaxed) {
             self.ended = true;
             return;
@@ -247,7 +260,11 @@ impl<S: Stage> Driven<S> {
     }
 
     fn report(&mut self, at_ns: Nanos, finished: bool) {
-        let StageState { counters, latencies, findings, latest_window } = self.stage.state();
+        let told = match caught(|| self.stage.state()) {
+            Ok(told) => told,
+            Err(error) => return self.fail(error),
+        };
+        let StageState { counters, latencies, findings, latest_window } = told;
         let stage = self.stage.id();
         let generation = self.reporting.generation;
         let report = StageReport { stage, generation, at_ns, counters, latencies, findings, latest_window, finished };
@@ -281,6 +298,11 @@ async fn tokio_yield() {
         std::task::Poll::Pending
     })
     .await;
+}
+
+/// What a stage's own code gives; its panic is its failure. (The actor would be gone without a word.)
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, StageError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| StageError(format!("panicked: {}", panic_message(&*panic))))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -320,8 +342,7 @@ impl<S: Stage> Handler<StageOrder> for Driven<S> {
             self.base_ns = base_ns;
             self.next_report_ns = base_ns + SECOND;
         }
-        self.stage.order(order);
-        self.turn_soon(ctx);
+        self.take(ctx, |stage| stage.order(order));
     }
 }
 
@@ -329,7 +350,6 @@ impl<M: Send + 'static, S: Receive<M>> Handler<To<M>> for Driven<S> {
     type Result = ();
 
     fn handle(&mut self, To(message): To<M>, ctx: &mut Context<Self>) {
-        self.stage.receive(message);
-        self.turn_soon(ctx);
+        self.take(ctx, |stage| stage.receive(message));
     }
 }

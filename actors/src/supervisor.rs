@@ -27,6 +27,7 @@ use crate::pipeline::{Pipeline, Prepared, Reports, RunPlan, delete_topics, prepa
 use crate::ports::{BrokerDescription, PortError};
 use crate::run_state::{Effect, OrderKind, RunState, effect};
 use crate::spec::RunSpec;
+use crate::stage::{StageError, caught};
 
 /// How often the supervisor looks at its run.
 const TICK: Duration = Duration::from_millis(20);
@@ -34,6 +35,9 @@ const TICK: Duration = Duration::from_millis(20);
 const LEAD_NS: Nanos = 100 * MILLISECOND;
 /// The first generation; a rebuilt pipeline would be the next.
 const FIRST_GENERATION: u16 = 1;
+
+/// The greatest rate that can be set, events per second.
+const MAX_RATE: f64 = 1e9;
 
 /// Why an order was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +81,8 @@ struct Run {
     preparing: bool,
     broker: Option<BrokerDescription>,
     pipeline: Option<Pipeline>,
+    /// Ports of a run that was stopped before they were of use: closing them may block.
+    unused: Option<Prepared>,
     base_ns: Option<Nanos>,
     end_ns: Nanos,
     drained_since_ns: Option<Nanos>,
@@ -89,6 +95,8 @@ struct Run {
     truth: TruthTable,
     latest_window: Option<WindowAudit>,
     target: f64,
+    /// The greatest step of the wall clock so far: one that is taken back spoils what it came across all the same.
+    wall_step_ns: Nanos,
     /// Set once a drain was asked for.
     stop_asked: bool,
     /// Set once the run is over and being torn down.
@@ -131,6 +139,7 @@ impl Supervisor {
             preparing: true,
             broker: None,
             pipeline: None,
+            unused: None,
             base_ns: None,
             end_ns: 0,
             drained_since_ns: None,
@@ -142,13 +151,14 @@ impl Supervisor {
             truth: TruthTable::new(),
             latest_window: None,
             target: spec.rate,
+            wall_step_ns: 0,
             stop_asked: false,
             ending: None,
             spec,
             plan: Arc::clone(&plan),
         });
-        let supervisor = ctx.address();
-        helper("prepare", move || supervisor.do_send(Ready(prepare(&plan))));
+        let broken = |why| Ready(Err(PortError::fatal(format!("the run could not be prepared: {why}"))));
+        helper("prepare", ctx.address(), move || Ready(prepare(&plan)), broken);
     }
 
     fn drain(&mut self) {
@@ -171,7 +181,7 @@ impl Supervisor {
             return;
         }
         if let Ending::Failed { stage, cause } = &ending {
-            let stage = stage.map_or_else(|| "preparation".to_owned(), |stage| stage.to_string());
+            let stage = stage.map(tracing::field::display);
             error!(run_id = run.spec.run_id, stage, cause, "the run failed");
         }
         if !matches!(ending, Ending::Completed) {
@@ -182,19 +192,17 @@ impl Supervisor {
             // `Ready` follows, and ends the run then.
             return;
         }
-        let pipeline = run.pipeline.take();
+        let (pipeline, unused) = (run.pipeline.take(), run.unused.take());
         let patience = Duration::from_nanos(run.spec.heartbeat_timeout_ns.max(0) as u64);
         let plan = Arc::clone(&run.plan);
-        let supervisor = ctx.address();
-        helper("teardown", move || {
-            if let Some(pipeline) = pipeline {
-                for stage in pipeline.stop(patience) {
-                    warn!(%stage, "the stage is frozen: its thread and its ports are left behind");
-                }
+        let tear_down = move || {
+            drop(unused);
+            for stage in pipeline.map_or_else(Vec::new, |pipeline| pipeline.stop(patience)) {
+                warn!(%stage, "the stage is frozen: its thread and its ports are left behind");
             }
-            let warning = delete_topics(&plan).err().map(|error| error.message);
-            supervisor.do_send(TornDown { warning });
-        });
+            TornDown { warning: delete_topics(&plan).err().map(|error| error.message) }
+        };
+        helper("teardown", ctx.address(), tear_down, |why| TornDown { warning: Some(why) });
     }
 
     /// Tells the outcome, and begins what waits.
@@ -270,6 +278,7 @@ impl Supervisor {
         let Some(run) = &mut self.run else { return };
         let (Some(base), Some(pipeline), None) = (run.base_ns, &run.pipeline, &run.ending) else { return };
         let now = run.plan.clock.now();
+        run.wall_step_ns = greater_step(run.wall_step_ns, run.plan.clock.wall_step_ns());
         if let Some((stage, silence)) = pipeline.most_silent(now)
             && silence > run.spec.heartbeat_timeout_ns
         {
@@ -311,6 +320,11 @@ fn now_is_early(run: &Run) -> bool {
     run.base_ns.is_some_and(|base| run.end_ns < base.saturating_add(run.spec.schedule_ns())) && run.plan.mode.produces()
 }
 
+/// The one of two steps that is further from none.
+fn greater_step(a: Nanos, b: Nanos) -> Nanos {
+    if b.abs() > a.abs() { b } else { a }
+}
+
 impl Run {
     fn into_outcome(self, ending: Ending) -> RunOutcome {
         let counters = self.collector.totals();
@@ -330,16 +344,28 @@ impl Run {
             measures: self.measures,
             truth: self.truth,
             findings: self.findings,
-            wall_step_ns: self.plan.clock.wall_step_ns(),
+            wall_step_ns: greater_step(self.wall_step_ns, self.plan.clock.wall_step_ns()),
         }
     }
 }
 
-/// Runs what may block on a thread of its own.
-fn helper(name: &str, work: impl FnOnce() + Send + 'static) {
-    let spawned = std::thread::Builder::new().name(format!("streamgauge-{name}")).spawn(work);
+/// Runs what may block on a thread of its own, and sends the supervisor what it gives; where there is no thread to be
+/// had, or it panics, what `broken` makes of the reason. A run that waits for an answer gets one.
+fn helper<M>(
+    name: &str,
+    supervisor: Addr<Supervisor>,
+    work: impl FnOnce() -> M + Send + 'static,
+    broken: impl Fn(String) -> M + Copy + Send + 'static,
+) where
+    M: Message<Result = ()> + Send + 'static,
+    Supervisor: Handler<M>,
+{
+    let address = supervisor.clone();
+    let spawned = std::thread::Builder::new()
+        .name(format!("streamgauge-{name}"))
+        .spawn(move || supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.0))));
     if let Err(error) = spawned {
-        error!(%error, "no thread could be started for {name}");
+        address.do_send(broken(format!("no thread could be started: {error}")));
     }
 }
 
@@ -370,7 +396,7 @@ impl Handler<Ready> for Supervisor {
         run.broker = Some(prepared.broker.clone());
         run.spec = Arc::clone(&prepared.spec);
         if let Some(stopped) = run.ending.take() {
-            drop(prepared);
+            run.unused = Some(prepared);
             return self.end(stopped, ctx);
         }
         let reports = Reports {
@@ -379,7 +405,11 @@ impl Handler<Ready> for Supervisor {
             failures: ctx.address().recipient(),
             measured: ctx.address().recipient(),
         };
-        let pipeline = Pipeline::start(&run.plan, prepared, &reports);
+        // An arbiter panics where it gets no thread or no descriptor.
+        let pipeline = match caught(|| Pipeline::start(&run.plan, prepared, &reports)) {
+            Ok(pipeline) => pipeline,
+            Err(StageError(cause)) => return self.end(Ending::Failed { stage: None, cause }, ctx),
+        };
         // A whole millisecond, so that produce times and window bounds have no fraction to disagree on.
         let base = (run.plan.clock.now() + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
         run.base_ns = Some(base);
@@ -396,7 +426,7 @@ impl Handler<TornDown> for Supervisor {
 
     fn handle(&mut self, message: TornDown, ctx: &mut Context<Self>) {
         if let Some(warning) = message.warning {
-            warn!(warning, "the run's topics were not all deleted");
+            warn!(warning, "the run was not cleaned up in full");
         }
         self.conclude(ctx);
     }
@@ -480,6 +510,12 @@ impl Handler<SetRate> for Supervisor {
         }
         if self.run.as_ref().is_some_and(|run| run.spec.arrivals == crate::arrivals::ArrivalKind::Max) {
             return refuse(self.state, "arrivals = \"max\" has no rate to set");
+        }
+        if self.run.as_ref().is_some_and(|run| !run.plan.mode.produces()) {
+            return refuse(self.state, "the run has no producers: whoever fills its topic sets the rate");
+        }
+        if rate > MAX_RATE {
+            return refuse(self.state, "the rate must be at most 1e9 events per second: no two share a nanosecond");
         }
         self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
         if let Some(run) = &mut self.run

@@ -76,6 +76,8 @@ pub struct WindowAggregator {
     /// Whether the distance to the merge is to be looked at again.
     merge_moved: bool,
     drain: bool,
+    /// Records of a foreign topic still to be read after the order to drain; others go on filling it.
+    drain_left: Option<u64>,
 }
 
 impl WindowAggregator {
@@ -108,6 +110,7 @@ impl WindowAggregator {
             last_record_ns: 0,
             merge_moved: false,
             drain: false,
+            drain_left: None,
         }
     }
 
@@ -173,19 +176,38 @@ impl WindowAggregator {
     /// Closes by processing time what was idle for too long; ends the reading where that was asked for.
     fn close_idle(&mut self, now: Nanos, outbox: &mut Vec<PanesClosed>) -> bool {
         let (Some(counting), Some(aggregate)) = (&mut self.counting, self.aggregate) else { return false };
-        let at_end = self.reader.lag() == 0;
+        let until_idle = aggregate.follow.until_idle_ns;
         let idle_ns = now - self.last_record_ns;
-        if self.drain || (at_end && aggregate.follow.until_idle_ns.is_some_and(|limit| idle_ns >= limit)) {
+        if until_idle.is_some_and(|limit| idle_ns >= limit) && self.reader.lag() == 0 {
             counting.close_all(outbox);
             return true;
         }
-        if let Some(limit) = aggregate.idle_timeout_ns.filter(|_| at_end) {
-            for partition in counting.partitions.iter_mut().filter(|p| now - p.last_record_ns >= limit && !p.paused) {
-                partition.windows.advance_all(now);
+        // A paused partition waits for those that have nothing more: its own rest must not keep them open.
+        let some_paused = counting.partitions.iter().any(|partition| partition.paused);
+        for partition in counting.partitions.iter_mut().filter(|partition| !partition.paused) {
+            let silent = |limit: &Nanos| now - partition.last_record_ns >= *limit;
+            let progress = match (until_idle.filter(silent), aggregate.idle_timeout_ns.filter(silent)) {
+                (Some(_), _) if some_paused => FINISHED,
+                (_, Some(_)) => now,
+                _ => continue,
+            };
+            if self.reader.lag_of(partition.id) == 0 {
+                partition.windows.advance_all(progress);
                 counting.counters.idle_closed += partition.tell(&counting.slots, false, outbox);
             }
         }
         false
+    }
+
+    /// Whether a foreign topic that is to be drained has been: what was there at the order is read, or nothing comes.
+    fn drained(&mut self, visited: usize) -> bool {
+        if !self.drain || self.aggregate.is_none() {
+            return false;
+        }
+        let left = self.drain_left.unwrap_or_else(|| self.reader.lag() + visited as u64);
+        let left = left.saturating_sub(visited as u64);
+        self.drain_left = Some(left);
+        visited == 0 || left == 0
     }
 }
 
@@ -395,6 +417,11 @@ impl Stage for WindowAggregator {
         if std::mem::take(&mut self.merge_moved) {
             self.hold_back()?;
         }
+        if self.drained(visited) {
+            let counting = self.counting.as_mut().expect("begun");
+            counting.close_all(outbox);
+            return Ok(Turn::Finished);
+        }
         if visited == 0 {
             if self.close_idle(now, outbox) {
                 return Ok(Turn::Finished);
@@ -427,5 +454,123 @@ impl Receive<WindowsMerged> for WindowAggregator {
     fn receive(&mut self, message: WindowsMerged) {
         self.merged_before = message.merged_before.max(self.merged_before);
         self.merge_moved = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{MILLISECOND, SECOND};
+    use crate::pipeline::Follow;
+    use crate::ports::{PortError, StartAt, TimestampKind};
+    use crate::testing::{NoDeadLetters, SimClock, small_spec};
+
+    const BASE: Nanos = 1_700_000_000 * SECOND;
+
+    /// A topic that another program fills.
+    struct Fed {
+        /// Event times still to be read, per partition.
+        left: Vec<Vec<Nanos>>,
+        paused: Vec<bool>,
+        endless: bool,
+    }
+
+    impl EventReader for Fed {
+        fn poll(
+            &mut self,
+            _budget: Duration,
+            _max_records: usize,
+            visit: &mut dyn FnMut(Record<'_>),
+        ) -> Result<usize, PortError> {
+            let mut visited = 0;
+            for (partition, times) in self.left.iter_mut().enumerate().filter(|(at, _)| !self.paused[*at]) {
+                let Some(time) = times.pop() else { continue };
+                if self.endless {
+                    times.push(time + 1);
+                }
+                let event = format!(
+                    r#"{{"user_id":"u","page_id":"p","ad_id":"a","ad_type":"image","event_type":"view",
+                    "event_time_ns":{time},"window_id":0,"ip_address":"1.2.3.4","campaign_id":1,"produce_time":{}}}"#,
+                    time / MILLISECOND
+                );
+                visited += 1;
+                visit(Record {
+                    partition: partition as u32,
+                    offset: 0,
+                    key: b"",
+                    payload: event.as_bytes(),
+                    timestamp_ns: time,
+                    timestamp_kind: TimestampKind::Create,
+                });
+            }
+            Ok(visited)
+        }
+
+        fn set_paused(&mut self, partition: u32, paused: bool) -> Result<(), PortError> {
+            self.paused[partition as usize] = paused;
+            Ok(())
+        }
+
+        fn lag(&mut self) -> u64 {
+            self.left.iter().map(|times| times.len() as u64).sum()
+        }
+
+        fn lag_of(&mut self, partition: u32) -> u64 {
+            self.left[partition as usize].len() as u64
+        }
+    }
+
+    fn foreign(left: Vec<Vec<Nanos>>, endless: bool, until_idle_ns: Option<Nanos>) -> WindowAggregator {
+        let spec = Arc::new(RunSpec { max_open_windows: 2, ..small_spec("foreign") });
+        let owned: Vec<u32> = (0..left.len() as u32).collect();
+        let reader = Fed { paused: vec![false; left.len()], left, endless };
+        let aggregate = Aggregate {
+            follow: Follow { from: StartAt::Earliest, until_idle_ns },
+            base_event_time_ns: 0,
+            campaigns: None,
+            idle_timeout_ns: None,
+        };
+        let clock = Arc::new(SimClock::at(BASE));
+        let dead_letters = Box::new(NoDeadLetters);
+        let mut stage = WindowAggregator::new(0, spec, clock, owned, Box::new(reader), dead_letters, Some(aggregate));
+        stage.order(Order::Begin { base_ns: BASE });
+        stage
+    }
+
+    /// Takes turns, 1 ms each, until it has finished; merges what closes as the result writer does.
+    fn finish(stage: &mut WindowAggregator, partitions: usize) -> Option<u64> {
+        let mut closed_before = vec![i64::MIN; partitions];
+        let (mut now, mut counted) = (BASE, 0);
+        for _ in 0..10_000 {
+            now += MILLISECOND;
+            let mut outbox = Vec::new();
+            let turn = stage.turn(now, &mut outbox).unwrap();
+            for message in outbox {
+                closed_before[message.partition as usize] = message.closed_before;
+                counted += message.panes.iter().flat_map(|pane| &pane.entries).map(|entry| entry.count).sum::<u64>();
+            }
+            if turn == Turn::Finished {
+                return Some(counted);
+            }
+            stage.receive(WindowsMerged { merged_before: *closed_before.iter().min().unwrap() });
+        }
+        None
+    }
+
+    /// The full partition is paused for being ahead of the empty one, which must close although that has a rest.
+    #[test]
+    fn an_empty_partition_does_not_hold_up_a_full_one_for_ever() {
+        let times = (0..20).rev().map(|window| BASE + window * 200 * MILLISECOND).collect();
+        let mut stage = foreign(vec![times, Vec::new()], false, Some(100 * MILLISECOND));
+        assert_eq!(finish(&mut stage, 2), Some(20));
+    }
+
+    #[test]
+    fn a_topic_that_others_go_on_filling_is_drained_all_the_same() {
+        let mut stage = foreign(vec![vec![BASE, BASE]], true, None);
+        stage.order(Order::Drain { at_ns: BASE });
+        assert!(finish(&mut stage, 1).is_some_and(|counted| counted < 10));
     }
 }

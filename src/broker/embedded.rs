@@ -417,6 +417,11 @@ impl Assigned {
         Ok(true)
     }
 
+    /// Records that were not visited yet.
+    fn lag(&self, topic: &Topic) -> u64 {
+        topic.partitions[self.id as usize].end.load(Ordering::SeqCst).saturating_sub(self.next)
+    }
+
     fn pass(&self, topic: &Topic, log: &mut Log) {
         if let Some((_, passed)) = log.readers.iter_mut().find(|(id, _)| *id == self.reader)
             && *passed < self.next
@@ -503,8 +508,11 @@ impl EventReader for Reader {
     }
 
     fn lag(&mut self) -> u64 {
-        let end = |id: u32| self.topic.partitions[id as usize].end.load(Ordering::SeqCst);
-        self.assigned.iter().map(|assigned| end(assigned.id).saturating_sub(assigned.next)).sum()
+        self.assigned.iter().map(|assigned| assigned.lag(&self.topic)).sum()
+    }
+
+    fn lag_of(&mut self, partition: u32) -> u64 {
+        self.assigned.iter().find(|assigned| assigned.id == partition).map_or(0, |assigned| assigned.lag(&self.topic))
     }
 }
 

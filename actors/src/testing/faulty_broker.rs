@@ -134,4 +134,9 @@ impl EventReader for FaultyReader {
     fn lag(&mut self) -> u64 {
         self.inner.lag() + self.partitions.values().map(|behind| behind.records.len() as u64).sum::<u64>()
     }
+
+    fn lag_of(&mut self, partition: u32) -> u64 {
+        let behind = self.partitions.get(&partition).map_or(0, |behind| behind.records.len() as u64);
+        self.inner.lag_of(partition) + behind
+    }
 }

@@ -301,4 +301,11 @@ impl EventReader for SimReader {
         let topic = state.topic(self.topic);
         self.assigned.iter().map(|assigned| (topic[assigned.id as usize].len() - assigned.next) as u64).sum()
     }
+
+    fn lag_of(&mut self, partition: u32) -> u64 {
+        let state = self.log.state();
+        let end = state.topic(self.topic)[partition as usize].len();
+        let assigned = self.assigned.iter().find(|assigned| assigned.id == partition);
+        assigned.map_or(0, |assigned| (end - assigned.next) as u64)
+    }
 }

@@ -214,12 +214,26 @@ impl EventReader for KafkaReader {
     }
 
     fn lag(&mut self) -> u64 {
+        self.sum_lag(None)
+    }
+
+    fn lag_of(&mut self, partition: u32) -> u64 {
+        self.sum_lag(Some(partition))
+    }
+}
+
+impl KafkaReader {
+    /// Records not visited yet, in one partition or in all.
+    fn sum_lag(&mut self, only: Option<u32>) -> u64 {
         // Positions pass over transaction markers, which `next` does not see.
         let known = self.consumer.positions(&mut self.positions).is_ok();
         let elements = self.positions.elements();
         let mut lag = 0;
         for element in &elements {
             let partition = element.partition();
+            if only.is_some_and(|only| only != partition as u32) {
+                continue;
+            }
             let Some(Some(assigned)) = self.partitions.get(partition as usize) else { continue };
             let position = match element.offset() {
                 Offset::Offset(offset) if known => (offset.max(0) as u64).max(assigned.next),
