@@ -188,6 +188,8 @@ pub struct Auditor {
     ledger: Ledger,
     open: BTreeMap<i64, OpenWindow>,
     judged: BTreeSet<i64>,
+    /// Whether the writer tells what its panes held, by producer: other processors do not.
+    panes_told: bool,
     totals: AuditTotals,
     table: Vec<WindowAudit>,
     findings: Vec<Finding>,
@@ -201,6 +203,7 @@ impl Auditor {
             ledger: Ledger::new(producers),
             open: BTreeMap::new(),
             judged: BTreeSet::new(),
+            panes_told: true,
             totals: AuditTotals::default(),
             table: Vec::new(),
             findings: Vec::new(),
@@ -209,7 +212,7 @@ impl Auditor {
 
     /// An auditor of results whose whole truth is known beforehand.
     pub fn with_truth(frame: AuditFrame, truth: &TruthTable) -> Self {
-        Self { ledger: Ledger::of(truth), ..Self::new(frame, 0) }
+        Self { ledger: Ledger::of(truth), panes_told: false, ..Self::new(frame, 0) }
     }
 
     /// The frame it judges in.
@@ -281,10 +284,11 @@ impl Auditor {
         let (mut expected, mut exact) = (0, true);
         for truths in truths.chunk_by(|a, b| a.campaign_id == b.campaign_id) {
             let campaign_id = truths[0].campaign_id;
-            let acknowledged: u64 = truths.iter().map(|truth| truth.acknowledged).sum();
-            let unknown: u64 = truths.iter().map(|truth| truth.unknown).sum();
-            expected += acknowledged;
-            self.totals.unknown += unknown;
+            // Others write any count at all, and a truth comes from a file.
+            let sum = |count: fn(&Truth) -> u64| truths.iter().map(count).fold(0, u64::saturating_add);
+            let (acknowledged, unknown) = (sum(|truth| truth.acknowledged), sum(|truth| truth.unknown));
+            expected = acknowledged.saturating_add(expected);
+            self.totals.unknown = unknown.saturating_add(self.totals.unknown);
             let found = open.results.get(&campaign_id).copied();
             if found.is_none() && acknowledged > 0 {
                 self.totals.results_missing += 1;
@@ -292,16 +296,16 @@ impl Auditor {
             }
             let found = found.unwrap_or(0);
             let missing = acknowledged.saturating_sub(found);
-            let extra = found.saturating_sub(acknowledged + unknown);
-            self.totals.events_missing += missing;
-            self.totals.events_extra += extra;
+            let extra = found.saturating_sub(acknowledged.saturating_add(unknown));
+            self.totals.events_missing = missing.saturating_add(self.totals.events_missing);
+            self.totals.events_extra = extra.saturating_add(self.totals.events_extra);
             exact &= missing == 0 && extra == 0;
             self.name_producers(window_id, truths, open.by_producer.get(&campaign_id), missing, extra);
         }
         for (&campaign_id, &count) in &open.results {
             if truths.binary_search_by_key(&campaign_id, |truth| truth.campaign_id).is_err() {
                 exact = false;
-                self.totals.events_extra += count;
+                self.totals.events_extra = count.saturating_add(self.totals.events_extra);
                 self.name_strays(window_id, campaign_id, open.by_producer.get(&campaign_id), count);
             }
         }
@@ -314,7 +318,7 @@ impl Auditor {
             partial: self.frame.is_partial(window_id),
             warmup: self.frame.is_warmup(window_id),
             campaigns: open.results.len() as u64,
-            count: open.results.values().sum(),
+            count: open.results.values().copied().fold(0, u64::saturating_add),
             expected,
             exact,
             result_latency_ms_avg: (open.latency_count > 0).then(|| open.latency_sum_ms / open.latency_count as f64),
@@ -328,7 +332,7 @@ impl Auditor {
     fn name_producers(&mut self, window: i64, truths: &[Truth], in_panes: Option<&Vec<u64>>, missing: u64, extra: u64) {
         let campaign = truths[0].campaign_id;
         let (mut named_missing, mut named_extra) = (0, 0);
-        for truth in truths {
+        for truth in if self.panes_told { truths } else { &[] } {
             let in_pane = in_panes.and_then(|row| row.get(truth.producer as usize)).copied().unwrap_or(0);
             let less = truth.acknowledged.saturating_sub(in_pane);
             let more = in_pane.saturating_sub(truth.acknowledged + truth.unknown);
@@ -398,5 +402,56 @@ impl Auditor {
     /// The window judged last.
     pub fn latest(&self) -> Option<&WindowAudit> {
         self.table.last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: AuditFrame =
+        AuditFrame { base_ns: 0, window_ns: 1_000_000_000, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
+
+    fn truth(producer: u32, acknowledged: u64) -> Truth {
+        Truth { campaign_id: 3, producer, acknowledged, unknown: 0 }
+    }
+
+    fn judged(truths: Vec<Truth>, counts: &[u64]) -> (AuditTotals, Vec<Finding>) {
+        let mut auditor = Auditor::with_truth(FRAME, &vec![(7, truths)]);
+        for (campaign_id, &count) in (3..).zip(counts) {
+            let (window_start, window_end) = (7_000, 8_000);
+            let run_id = String::new();
+            let result = ResultRecord {
+                run_id,
+                window_id: 7,
+                window_start,
+                window_end,
+                campaign_id,
+                count,
+                max_produce_time: 0,
+            };
+            auditor.result(&result, None);
+        }
+        auditor.judge_rest();
+        (auditor.totals().clone(), auditor.take_findings())
+    }
+
+    #[test]
+    fn results_of_others_are_found_wrong_only_where_they_are() {
+        let both = || vec![truth(0, 5), truth(1, 6)];
+        let (totals, findings) = judged(both(), &[11]);
+        assert!(totals.exact() && findings.is_empty(), "{findings:?}");
+        let (totals, findings) = judged(both(), &[9]);
+        assert_eq!((totals.events_missing, findings.len()), (2, 1), "{findings:?}");
+        // Whose events are missing cannot be told from the outside, unless only one produced.
+        assert_eq!((findings[0].count, findings[0].producer), (2, None));
+        let (_, findings) = judged(vec![truth(4, 5)], &[6]);
+        assert_eq!((findings[0].kind, findings[0].producer), (FindingKind::EventsExtra, Some(4)));
+    }
+
+    #[test]
+    fn counts_beyond_all_reason_are_still_counted() {
+        let (totals, _) = judged(vec![truth(0, u64::MAX), truth(1, u64::MAX)], &[0, u64::MAX, u64::MAX]);
+        assert_eq!((totals.events_missing, totals.events_extra), (u64::MAX, u64::MAX));
     }
 }
