@@ -23,8 +23,10 @@ smoke:
 
 # Every bench that needs no broker
 bench:
-    cargo bench --bench codec --bench arrivals --bench embedded
+    cargo bench --bench codec --bench arrivals --bench stages --bench embedded
 
 # The Kafka benches; starts a Kafka unless STREAMGAUGE_TEST_KAFKA names one
 bench-kafka:
-    cargo bench --bench kafka
+    cargo bench --bench kafka -- produce
+    cargo bench --bench kafka -- drain --records 8000000
+    cargo bench --bench kafka -- paced

@@ -89,7 +89,7 @@ fn measure(host: &Host, case: Case, seconds: f64, run: usize) -> (f64, f64) {
     let before = used().0;
     let plan = Arc::new(plan(case, seconds, run));
     host.ask(StartRun { plan }).expect("the supervisor answers").expect("nothing else runs");
-    let outcome = host.outcome(std::time::Duration::from_secs(120)).expect("the run ends");
+    let outcome = host.outcome(std::time::Duration::from_mins(2)).expect("the run ends");
     let judgement = outcome.judge(&Mode::Run);
     assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
     let cpu = used().0 - before;

@@ -3,7 +3,7 @@
 //! The first SIGINT or SIGTERM drains the run, which still ends with a report; a second one ends the process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -117,13 +117,12 @@ struct Signals {
 impl Signals {
     fn watch() -> anyhow::Result<Self> {
         let signals = Self { last: Arc::default() };
+        // Armed by the first signal of either kind: any further one ends the process at once.
+        let armed = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let last = Arc::clone(&signals.last);
-            signal_hook::flag::register_usize(signal, last, signal as usize)?;
-            let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-            // The second signal of a kind ends the process at once; the first arms it.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
-            signal_hook::flag::register(signal, armed)?;
+            signal_hook::flag::register(signal, Arc::clone(&armed))?;
+            signal_hook::flag::register_usize(signal, Arc::clone(&signals.last), signal as usize)?;
         }
         Ok(signals)
     }

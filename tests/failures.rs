@@ -23,7 +23,9 @@ use streamgauge_actors::testing::{Fault, FaultKind, FaultyBroker, small_spec};
 use support::runs::{self, outcome, play, start, wait_for_state};
 
 /// How long a port freezes.
-const FREEZE: Duration = Duration::from_secs(3);
+const FREEZE: Duration = Duration::from_secs(2);
+/// Past the time-out, and past the time that the teardown waits, which is as long.
+const FREEZE_INTO: Duration = Duration::from_millis(3300);
 /// What a run that freezes allows.
 const HEARTBEAT_TIMEOUT_NS: i64 = 1500 * MILLISECOND;
 /// Calls that a port answers before it fails.
@@ -35,6 +37,8 @@ enum Failure {
     Error,
     Panic,
     Freeze,
+    /// Until the next run is under way.
+    FreezeInto,
     FreezeForever,
     Unreachable,
 }
@@ -77,6 +81,10 @@ impl Trap {
             Some(Failure::Panic) if self.calls > GOOD_CALLS => panic!("index out of bounds in the client"),
             Some(Failure::Freeze) if self.calls == GOOD_CALLS => {
                 std::thread::sleep(FREEZE);
+                Ok(())
+            }
+            Some(Failure::FreezeInto) if self.calls == GOOD_CALLS => {
+                std::thread::sleep(FREEZE_INTO);
                 Ok(())
             }
             Some(Failure::FreezeForever) if self.calls == GOOD_CALLS => loop {
@@ -158,7 +166,7 @@ fn spec(failure: Failure) -> RunSpec {
     // Windows often enough for the ports of the results to be called.
     spec.window_ns = 20 * MILLISECOND;
     spec.duration_ns = 2 * SECOND;
-    if matches!(failure, Failure::Freeze | Failure::FreezeForever) {
+    if matches!(failure, Failure::Freeze | Failure::FreezeInto | Failure::FreezeForever) {
         spec.heartbeat_timeout_ns = HEARTBEAT_TIMEOUT_NS;
     }
     spec
@@ -181,7 +189,8 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
     let judgement = failed.judge(&Mode::Run);
     assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Fail, 1), "{:?}", judgement.reasons);
     let after = play(&host, runs::plan(small_spec("after"), inner, &clock));
-    assert_eq!(after.judge(&Mode::Run).verdict, Verdict::Pass);
+    let judgement = after.judge(&Mode::Run);
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
     failed
 }
 
@@ -226,6 +235,13 @@ fn a_frozen_stage_ends_the_run_and_is_named() {
 #[test]
 fn a_frozen_producer_ends_the_run_and_is_named() {
     blames(&failed(Port::EventsWriter, Failure::Freeze), Some(StageId::Producer(0)), "heartbeat_timeout");
+}
+
+/// The freeze ends while the next run is under way: the stage that was left behind must not meddle in it.
+#[test]
+fn a_stage_left_behind_that_wakes_up_says_nothing() {
+    let wakes_after = Failure::FreezeInto;
+    blames(&failed(Port::EventsReader, wakes_after), Some(StageId::WindowAggregator(0)), "heartbeat_timeout");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use uuid::{Builder, fmt::Hyphenated};
+use uuid::{Builder, Uuid};
 
 /// The ads of a run, each of one campaign, derived from the seed alone: the same on every machine.
 #[derive(Clone, Debug)]
 pub struct Campaigns {
-    ads: Vec<[u8; Hyphenated::LENGTH]>,
+    /// As numbers, for their texts would not fit into a core's cache where there are many.
+    ads: Vec<u128>,
     ads_per_campaign: u32,
     zipf: Option<AliasTable>,
 }
@@ -25,11 +26,8 @@ impl Campaigns {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6361_6d70_6169_676e);
         let ads = (0..ads)
             .map(|_| {
-                let mut text = [0; Hyphenated::LENGTH];
                 let bits = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
-                let uuid = Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
-                uuid.hyphenated().encode_lower(&mut text);
-                text
+                Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().as_u128()
             })
             .collect();
         let zipf = zipf_exponent.map(|exponent| {
@@ -55,21 +53,18 @@ impl Campaigns {
         ad_index / self.ads_per_campaign + 1
     }
 
-    /// The ad's UUID, hyphenated, in lower case.
+    /// The ad's UUID, of version 4.
     ///
     /// # Panics
     /// If there is no such ad.
     #[inline]
-    pub fn ad_text(&self, ad_index: u32) -> &[u8; Hyphenated::LENGTH] {
-        &self.ads[ad_index as usize]
+    pub fn ad_id(&self, ad_index: u32) -> Uuid {
+        Uuid::from_u128(self.ads[ad_index as usize])
     }
 
     /// The ad map: every ad's UUID with its campaign's id, by ad index.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, u32)> {
-        self.ads.iter().enumerate().map(|(index, text)| {
-            // Hexadecimal digits and hyphens are always UTF-8.
-            (std::str::from_utf8(text).unwrap_or_default(), self.campaign_of(index as u32))
-        })
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Uuid, u32)> {
+        self.ads.iter().enumerate().map(|(index, &ad)| (Uuid::from_u128(ad), self.campaign_of(index as u32)))
     }
 
     /// The index of an ad, at random.
@@ -175,27 +170,27 @@ mod tests {
     fn ads_are_distinct_random_uuids_in_campaign_order() {
         let campaigns = Campaigns::derive(1, 10, 100, None);
         assert_eq!((campaigns.ads(), campaigns.campaigns()), (1000, 10));
-        let ads: HashSet<&str> = campaigns.iter().map(|(ad, _)| ad).collect();
+        let ads: HashSet<Uuid> = campaigns.iter().map(|(ad, _)| ad).collect();
         assert_eq!(ads.len(), 1000);
         for (index, (ad, campaign)) in campaigns.iter().enumerate() {
-            assert_eq!(Uuid::parse_str(ad).unwrap().get_version(), Some(Version::Random));
+            assert_eq!(ad.get_version(), Some(Version::Random));
             assert_eq!(campaign as usize, index / 100 + 1);
             assert_eq!(campaigns.campaign_of(index as u32), campaign);
-            assert_eq!(campaigns.ad_text(index as u32), ad.as_bytes());
+            assert_eq!(campaigns.ad_id(index as u32), ad);
         }
     }
 
     #[test]
     fn the_same_seed_gives_the_same_ads_and_samples_on_every_machine() {
         let campaigns = Campaigns::derive(42, 10, 100, Some(1.1));
-        let ads: Vec<&str> = campaigns.iter().take(2).map(|(ad, _)| ad).collect();
+        let ads: Vec<String> = campaigns.iter().take(2).map(|(ad, _)| ad.to_string()).collect();
         assert_eq!(ads, ["f9f74e7c-26b2-412c-8f52-27ce9aea24f3", "d8a89fcf-3553-4775-a1fe-abd5b25c52b0"]);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(42);
         let samples: Vec<u32> = (0..12).map(|_| campaigns.sample(&mut rng)).collect();
         assert_eq!(samples, [831, 270, 58, 160, 293, 85, 6, 454, 205, 46, 86, 52]);
         let weight = inverse_power(7.0, 1.1);
         assert_eq!(weight.to_bits(), 0x3fbe_1ac3_b46a_5438, "{weight}");
-        assert_ne!(Campaigns::derive(43, 1, 1, None).ad_text(0), campaigns.ad_text(0));
+        assert_ne!(Campaigns::derive(43, 1, 1, None).ad_id(0), campaigns.ad_id(0));
     }
 
     #[test]

@@ -130,7 +130,10 @@ mod tests {
     use crate::window::PaneEntry;
     use proptest::prelude::*;
 
-    fn pane(window_id: i64, rows: &[(u64, u64, i64)]) -> ClosedPane {
+    /// Campaign, count, greatest produce time.
+    type Row = (u64, u64, i64);
+
+    fn pane(window_id: i64, rows: &[Row]) -> ClosedPane {
         ClosedPane {
             window_id,
             entries: rows
@@ -169,7 +172,7 @@ mod tests {
         ) {
             let mut in_order = Merge::new(3);
             let mut shuffled = Merge::new(3);
-            let mut by_pane: BTreeMap<(i64, u32), Vec<(u64, u64, i64)>> = BTreeMap::new();
+            let mut by_pane: BTreeMap<(i64, u32), Vec<Row>> = BTreeMap::new();
             for (partition, window, campaign, count) in panes {
                 let rows = by_pane.entry((window, partition)).or_default();
                 if rows.iter().all(|row| row.0 != campaign) {

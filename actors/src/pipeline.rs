@@ -1,5 +1,6 @@
 //! The one list of stages: what runs, how it is built, started and stopped (downstream first).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -267,6 +268,7 @@ pub struct Pipeline {
     orders: Vec<(StageId, Recipient<StageOrder>)>,
     heartbeats: Vec<(StageId, Heartbeat)>,
     arbiters: Vec<Arbiter>,
+    retired: Arc<AtomicBool>,
 }
 
 /// Where the stages of a generation report to.
@@ -286,7 +288,8 @@ impl Pipeline {
     /// Starts the stages, each on an arbiter of its own, downstream first. They wait for [`Order::Begin`].
     pub fn start(plan: &RunPlan, prepared: Prepared, reports: &Reports) -> Self {
         let Prepared { spec, producers, aggregators, result_writer, latency, .. } = prepared;
-        let mut pipeline = Self { orders: Vec::new(), heartbeats: Vec::new(), arbiters: Vec::new() };
+        let mut pipeline =
+            Self { orders: Vec::new(), heartbeats: Vec::new(), arbiters: Vec::new(), retired: Arc::default() };
         let clock = &plan.clock;
         let generation = reports.generation;
         let latency = latency.map(|task| {
@@ -359,6 +362,7 @@ impl Pipeline {
             reports: reports.reports.clone(),
             failures: reports.failures.clone(),
             heartbeat: heartbeat.clone(),
+            retired: Arc::clone(&self.retired),
         };
         let arbiter = Arbiter::new();
         let clock = Arc::clone(clock);
@@ -391,6 +395,7 @@ impl Pipeline {
     /// the stages that are frozen, and are left behind: nothing ended for `patience`, and a thread cannot be killed.
     /// Blocks: call it on a thread of its own.
     pub fn stop(self, patience: Duration) -> Vec<StageId> {
+        self.retired.store(true, Ordering::Relaxed);
         for arbiter in self.arbiters.iter().rev() {
             arbiter.stop();
         }
@@ -401,6 +406,7 @@ impl Pipeline {
             let joined = std::thread::Builder::new().name(format!("join {id}")).spawn(move || {
                 // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
                 drop(arbiter.join());
+                // Whoever waited may have given up.
                 let _ = ended.send(id);
             });
             if let Err(error) = joined {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -125,6 +125,8 @@ pub struct Reporting {
     pub failures: Recipient<StageFailed>,
     /// Beats at every turn.
     pub heartbeat: Heartbeat,
+    /// Set once the pipeline is stopped: a stage that wakes up after that has nothing to say to whatever runs now.
+    pub retired: Arc<AtomicBool>,
 }
 
 /// The actor that drives a stage.
@@ -188,6 +190,10 @@ impl<S: Stage> Driven<S> {
         let (stage, outbox) = (&mut self.stage, &mut self.outbox);
         let turn = catch_unwind(AssertUnwindSafe(|| stage.turn(now, outbox)))
             .unwrap_or_else(|panic| Err(StageError(format!("panicked: {}", panic_message(&*panic)))));
+        if self.reporting.retired.load(Ordering::Relaxed) {
+            self.ended = true;
+            return;
+        }
         self.pending.extend(self.outbox.drain(..));
         self.send_pending();
         match turn {

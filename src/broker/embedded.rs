@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::clock::{Nanos, SharedClock};
+use streamgauge_actors::clock::{MILLISECOND, Nanos, SharedClock};
 use streamgauge_actors::ports::{
     Ack, Broker, BrokerDescription, Delivery, EventReader, EventWriter, OffsetRange, PortError, Record, Sent,
     StampedBy, StartAt, TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
@@ -20,6 +20,8 @@ use streamgauge_actors::ports::{
 
 /// A writer appends a partition's buffer before it would hold more bytes (and at every `poll_acks`).
 const BATCH_BYTES: usize = 64 * 1024;
+/// How long a writer that is busy lets records wait for company.
+const LINGER_NS: Nanos = MILLISECOND;
 /// What a topic keeps although every reader has passed it: little enough to stay in a core's cache.
 const KEPT_BYTES: u64 = 1024 * 1024;
 /// Buffers that a partition keeps for its next batches.
@@ -209,7 +211,14 @@ impl Broker for EmbeddedBroker {
     fn writer(&self, topic: &str, _role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
         let topic = self.topic(topic)?;
         let lanes = topic.partitions.iter().map(|_| Lane::default()).collect();
-        Ok(Box::new(Writer { topic, clock: Arc::clone(&self.clock), lanes, buffered: 0, unacknowledged: 0 }))
+        Ok(Box::new(Writer {
+            topic,
+            clock: Arc::clone(&self.clock),
+            lanes,
+            buffered: 0,
+            unacknowledged: 0,
+            flushed_ns: 0,
+        }))
     }
 
     fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
@@ -253,6 +262,7 @@ struct Writer {
     lanes: Vec<Lane>,
     buffered: u64,
     unacknowledged: u64,
+    flushed_ns: Nanos,
 }
 
 impl Writer {
@@ -307,20 +317,28 @@ impl EventWriter for Writer {
         Ok(Sent::Ok)
     }
 
-    fn poll_acks(&mut self, _budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+    fn poll_acks(&mut self, budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
         if self.unacknowledged == 0 {
             return Ok(0);
         }
         self.topic.check()?;
         let now = self.clock.now();
+        // Whoever has time to wait has sent all that was due; whoever has not will soon send more.
+        let flush = !budget.is_zero() || now - self.flushed_ns >= LINGER_NS;
+        if flush {
+            self.flushed_ns = now;
+        }
         let mut visited = 0;
         for partition in 0..self.lanes.len() as u32 {
-            self.flush(partition, now)?;
-            for token in self.lanes[partition as usize].tokens.drain(..) {
+            if flush {
+                self.flush(partition, now)?;
+            }
+            let lane = &mut self.lanes[partition as usize];
+            for token in lane.tokens.drain(..lane.appended) {
                 visited += 1;
                 visit(Ack { partition, token, delivery: Delivery::Acknowledged });
             }
-            self.lanes[partition as usize].appended = 0;
+            lane.appended = 0;
         }
         self.unacknowledged -= visited as u64;
         Ok(visited)

@@ -35,7 +35,7 @@ use streamgauge_actors::ports::{
 
 pub use settings::KafkaSettings;
 
-/// What results on Kafka get: an idempotent writer, deterministic results, and a scan of the topic on resume.
+/// What results on Kafka get: an idempotent writer and deterministic results; no transaction.
 const GUARANTEE: &str = "effectively once";
 
 /// How long a topic that the metadata does not show yet is looked for: brokers learn of a new one at different times.

@@ -60,7 +60,7 @@ pub(super) fn run(session: &Session, args: &GenerateArgs) -> CliResult {
     let campaigns = Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent));
     if args.campaigns_only {
         let ads: Vec<Ad> =
-            campaigns.iter().map(|(ad_id, campaign_id)| Ad { ad_id: ad_id.to_owned(), campaign_id }).collect();
+            campaigns.iter().map(|(ad_id, campaign_id)| Ad { ad_id: ad_id.to_string(), campaign_id }).collect();
         output::list(&ads, args.output.unwrap_or(Format::Ndjson))?;
     } else if args.count_only {
         let count = args.count.unwrap_or(SPEED_COUNT);

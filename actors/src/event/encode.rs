@@ -31,7 +31,6 @@ pub struct EventEncoder {
     campaigns: Arc<Campaigns>,
     ad_types: Vec<Fragment>,
     event_types: Vec<Fragment>,
-    campaign_ids: Vec<Fragment>,
     octets: Box<[Octet; 256]>,
     /// The serial whose run, producer and generation the buffer shows.
     shown: Option<Serial>,
@@ -50,7 +49,6 @@ impl EventEncoder {
             .iter()
             .map(|name| Fragment::new(&format!(",\"event_type\":{},\"event_time_ns\":", quoted(name))))
             .collect();
-        let campaign_ids = (1..=campaigns.campaigns()).map(|id| Fragment::new(&format!("\",\"campaign_id\":{id}")));
         let longest =
             |fragments: &[Fragment]| fragments.iter().map(|fragment| fragment.blocks.len()).max().unwrap_or(0);
         let capacity = AD_TYPE + BLOCK * (longest(&ad_types) + longest(&event_types)) + REST;
@@ -58,7 +56,6 @@ impl EventEncoder {
         buffer[..AD_ID].copy_from_slice(HEAD);
         Self {
             buffer,
-            campaign_ids: campaign_ids.collect(),
             campaigns,
             ad_types,
             event_types,
@@ -94,8 +91,7 @@ impl EventEncoder {
             at = self.octets[octet as usize].put(buffer, at);
         }
         // The last octet's dot is covered.
-        let campaign = self.campaigns.campaign_of(draw.ad) as usize;
-        at = self.campaign_ids[campaign - 1].put(buffer, at - 1);
+        at = put_campaign(buffer, at - 1, self.campaigns.campaign_of(draw.ad));
         at = self.produced.put(buffer, at, produce_time_ms);
         &self.buffer[..at]
     }
@@ -113,7 +109,8 @@ impl EventEncoder {
             put_uuid(head, PAGE_ID, serial.high(), serial.low());
             self.shown = Some(serial);
         }
-        head[AD_ID..].copy_from_slice(self.campaigns.ad_text(draw.ad));
+        let (high, low) = self.campaigns.ad_id(draw.ad).as_u64_pair();
+        put_uuid(head, AD_ID, high, low);
     }
 }
 
@@ -227,6 +224,26 @@ impl Second {
     }
 }
 
+/// The campaign's id, with its key: put together anew, since a text for each of many would not fit into a core's cache.
+#[inline]
+fn put_campaign(buffer: &mut [u8], at: usize, id: u32) -> usize {
+    const KEY: &[u8; 16] = b"\",\"campaign_id\":";
+    buffer[at..at + 16].copy_from_slice(KEY);
+    let mut at = at + 16;
+    if id >= 100_000_000 {
+        let front = (id / 100_000_000).to_string();
+        buffer[at..at + front.len()].copy_from_slice(front.as_bytes());
+        at += front.len();
+        buffer[at..at + 8].copy_from_slice(&decimal8(id % 100_000_000));
+        return at + 8;
+    }
+    let digits = u64::from_le_bytes(decimal8(id));
+    // Leading zeros are the lowest bytes; a zero alone stays.
+    let zeros = ((digits ^ 0x3030_3030_3030_3030) | 1 << 56).trailing_zeros() / 8;
+    buffer[at..at + 8].copy_from_slice(&(digits >> (8 * zeros)).to_le_bytes());
+    at + 8 - zeros as usize
+}
+
 /// The eight decimal digits of a number below 10^8, halved three times over in one register.
 #[inline]
 fn decimal8(value: u32) -> [u8; 8] {
@@ -330,6 +347,15 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn a_campaigns_id_has_its_digits_and_no_more() {
+        for id in [0, 1, 9, 10, 99, 100, 12_345, 99_999_999, 100_000_000, 1_234_567_890, u32::MAX] {
+            let mut buffer = [b'x'; 64];
+            let end = put_campaign(&mut buffer, 3, id);
+            assert_eq!(std::str::from_utf8(&buffer[3..end]).unwrap(), format!("\",\"campaign_id\":{id}"));
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_what_was_given(
@@ -348,12 +374,12 @@ mod tests {
                 prop_assert_eq!(decode(text), Ok(decoded), "{}", String::from_utf8_lossy(text));
                 let user_id = Uuid::from_u128(draw.user_id);
                 prop_assert_eq!(user_id.get_version(), Some(Version::Random));
-                let ad_id = std::str::from_utf8(campaigns.ad_text(draw.ad)).unwrap();
-                prop_assert_eq!(Uuid::parse_str(ad_id).unwrap().get_version(), Some(Version::Random));
+                let ad_id = campaigns.ad_id(draw.ad);
+                prop_assert_eq!(ad_id.get_version(), Some(Version::Random));
                 let values = [
                     Value::from(user_id.to_string()),
                     Value::from(serial.to_uuid().to_string()),
-                    Value::from(ad_id),
+                    Value::from(ad_id.to_string()),
                     Value::from(ad_types[draw.ad_type as usize].as_str()),
                     Value::from(event_types[draw.event_type as usize].as_str()),
                     Value::from(event_time_ns),

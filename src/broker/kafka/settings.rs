@@ -120,10 +120,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("enable.partition.eof", "the end of a partition is no event here"),
     ("group.*", "readers are assigned their partitions, and join no group"),
     ("partition.assignment.strategy", "readers are assigned their partitions, and join no group"),
-    ("bootstrap.servers", "use the setting `bootstrap_servers`"),
-    ("metadata.broker.list", "use the setting `bootstrap_servers`"),
-    ("linger.ms", "use the settings `events_linger_ms` and `results_linger_ms`"),
-    ("queue.buffering.max.ms", "use the settings `events_linger_ms` and `results_linger_ms`"),
+    ("bootstrap.servers", "use the setting `broker.kafka.bootstrap_servers`"),
+    ("metadata.broker.list", "use the setting `broker.kafka.bootstrap_servers`"),
+    ("linger.ms", "use the settings `broker.kafka.events_linger` and `broker.kafka.results_linger`"),
+    ("queue.buffering.max.ms", "use the settings `broker.kafka.events_linger` and `broker.kafka.results_linger`"),
     ("queue.buffering.max.kbytes", "use the setting `queue_bytes`"),
     ("queue.buffering.max.messages", "use the setting `queue_records`"),
     ("batch.size", "use the setting `batch_bytes`"),
@@ -150,7 +150,9 @@ impl KafkaSettings {
     /// Checks addresses and properties against what the program needs and what librdkafka knows.
     pub(super) fn check(&self) -> Result<(), PortError> {
         if self.bootstrap_servers.split(',').all(|address| address.trim().is_empty()) {
-            return Err(PortError::fatal("`bootstrap_servers` is empty: give at least one broker as host:port"));
+            return Err(PortError::fatal(
+                "`broker.kafka.bootstrap_servers` is empty: give at least one broker as host:port",
+            ));
         }
         for property in self.properties.keys() {
             if let Some(reason) = refusal(property) {
