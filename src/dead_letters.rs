@@ -1,28 +1,33 @@
 //! Keeps records that are no readable events in `<events topic>.malformed`, with the reason as the key, and says so in
 //! the log at a bounded rate.
 //!
-//! The aggregator never waits for it: a thread, started with the first such record, makes the topic and writes. What
-//! comes faster than the broker takes it is counted and dropped; the run's own counters count every one.
+//! A thread, started with the first such record, makes the topic and writes. The aggregator waits for it only while a
+//! flood has filled what may wait, and only as long as that shrinks: where the broker takes nothing, records are counted
+//! and dropped. The run's own counters count every one.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use streamgauge_actors::clock::{Nanos, SECOND, SharedClock};
 use streamgauge_actors::pipeline::{DeadLetters, DeadLettersFactory, malformed_topic};
-use streamgauge_actors::ports::{Broker, EventWriter, PortError, Record, Sent, StampedBy, TopicSpec, WriterRole};
+use streamgauge_actors::ports::{
+    Broker, Delivery, EventWriter, PortError, Record, Sent, StampedBy, TopicSpec, WriterRole,
+};
 use tracing::warn;
 
 /// Bytes that wait for the writing thread at most.
-const WAITING_BYTES: usize = 32 * 1024 * 1024;
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// A longer record is kept up to here: what every broker takes by default, less the key.
 const KEPT_BYTES: usize = 900 * 1024;
 /// Bytes of a record shown in the log.
 const SHOWN_BYTES: usize = 120;
-/// What a waiting record takes besides its bytes: an empty one counts, too.
-const LETTER_BYTES: usize = 64;
+/// How long a record waits for room, in a flood.
+const ROOM_TIMEOUT_NS: Nanos = 2 * SECOND;
+/// How long one wait for acknowledgements may take.
+const PATIENCE: Duration = Duration::from_millis(1);
 /// How long the end of a run waits for what is still to be written.
 const FLUSH_TIMEOUT_NS: Nanos = 5 * SECOND;
 
@@ -31,19 +36,26 @@ struct Letter {
     payload: Vec<u8>,
 }
 
-impl Letter {
-    fn bytes(&self) -> usize {
-        self.payload.len() + LETTER_BYTES
-    }
-}
-
-struct Keeper {
+/// What keeper and thread share.
+#[derive(Clone)]
+struct Mailing {
     broker: Arc<dyn Broker>,
     clock: SharedClock,
     topic: String,
     replication: u16,
+    /// Held while the topic is made, so that one keeper makes it and the others find it.
+    creating: Arc<Mutex<()>>,
+    /// Bytes that wait for the thread.
     waiting_bytes: Arc<AtomicUsize>,
+    /// Nothing more will come: the thread is not to wait for the broker for long.
+    is_last: Arc<AtomicBool>,
+}
+
+struct Keeper {
+    mailing: Mailing,
     thread: Option<(Sender<Letter>, JoinHandle<()>)>,
+    /// No room came in time: until there is some, no record waits for it.
+    stuck: bool,
     dropped: u64,
     unshown: u64,
     next_shown_ns: Nanos,
@@ -52,14 +64,20 @@ struct Keeper {
 /// A keeper for each aggregator, writing through `broker`.
 pub fn factory(broker: &Arc<dyn Broker>, clock: &SharedClock, replication: u16) -> DeadLettersFactory {
     let (broker, clock) = (Arc::clone(broker), Arc::clone(clock));
+    let creating = Arc::default();
     Arc::new(move |events_topic| {
         Box::new(Keeper {
-            broker: Arc::clone(&broker),
-            clock: Arc::clone(&clock),
-            topic: malformed_topic(events_topic),
-            replication,
-            waiting_bytes: Arc::default(),
+            mailing: Mailing {
+                broker: Arc::clone(&broker),
+                clock: Arc::clone(&clock),
+                topic: malformed_topic(events_topic),
+                replication,
+                creating: Arc::clone(&creating),
+                waiting_bytes: Arc::default(),
+                is_last: Arc::default(),
+            },
             thread: None,
+            stuck: false,
             dropped: 0,
             unshown: 0,
             next_shown_ns: 0,
@@ -70,15 +88,16 @@ pub fn factory(broker: &Arc<dyn Broker>, clock: &SharedClock, replication: u16) 
 impl DeadLetters for Keeper {
     fn keep(&mut self, record: Record<'_>, reason: &'static str) {
         self.show(&record, reason);
-        let kept = &record.payload[..record.payload.len().min(KEPT_BYTES)];
-        if self.waiting_bytes.load(Ordering::Relaxed) + kept.len() + LETTER_BYTES > WAITING_BYTES {
+        let letter = Letter { reason, payload: record.payload[..record.payload.len().min(KEPT_BYTES)].to_vec() };
+        if !self.has_room(letter.bytes()) {
             self.dropped += 1;
             return;
         }
-        let letter = Letter { reason, payload: kept.to_vec() };
-        self.waiting_bytes.fetch_add(letter.bytes(), Ordering::Relaxed);
+        self.mailing.waiting_bytes.fetch_add(letter.bytes(), Ordering::Relaxed);
         let (sender, _) = self.thread.get_or_insert_with(|| {
-            start(&self.broker, &self.clock, &self.topic, self.replication, &self.waiting_bytes)
+            let (sender, letters) = channel();
+            let mailing = self.mailing.clone();
+            (sender, thread::spawn(move || mailing.send_all(&letters)))
         });
         if sender.send(letter).is_err() {
             self.dropped += 1;
@@ -86,10 +105,32 @@ impl DeadLetters for Keeper {
     }
 }
 
+impl Letter {
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.payload.len()
+    }
+}
+
 impl Keeper {
+    /// Whether `bytes` more may wait; waits for room unless that was in vain before.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let Mailing { clock, waiting_bytes, .. } = &self.mailing;
+        let mut deadline = None;
+        while waiting_bytes.load(Ordering::Relaxed) + bytes > WAITING_BYTES {
+            if self.stuck || clock.now() >= *deadline.get_or_insert_with(|| clock.now() + ROOM_TIMEOUT_NS) {
+                self.stuck = true;
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.stuck = false;
+        true
+    }
+
     /// One line a second at most; the others are counted in the next one.
     fn show(&mut self, record: &Record<'_>, reason: &'static str) {
-        let now = self.clock.now();
+        let now = self.mailing.clock.now();
         if now < self.next_shown_ns {
             self.unshown += 1;
             return;
@@ -109,82 +150,86 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
+        let Mailing { topic, is_last, .. } = &self.mailing;
         if let Some((sender, thread)) = self.thread.take() {
+            is_last.store(true, Ordering::Relaxed);
             drop(sender);
             drop(thread.join());
         }
         if self.dropped > 0 {
-            warn!(dropped = self.dropped, topic = self.topic, "malformed records were counted, but not kept");
+            warn!(dropped = self.dropped, topic, "malformed records were counted, but not kept");
         }
     }
 }
 
-fn start(
-    broker: &Arc<dyn Broker>,
-    clock: &SharedClock,
-    topic: &str,
-    replication: u16,
-    waiting_bytes: &Arc<AtomicUsize>,
-) -> (Sender<Letter>, JoinHandle<()>) {
-    let (sender, letters) = channel();
-    let (broker, clock, topic) = (Arc::clone(broker), Arc::clone(clock), topic.to_owned());
-    let waiting = Arc::clone(waiting_bytes);
-    let thread = std::thread::spawn(move || {
-        if let Err(error) = write_all(&*broker, &clock, &topic, replication, &letters, &waiting) {
-            warn!(topic, %error, "malformed records can not be kept");
+/// The thread's part.
+impl Mailing {
+    fn send_all(&self, letters: &Receiver<Letter>) {
+        if let Err(error) = self.try_send_all(letters) {
+            warn!(topic = self.topic, %error, "malformed records can not be kept");
             // Leaves the letters to be dropped, so that they stop counting as waiting.
             for letter in letters {
-                waiting.fetch_sub(letter.bytes(), Ordering::Relaxed);
+                self.no_longer_waits(&letter);
             }
         }
-    });
-    (sender, thread)
-}
+    }
 
-fn write_all(
-    broker: &dyn Broker,
-    clock: &SharedClock,
-    topic: &str,
-    replication: u16,
-    letters: &Receiver<Letter>,
-    waiting: &AtomicUsize,
-) -> Result<(), PortError> {
-    let mut admin = broker.admin()?;
-    if admin.describe(topic)?.is_none() {
+    fn try_send_all(&self, letters: &Receiver<Letter>) -> Result<(), PortError> {
+        self.make_topic()?;
+        let mut writer = self.broker.writer(&self.topic, WriterRole::Results)?;
+        let mut progress_ns = self.clock.now();
+        for letter in letters {
+            self.no_longer_waits(&letter);
+            while writer.send(0, letter.reason.as_bytes(), &letter.payload, 0)? == Sent::Full {
+                if self.acknowledge(&mut *writer, PATIENCE)? {
+                    progress_ns = self.clock.now();
+                } else if self.is_last.load(Ordering::Relaxed) && self.clock.now() > progress_ns + FLUSH_TIMEOUT_NS {
+                    return Err(PortError::again("the broker takes no more of them"));
+                }
+            }
+            self.acknowledge(&mut *writer, Duration::ZERO)?;
+        }
+        let deadline = self.clock.now() + FLUSH_TIMEOUT_NS;
+        while writer.in_flight() > 0 && self.clock.now() < deadline {
+            self.acknowledge(&mut *writer, PATIENCE)?;
+        }
+        match writer.in_flight() {
+            0 => Ok(()),
+            left => Err(PortError::again(format!("{left} of them were not acknowledged in time"))),
+        }
+    }
+
+    fn make_topic(&self) -> Result<(), PortError> {
+        let _creating = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut admin = self.broker.admin()?;
+        if admin.describe(&self.topic)?.is_some() {
+            return Ok(());
+        }
         let spec = TopicSpec {
-            name: topic.to_owned(),
+            name: self.topic.clone(),
             partitions: 1,
-            replication,
+            replication: self.replication,
             stamped_by: StampedBy::Client,
             retention_bytes: None,
         };
-        // Another aggregator's keeper may have been quicker.
-        if let Err(error) = admin.create(&spec)
-            && admin.describe(topic)?.is_none()
-        {
-            return Err(error);
+        match admin.create(&spec) {
+            // Another process may have been quicker.
+            Err(error) if admin.describe(&self.topic)?.is_none() => Err(error),
+            _ => Ok(()),
         }
     }
-    let mut writer = broker.writer(topic, WriterRole::Results)?;
-    for letter in letters {
-        waiting.fetch_sub(letter.bytes(), Ordering::Relaxed);
-        while writer.send(0, letter.reason.as_bytes(), &letter.payload, 0)? == Sent::Full {
-            acknowledge(&mut *writer, topic)?;
-        }
-        acknowledge(&mut *writer, topic)?;
-    }
-    let deadline = clock.now() + FLUSH_TIMEOUT_NS;
-    while writer.in_flight() > 0 && clock.now() < deadline {
-        acknowledge(&mut *writer, topic)?;
-    }
-    Ok(())
-}
 
-fn acknowledge(writer: &mut dyn EventWriter, topic: &str) -> Result<(), PortError> {
-    writer.poll_acks(Duration::from_millis(1), &mut |ack| {
-        if ack.delivery != streamgauge_actors::ports::Delivery::Acknowledged {
-            warn!(topic, delivery = ?ack.delivery, "a malformed record was not kept");
-        }
-    })?;
-    Ok(())
+    fn no_longer_waits(&self, letter: &Letter) {
+        self.waiting_bytes.fetch_sub(letter.bytes(), Ordering::Relaxed);
+    }
+
+    /// Whether any acknowledgement came.
+    fn acknowledge(&self, writer: &mut dyn EventWriter, budget: Duration) -> Result<bool, PortError> {
+        let came = writer.poll_acks(budget, &mut |ack| {
+            if ack.delivery != Delivery::Acknowledged {
+                warn!(topic = self.topic, delivery = ?ack.delivery, "a malformed record was not kept");
+            }
+        })?;
+        Ok(came > 0)
+    }
 }

@@ -126,6 +126,17 @@ fn an_unknown_report_format_is_refused_before_the_run() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_is_refused_before_the_run() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("taken.json")).unwrap();
+    for arguments in [["run", "--report", "taken.json"], ["produce", "--truth", "no/folder/truth.ndjson"]] {
+        let output = streamgauge(folder.path()).args(arguments).output().unwrap();
+        assert_code(&output, 2);
+        assert!(stderr(&output).contains(&format!("`{}`", arguments[2])), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn bad_configuration_is_exit_code_78_and_names_file_key_and_nearest_key() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("mine.toml"), "[workload]\nratee = \"1k/s\"\n").unwrap();

@@ -3,52 +3,10 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
-use streamgauge_actors::ports::{Broker, StampedBy, TopicSpec};
-use support::kafka;
-use tempfile::TempDir;
-
-/// The program in a folder of its own, with topics of its own.
-struct Lab {
-    folder: TempDir,
-    servers: &'static str,
-    prefix: String,
-}
-
-impl Lab {
-    fn new(name: &str) -> Option<Self> {
-        let servers = kafka::bootstrap_servers()?;
-        let prefix = format!("cli-{name}-{}", std::process::id());
-        Some(Self { folder: TempDir::new().unwrap(), servers, prefix })
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_streamgauge"))
-            .env_clear()
-            .env("XDG_STATE_HOME", self.folder.path())
-            .env("STREAMGAUGE__TOPICS__PREFIX", &self.prefix)
-            .current_dir(self.folder.path())
-            .args(arguments)
-            .args(["--bootstrap-servers", self.servers])
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["-o", "json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let rows = self.json(&["topics", "list"]);
-        rows.as_array().unwrap().iter().map(|row| row["topic"].as_str().unwrap().to_owned()).collect()
-    }
-}
+use streamgauge_actors::ports::StampedBy;
+use support::lab::Lab;
 
 fn records(rows: &Value) -> u64 {
     rows.as_array().unwrap().iter().map(|row| row["records"].as_u64().unwrap()).sum()
@@ -56,17 +14,8 @@ fn records(rows: &Value) -> u64 {
 
 #[test]
 fn only_own_topics_are_listed_emptied_and_deleted() {
-    let Some(lab) = Lab::new("own") else { return };
-    let foreign = format!("{}.foreign", lab.prefix);
-    let mut admin = kafka::broker().unwrap().admin().unwrap();
-    let spec = |name: &str| TopicSpec {
-        name: name.to_owned(),
-        partitions: 1,
-        replication: 1,
-        stamped_by: StampedBy::Client,
-        retention_bytes: None,
-    };
-    admin.create(&spec(&foreign)).unwrap();
+    let Some(mut lab) = Lab::new("own") else { return };
+    let foreign = lab.topic("foreign", 1, StampedBy::Client);
 
     let (events, results) = (format!("{}.events", lab.prefix), format!("{}.results", lab.prefix));
     let created = lab.json(&["topics", "create", "--partitions", "3"]);
@@ -81,9 +30,9 @@ fn only_own_topics_are_listed_emptied_and_deleted() {
     assert!(lab.run(&["topics", "clear", "--yes"]).status.success());
     assert_eq!(records(&lab.json(&["topics", "describe"])), 0, "emptied");
     assert_eq!(lab.names(), [events.clone(), results.clone()], "and still there");
-    assert!(admin.describe(&foreign).unwrap().is_some());
+    assert!(lab.admin().describe(&foreign).unwrap().is_some());
     for topic in [foreign, events, results] {
-        admin.delete(&topic).unwrap();
+        lab.admin().delete(&topic).unwrap();
     }
     assert!(lab.names().is_empty(), "what is gone is forgotten");
 }
@@ -105,7 +54,7 @@ fn a_run_passes_and_leaves_no_topics() {
         "workload.send_delay_share=1",
     ]);
     assert_eq!((&report["verdict"], &report["broker"]["kind"]), (&"pass".into(), &"kafka".into()), "{report}");
-    assert!(fs::read_to_string(lab.folder.path().join("r.md")).unwrap().contains("PASS"));
+    assert!(fs::read_to_string(lab.folder().join("r.md")).unwrap().contains("PASS"));
     assert!(lab.names().is_empty());
 }
 
@@ -116,7 +65,7 @@ fn the_stages_run_one_by_one_on_the_same_topics() {
     lab.json(&["topics", "create"]);
     let load = ["--duration", "3s", "--warmup", "0s", "--window", "1s", "--rate", "1k/s", "--truth", "truth.ndjson"];
     lab.json(&[&["produce", "-q", "--events-topic", &events][..], &load].concat());
-    let truth = fs::read_to_string(Path::new(lab.folder.path()).join("truth.ndjson")).unwrap();
+    let truth = fs::read_to_string(lab.folder().join("truth.ndjson")).unwrap();
     let base = serde_json::from_str::<Value>(truth.lines().next().unwrap()).unwrap()["base_ns"].to_string();
     let aggregate = ["aggregate", "-q", "--events-topic", &events, "--results-topic", &results, "--window", "1s"];
     let drained = lab.json(&[&aggregate[..], &["--until-idle", "1s", "--base-event-time", &base]].concat());

@@ -281,10 +281,11 @@ impl Auditor {
         let (mut expected, mut exact) = (0, true);
         for truths in truths.chunk_by(|a, b| a.campaign_id == b.campaign_id) {
             let campaign_id = truths[0].campaign_id;
-            let acknowledged: u64 = truths.iter().map(|truth| truth.acknowledged).sum();
-            let unknown: u64 = truths.iter().map(|truth| truth.unknown).sum();
-            expected += acknowledged;
-            self.totals.unknown += unknown;
+            // Others write any count at all, and a truth comes from a file.
+            let sum = |count: fn(&Truth) -> u64| truths.iter().map(count).fold(0, u64::saturating_add);
+            let (acknowledged, unknown) = (sum(|truth| truth.acknowledged), sum(|truth| truth.unknown));
+            expected = acknowledged.saturating_add(expected);
+            self.totals.unknown = unknown.saturating_add(self.totals.unknown);
             let found = open.results.get(&campaign_id).copied();
             if found.is_none() && acknowledged > 0 {
                 self.totals.results_missing += 1;
@@ -294,18 +295,18 @@ impl Auditor {
             let known = open.written.is_some() || found.is_none();
             let found = found.unwrap_or(0);
             let missing = acknowledged.saturating_sub(found);
-            let extra = found.saturating_sub(acknowledged + unknown);
+            let extra = found.saturating_sub(acknowledged.saturating_add(unknown));
             let in_panes = open.by_producer.get(&campaign_id).map_or(&[][..], Vec::as_slice);
             let panes = known.then_some(in_panes);
             let (missing, extra) = self.name_producers(window_id, truths, panes, missing, extra);
-            self.totals.events_missing += missing;
-            self.totals.events_extra += extra;
+            self.totals.events_missing = self.totals.events_missing.saturating_add(missing);
+            self.totals.events_extra = self.totals.events_extra.saturating_add(extra);
             exact &= missing == 0 && extra == 0;
         }
         for (&campaign_id, &count) in &open.results {
             if truths.binary_search_by_key(&campaign_id, |truth| truth.campaign_id).is_err() {
                 exact = false;
-                self.totals.events_extra += count;
+                self.totals.events_extra = count.saturating_add(self.totals.events_extra);
                 self.name_strays(window_id, campaign_id, open.by_producer.get(&campaign_id), count);
             }
         }
@@ -318,7 +319,7 @@ impl Auditor {
             partial: self.frame.is_partial(window_id),
             warmup: self.frame.is_warmup(window_id),
             campaigns: open.results.len() as u64,
-            count: open.results.values().sum(),
+            count: open.results.values().copied().fold(0, u64::saturating_add),
             expected,
             exact,
             result_latency_ms_avg: (open.latency_count > 0).then(|| open.latency_sum_ms / open.latency_count as f64),
@@ -460,5 +461,48 @@ mod tests {
         auditor.judge_rest();
         assert!(auditor.totals().exact());
         assert_eq!(auditor.take_findings(), []);
+    }
+
+    fn truth(producer: u32, acknowledged: u64) -> Truth {
+        Truth { campaign_id: 3, producer, acknowledged, unknown: 0 }
+    }
+
+    fn judge_others(truths: Vec<Truth>, counts: &[u64]) -> (AuditTotals, Vec<Finding>) {
+        let mut auditor = Auditor::with_truth(FRAME, &vec![(7, truths)]);
+        for (campaign_id, &count) in (3..).zip(counts) {
+            let (window_start, window_end) = (7_000, 8_000);
+            let run_id = String::new();
+            let result = ResultRecord {
+                run_id,
+                window_id: 7,
+                window_start,
+                window_end,
+                campaign_id,
+                count,
+                max_produce_time: 0,
+            };
+            auditor.result(&result, None);
+        }
+        auditor.judge_rest();
+        (auditor.totals().clone(), auditor.take_findings())
+    }
+
+    #[test]
+    fn results_of_others_are_found_wrong_only_where_they_are() {
+        let both = || vec![truth(0, 5), truth(1, 6)];
+        let (totals, findings) = judge_others(both(), &[11]);
+        assert!(totals.exact() && findings.is_empty(), "{findings:?}");
+        let (totals, findings) = judge_others(both(), &[9]);
+        assert_eq!((totals.events_missing, findings.len()), (2, 1), "{findings:?}");
+        // Whose events are missing cannot be told from the outside, unless only one produced.
+        assert_eq!((findings[0].count, findings[0].producer), (2, None));
+        let (_, findings) = judge_others(vec![truth(4, 5)], &[6]);
+        assert_eq!((findings[0].kind, findings[0].producer), (FindingKind::EventsExtra, Some(4)));
+    }
+
+    #[test]
+    fn counts_beyond_all_reason_are_still_counted() {
+        let (totals, _) = judge_others(vec![truth(0, u64::MAX), truth(1, u64::MAX)], &[0, u64::MAX, u64::MAX]);
+        assert_eq!((totals.events_missing, totals.events_extra), (u64::MAX, u64::MAX));
     }
 }

@@ -140,7 +140,7 @@ impl Latency {
                     let measured = !frame.is_partial(result.window_id) && !frame.is_warmup(result.window_id);
                     let latency_ns = result_latency_ns(&result, insertion);
                     if measured {
-                        end_to_end.record(now - frame.end(result.window_id));
+                        end_to_end.record(now.saturating_sub(frame.end(result.window_id)));
                         result_latency.record(latency_ns);
                     }
                     auditor.result(&result, measured.then(|| latency_ns as f64 / MILLISECOND as f64));
@@ -251,8 +251,9 @@ impl Latency {
         // Windows lie where the results say, and nothing tells of a start or an end that cut one short.
         let told = latest.values().map(|judged| &judged.record).find(|record| record.window_end > record.window_start);
         let (base_ns, window_ns) = told.map_or((0, self.spec.window_ns), |record| {
-            let window_ns = (record.window_end - record.window_start) * MILLISECOND;
-            (record.window_start * MILLISECOND - record.window_id * window_ns, window_ns)
+            let window_ns = record.window_end.saturating_sub(record.window_start).saturating_mul(MILLISECOND);
+            let start_ns = record.window_start.saturating_mul(MILLISECOND);
+            (start_ns.saturating_sub(record.window_id.saturating_mul(window_ns)), window_ns)
         });
         let frame = AuditFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
         let mut auditor = Auditor::with_truth(frame, &truth);
@@ -277,7 +278,7 @@ fn insertion_time(record: &Record<'_>, topic: &str) -> Result<Nanos, StageError>
 
 /// From the greatest `produce_time` to the insertion, in whole milliseconds (both sides have no finer step).
 fn result_latency_ns(result: &ResultRecord, insertion_ns: Nanos) -> Nanos {
-    (to_millis(insertion_ns) - result.max_produce_time) * MILLISECOND
+    to_millis(insertion_ns).saturating_sub(result.max_produce_time).saturating_mul(MILLISECOND)
 }
 
 impl Stage for Latency {

@@ -124,7 +124,7 @@ impl ResultWriter {
                 return Ok(false);
             }
             if let Some(end) = outgoing.measured_end_ns {
-                self.close_latency.record(now - end);
+                self.close_latency.record(now.saturating_sub(end));
             }
             self.queue.pop_front();
         }

@@ -134,6 +134,10 @@ pub struct ClosedPane {
     pub by_producer: Vec<u64>,
 }
 
+/// A row keeps its greatest produce time as the distance from the earliest possible one, so that a row of zeros is less
+/// than any.
+const EARLIEST: i64 = i64::MIN;
+
 /// An open pane: per slot a row of the greatest produce time and one count per producer.
 #[derive(Clone, Debug)]
 struct Pane {
@@ -149,8 +153,7 @@ impl Pane {
             self.rows.resize((at + stride).max(self.rows.len() * 2), 0);
         }
         let row = &mut self.rows[at..at + stride];
-        // Produce times are after 1970; the first event of a row always wins against 0 unless it says otherwise.
-        row[0] = row[0].max(produce_ms);
+        row[0] = (row[0] as u64).max((produce_ms ^ EARLIEST) as u64) as i64;
         row[1 + producer] += 1;
     }
 
@@ -162,7 +165,7 @@ impl Pane {
                 closed.entries.push(PaneEntry {
                     campaign_id: slots.id(slot),
                     count: count as u64,
-                    max_produce_ms: row[0],
+                    max_produce_ms: row[0] ^ EARLIEST,
                 });
                 closed.by_producer.extend(row[1..].iter().map(|&n| n as u64));
             }

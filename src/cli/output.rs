@@ -73,9 +73,9 @@ pub(super) fn list<R: Row>(rows: &[R], format: Format) -> Result<(), CliError> {
 /// Writes a text to standard output.
 pub(super) fn text(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot write to standard output: {error}"));
+    Ok(written.map_err(named)?)
 }
 
 /// Whether standard output takes colours: a terminal, and `NO_COLOR` is not set.

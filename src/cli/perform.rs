@@ -1,5 +1,6 @@
 //! A run in the foreground: progress while it goes on, its reports at the end, its exit code.
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub(super) struct Order<'a> {
 
 /// Makes the run and reports on it.
 pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
+    order.reports.iter().map(PathBuf::as_path).chain(order.write_truth).try_for_each(check_writable)?;
     let settings = &order.resolved.settings;
     let mut spec = settings.run_spec(&session.new_run_id())?;
     (order.adapt)(&mut spec);
@@ -86,9 +88,28 @@ pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
             Err(error) => written = Err(error),
         }
     }
-    print(&report, order.format)?;
+    match print(&report, order.format) {
+        // Who has seen enough of the report still wants to know how the run went.
+        Ok(()) | Err(CliError::OutputClosed) => {}
+        Err(error) => return Err(error),
+    }
     written.context("the run is over, but its report is not complete")?;
     Ok(exit_code(&outcome, &order.mode, signal))
+}
+
+/// Refuses a file that cannot be written, before the run rather than after it. Leaves it as it is.
+fn check_writable(path: &Path) -> Result<(), CliError> {
+    let present = path.metadata();
+    if present.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        // Opening a pipe might wait for its reader.
+        return Ok(());
+    }
+    let opened = File::options().append(true).create(true).open(path);
+    opened.map_err(|error| CliError::Usage(format!("cannot write to `{}`: {error}", path.display())))?;
+    if present.is_err() {
+        drop(fs::remove_file(path));
+    }
+    Ok(())
 }
 
 fn plan(session: &Session, order: &Order<'_>, spec: RunSpec, broker: Arc<dyn Broker>) -> RunPlan {

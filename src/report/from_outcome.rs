@@ -45,7 +45,7 @@ impl Report {
             },
             topics: Topics { events: outcome.spec.events_topic.clone(), results: outcome.spec.results_topic.clone() },
             started_at: rfc3339(outcome.started_at_ns),
-            warmup_s: outcome.spec.warmup_ns as f64 / SECOND as f64,
+            warmup_s: warmup_s(outcome, mode),
             duration_s: duration_s(outcome, mode),
             ending: ending(&outcome.ending),
             generation: outcome.generation,
@@ -98,6 +98,14 @@ fn seconds_between(from: Nanos, to: Nanos) -> f64 {
 fn rfc3339(at: Nanos) -> String {
     let since_epoch = Duration::from_nanos(at.max(0) as u64);
     humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
+}
+
+/// Only producers warm up.
+fn warmup_s(outcome: &RunOutcome, mode: &Mode) -> f64 {
+    match mode {
+        Mode::Run | Mode::Produce => outcome.spec.warmup_ns as f64 / SECOND as f64,
+        Mode::Aggregate(_) | Mode::Latency(_) => 0.0,
+    }
 }
 
 fn duration_s(outcome: &RunOutcome, mode: &Mode) -> f64 {

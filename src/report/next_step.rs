@@ -86,7 +86,8 @@ fn keeping_broker(command: &str, rerun: &str) -> String {
     for (i, word) in words.iter().enumerate() {
         let (name, value) = word.split_once('=').map_or((*word, None), |(name, value)| (name, Some(value)));
         let Some(value) = value.or_else(|| words.get(i + 1).copied()) else { continue };
-        if BROKER_FLAGS.contains(&name) {
+        let sets_broker = name == "--set" && value.trim_start_matches(['\'', '"']).starts_with("broker.");
+        if BROKER_FLAGS.contains(&name) || sets_broker {
             text.extend([" ", name, " ", value]);
         }
     }
@@ -141,6 +142,11 @@ mod tests {
         assert_eq!(
             keeping_broker("streamgauge doctor", rerun),
             "streamgauge doctor --broker kafka --bootstrap-servers h:9092"
+        );
+        let rerun = "streamgauge run --set broker.kind=kafka --set topics.keep=true --set 'broker.kafka.x=a b'";
+        assert_eq!(
+            keeping_broker("streamgauge doctor", rerun),
+            "streamgauge doctor --set broker.kind=kafka --set 'broker.kafka.x=a b'"
         );
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod events;
 pub mod kafka;
+pub mod lab;
 pub mod outcomes;
 pub mod runs;
