@@ -6,12 +6,12 @@ use std::sync::Arc;
 use clap::Args;
 use streamgauge_actors::pipeline::Mode;
 
-use super::CliResult;
 use super::flags::{BrokerFlags, ReportFlag, ResultsTopicFlag, WindowFlag};
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};
 use super::session::Session;
+use super::{CliError, CliResult};
 use crate::truth::TruthFile;
 
 /// Measure and audit the results of any processor
@@ -39,7 +39,10 @@ pub(super) fn run(session: &Session, args: &LatencyArgs) -> CliResult {
     let resolved = session.settings(None, flags)?;
     check_followed(&resolved.settings, &resolved.settings.topics.results, "--results-topic")?;
     let truth = match &args.truth {
-        Some(path) => Some(Arc::new(TruthFile::read(path)?.windows)),
+        Some(path) => {
+            let read = TruthFile::read(path).map_err(|error| CliError::Usage(format!("{error:#}")))?;
+            Some(Arc::new(read.windows))
+        }
         None => None,
     };
     let mut arguments = args.follow.arguments();
