@@ -315,9 +315,11 @@ impl Supervisor {
     }
 }
 
-/// Whether a run that was asked to stop really ended before its schedule. One that others feed has no schedule.
+/// Whether a run that was asked to stop really ended before its schedule. One that others feed has no schedule, and
+/// would have gone on.
 fn now_is_early(run: &Run) -> bool {
-    run.base_ns.is_some_and(|base| run.end_ns < base.saturating_add(run.spec.schedule_ns())) && run.plan.mode.produces()
+    !run.plan.mode.produces()
+        || run.base_ns.is_some_and(|base| run.end_ns < base.saturating_add(run.spec.schedule_ns()))
 }
 
 /// The one of two steps that is further from none.

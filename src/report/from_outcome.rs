@@ -272,7 +272,8 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
         let reasons: Vec<_> = counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
         let kept = format!("{}.malformed", outcome.spec.events_topic);
         let total = counters.malformed_total();
-        notes.push(format!("{total} malformed record(s), kept in {kept} ({})", reasons.join(", ")));
+        let until = if matches!(mode, Mode::Run) { ", for as long as the run's topics are kept" } else { "" };
+        notes.push(format!("{total} malformed record(s), kept in {kept}{until} ({})", reasons.join(", ")));
     }
     if counters.strangers > 0 {
         let fate = if matches!(mode, Mode::Aggregate(_)) { "added, not auditable" } else { "never added" };
