@@ -152,19 +152,32 @@ fn failed(error: &PortError) -> CliError {
 }
 
 fn create(desk: &mut Desk, output: &OutputArgs) -> Result<(), CliError> {
-    let topics = &desk.settings.topics;
+    let topics = desk.settings.topics.clone();
     let name = |named: &str, what: &str| {
         if named.is_empty() { format!("{}.{what}", topics.prefix) } else { named.to_owned() }
     };
     let retention_bytes = Some(topics.retention_bytes.0).filter(|&bytes| bytes > 0);
-    let spec = |name: String, retention_bytes| TopicSpec {
+    let spec = |name: String, stamped_by, retention_bytes| TopicSpec {
         name,
         partitions: topics.partitions,
         replication: topics.replication,
-        stamped_by: StampedBy::Log,
+        stamped_by,
         retention_bytes,
     };
-    let specs = [spec(name(&topics.events, "events"), retention_bytes), spec(name(&topics.results, "results"), None)];
+    // Stamped as a run's own topics are: only a result's insertion time is measured.
+    let specs = [
+        spec(name(&topics.events, "events"), StampedBy::Client, retention_bytes),
+        spec(name(&topics.results, "results"), StampedBy::Log, None),
+    ];
+    // Both or neither.
+    for spec in &specs {
+        if desk.described(&spec.name)?.is_some() {
+            return Err(CliError::Runtime(anyhow::anyhow!(
+                "topic `{}` exists already: nothing was created",
+                spec.name
+            )));
+        }
+    }
     let prefix = topics.prefix.clone();
     let mut rows = Vec::new();
     for spec in specs {

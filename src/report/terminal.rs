@@ -24,6 +24,11 @@ pub fn render(report: &Report, colour: bool) -> String {
     for reason in report.reasons.iter().skip(1) {
         lines.extend(wrap(&format!("  also: {reason}"), WIDTH, "    "));
     }
+    if report.broker.kind.is_empty() {
+        // It failed before it reached a broker: there is nothing to show.
+        lines.extend(command("rerun: ", &report.rerun));
+        return lines.join("\n") + "\n";
+    }
     lines.push(String::new());
     lines.extend(wrap(&tables::subject(report), WIDTH, "  "));
     for line in tables::throughput(report) {
