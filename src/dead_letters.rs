@@ -55,7 +55,9 @@ struct Keeper {
     mailing: Mailing,
     thread: Option<(Sender<Letter>, JoinHandle<()>)>,
     /// No room came in time: until there is some, no record waits for it.
-    stuck: bool,
+    /// How long it waited for room in the present period, and when that ends.
+    waited_ns: Nanos,
+    period_end_ns: Nanos,
     dropped: u64,
     unshown: u64,
     next_shown_ns: Nanos,
@@ -77,7 +79,8 @@ pub fn factory(broker: &Arc<dyn Broker>, clock: &SharedClock, replication: u16) 
                 is_last: Arc::default(),
             },
             thread: None,
-            stuck: false,
+            waited_ns: 0,
+            period_end_ns: 0,
             dropped: 0,
             unshown: 0,
             next_shown_ns: 0,
@@ -113,18 +116,23 @@ impl Letter {
 }
 
 impl Keeper {
-    /// Whether `bytes` more may wait; waits for room unless that was in vain before.
+    /// Whether `bytes` more may wait. Waits for room, but no more than [`ROOM_TIMEOUT_NS`] in any period of twice that,
+    /// so that the aggregator's turns end in time.
     fn has_room(&mut self, bytes: usize) -> bool {
         let Mailing { clock, waiting_bytes, .. } = &self.mailing;
-        let mut deadline = None;
-        while waiting_bytes.load(Ordering::Relaxed) + bytes > WAITING_BYTES {
-            if self.stuck || clock.now() >= *deadline.get_or_insert_with(|| clock.now() + ROOM_TIMEOUT_NS) {
-                self.stuck = true;
+        let has_room = || waiting_bytes.load(Ordering::Relaxed) + bytes <= WAITING_BYTES;
+        while !has_room() {
+            let now = clock.now();
+            if now >= self.period_end_ns {
+                self.period_end_ns = now + 2 * ROOM_TIMEOUT_NS;
+                self.waited_ns = 0;
+            }
+            if self.waited_ns >= ROOM_TIMEOUT_NS {
                 return false;
             }
             thread::sleep(Duration::from_millis(1));
+            self.waited_ns += clock.now() - now;
         }
-        self.stuck = false;
         true
     }
 

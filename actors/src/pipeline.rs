@@ -77,7 +77,8 @@ pub struct Aggregate {
     pub idle_timeout_ns: Option<Nanos>,
 }
 
-/// Keeps records that are no readable events. Never blocks; what it cannot take it counts.
+/// Keeps records that are no readable events. May wait a moment for room in a flood, far below the heartbeat time-out;
+/// what it cannot take it counts.
 pub trait DeadLetters: Send {
     /// Keeps a copy of a record, with the reason.
     fn keep(&mut self, record: Record<'_>, reason: &'static str);
