@@ -39,7 +39,8 @@ fn after_a_pass(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {
             keeping_broker(&command, rerun)
         }
         Mode::Aggregate(_) if !embedded => {
-            keeping_broker(&format!("streamgauge latency --results-topic {}", spec.results_topic), rerun)
+            let command = format!("streamgauge latency --results-topic {} --until-idle 5s", spec.results_topic);
+            keeping_broker(&command, rerun)
         }
         Mode::Produce | Mode::Aggregate(_) | Mode::Latency(_) => keeping_broker("streamgauge run", rerun),
     }

@@ -4,7 +4,7 @@ use streamgauge_actors::histogram::LatencyKind;
 use streamgauge_actors::outcome::Verdict;
 
 use super::numbers::{bytes, compact, grouped, millis, rate};
-use super::{AuditReport, LatencyFigures, Report, WindowRow};
+use super::{AuditReport, LatencyFigures, ModeName, Report, WindowRow};
 
 /// A table as text: every row is as long as the header; the first `left` columns are words, the others numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +127,11 @@ pub fn latency(report: &Report) -> Rows {
 pub fn audit(report: &Report, audit: &AuditReport) -> Rows {
     let none = || "-".to_owned();
     let count = |n: u64| compact(n);
+    // Results alone tell of counts; what became of single events only their own topic does.
+    let results_alone = report.mode == ModeName::Latency;
+    let single = |n: u64| if results_alone { none() } else { count(n) };
+    let expected = report.windows.iter().map(|window| window.expected).fold(0, u64::saturating_add);
+    let checked = if results_alone { expected } else { report.events.acknowledged };
     Rows {
         header: vec!["audit", "checked", "wrong", "missing", "extra", "lost", "duplicated", "reordered"],
         left: 1,
@@ -153,13 +158,13 @@ pub fn audit(report: &Report, audit: &AuditReport) -> Rows {
             ],
             vec![
                 "events".to_owned(),
-                grouped(report.events.acknowledged),
+                grouped(checked),
                 none(),
                 count(audit.events_missing),
                 count(audit.events_extra),
-                count(audit.events_lost),
-                count(audit.events_duplicated),
-                count(audit.events_reordered),
+                single(audit.events_lost),
+                single(audit.events_duplicated),
+                single(audit.events_reordered),
             ],
         ],
     }
