@@ -8,13 +8,14 @@ use std::sync::Arc;
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use streamgauge::dead_letters;
 use streamgauge::foreground::Host;
-use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation};
-use streamgauge_actors::clock::{MILLISECOND, RunClock, SECOND, SharedClock};
+use streamgauge_actors::arrivals::ArrivalKind;
+use streamgauge_actors::clock::{RunClock, SECOND, SharedClock};
 use streamgauge_actors::messages::StartRun;
 use streamgauge_actors::outcome::Verdict;
 use streamgauge_actors::pipeline::{Mode, RunPlan};
 use streamgauge_actors::ports::Broker;
 use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::testing::small_spec;
 
 #[derive(Clone, Copy)]
 struct Case {
@@ -30,36 +31,16 @@ fn plan(case: Case, seconds: f64, run: usize) -> RunPlan {
     let clock: SharedClock = Arc::new(RunClock::start());
     let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(&clock)));
     let spec = RunSpec {
-        run_id: format!("bench-{run}"),
         run_tag: run as u64,
-        workload: "max".to_owned(),
-        seed: 1,
         producers: case.producers,
         aggregators: case.partitions.min(2),
         partitions: case.partitions,
-        replication: 1,
-        rate: 1.0,
         arrivals: ArrivalKind::Max,
-        burst_correlation: BurstCorrelation::Independent,
         duration_ns: (seconds * SECOND as f64) as i64,
-        warmup_ns: 0,
         window_ns: SECOND,
         campaigns: case.campaigns,
         ads_per_campaign: case.ads_per_campaign,
-        zipf_exponent: None,
-        ad_types: ["image", "video", "carousel", "text", "story", "shopping", "collection"].map(str::to_owned).to_vec(),
-        event_types: ["view", "click", "purchase"].map(str::to_owned).to_vec(),
-        allowed_lateness_ns: 0,
-        progress_interval_ns: 100 * MILLISECOND,
-        progress_records: true,
-        max_open_windows: 16,
-        result_batch: 1000,
-        events_topic: "events".to_owned(),
-        results_topic: "results".to_owned(),
-        send_delay_limit_ns: 10 * MILLISECOND,
-        send_delay_share: 0.01,
-        heartbeat_timeout_ns: 10 * SECOND,
-        drain_timeout_ns: 60 * SECOND,
+        ..small_spec(&format!("bench-{run}"))
     };
     RunPlan {
         dead_letters: dead_letters::factory(&broker, &clock, 1),

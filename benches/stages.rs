@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation};
+use streamgauge_actors::arrivals::ArrivalKind;
 use streamgauge_actors::campaigns::Campaigns;
 use streamgauge_actors::clock::{MILLISECOND, Nanos, RunClock, SECOND, SharedClock};
 use streamgauge_actors::event::{EventEncoder, EventSource, Serial};
@@ -19,6 +19,7 @@ use streamgauge_actors::producer::Producer;
 use streamgauge_actors::progress::ProgressRecord;
 use streamgauge_actors::spec::RunSpec;
 use streamgauge_actors::stage::Stage;
+use streamgauge_actors::testing::small_spec;
 use streamgauge_actors::window_aggregator::WindowAggregator;
 
 const EVENTS: usize = 100_000;
@@ -26,36 +27,16 @@ const RUN_TAG: u64 = 7;
 
 fn spec(arrivals: ArrivalKind) -> RunSpec {
     RunSpec {
-        run_id: "bench".to_owned(),
         run_tag: RUN_TAG,
-        workload: "bench".to_owned(),
-        seed: 1,
         producers: 1,
         aggregators: 1,
         partitions: 2,
-        replication: 1,
         rate: 1e9,
         arrivals,
-        burst_correlation: BurstCorrelation::Independent,
         duration_ns: 86_400 * SECOND,
-        warmup_ns: 0,
         window_ns: 10 * SECOND,
-        campaigns: 10,
         ads_per_campaign: 100,
-        zipf_exponent: None,
-        ad_types: ["image", "video", "carousel", "text", "story", "shopping", "collection"].map(str::to_owned).to_vec(),
-        event_types: ["view", "click", "purchase"].map(str::to_owned).to_vec(),
-        allowed_lateness_ns: 0,
-        progress_interval_ns: 100 * MILLISECOND,
-        progress_records: true,
-        max_open_windows: 16,
-        result_batch: 1000,
-        events_topic: "events".to_owned(),
-        results_topic: "results".to_owned(),
-        send_delay_limit_ns: 10 * MILLISECOND,
-        send_delay_share: 0.01,
-        heartbeat_timeout_ns: 10 * SECOND,
-        drain_timeout_ns: 60 * SECOND,
+        ..small_spec("bench")
     }
 }
 
