@@ -23,7 +23,6 @@ pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::show::shell_quoted;
-pub use self::show::{REDACTED, is_secret};
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
 
 /// The commented defaults, TOML.

@@ -33,7 +33,7 @@ use streamgauge_actors::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt, TopicAdmin, WriterRole,
 };
 
-pub use settings::KafkaSettings;
+pub use settings::{KafkaSettings, REDACTED, is_secret};
 
 /// What results on Kafka get: an idempotent writer and deterministic results; no transaction.
 const GUARANTEE: &str = "effectively once";

@@ -4,22 +4,14 @@ use std::fmt::Write;
 
 use serde_json::Value as Json;
 
+use crate::broker::kafka::{REDACTED, is_secret};
+
 use super::layers::{DEFAULT_ORIGIN, PROPERTIES};
 use super::{ConfigError, DEFAULTS, KafkaSection, Layers, Resolved, Settings, preset};
 
-/// What stands for a secret.
-pub const REDACTED: &str = "<redacted>";
-
-/// Whether a librdkafka property's value must never be shown.
-pub fn is_secret(property: &str) -> bool {
-    const WORDS: [&str; 6] = ["password", "secret", "token", "credential", "pem", "jaas"];
-    let property = property.to_ascii_lowercase();
-    if property.ends_with("_file") {
-        return false;
-    }
-    WORDS.iter().any(|word| property.contains(word))
-        || (property.starts_with("sasl.") && !property.starts_with("sasl.mechanism"))
-        || property.starts_with("ssl.key")
+/// Whether the value of an entry of `[broker.kafka.properties]` must never be shown; a file's name may be.
+fn is_secret_entry(name: &str) -> bool {
+    !name.to_ascii_lowercase().ends_with("_file") && is_secret(name)
 }
 
 impl KafkaSection {
@@ -49,7 +41,7 @@ impl Settings {
         let mut json = serde_json::to_value(self).unwrap_or(Json::Null);
         if let Some(Json::Object(properties)) = json.pointer_mut("/broker/kafka/properties") {
             for (name, value) in properties {
-                if is_secret(name) {
+                if is_secret_entry(name) {
                     *value = REDACTED.into();
                 }
             }
@@ -116,7 +108,7 @@ impl Resolved {
         let json = self.settings.to_json();
         let is_shown = |path: &str| {
             let property = path.strip_prefix(PROPERTIES).unwrap_or_default().trim_start_matches('.');
-            property.is_empty() || !is_secret(property)
+            property.is_empty() || !is_secret_entry(property)
         };
         let flag = |path: &String| {
             let value = at(&json, path).filter(|&value| at(&base, path) != Some(value) && is_shown(path))?;

@@ -76,7 +76,8 @@ impl fmt::Debug for KafkaSettings {
     }
 }
 
-const REDACTED: &str = "<redacted>";
+/// What is shown in place of a secret.
+pub const REDACTED: &str = "<redacted>";
 
 fn redacted(properties: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
     properties.iter().map(|(key, value)| (key.as_str(), if is_secret(key) { REDACTED } else { value })).collect()
@@ -87,7 +88,7 @@ fn serialize_redacted<S: Serializer>(properties: &BTreeMap<String, String>, to: 
 }
 
 /// Whether a property's value must never be shown.
-fn is_secret(property: &str) -> bool {
+pub fn is_secret(property: &str) -> bool {
     const WORDS: [&str; 6] = ["password", "secret", "token", "credential", "pem", "jaas"];
     let property = property.to_ascii_lowercase();
     WORDS.iter().any(|word| property.contains(word))
