@@ -8,8 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use crate::audit::{Finding, FindingKind, MAX_FINDINGS};
-use crate::clock::{Nanos, SharedClock};
+use crate::clock::{Nanos, SECOND, SharedClock};
 use crate::event::{DecodedEvent, decode};
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::measures::StageCounters;
@@ -31,6 +33,9 @@ pub const CAMPAIGN_LIMIT: usize = 1_000_000;
 /// Records that share one reading of the clock: it costs a fifth of a record, and in their time nothing shows.
 const RECORDS_PER_CLOCK_READ: u32 = 64;
 
+/// How long a partition may be silent before the log says what that means.
+const SILENCE_TOLD_NS: Nanos = 10 * SECOND;
+
 /// One partition as it is read.
 struct Partition {
     id: u32,
@@ -39,6 +44,8 @@ struct Partition {
     told_before: i64,
     last_record_ns: Nanos,
     paused: bool,
+    /// Whether its silence was spoken of.
+    silence_told: bool,
 }
 
 /// All but the reader, so that records can be visited in place.
@@ -132,6 +139,7 @@ impl WindowAggregator {
                 told_before: i64::MIN,
                 last_record_ns: base_ns,
                 paused: false,
+                silence_told: false,
             })
             .collect();
         let mut index = vec![usize::MAX; self.owned.iter().max().map_or(0, |&id| id as usize + 1)];
@@ -381,6 +389,28 @@ impl Counting {
     }
 }
 
+impl WindowAggregator {
+    /// A silent partition holds back every window for as long as nothing ends its silence: says so, once.
+    fn tell_silence(&mut self) {
+        let waits_for_ever = self
+            .aggregate
+            .is_some_and(|aggregate| aggregate.idle_timeout_ns.is_none() && aggregate.follow.until_idle_ns.is_none());
+        let Some(counting) = self.counting.as_mut().filter(|_| waits_for_ever) else { return };
+        let now = self.clock.now();
+        for partition in &mut counting.partitions {
+            if !partition.silence_told && now - partition.last_record_ns >= SILENCE_TOLD_NS {
+                partition.silence_told = true;
+                warn!(
+                    topic = self.spec.events_topic,
+                    partition = partition.id,
+                    "a silent partition holds back every window, and so all results; with aggregator.idle_timeout \
+                     its windows close by processing time"
+                );
+            }
+        }
+    }
+}
+
 impl Stage for WindowAggregator {
     type Out = PanesClosed;
 
@@ -437,6 +467,7 @@ impl Stage for WindowAggregator {
     }
 
     fn state(&mut self) -> StageState {
+        self.tell_silence();
         let Some(counting) = &mut self.counting else { return StageState::default() };
         counting.counters.lag = self.reader.lag();
         counting.counters.events_lost = if counting.foreign { 0 } else { counting.lost().0 };
