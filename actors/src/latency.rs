@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::audit::{AuditFrame, Auditor, Finding};
 use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
+use crate::drain::Drain;
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::ledger::{Ledger, Truth};
 use crate::measures::{RunMeasures, StageCounters};
@@ -39,7 +40,8 @@ pub struct Latency {
     generation: u16,
     work: Work,
     begun: Option<Nanos>,
-    drain: bool,
+    /// Of results that others write.
+    drain: Drain,
     counters: StageCounters,
     result_latency: LatencyHistogram,
     end_to_end: LatencyHistogram,
@@ -76,8 +78,6 @@ struct Judge {
     /// By window and campaign.
     latest: BTreeMap<(i64, u64), JudgedResult>,
     last_read_ns: Nanos,
-    /// Results still to be read after the order to drain; others may go on writing them.
-    drain_left: Option<u64>,
 }
 
 struct JudgedResult {
@@ -99,8 +99,7 @@ impl Latency {
             })),
             Task::KeepTruth => Work::KeepTruth(Ledger::new(spec.producers)),
             Task::Judge(reader, follow, truth) => {
-                let (latest, last_read_ns, drain_left) = (BTreeMap::new(), 0, None);
-                Work::Judge(Box::new(Judge { reader, follow, truth, latest, last_read_ns, drain_left }))
+                Work::Judge(Box::new(Judge { reader, follow, truth, latest: BTreeMap::new(), last_read_ns: 0 }))
             }
         };
         Self {
@@ -109,7 +108,7 @@ impl Latency {
             generation,
             work,
             begun: None,
-            drain: false,
+            drain: Drain::default(),
             counters: StageCounters::default(),
             result_latency: LatencyHistogram::default(),
             end_to_end: LatencyHistogram::default(),
@@ -182,12 +181,17 @@ impl Latency {
         RunMeasured { generation: self.generation, measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
 
+    /// There was nothing to audit against.
+    fn unaudited(&self, truth: TruthTable) -> RunMeasured {
+        RunMeasured { generation: self.generation, measures: None, truth }
+    }
+
     fn truth_turn(&mut self, outbox: &mut Vec<RunMeasured>) -> Turn {
         match &mut self.work {
             Work::KeepTruth(ledger) if ledger.complete_before() == i64::MAX => {
                 let windows: Vec<i64> = ledger.windows().collect();
                 let truth = windows.into_iter().map(|id| (id, ledger.take(id))).collect();
-                outbox.push(RunMeasured { generation: self.generation, measures: None, truth });
+                outbox.push(self.unaudited(truth));
                 Turn::Finished
             }
             _ => Turn::Park,
@@ -219,12 +223,7 @@ impl Latency {
             judge.last_read_ns = now;
         }
         let idle = judge.follow.until_idle_ns.is_some_and(|limit| now - judge.last_read_ns >= limit);
-        let mut drained = false;
-        if self.drain {
-            let left = judge.drain_left.unwrap_or_else(|| judge.reader.lag() + visited as u64);
-            judge.drain_left = Some(left.saturating_sub(visited as u64));
-            drained = visited == 0 || judge.drain_left == Some(0);
-        }
+        let drained = self.drain.is_done(visited, || judge.reader.lag());
         if drained || (visited == 0 && idle && judge.reader.lag() == 0) {
             let message = self.judged();
             outbox.push(message);
@@ -238,7 +237,7 @@ impl Latency {
     /// Only at the end is the last update of every result known.
     fn judged(&mut self) -> RunMeasured {
         let Work::Judge(judge) = &mut self.work else {
-            return RunMeasured { generation: self.generation, measures: None, truth: TruthTable::new() };
+            return self.unaudited(TruthTable::new());
         };
         let latest = std::mem::take(&mut judge.latest);
         let truth = judge.truth.take();
@@ -246,7 +245,7 @@ impl Latency {
             self.result_latency.record(judged.result_latency_ns);
         }
         let Some(truth) = truth else {
-            return RunMeasured { generation: self.generation, measures: None, truth: TruthTable::new() };
+            return self.unaudited(TruthTable::new());
         };
         // Windows lie where the results say, and nothing tells of a start or an end that cut one short.
         let told = latest.values().map(|judged| &judged.record).find(|record| record.window_end > record.window_start);
@@ -309,7 +308,7 @@ impl Stage for Latency {
                 }
             }
             Order::Drain { at_ns } => {
-                self.drain = true;
+                self.drain.ask();
                 if let Work::Audit(audit) = &mut self.work
                     && let Some(auditor) = &mut audit.auditor
                 {

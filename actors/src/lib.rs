@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Control: [`supervisor`], [`run_state`] (what an order does in which state), [`pipeline`] (the one list of stages),
-//! [`stage`] (what the data-plane actors share), [`messages`].
+//! [`stage`] (what the data-plane actors share), [`drain`], [`messages`].
 //!
 //! The stages, with what each stands on:
 //! - [`producer`]: [`arrivals`], [`pacing`], [`campaigns`], [`event`] (schema, encoder, decoder)
@@ -43,6 +43,7 @@ pub mod arrivals;
 pub mod audit;
 pub mod campaigns;
 pub mod clock;
+pub mod drain;
 pub mod event;
 pub mod histogram;
 pub mod latency;

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::audit::{Finding, FindingKind, MAX_FINDINGS};
 use crate::clock::{Nanos, SECOND, SharedClock};
+use crate::drain::Drain;
 use crate::event::{DecodedEvent, decode};
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::measures::StageCounters;
@@ -82,9 +83,8 @@ pub struct WindowAggregator {
     last_record_ns: Nanos,
     /// Whether the distance to the merge is to be looked at again.
     merge_moved: bool,
-    drain: bool,
-    /// Records of a foreign topic still to be read after the order to drain; others go on filling it.
-    drain_left: Option<u64>,
+    /// Of a foreign topic; our own producers end theirs themselves.
+    drain: Drain,
 }
 
 impl WindowAggregator {
@@ -116,8 +116,7 @@ impl WindowAggregator {
             first_closed: None,
             last_record_ns: 0,
             merge_moved: false,
-            drain: false,
-            drain_left: None,
+            drain: Drain::default(),
         }
     }
 
@@ -205,17 +204,6 @@ impl WindowAggregator {
             }
         }
         false
-    }
-
-    /// Whether a foreign topic that is to be drained has been: what was there at the order is read, or nothing comes.
-    fn drained(&mut self, visited: usize) -> bool {
-        if !self.drain || self.aggregate.is_none() {
-            return false;
-        }
-        let left = self.drain_left.unwrap_or_else(|| self.reader.lag() + visited as u64);
-        let left = left.saturating_sub(visited as u64);
-        self.drain_left = Some(left);
-        visited == 0 || left == 0
     }
 }
 
@@ -421,7 +409,7 @@ impl Stage for WindowAggregator {
     fn order(&mut self, order: Order) {
         match order {
             Order::Begin { base_ns } => self.begin(base_ns),
-            Order::Drain { .. } => self.drain = true,
+            Order::Drain { .. } => self.drain.ask(),
             Order::SetRate { .. } => {}
         }
     }
@@ -448,7 +436,7 @@ impl Stage for WindowAggregator {
         if std::mem::take(&mut self.merge_moved) {
             self.hold_back()?;
         }
-        if self.drained(visited) {
+        if self.aggregate.is_some() && self.drain.is_done(visited, || self.reader.lag()) {
             let counting = self.counting.as_mut().expect("begun");
             counting.close_all(outbox);
             return Ok(Turn::Finished);
