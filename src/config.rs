@@ -6,6 +6,7 @@
 //! ```
 
 mod check;
+mod daemon;
 mod layers;
 mod presets;
 mod problem;
@@ -19,6 +20,7 @@ use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation, Mmpp};
 use streamgauge_actors::clock::{Nanos, SECOND};
 use streamgauge_actors::spec::RunSpec;
 
+pub use self::daemon::{HistorySection, ScheduleMode, ScheduleSection, ServerSection, ThresholdsSection};
 pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
@@ -48,6 +50,14 @@ pub struct Settings {
     pub result_writer: ResultWriterSection,
     /// When a run is given up.
     pub supervisor: SupervisorSection,
+    /// What a run must satisfy.
+    pub thresholds: ThresholdsSection,
+    /// Where the daemon listens.
+    pub server: ServerSection,
+    /// When the daemon starts runs by itself.
+    pub schedule: ScheduleSection,
+    /// How long runs are kept.
+    pub history: HistorySection,
     /// What is logged.
     pub log: LogSection,
 }

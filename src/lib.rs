@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod dead_letters;
 pub mod foreground;
+pub mod plan;
 pub mod report;
 pub mod topics;
 pub mod truth;

@@ -6,81 +6,12 @@ use streamgauge_actors::clock::SharedClock;
 use streamgauge_actors::ports::Broker;
 
 use super::error::CliError;
-use crate::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
-use crate::broker::kafka::{KafkaBroker, KafkaSettings};
-use crate::config::{BrokerKind, ConfigError, KafkaSection, Resolved, Settings};
-use crate::topics::{OwnTopics, TopicRecord, state_folder};
+use crate::broker;
+use crate::config::Resolved;
 
 /// The broker, which has just answered.
 pub(super) fn connect(resolved: &Resolved, clock: SharedClock) -> Result<Arc<dyn Broker>, CliError> {
-    let broker = open(resolved, clock)?;
+    let broker = broker::open(resolved, clock)?;
     broker.describe().map_err(|error| CliError::Unreachable(error.message))?;
     Ok(broker)
-}
-
-/// Makes the broker's adapter; connects to nothing yet. The embedded log takes insertion times from `clock`.
-pub(super) fn open(resolved: &Resolved, clock: SharedClock) -> Result<Arc<dyn Broker>, CliError> {
-    let broker = &resolved.settings.broker;
-    Ok(match broker.kind {
-        BrokerKind::Embedded => {
-            let settings = EmbeddedSettings { max_bytes: broker.embedded.max_bytes.0 };
-            Arc::new(EmbeddedBroker::new(&settings, clock))
-        }
-        BrokerKind::Kafka => {
-            let group = resolved.settings.aggregator.group.clone();
-            let settings =
-                KafkaSettings { group: Some(group).filter(|g| !g.is_empty()), ..kafka_settings(&broker.kafka)? };
-            Arc::new(KafkaBroker::new(settings).map_err(|error| refused(resolved, &error.message))?)
-        }
-    })
-}
-
-/// What the adapter has against its settings, with where they were set: a property that the message names, or all.
-fn refused(resolved: &Resolved, message: &str) -> ConfigError {
-    const PROPERTIES: &str = "broker.kafka.properties.";
-    let is_named =
-        |path: &str| path.strip_prefix(PROPERTIES).is_some_and(|name| message.contains(&format!("`{name}`")));
-    let key =
-        resolved.origins.keys().find(|path| is_named(path)).map_or("broker.kafka.bootstrap_servers", String::as_str);
-    let origin = resolved.origins.get(key).map_or("settings", String::as_str);
-    ConfigError::one(origin, key, format!("is refused: {message}"))
-}
-
-/// The same broker, with every topic that is made recorded, and all others safe from deletion.
-pub(super) fn guard(broker: Arc<dyn Broker>, settings: &Settings, run_id: Option<&str>) -> Arc<dyn Broker> {
-    if settings.broker.kind == BrokerKind::Embedded {
-        // Its topics end with the process.
-        return broker;
-    }
-    let record = TopicRecord::in_folder(state_folder());
-    let prefix = settings.topics.prefix.clone();
-    Arc::new(OwnTopics::new(broker, record, address(settings), prefix, run_id.map(str::to_owned)))
-}
-
-/// How the record of own topics knows the broker.
-pub(super) fn address(settings: &Settings) -> String {
-    match settings.broker.kind {
-        BrokerKind::Embedded => "embedded".to_owned(),
-        BrokerKind::Kafka => {
-            let mut addresses: Vec<&str> = settings.broker.kafka.bootstrap_servers.split(',').map(str::trim).collect();
-            addresses.sort_unstable();
-            format!("kafka://{}", addresses.join(","))
-        }
-    }
-}
-
-fn kafka_settings(kafka: &KafkaSection) -> Result<KafkaSettings, ConfigError> {
-    Ok(KafkaSettings {
-        bootstrap_servers: kafka.bootstrap_servers.clone(),
-        properties: kafka.resolved_properties()?,
-        connect_timeout_ms: kafka.connect_timeout.as_millis() as u32,
-        admin_timeout_ms: kafka.admin_timeout.as_millis() as u32,
-        events_linger_ms: kafka.events_linger.as_millis() as u32,
-        results_linger_ms: kafka.results_linger.as_millis() as u32,
-        batch_bytes: kafka.batch_bytes.0 as u32,
-        queue_bytes: kafka.queue_bytes.0,
-        queue_records: kafka.queue_records,
-        prefetch_bytes: kafka.prefetch_bytes.0,
-        group: None,
-    })
 }

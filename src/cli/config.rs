@@ -45,7 +45,7 @@ pub(super) fn run(session: &Session, args: &ConfigArgs) -> CliResult {
         Command::Check { workload, flags } => {
             let resolved = session.settings(workload.as_deref(), flags.settings())?;
             if resolved.settings.broker.kind == crate::config::BrokerKind::Kafka {
-                super::broker::open(&resolved, session.clock.clone())?;
+                crate::broker::open(&resolved, session.clock.clone())?;
             }
             resolved.settings.run_spec(&session.new_run_id())?;
             eprintln!("the configuration is in order");

@@ -7,10 +7,12 @@ use serde::Serialize;
 use streamgauge_actors::clock::{Clock, Nanos};
 use streamgauge_actors::ports::{Broker, PortError, StampedBy};
 
+use super::CliResult;
 use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag};
 use super::output::{self, OutputArgs, Row};
 use super::session::Session;
-use super::{CliResult, broker};
+use crate::broker;
+
 use crate::config::Settings;
 
 /// Check broker and machine

@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use anyhow::Context;
-use streamgauge_actors::clock::SharedClock;
 use streamgauge_actors::latency::TruthTable;
 use streamgauge_actors::outcome::{Ending, RunOutcome};
-use streamgauge_actors::pipeline::{Mode, RunPlan};
-use streamgauge_actors::ports::Broker;
+use streamgauge_actors::pipeline::Mode;
 use streamgauge_actors::spec::RunSpec;
 
+use super::CliResult;
+use super::broker::connect;
 use super::error::CliError;
 use super::output::{self, Format};
 use super::progress::Progress;
 use super::session::Session;
-use super::{CliResult, broker};
+use crate::broker;
 use crate::config::{Resolved, shell_quoted};
-use crate::dead_letters;
 use crate::foreground::{self, Finished};
+use crate::plan::plan;
 use crate::report::{Host, Report, ReportContext, ResourceMeter, Versions, terminal};
 use crate::truth::TruthFile;
 
@@ -53,8 +53,14 @@ pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
     let settings = &order.resolved.settings;
     let mut spec = settings.run_spec(&session.new_run_id())?;
     (order.adapt)(&mut spec);
-    let broker = broker::guard(broker::connect(order.resolved, session.clock.clone())?, settings, Some(&spec.run_id));
-    let plan = plan(session, order, spec, broker);
+    let broker = broker::guard(
+        connect(order.resolved, session.clock.clone())?,
+        settings,
+        session.state_folder(),
+        Some(&spec.run_id),
+    );
+    let mut plan = plan(settings, spec, order.mode, broker, session.clock.clone());
+    plan.truth.clone_from(&order.truth);
 
     let progress = Progress::new(session.is_quiet());
     let mut meter = ResourceMeter::since_process_start();
@@ -110,30 +116,6 @@ fn check_writable(path: &Path) -> Result<(), CliError> {
         drop(fs::remove_file(path));
     }
     Ok(())
-}
-
-fn plan(session: &Session, order: &Order<'_>, spec: RunSpec, broker: Arc<dyn Broker>) -> RunPlan {
-    let settings = &order.resolved.settings;
-    let (produces, writes_results) = match order.mode {
-        Mode::Run => (true, true),
-        Mode::Produce => (true, false),
-        Mode::Aggregate(_) => (false, true),
-        Mode::Latency(_) => (false, false),
-    };
-    let clock: SharedClock = session.clock.clone();
-    RunPlan {
-        create_events_topic: produces && settings.topics.events.is_empty(),
-        create_results_topic: writes_results && settings.topics.results.is_empty(),
-        // What is produced, or aggregated, alone is made for somebody else to read.
-        keep_topics: settings.topics.keep || order.mode != Mode::Run,
-        dead_letters: dead_letters::factory(&broker, &clock, spec.replication),
-        events_retention_bytes: Some(settings.topics.retention_bytes.0).filter(|&bytes| bytes > 0),
-        truth: order.truth.clone(),
-        clock,
-        mode: order.mode,
-        broker,
-        spec,
-    }
 }
 
 /// Writes what the producers had acknowledged, where that was asked for.

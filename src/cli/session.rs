@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::CliError;
 use crate::config::{self, Assignment, ConfigError, Layers, LogFormat, Resolved, Settings};
+use crate::topics::state_folder;
 
 /// Flags of every command.
 #[derive(Args)]
@@ -20,6 +21,10 @@ pub(super) struct Global {
     /// Any setting, as topics.keep=true; repeatable
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment, help_heading = "Settings")]
     set: Vec<Assignment>,
+    /// Folder for history and the record of own topics
+    /// [default: $XDG_STATE_HOME/streamgauge, else ~/.local/state/streamgauge]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    state_dir: Option<PathBuf>,
     /// Log more; repeatable
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Settings")]
     verbose: u8,
@@ -51,6 +56,11 @@ impl Session {
     /// Whether progress is unwelcome.
     pub(super) fn is_quiet(&self) -> bool {
         self.global.quiet > 0
+    }
+
+    /// Where history and the record of own topics are kept.
+    pub(super) fn state_folder(&self) -> PathBuf {
+        self.global.state_dir.clone().unwrap_or_else(state_folder)
     }
 
     /// The layers with a command's own flags on top, those by their own names over `--set`.

@@ -8,12 +8,14 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use streamgauge_actors::ports::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
+use super::broker::connect;
 use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};
 use super::output::{self, OutputArgs, Row};
 use super::session::Session;
-use super::{CliError, CliResult, broker};
+use super::{CliError, CliResult};
+use crate::broker;
 use crate::config::{BrokerKind, Resolved, Settings};
-use crate::topics::{OwnTopic, TopicRecord, has_prefix, state_folder};
+use crate::topics::{OwnTopic, TopicRecord, has_prefix};
 
 /// Create, list, describe and clear the program's own topics
 #[derive(Args)]
@@ -118,9 +120,10 @@ impl Desk {
                     .to_owned(),
             ));
         }
-        let broker = broker::guard(broker::connect(resolved, session.clock.clone())?, &settings, None);
+        let folder = session.state_folder();
+        let broker = broker::guard(connect(resolved, session.clock.clone())?, &settings, folder.clone(), None);
         let admin = broker.admin().map_err(|error| failed(&error))?;
-        let record = TopicRecord::in_folder(state_folder());
+        let record = TopicRecord::in_folder(folder);
         Ok(Self { address: broker::address(&settings), settings, record, admin })
     }
 

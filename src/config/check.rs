@@ -27,6 +27,7 @@ pub(super) fn check(settings: &Settings, origins: &BTreeMap<String, String>) -> 
     checker.arrivals(settings);
     checker.stages(settings);
     checker.brokers(settings);
+    checker.daemon(settings);
     if checker.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: checker.problems }) }
 }
 
@@ -180,6 +181,46 @@ impl Checker<'_> {
             "must be above 0, as `60s`",
         );
         self.must(!settings.log.level.trim().is_empty(), "log.level", "must not be empty, as `info`");
+    }
+
+    fn daemon(&mut self, settings: &Settings) {
+        let Settings { server, schedule, history, .. } = settings;
+        self.must(
+            server.listen.parse::<std::net::SocketAddr>().is_ok(),
+            "server.listen",
+            format!("must be an address and a port, as `127.0.0.1:9464`, but is `{}`", server.listen),
+        );
+        self.must(
+            server.token.is_empty() || server.token_file.is_empty(),
+            "server.token_file",
+            "and `server.token` must not both be set: one token is enough",
+        );
+        self.must(
+            (1..=100_000).contains(&server.max_connections),
+            "server.max_connections",
+            format!("must be 1 to 100000, but is {}", server.max_connections),
+        );
+        self.must(!server.request_timeout.is_zero(), "server.request_timeout", "must be above 0, as `5s`");
+        self.must(
+            (1024..=1 << 30).contains(&server.max_body_bytes.0),
+            "server.max_body_bytes",
+            format!("must be `1KiB` to `1GiB`, but is `{}`", server.max_body_bytes),
+        );
+        self.must(!schedule.workloads.is_empty(), "schedule.workloads", "must have at least one, as [\"classic\"]");
+        for (key, span) in [
+            ("schedule.every", schedule.every),
+            ("schedule.probe_interval", schedule.probe_interval),
+            ("schedule.retry_min", schedule.retry_min),
+        ] {
+            self.must(span.as_millis() >= 100, key, format!("must be at least `100ms`, but is `{span}`"));
+        }
+        self.must(
+            schedule.retry_max >= schedule.retry_min,
+            "schedule.retry_max",
+            "must not be shorter than `schedule.retry_min`",
+        );
+        self.must(!history.keep.is_zero(), "history.keep", "must be above 0, as `30d`");
+        self.must(history.keep_bytes.0 >= 1 << 20, "history.keep_bytes", "must be at least `1MiB`");
     }
 
     fn brokers(&mut self, settings: &Settings) {

@@ -46,6 +46,9 @@ impl Settings {
                 }
             }
         }
+        if !self.server.token.is_empty() {
+            json["server"]["token"] = REDACTED.into();
+        }
         json
     }
 }
@@ -106,7 +109,12 @@ impl Resolved {
         let plain = Layers { workload: workload.map(str::to_owned), ..Layers::default() };
         let base = plain.load().map_or(Json::Null, |plain| plain.settings.to_json());
         let json = self.settings.to_json();
+        // What only the daemon reads makes no run another one.
+        let is_daemons = |path: &str| ["server.", "schedule.", "history."].iter().any(|of| path.starts_with(of));
         let is_shown = |path: &str| {
+            if is_daemons(path) {
+                return false;
+            }
             let property = path.strip_prefix(PROPERTIES).unwrap_or_default().trim_start_matches('.');
             property.is_empty() || !is_secret_entry(property)
         };

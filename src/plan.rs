@@ -1,0 +1,29 @@
+//! From settings to a run's plan.
+
+use std::sync::Arc;
+
+use streamgauge_actors::clock::SharedClock;
+use streamgauge_actors::pipeline::{Mode, RunPlan};
+use streamgauge_actors::ports::Broker;
+use streamgauge_actors::spec::RunSpec;
+
+use crate::config::Settings;
+use crate::dead_letters;
+
+/// The plan of a run of `spec`, which came from `settings`, on `broker`.
+pub fn plan(settings: &Settings, spec: RunSpec, mode: Mode, broker: Arc<dyn Broker>, clock: SharedClock) -> RunPlan {
+    let (produces, writes_results) = (mode.produces(), mode.writes_results());
+    RunPlan {
+        create_events_topic: produces && settings.topics.events.is_empty(),
+        create_results_topic: writes_results && settings.topics.results.is_empty(),
+        // What is produced, or aggregated, alone is made for somebody else to read.
+        keep_topics: settings.topics.keep || mode != Mode::Run,
+        dead_letters: dead_letters::factory(&broker, &clock, spec.replication),
+        events_retention_bytes: Some(settings.topics.retention_bytes.0).filter(|&bytes| bytes > 0),
+        truth: None,
+        clock,
+        mode,
+        broker,
+        spec,
+    }
+}
