@@ -10,6 +10,7 @@ mod aggregate;
 mod broker;
 mod completions;
 mod config;
+mod ctl;
 mod doctor;
 mod error;
 mod flags;
@@ -23,6 +24,7 @@ mod produce;
 mod progress;
 mod report;
 mod run;
+mod serve;
 mod session;
 mod stored;
 mod topics;
@@ -58,6 +60,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Serve(serve::ServeArgs),
+    Ctl(ctl::CtlArgs),
     Generate(generate::GenerateArgs),
     Produce(produce::ProduceArgs),
     Aggregate(aggregate::AggregateArgs),
@@ -87,6 +91,8 @@ pub fn main() -> ExitCode {
     let session = Session::new(cli.global, clock);
     let result = match cli.command {
         Command::Run(args) => run::run(&session, &args),
+        Command::Serve(args) => serve::run(&session, &args),
+        Command::Ctl(args) => ctl::run(&session, &args),
         Command::Generate(args) => generate::run(&session, &args),
         Command::Produce(args) => produce::run(&session, &args),
         Command::Aggregate(args) => aggregate::run(&session, &args),

@@ -58,6 +58,11 @@ impl Session {
         self.global.quiet > 0
     }
 
+    /// What `--set` gives.
+    pub(super) fn set(&self) -> &[Assignment] {
+        &self.global.set
+    }
+
     /// Where history and the record of own topics are kept.
     pub(super) fn state_folder(&self) -> PathBuf {
         self.global.state_dir.clone().unwrap_or_else(state_folder)

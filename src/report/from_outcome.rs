@@ -103,7 +103,8 @@ fn seconds_between(from: Nanos, to: Nanos) -> f64 {
     to.saturating_sub(from).max(0) as f64 / SECOND as f64
 }
 
-fn rfc3339(at: Nanos) -> String {
+/// RFC 3339 in UTC, with milliseconds.
+pub fn rfc3339(at: Nanos) -> String {
     let since_epoch = Duration::from_nanos(at.max(0) as u64);
     humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
 }
