@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod broker;
+mod compare;
 mod completions;
 mod config;
 mod doctor;
@@ -21,6 +22,7 @@ mod produce;
 mod progress;
 mod run;
 mod session;
+mod stored;
 mod topics;
 
 use std::process::ExitCode;
@@ -57,6 +59,7 @@ enum Command {
     Produce(produce::ProduceArgs),
     Aggregate(aggregate::AggregateArgs),
     Latency(latency::LatencyArgs),
+    Compare(compare::CompareArgs),
     Topics(topics::TopicsArgs),
     Config(config::ConfigArgs),
     Doctor(doctor::DoctorArgs),
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Produce(args) => produce::run(&session, &args),
         Command::Aggregate(args) => aggregate::run(&session, &args),
         Command::Latency(args) => latency::run(&session, &args),
+        Command::Compare(args) => compare::run(&session, &args),
         Command::Topics(args) => topics::run(&session, &args),
         Command::Config(args) => config::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),
