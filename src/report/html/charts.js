@@ -71,7 +71,8 @@
   }
 
   const seconds = { label: "time", value: (u, v) => (v == null ? "–" : clock(v)) };
-  const counts = () => axis({ size: 64, values: (u, splits) => splits.map((v) => short.format(v)) });
+  const WHOLE = [...Array(16).keys()].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
+  const counts = () => axis({ size: 64, incrs: WHOLE, values: (u, splits) => splits.map((v) => short.format(v)) });
 
   // What each chart shows: series, scales and axes by the element's `data-chart`.
   const KINDS = {
@@ -94,9 +95,9 @@
       isLatency: true,
       series: [
         { label: "window starts", value: seconds.value },
-        line("mean", 0, "solid", ms, { spanGaps: true, points: { show: true, size: 5, fill: palette.lines[0] } }),
-        line("greatest", 1, "dashed", ms, { spanGaps: true, points: { show: true, size: 5 } }),
-        line("wrong counts", 1, "solid", ms, { stroke: palette.wrong, width: 0, points: { show: true, size: 12, width: 3, stroke: palette.wrong } }),
+        line("mean", 0, "solid", ms, { spanGaps: true, ...dots(data.windows.avg) }),
+        line("greatest", 1, "dashed", ms, { spanGaps: true, ...dots(data.windows.max) }),
+        line("wrong counts", 1, "solid", ms, { stroke: palette.wrong, width: 0, points: { show: true, size: 12, width: 2, stroke: palette.ink, fill: palette.wrong } }),
       ],
       scales: { x: { time: false }, y: latencyScale() },
       axes: [time(), latencyAxis()],
@@ -118,11 +119,16 @@
       axes: [axis({ splits: (u, i, min, max) => decades(1, max), values: (u, splits) => splits.map(percentile), space: 30 }), latencyAxis()],
     }),
   };
-  // Windows close once in a while: their samples are joined, and each is a dot.
+  // Few samples are dots, lest one between two gaps be invisible; many would hide the line.
+  function dots(values) {
+    const present = values.reduce((n, v) => n + (v != null), 0);
+    return present <= 200 ? { points: { show: true, size: 5 } } : {};
+  }
+  // Windows close once in a while: their samples are joined.
   function sparse(kind) {
-    const present = data.latency[kind].p50.reduce((n, v) => n + (v != null), 0);
-    const few = { points: { show: true, size: 5 } };
-    return WINDOWS.includes(kind) ? { spanGaps: true, ...(present <= 200 ? few : {}) } : present < 3 ? few : {};
+    const values = data.latency[kind].p50;
+    if (WINDOWS.includes(kind)) return { spanGaps: true, ...dots(values) };
+    return values.length < 3 ? dots(values) : {};
   }
 
   function draw(place) {

@@ -155,7 +155,8 @@ impl Latency {
         };
         let mut cells = vec![samples];
         cells.extend([
-            figure(|f| f.avg_ms),
+            // Many samples in coarse steps have a finer mean.
+            dash(millis(figures.and_then(|f| f.avg_ms))),
             figure(|f| f.p50_ms),
             figure(|f| f.p90_ms),
             figure(|f| f.p95_ms),
