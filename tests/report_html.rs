@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use streamgauge::report::html::render;
-use streamgauge::report::{Format, Report};
+use streamgauge::report::{Format, Report, ThresholdRow};
 use streamgauge_actors::audit::{Finding, FindingKind};
 use streamgauge_actors::clock::SECOND;
 use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
@@ -165,6 +165,19 @@ fn wrong_windows_are_marked_and_the_first_to_be_shown() {
     assert!(seen.contains("2,000 are not shown here, 0 of them wrong"), "too many rows would stall a browser");
     assert!(seen.contains("50 more in the JSON report."));
     assert_eq!(html.matches("<tr class=\"wrong\">").count(), 2, "the window, and the audit's sum");
+}
+
+#[test]
+fn thresholds_are_shown_if_there_are_any() {
+    let mut report = report(&passed(6), Mode::Run);
+    assert!(!html(&report).contains("id=\"thresholds\""));
+    let row = |expression: &str, observed, passed| ThresholdRow { expression: expression.to_owned(), observed, passed };
+    report.thresholds =
+        vec![row("latency.result_latency.p99_ms < 50", Some(12.2), true), row("audit.events_lost == 0", None, false)];
+    let html = html(&report);
+    let seen = text(&html);
+    assert!(seen.contains("latency.result_latency.p99_ms &lt; 50 12.2 ✓ passed"), "{seen}");
+    assert!(seen.contains("audit.events_lost == 0 – ✗ FAILED"), "{seen}");
 }
 
 #[test]

@@ -91,13 +91,13 @@
       shaded: true,
     }),
     windows: () => ({
-      data: [data.windows.start, data.windows.avg, data.windows.max, data.windows.wrong],
+      data: [data.windows.start, data.windows.avg, data.windows.max, ...(anyWrong() ? [data.windows.wrong] : [])],
       isLatency: true,
       series: [
         { label: "window starts", value: seconds.value },
         line("mean", 0, "solid", ms, { spanGaps: true, ...dots(data.windows.avg) }),
         line("greatest", 1, "dashed", ms, { spanGaps: true, ...dots(data.windows.max) }),
-        line("wrong counts", 1, "solid", ms, { stroke: palette.wrong, width: 0, points: { show: true, size: 12, width: 2, stroke: palette.ink, fill: palette.wrong } }),
+        ...(anyWrong() ? [line("wrong counts", 1, "solid", ms, { stroke: palette.wrong, width: 0, points: { show: true, size: 12, width: 2, stroke: palette.ink, fill: palette.wrong } })] : []),
       ],
       scales: { x: { time: false }, y: latencyScale() },
       axes: [time(), latencyAxis()],
@@ -119,6 +119,7 @@
       axes: [axis({ splits: (u, i, min, max) => decades(1, max), values: (u, splits) => splits.map(percentile), space: 30 }), latencyAxis()],
     }),
   };
+  const anyWrong = () => data.windows.wrong.some((v) => v != null);
   // Few samples are dots, lest one between two gaps be invisible; many would hide the line.
   function dots(values) {
     const present = values.reduce((n, v) => n + (v != null), 0);

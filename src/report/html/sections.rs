@@ -8,7 +8,7 @@ use streamgauge_actors::outcome::Verdict;
 use super::{chart_data, dash};
 use crate::report::numbers::{bytes, grouped, millis, rate};
 use crate::report::tables::{self, Rows};
-use crate::report::{LatencyFigures, ModeName, Report, WindowRow};
+use crate::report::{LatencyFigures, ModeName, Report, ThresholdRow, WindowRow};
 
 /// Rows of the table of windows at most.
 const MAX_WINDOWS: usize = 1000;
@@ -117,8 +117,13 @@ pub struct Threshold {
 }
 
 /// The thresholds, if there were any.
-pub fn thresholds(_report: &Report) -> Vec<Threshold> {
-    Vec::new()
+pub fn thresholds(report: &Report) -> Vec<Threshold> {
+    let row = |row: &ThresholdRow| Threshold {
+        expression: row.expression.clone(),
+        observed: row.observed.map_or_else(|| "–".to_owned(), |value| value.to_string()),
+        passed: row.passed,
+    };
+    report.thresholds.iter().map(row).collect()
 }
 
 /// One latency: its row in the table, and its charts.
