@@ -1,13 +1,15 @@
 //! The report as one HTML file that needs no network: the verdict first, then tables and charts.
 //!
 //! - [`chart_data`]: what the charts plot, and what each says in words
-//! - [`sections`]: what the tables hold
+//! - [`sections`]: what the tables hold; [`waterfall`]: where the time goes; [`self_check`]: whether it was us
 //! - `html/report.html.jinja`, `html/report.css`, `html/charts.js`: the page; charts are drawn by uPlot (`src/assets/uplot`)
 //!
 //! Everything that comes from a run is escaped by the template; the charts' data are JSON in which no tag can end.
 
 pub mod chart_data;
 pub mod sections;
+pub mod self_check;
+pub mod waterfall;
 
 use anyhow::Context;
 use minijinja::value::{Serde, Value};
@@ -66,7 +68,7 @@ struct Page<'a> {
     notes: &'a [String],
     thresholds: Vec<sections::Threshold>,
     latencies: Vec<sections::Latency>,
-    waterfall: sections::Waterfall,
+    waterfall: waterfall::Waterfall,
     warmup: bool,
     thinned: Option<String>,
     charts: Vec<chart_data::Chart>,
@@ -74,7 +76,7 @@ struct Page<'a> {
     unknown: Option<String>,
     findings: sections::Findings,
     windows: sections::Windows,
-    self_check: Vec<sections::SelfCheck>,
+    self_check: Vec<self_check::Check>,
     rerun: &'a str,
     circumstances: Vec<sections::Named>,
     settings: Vec<sections::Named>,
@@ -98,7 +100,7 @@ impl<'a> Page<'a> {
             notes: &report.notes,
             thresholds: sections::thresholds(report),
             latencies: sections::Latency::all(report),
-            waterfall: sections::waterfall(report),
+            waterfall: waterfall::waterfall(report),
             warmup: report.warmup_s > 0.0,
             thinned: chart_data::thinned(report),
             charts: chart_data::charts(report),
@@ -106,7 +108,7 @@ impl<'a> Page<'a> {
             unknown: sections::unknown(report),
             findings: sections::findings(report),
             windows: sections::windows(report),
-            self_check: sections::SelfCheck::all(report),
+            self_check: self_check::checks(report),
             rerun: &report.rerun,
             circumstances: sections::circumstances(report),
             settings: sections::settings(&report.config),

@@ -208,8 +208,8 @@ pub(super) fn percent(share: Option<f64>) -> String {
 fn interval(row: &MetricRow) -> String {
     let Some((test, base)) = row.test.zip(row.base).filter(|(_, base)| base.mean > 0.0) else { return "-".to_owned() };
     let end = |end: f64| {
-        let text = percent(Some(end / base.mean));
-        text.trim_end_matches(" %").to_owned()
+        let share = percent(Some(end / base.mean));
+        share.trim_end_matches(" %").to_owned()
     };
     format!("{}..{}", end(test.low), end(test.high))
 }

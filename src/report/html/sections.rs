@@ -181,7 +181,7 @@ impl Latency {
 }
 
 /// Milliseconds; what is below the finest step that a sample can show is no zero.
-fn figure_ms(figures: &LatencyFigures, ms: Option<f64>) -> String {
+pub(super) fn figure_ms(figures: &LatencyFigures, ms: Option<f64>) -> String {
     match ms {
         Some(ms) if ms < figures.resolution_ms => format!("<{}", figures.resolution_ms),
         Some(ms) if ms < 0.0095 => format!("{ms:.3}"),
@@ -199,71 +199,6 @@ fn span(kind: LatencyKind) -> (&'static str, &'static str) {
         LatencyKind::ResultLatency => ("the greatest produce time in the result", "the result's insertion time"),
         LatencyKind::EndToEnd => ("the window's end", "result read back"),
     }
-}
-
-/// The latencies as bars, one under the other.
-#[derive(Clone, Debug, Serialize)]
-pub struct Waterfall {
-    scale: String,
-    rows: Vec<Bar>,
-}
-
-/// One bar; places and lengths in percent of the scale.
-#[derive(Clone, Debug, Serialize)]
-struct Bar {
-    group: Option<&'static str>,
-    name: &'static str,
-    left: String,
-    near: String,
-    far: String,
-    p50: String,
-    p99: String,
-}
-
-/// An event's way, then a window's: each on the same scale, from 0 to the greatest 99th percentile.
-pub fn waterfall(report: &Report) -> Waterfall {
-    let groups: [(&'static str, &[(LatencyKind, Option<LatencyKind>)]); 2] = [
-        (
-            "An event, from its intended time",
-            &[
-                (LatencyKind::PublishDelay, None),
-                (LatencyKind::PublishLatency, Some(LatencyKind::PublishDelay)),
-                (LatencyKind::EventLatency, None),
-            ],
-        ),
-        (
-            "A window, from its end (result latency: from its last event)",
-            &[(LatencyKind::CloseLatency, None), (LatencyKind::ResultLatency, None), (LatencyKind::EndToEnd, None)],
-        ),
-    ];
-    let figures = |kind: LatencyKind| {
-        let figures = report.latency.get(kind)?;
-        figures.p50_ms.zip(figures.p99_ms)
-    };
-    let text =
-        |kind: LatencyKind, ms: f64| report.latency.get(kind).map(|of| figure_ms(of, Some(ms))).unwrap_or_default();
-    let start = |after: Option<LatencyKind>| after.and_then(figures).map_or(0.0, |(p50, _)| p50);
-    let all = groups.iter().flat_map(|(_, bars)| bars.iter());
-    let scale = all.filter_map(|&(kind, after)| Some(start(after) + figures(kind)?.1)).fold(0.0, f64::max);
-    let percent =
-        |ms: f64| if scale > 0.0 { format!("{:.3}", (100.0 * ms / scale).clamp(0.0, 100.0)) } else { "0".to_owned() };
-    let mut rows = Vec::new();
-    for (group, bars) in groups {
-        let mut group = Some(group);
-        for &(kind, after) in bars {
-            let Some((p50, p99)) = figures(kind) else { continue };
-            rows.push(Bar {
-                group: group.take(),
-                name: kind.name(),
-                left: percent(start(after)),
-                near: percent(p50),
-                far: percent(p99),
-                p50: text(kind, p50),
-                p99: text(kind, p99),
-            });
-        }
-    }
-    Waterfall { scale: format!("{} ms", millis(Some(scale))), rows }
 }
 
 /// A table with rows that may be wrong.
@@ -364,81 +299,6 @@ pub fn windows(report: &Report) -> Windows {
         }),
         open: wrong > 0 || all.len() <= OPEN_WINDOWS,
         table: Table::of(tables::windows(&kept), |i, _| !kept[i].exact),
-    }
-}
-
-/// What tells whether the program itself was the limit.
-#[derive(Clone, Debug, Serialize)]
-pub struct SelfCheck {
-    name: &'static str,
-    value: String,
-    note: &'static str,
-    bad: bool,
-}
-
-impl SelfCheck {
-    /// All figures.
-    pub fn all(report: &Report) -> Vec<Self> {
-        let (resources, events) = (&report.resources, &report.events);
-        let number =
-            |value: Option<f64>, unit: &str| value.map_or_else(|| "–".to_owned(), |v| format!("{v:.2} {unit}"));
-        let delay = |of: fn(&LatencyFigures) -> Option<f64>| {
-            let figures = report.latency.publish_delay.as_ref();
-            let ms = figures.and_then(|figures| Some(figure_ms(figures, Some(of(figures)?))));
-            ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms} ms"))
-        };
-        let cores = report.host.cores.filter(|&cores| cores > 0);
-        let seconds = (report.warmup_s + report.duration_s).max(f64::MIN_POSITIVE);
-        let busy = resources.cpu_seconds.zip(cores).filter(|_| report.duration_s > 0.0);
-        let busy = busy.map_or_else(
-            || "–".to_owned(),
-            |(cpu, cores)| format!("{:.0} % of {cores}", 100.0 * cpu / seconds / cores as f64),
-        );
-        let rows = [
-            ("CPU time", number(resources.cpu_seconds, "s"), "user and system, the whole process", false),
-            (
-                "CPU per event",
-                number(resources.cpu_us_per_event, "µs"),
-                "per event sent, or read where others sent",
-                false,
-            ),
-            ("cores used", busy, "near 100 %: the machine was the limit", false),
-            ("peak memory", dash(bytes(resources.peak_rss_bytes)), "resident", false),
-            ("threads", dash(resources.threads.map_or_else(|| "-".to_owned(), grouped)), "most at once", false),
-            (
-                "publish delay, p50",
-                delay(|f| f.p50_ms),
-                "how late an event is handed to the client: the generator's own lateness",
-                false,
-            ),
-            ("publish delay, p99", delay(|f| f.p99_ms), "", false),
-            ("publish delay, max", delay(|f| f.max_ms), "", false),
-            (
-                "sent late by the generator",
-                grouped(events.sent_late_generator),
-                "beyond the limit although the client took records",
-                events.sent_late_generator > 0,
-            ),
-            (
-                "sent late by backpressure",
-                grouped(events.sent_late_backpressure),
-                "beyond the limit because the client was full",
-                events.sent_late_backpressure > 0,
-            ),
-            (
-                "backpressure",
-                format!("{:.2} s", events.backpressure_s),
-                "time that the client was full, over all producers",
-                events.backpressure_s >= 0.01,
-            ),
-            (
-                "wall clock against monotonic",
-                format!("{:+.3} ms", report.wall_step_ms),
-                "a step beyond 100 ms spoils the result latency",
-                report.wall_step_ms.abs() > 100.0,
-            ),
-        ];
-        rows.into_iter().map(|(name, value, note, bad)| Self { name, value, note, bad }).collect()
     }
 }
 
