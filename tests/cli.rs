@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["produce"],
     &["aggregate"],
     &["latency"],
+    &["compare"],
     &["topics"],
     &["topics", "create"],
     &["topics", "clear"],

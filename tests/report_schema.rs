@@ -224,9 +224,9 @@ fn every_form_is_written_whole_and_unknown_ones_are_refused() {
     assert!(columns.iter().all(|&count| count == columns[0]));
     let distribution = std::fs::read_to_string(folder.path().join("report.hdr")).unwrap();
     assert_eq!(distribution.matches("Total count    =         1000").count(), 6);
-    for path in ["report.html", "report", ".json"] {
+    for path in ["report.pdf", "report", ".json"] {
         let error = report.write(Path::new(path)).unwrap_err().to_string();
-        assert!(error.contains(".json, .md, .csv or .hdr") && error.contains(path), "{error}");
+        assert!(error.contains(".json, .html, .md, .csv or .hdr") && error.contains(path), "{error}");
     }
     let nowhere = folder.path().join("missing").join("report.json");
     assert!(report.write(&nowhere).unwrap_err().to_string().contains("missing"));

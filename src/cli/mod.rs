@@ -8,6 +8,7 @@
 
 mod aggregate;
 mod broker;
+mod compare;
 mod completions;
 mod config;
 mod ctl;
@@ -68,6 +69,7 @@ enum Command {
     Latency(latency::LatencyArgs),
     History(history::HistoryArgs),
     Report(report::ReportArgs),
+    Compare(compare::CompareArgs),
     Topics(topics::TopicsArgs),
     Config(config::ConfigArgs),
     Doctor(doctor::DoctorArgs),
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Latency(args) => latency::run(&session, &args),
         Command::History(args) => history::run(&session, &args),
         Command::Report(args) => report::run(&session, &args),
+        Command::Compare(args) => compare::run(&session, &args),
         Command::Topics(args) => topics::run(&session, &args),
         Command::Config(args) => config::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),

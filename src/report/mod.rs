@@ -7,14 +7,18 @@
 //! - [`latency`]: one latency's figures and its histogram
 //! - [`next_step`]: the command to try next
 //! - [`resources`], [`host`]: what the program itself used, and on what machine
-//! - [`terminal`], [`markdown`], [`csv`], [`hdr`]: the other forms; [`tables`], [`numbers`]: what the first two share
+//! - [`terminal`], [`markdown`], [`html`], [`csv`], [`hdr`]: the other forms; [`tables`], [`numbers`]: what the first three
+//!   share
+//! - [`compare`]: two reports compared
 //! - [`format`]: which form a file gets, and how it is written
 
+pub mod compare;
 pub mod csv;
 pub mod format;
 pub mod from_outcome;
 pub mod hdr;
 pub mod host;
+pub mod html;
 pub mod latency;
 pub mod markdown;
 pub mod next_step;

@@ -118,7 +118,7 @@ fn windows(report: &Report) -> Vec<String> {
 }
 
 /// A table without borders, with a line under the header.
-fn table(rows: &Rows) -> Vec<String> {
+pub(super) fn table(rows: &Rows) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Disabled);
