@@ -110,7 +110,7 @@ fn packages() -> Result<PathBuf, String> {
     if PACKAGES.iter().all(|package| is_there(package).is_some()) {
         return Ok(folder);
     }
-    let wanted: serde_json::Map<_, _> = PACKAGES.map(|(name, version)| (name.to_owned(), json!(version))).into();
+    let wanted: Value = PACKAGES.iter().map(|&(name, version)| (name, version)).collect();
     fs::write(folder.join("package.json"), json!({"private": true, "dependencies": wanted}).to_string()).map_err(io)?;
     let install = Command::new("npm")
         .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1"])
