@@ -33,6 +33,7 @@ impl Report {
             verdict: judgement.verdict,
             next: next_step::next_step(outcome, mode, &judgement, &context.rerun),
             reasons: judgement.reasons,
+            exit_code: judgement.exit_code,
             notes: notes(outcome, mode),
             run_id: outcome.spec.run_id.clone(),
             mode: mode_name(mode),
@@ -46,6 +47,7 @@ impl Report {
             },
             topics: Topics { events: outcome.spec.events_topic.clone(), results: outcome.spec.results_topic.clone() },
             started_at: rfc3339(outcome.started_at_ns),
+            finished_at: rfc3339(outcome.finished_at_ns),
             warmup_s: warmup_s(outcome, mode),
             duration_s: duration_s(outcome, mode),
             ending: ending(&outcome.ending),
@@ -54,6 +56,7 @@ impl Report {
             events,
             throughput: throughput(outcome, context),
             audit: audit(outcome, mode),
+            thresholds: Vec::new(),
             drain: drain(outcome, context),
             latency: PerLatency::from_fn(|kind| {
                 let spoiled = kind == LatencyKind::ResultLatency && outcome.clock_stepped();

@@ -175,6 +175,7 @@ pub fn context(mode: Mode) -> ReportContext {
             memory_bytes: Some(8 << 30),
         },
         versions: Versions::new(Some("2.12.1".to_owned()), None),
+        thresholds: Vec::new(),
     }
 }
 
