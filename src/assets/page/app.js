@@ -64,15 +64,17 @@ class Page {
     for (;;) {
       try {
         const status = await get("status");
-        this.connection.up(false);
+        const follows = isBusy(status.state) && status.run_id !== null;
+        this.connection.up({ streamDue: follows });
         await this.#loadOnce();
         this.#show(status);
-        if (isBusy(status.state) && status.run_id !== null) await this.#followRun(status.run_id);
+        if (follows) await this.#followRun(status.run_id);
         else await this.#rest(status);
       } catch (problem) {
         if (problem.status === undefined) console.error(problem);
-        await this.connection.down(problem);
+        const waited = this.connection.down(problem);
         this.#title();
+        await waited;
       }
     }
   }
@@ -90,6 +92,8 @@ class Page {
   /** Nothing runs: the last run's seconds once, then a look every now and then. */
   async #rest(status) {
     if (status.run_id !== null && this.#complete !== status.run_id) await this.#loadFinished(status.run_id);
+    // A run's report is kept a moment after its end.
+    if (status.verdict && !this.history.hasVerdictOf(status.run_id)) await this.history.refresh();
     await this.connection.pause(document.hidden ? HIDDEN_POLL_S : POLL_S);
   }
 
@@ -107,9 +111,8 @@ class Page {
         throw problem;
       }
     }
-    await this.history.refresh();
-    this.#stale = { charts: true, windows: true };
-    this.#scheduleDraw();
+    this.#show(this.#run);
+    this.#scheduleDraw(true);
   }
 
   /** Reads a run's events until they end. */
@@ -117,8 +120,7 @@ class Page {
     if (this.#rows?.runId !== runId) {
       this.#rows = new RunRows(runId);
       this.#lastEventId = "";
-      this.#stale = { charts: true, windows: true };
-      this.#scheduleDraw();
+      this.#scheduleDraw(true);
       await this.history.refresh();
     }
     this.#stream = new AbortController();
@@ -129,7 +131,7 @@ class Page {
       await readEvents(runPath(runId, "/events"), {
         lastEventId: this.#lastEventId,
         onEvent: (name, data, id) => this.#take(runId, name, data, id),
-        opened: () => this.connection.up(true),
+        opened: () => this.connection.up({ live: true }),
         signal: this.#stream.signal,
       });
     } catch (problem) {
@@ -191,7 +193,7 @@ class Page {
     const share = busy && run.planned_s > 0 ? ` ${percent(Math.round(Math.min(run.elapsed_s / run.planned_s, 1) * 20) / 20)}` : "";
     const wrong = run.verdict_so_far === "wrong" && !run.verdict ? ", WRONG COUNTS" : "";
     const state = run.verdict && !busy ? run.verdict : phaseName(run.state).toLowerCase();
-    const words = this.connection.lost ? "not connected" : `${state}${share.replace(".0", "")}${wrong}`;
+    const words = this.connection.trouble || `${state}${share.replace(".0", "")}${wrong}`;
     const title = `${words}${run.workload ? ` · ${run.workload}` : ""} – streamgauge`;
     if (document.title !== title) document.title = title;
   }

@@ -11,12 +11,12 @@ const CHART_HEIGHT = 230;
 const LOG_FLOOR_MS = 0.01;
 const SYNC = "run";
 
-// Lines that lie on each other stay visible: the first ones are wider.
+// Lines that lie on each other stay visible: those drawn first are wider.
 const RATE_STYLES = {
-  target: { label: "target", width: 2, dash: [7, 5] },
-  produced: { label: "produced", width: 5 },
-  acknowledged: { label: "acknowledged", width: 2.5 },
-  consumed: { label: "consumed", width: 1.5, dash: [2, 2] },
+  produced: { label: "produced", width: 7 },
+  acknowledged: { label: "acknowledged", width: 3.5 },
+  consumed: { label: "consumed", width: 1.5 },
+  target: { label: "target", width: 1.5, dash: [7, 5] },
 };
 
 // `sparse`: measured only where a window closes, so that its points are joined.
@@ -60,6 +60,16 @@ function axes(values) {
   ];
 }
 
+/** A run of a few seconds is not stretched over the whole width. */
+const LEAST_SPAN_S = 10;
+const X_SCALE = {
+  time: false,
+  range: (plot, min, max) => {
+    if (min === null || max === null) return [0, LEAST_SPAN_S];
+    return plot.data[0].length <= LEAST_SPAN_S ? [min, Math.max(max, min + LEAST_SPAN_S)] : [min, max];
+  },
+};
+
 const axisMillis = (ms) => {
   if (ms >= 1000) return `${ms / 1000}k`;
   return String(Number(ms.toPrecision(3)));
@@ -76,6 +86,7 @@ class Chart {
     this.hidden = new Set();
     this.zoomed = false;
     this.summarised = Number.NEGATIVE_INFINITY;
+    this.later = null;
     this.plot = null;
     this.rows = null;
     this.#makeLegend(byId(`${name}-legend`), name);
@@ -194,9 +205,18 @@ class Chart {
   }
 
   describe() {
-    const now = performance.now();
-    if (now - this.summarised < SUMMARY_MS) return;
-    this.summarised = now;
+    const wait = this.summarised + SUMMARY_MS - performance.now();
+    if (wait > 0) {
+      // The last words must be of the last seconds, though nothing may come after them.
+      this.later ??= setTimeout(() => {
+        this.summarised = Number.NEGATIVE_INFINITY;
+        this.describe();
+      }, wait);
+      return;
+    }
+    clearTimeout(this.later);
+    this.later = null;
+    this.summarised = performance.now();
     setText(this.summary, this.words());
   }
 }
@@ -229,7 +249,7 @@ export class RateChart extends Chart {
   options() {
     return {
       cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: true } },
-      scales: { x: { time: false }, y: { range: (_, min, max) => [0, Math.max(max ?? 0, 1) * 1.08] } },
+      scales: { x: X_SCALE, y: { range: (_, min, max) => [0, Math.max(max ?? 0, 1) * 1.08] } },
       axes: axes((value) => (value >= 1e6 ? `${value / 1e6}M` : value >= 1e3 ? `${value / 1e3}k` : String(value))),
       series: [
         {},
@@ -294,7 +314,7 @@ export class LatencyChart extends Chart {
         }
       : { range: (_, min, max) => [0, Math.max(max ?? 0, 1) * 1.08] };
     return {
-      scales: { x: { time: false }, y },
+      scales: { x: X_SCALE, y },
       axes: axes(axisMillis),
       series: [
         {},
@@ -307,7 +327,7 @@ export class LatencyChart extends Chart {
             dash: style.dash,
             spanGaps: style.sparse === true,
             points: style.sparse
-              ? { show: (plot) => this.#fewPoints(plot), size: 6, fill: () => ink(`latency-${name}`) }
+              ? { show: (...where) => this.#pointsFit(...where), size: 6, fill: () => ink(`latency-${name}`) }
               : { size: 4 },
           };
         }),
@@ -316,9 +336,10 @@ export class LatencyChart extends Chart {
   }
 
   /** Points that would touch each other only blur the line. */
-  #fewPoints(plot) {
-    const { min, max } = plot.scales.x;
-    return (max ?? 0) - (min ?? 0) < plot.width / 2;
+  #pointsFit(plot, series, from, to) {
+    let points = 0;
+    for (let at = from; at <= to; at += 1) if (plot.data[series][at] !== null) points += 1;
+    return points * 10 < plot.bbox.width / devicePixelRatio;
   }
 
   column(name) {
@@ -335,12 +356,14 @@ export class LatencyChart extends Chart {
     const rows = this.rows;
     if (rows === null || rows.length === 0) return "No latency measured yet.";
     const name = { p50_ms: "p50", p99_ms: "p99", max_ms: "maximum" }[this.quantile];
-    const said = LATENCIES.filter((latency) => !this.hidden.has(latency)).map((latency) => {
+    const shown = LATENCIES.filter((latency) => !this.hidden.has(latency));
+    const said = shown.map((latency) => {
       const values = rows.lastOf(rows.latencies[latency][this.quantile]);
       const worst = values.length === 0 ? null : Math.max(...values);
       return `${LATENCY_STYLES[latency].label} ${worst === null ? NONE : `${millis(worst)} ms`}`;
     });
-    const floor = this.logarithmic ? ` Less than ${LOG_FLOOR_MS} ms is drawn there.` : "";
+    const below = (name) => rows.latencies[name][this.quantile].some((ms) => ms !== null && ms < LOG_FLOOR_MS);
+    const floor = this.logarithmic && shown.some(below) ? ` What is under ${LOG_FLOOR_MS} ms is drawn there.` : "";
     return `Worst ${name} of the last ${Math.min(10, rows.length)} s: ${said.join(", ")}.${floor}`;
   }
 }

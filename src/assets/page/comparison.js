@@ -82,7 +82,7 @@ function metrics({ metrics: rows, alpha }) {
     const [tone, symbol, word] = FINDINGS[row.finding] ?? ["none", "doubt", String(row.finding)];
     const write = writer(row.metric);
     return [
-      `${row.metric} per ${row.per ?? "?"}`,
+      el("span", {}, row.metric, el("span", { class: "muted" }, ` each ${row.per ?? "?"}`)),
       sample(row.base, write),
       sample(row.candidate, write),
       change(row.relative_change),
@@ -119,7 +119,7 @@ function table(caption, head, body, wordy = []) {
     "div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     el("table", { class: "numbers" },
       el("caption", {}, caption),
-      el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col" }, text)))),
+      el("thead", {}, el("tr", {}, head.map((text, at) => el("th", { scope: "col", class: wordy.includes(at) ? "words" : null }, text)))),
       el("tbody", {}, body.map((cells) => el("tr", {}, cells.map(cell))))),
   );
 }
@@ -143,5 +143,6 @@ const value = (of) => (of === null || of === undefined ? "not there" : typeof of
 function change(share) {
   if (typeof share !== "number") return NONE;
   const size = Math.abs(share * 100);
+  if (size < 0.05) return "±0.0 %";
   return `${share < 0 ? "−" : "+"}${size.toFixed(size < 10 ? 1 : 0)} %`;
 }

@@ -2,6 +2,7 @@
 
 import { hasToken, setToken, whenUnauthorized } from "./api.js";
 import { announce, byId, setText } from "./dom.js";
+import { timeOfDay } from "./format.js";
 import { showProblem } from "./problem.js";
 
 const LONGEST_WAIT_S = 15;
@@ -11,6 +12,7 @@ export class Connection {
   #wake = () => {};
   #tokenWanted = false;
   #said = "";
+  #answered = null;
 
   /** `changed()` is called when there is a new token. */
   constructor(changed) {
@@ -39,34 +41,41 @@ export class Connection {
     });
   }
 
-  get lost() {
-    return this.#failures > 0;
+  /** What is wrong, in two words; empty: nothing. */
+  get trouble() {
+    if (this.#tokenWanted) return "token needed";
+    return this.#failures > 0 ? "not connected" : "";
   }
 
-  /** The daemon answered; `live`: its stream is open. */
-  up(live) {
-    if (this.#failures > 0 && this.#said !== "") announce("Connected again.");
+  /**
+   * The daemon answered; `live`: its stream is open. Where one is due and not open yet (`streamDue`) the waits between
+   * attempts go on growing: the stream may be what fails.
+   */
+  up({ live = false, streamDue = false } = {}) {
+    this.#tokenWanted = false;
+    this.#answered = new Date();
+    byId("retry-now").hidden = true;
+    byId("stale-note").hidden = true;
+    this.#show(live ? "live" : "up", live ? "live" : "connected");
+    if (streamDue && !live) return;
+    if (this.#said !== "") announce("Connected again.");
     this.#failures = 0;
     this.#said = "";
-    this.#tokenWanted = false;
-    byId("retry-now").hidden = true;
-    this.#show(live ? "live" : "up", live ? "live" : "connected");
-    document.body.dataset.connection = "up";
   }
 
   /** It did not: says so, and waits, longer each time. */
   async down(problem) {
     if (this.#tokenWanted) {
-      this.#show("down", "token needed");
+      this.#show("down", this.trouble);
       await this.pause(3600);
       return;
     }
     this.#failures += 1;
-    document.body.dataset.connection = "down";
     const why = problem.status > 0 ? `${problem.status} ${problem.title}: ${problem.message}` : problem.message;
     if (this.#said !== why) announce(`Not connected: ${why}.`);
     this.#said = why;
     byId("retry-now").hidden = false;
+    this.#tellAge(why);
     const until = performance.now() + Math.min(2 ** (this.#failures - 1), LONGEST_WAIT_S) * 1000;
     let poked = false;
     while (!poked && performance.now() < until) {
@@ -75,6 +84,13 @@ export class Connection {
       poked = await this.pause(Math.min(1, (until - performance.now()) / 1000));
     }
     this.#show("down", "not connected, trying…", why);
+  }
+
+  #tellAge(why) {
+    const note = byId("stale-note");
+    note.hidden = false;
+    const age = this.#answered === null ? "" : ` What is shown is of ${timeOfDay(this.#answered)}.`;
+    setText(note, `Not connected: ${why}.${age}`);
   }
 
   #show(state, text, title = "") {

@@ -74,6 +74,7 @@ export class HealthPanel {
     if (known.length > 0 && known[0].run !== run.run_id) known.length = 0;
     known.push({ run: run.run_id, seconds: run.backpressure_s ?? 0 });
     if (known.length > 10) known.shift();
+    if (!isBusy(run.state)) return run.backpressure_s > 0;
     return known.at(-1).seconds - known[0].seconds > 0.01;
   }
 
@@ -94,8 +95,9 @@ function judge(run, delay, pushed) {
   if (delay <= LATE_MS) {
     return ["good", "good", sending ? "No: events leave on time." : "No: to the end, events left on time."];
   }
-  if (pushed) return ["warn", "doubt", `No: events leave late, and the broker pushes back.`];
-  return ["bad", "bad", `Perhaps: over 1 % of a second’s events ${sending ? "leave" : "left"} more than ${LATE_MS} ms late.`];
+  const [leave, when] = sending ? ["leave", ""] : ["left", "near its end "];
+  if (pushed) return ["warn", "doubt", `No: ${when}events ${leave} late, and the broker ${sending ? "pushes" : "pushed"} back.`];
+  return ["bad", "bad", `Perhaps: ${when}over 1 % of a second’s events ${leave} more than ${LATE_MS} ms late.`];
 }
 
 function showBroker(daemon) {

@@ -29,6 +29,10 @@ export class History {
     return this.#loaded;
   }
 
+  hasVerdictOf(runId) {
+    return this.#runs.some((run) => run.run_id === runId && run.verdict !== null);
+  }
+
   /** Loads the newest page again; older pages that were opened stay. */
   async refresh() {
     await this.#load(`runs?limit=${PAGE}`, (page, next) => {

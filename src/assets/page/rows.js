@@ -7,7 +7,7 @@ const SLACK = 300;
 /** Windows kept: more than the table shows, so that late judgements find theirs. */
 const KEPT_WINDOWS = 300;
 
-export const RATES = ["target", "produced", "acknowledged", "consumed"];
+export const RATES = ["produced", "acknowledged", "consumed", "target"];
 export const LATENCIES = [
   "publish_delay", "publish_latency", "event_latency", "close_latency", "result_latency", "end_to_end",
 ];

@@ -111,11 +111,14 @@ export class RunPanel {
   }
 
   #counts(run) {
-    const events = run.events ?? {};
-    const windows = run.windows ?? {};
+    const ran = run.run_id !== null && run.run_id !== undefined;
+    const events = (ran && run.events) || {};
+    const windows = (ran && run.windows) || {};
     for (const name of ["produced", "acknowledged", "consumed"]) this.#figures.set(name, count(events[name]));
-    this.#figures.set("windows judged", count(windows.judged));
-    this.#figures.set("windows wrong", count(windows.incorrect), { tone: windows.incorrect > 0 ? "bad" : "" });
+    this.#figures.set("windows", count(windows.judged), { title: "Windows judged so far" });
+    this.#figures.set("wrong", count(windows.incorrect), {
+      tone: windows.incorrect > 0 ? "bad" : "", title: "Windows in which a count is wrong",
+    });
     for (const name of ["lost", "duplicated", "reordered", "late", "malformed"]) {
       this.#figures.set(name, count(events[name]), { tone: events[name] > 0 ? "bad" : "" });
     }

@@ -30,13 +30,13 @@ function rowOf(row) {
     "tr",
     { "data-exact": String(row.exact === true) },
     el("th", { scope: "row" }, String(row.window_id)),
-    el("td", {}, time(row.window_start, { date: false, withMillis: row.window_start % 1000 !== 0 })),
-    el("td", {}, count(row.count)),
-    el("td", {}, count(row.expected)),
     el("td", { class: "words" }, el("span", { class: "mark", "data-verdict": row.exact ? "pass" : "fail" }, judged),
       cut.length > 0 ? el("span", { class: "muted", title: "audited, outside the latency figures" }, ` ${cut.join(", ")}`) : null),
+    el("td", {}, count(row.count)),
+    el("td", {}, count(row.expected)),
     el("td", {}, millis(row.result_latency_ms_avg)),
     el("td", {}, millis(row.result_latency_ms_max)),
+    el("td", {}, time(row.window_start, { date: false, withMillis: row.window_start % 1000 !== 0 })),
   );
 }
 
