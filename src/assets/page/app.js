@@ -190,7 +190,7 @@ class Page {
   #title() {
     const run = this.#run;
     const busy = isBusy(run.state);
-    const share = busy && run.planned_s > 0 ? ` ${percent(Math.round(Math.min(run.elapsed_s / run.planned_s, 1) * 20) / 20)}` : "";
+    const share = busy && run.planned_s > 0 ? ` ${percent(Math.round(Math.min(Math.max(run.elapsed_s / run.planned_s, 0), 1) * 20) / 20)}` : "";
     const wrong = run.verdict_so_far === "wrong" && !run.verdict ? ", WRONG COUNTS" : "";
     const state = run.verdict && !busy ? run.verdict : phaseName(run.state).toLowerCase();
     const words = this.connection.trouble || `${state}${share.replace(".0", "")}${wrong}`;

@@ -76,7 +76,8 @@ export class RunPanel {
 
   #progress(run) {
     const planned = run.planned_s > 0 ? run.planned_s : null;
-    const elapsed = typeof run.elapsed_s === "number" ? run.elapsed_s : null;
+    // Before the first window begins the time is negative.
+    const elapsed = typeof run.elapsed_s === "number" ? Math.max(run.elapsed_s, 0) : null;
     byId("progress-row").hidden = run.run_id === null || elapsed === null;
     const bar = byId("progress");
     bar.hidden = planned === null;
