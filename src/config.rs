@@ -26,9 +26,13 @@ pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::show::shell_quoted;
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
+use crate::thresholds::Threshold;
 
 /// The commented defaults, TOML.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// The setting that holds thresholds.
+const THRESHOLDS: &str = "thresholds.expressions";
 
 /// The JSON Schema of a configuration file.
 pub const SCHEMA: &str = include_str!("../schemas/config.schema.json");
@@ -335,6 +339,16 @@ impl WorkloadSection {
 }
 
 impl Settings {
+    /// What a run's report must satisfy.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when an expression cannot be read; [`Layers::load`] has checked it before.
+    pub fn thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
+        let refused = |message| ConfigError::one("settings", THRESHOLDS, message);
+        let expressions = self.thresholds.expressions.iter();
+        expressions.map(|text| Threshold::parse(text).map_err(|message| refused(threshold_refusal(&message)))).collect()
+    }
+
     /// The run that these settings describe. Topics without a name of their own are named after the run.
     ///
     /// # Errors
@@ -386,6 +400,11 @@ impl Settings {
         let most = if self.topics.events.is_empty() { self.topics.partitions } else { u32::MAX };
         wanted.clamp(1, most)
     }
+}
+
+/// What follows the key where an expression is refused.
+fn threshold_refusal(message: &str) -> String {
+    format!("has an expression that cannot be read: {message}")
 }
 
 fn cores() -> u32 {

@@ -46,6 +46,7 @@ fn each_outside_crate_has_one_home() {
         ("actix_web::", &["src/http.rs", "src/http/"]),
         ("clap::", &["src/cli/", "src/main.rs"]),
         ("clap_complete::", &["src/cli/"]),
+        ("rusqlite::", &["src/history.rs", "src/history/"]),
         ("prometheus::", &["src/metrics.rs", "src/metrics/"]),
     ];
     for (path, text) in sources("src").into_iter().chain(sources("actors/src")) {

@@ -4,6 +4,7 @@
 //! - [`error`]: what can go wrong, and its exit code
 //! - [`session`]: settings resolved, logging on; [`broker`]: the broker they name
 //! - [`perform`]: a run in the foreground, its progress and its reports
+//! - [`stored`]: reports made earlier, by id or file
 
 mod aggregate;
 mod broker;
@@ -14,13 +15,16 @@ mod error;
 mod flags;
 mod follow;
 mod generate;
+mod history;
 mod latency;
 mod output;
 mod perform;
 mod produce;
 mod progress;
+mod report;
 mod run;
 mod session;
+mod stored;
 mod topics;
 
 use std::process::ExitCode;
@@ -37,7 +41,8 @@ Settings: defaults < /etc/streamgauge/config.toml < --config < WORKLOAD < enviro
 (STREAMGAUGE__SECTION__KEY=value) < flags. `streamgauge config show` lists them all.
 
 Exit codes: 0 pass; 1 runtime error; 2 usage; 3 broker unreachable; 4 audit failed;
-5 inconclusive; 78 bad configuration; 99 broker-limited; 130, 143 signals.";
+5 inconclusive; 78 bad configuration; 99 a threshold failed, or broker-limited;
+130, 143 signals.";
 
 /// Measures streaming systems: drives an advertising-analytics stream through a broker, checks every count, reports
 /// honest latency.
@@ -57,6 +62,8 @@ enum Command {
     Produce(produce::ProduceArgs),
     Aggregate(aggregate::AggregateArgs),
     Latency(latency::LatencyArgs),
+    History(history::HistoryArgs),
+    Report(report::ReportArgs),
     Topics(topics::TopicsArgs),
     Config(config::ConfigArgs),
     Doctor(doctor::DoctorArgs),
@@ -84,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Produce(args) => produce::run(&session, &args),
         Command::Aggregate(args) => aggregate::run(&session, &args),
         Command::Latency(args) => latency::run(&session, &args),
+        Command::History(args) => history::run(&session, &args),
+        Command::Report(args) => report::run(&session, &args),
         Command::Topics(args) => topics::run(&session, &args),
         Command::Config(args) => config::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),

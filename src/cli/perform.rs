@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use anyhow::Context;
+use streamgauge_actors::clock::{Clock, to_millis};
 use streamgauge_actors::latency::TruthTable;
-use streamgauge_actors::outcome::{Ending, RunOutcome};
+use streamgauge_actors::outcome::RunOutcome;
 use streamgauge_actors::pipeline::Mode;
 use streamgauge_actors::spec::RunSpec;
 
@@ -19,10 +20,11 @@ use super::output::{self, Format};
 use super::progress::Progress;
 use super::session::Session;
 use crate::broker;
-use crate::config::{Resolved, shell_quoted};
+use crate::config::{HistorySection, Resolved, shell_quoted};
 use crate::foreground::{self, Finished};
+use crate::history::History;
 use crate::plan::plan;
-use crate::report::{Host, Report, ReportContext, ResourceMeter, Versions, terminal};
+use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, Versions, terminal};
 use crate::truth::TruthFile;
 
 /// What a command asks for.
@@ -51,6 +53,7 @@ pub(super) struct Order<'a> {
 pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
     order.reports.iter().map(PathBuf::as_path).chain(order.write_truth).try_for_each(check_writable)?;
     let settings = &order.resolved.settings;
+    let thresholds = settings.thresholds()?;
     let mut spec = settings.run_spec(&session.new_run_id())?;
     (order.adapt)(&mut spec);
     let broker = broker::guard(
@@ -84,8 +87,12 @@ pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
         resources: meter.finish(),
         host: Host::describe(),
         versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
+        thresholds,
     };
     let report = Report::new(&outcome, &context);
+    if order.mode == Mode::Run {
+        remember(session, &report, &settings.history);
+    }
     let mut written = write_truth(order, &outcome);
     for path in order.reports {
         // Every file is tried, and the report is printed whatever becomes of them.
@@ -100,7 +107,18 @@ pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
         Err(error) => return Err(error),
     }
     written.context("the run is over, but its report is not complete")?;
-    Ok(exit_code(&outcome, &order.mode, signal))
+    Ok(exit_code(&report, signal))
+}
+
+/// Puts the run into the history. It is over, and reported in any case: where that fails, a warning is all.
+fn remember(session: &Session, report: &Report, keep: &HistorySection) {
+    let remembered = History::open(&session.state_folder()).and_then(|history| {
+        history.finish(report)?;
+        history.prune(keep, to_millis(session.clock.now()))
+    });
+    if let Err(error) = remembered {
+        tracing::warn!("the run is not in the history, or older ones are still in it: {error:#}");
+    }
 }
 
 /// Refuses a file that cannot be written, before the run rather than after it. Leaves it as it is.
@@ -143,9 +161,9 @@ fn rerun(order: &Order<'_>) -> String {
 }
 
 /// The verdict's exit code; a run that a signal stopped, and that has no fault, ends as by that signal.
-fn exit_code(outcome: &RunOutcome, mode: &Mode, signal: Option<i32>) -> ExitCode {
-    let stopped = matches!(outcome.ending, Ending::Stopped { .. });
-    ExitCode::from(match (outcome.judge(mode).exit_code, signal) {
+fn exit_code(report: &Report, signal: Option<i32>) -> ExitCode {
+    let stopped = report.ending.how == EndingName::Stopped;
+    ExitCode::from(match (report.exit_code, signal) {
         (0, Some(signal)) if stopped => 128 + signal as u8,
         (code, _) => code,
     })

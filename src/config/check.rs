@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use streamgauge_actors::clock::MILLISECOND;
 use streamgauge_actors::event::Serial;
 
-use super::{BrokerKind, ConfigError, Problem, Settings};
+use super::{BrokerKind, ConfigError, Problem, Settings, THRESHOLDS, threshold_refusal};
+use crate::thresholds::Threshold;
 
 /// Ads that the program keeps in memory at most; far beyond any real campaign, a fraction of a GiB.
 const MAX_ADS: u64 = 10_000_000;
@@ -27,6 +28,7 @@ pub(super) fn check(settings: &Settings, origins: &BTreeMap<String, String>) -> 
     checker.arrivals(settings);
     checker.stages(settings);
     checker.brokers(settings);
+    checker.thresholds(settings);
     checker.daemon(settings);
     if checker.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: checker.problems }) }
 }
@@ -181,6 +183,14 @@ impl Checker<'_> {
             "must be above 0, as `60s`",
         );
         self.must(!settings.log.level.trim().is_empty(), "log.level", "must not be empty, as `info`");
+    }
+
+    fn thresholds(&mut self, settings: &Settings) {
+        for expression in &settings.thresholds.expressions {
+            if let Err(message) = Threshold::parse(expression) {
+                self.must(false, THRESHOLDS, threshold_refusal(&message));
+            }
+        }
     }
 
     fn daemon(&mut self, settings: &Settings) {

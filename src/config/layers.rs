@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use config::{Config, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use serde_json::Value as Json;
 
-use super::{ConfigError, DEFAULTS, PRESETS, Problem, Settings, check, preset};
+use super::{ConfigError, DEFAULTS, PRESETS, Problem, Settings, THRESHOLDS, check, preset, threshold_refusal};
+use crate::nearest::nearest;
+use crate::thresholds::Threshold;
 
 /// Read first of all files, where it exists.
 pub const SYSTEM_FILE: &str = "/etc/streamgauge/config.toml";
@@ -21,6 +23,9 @@ pub(super) const PROPERTIES: &str = "broker.kafka.properties";
 
 const ENV_PREFIX: &str = "STREAMGAUGE";
 const LEVEL: &str = "__";
+
+/// The origin of thresholds that come on top.
+const THRESHOLD_FLAG: &str = "flag --threshold";
 
 type Table = Map<String, Value>;
 
@@ -48,6 +53,8 @@ pub struct Layers {
     pub environment: BTreeMap<String, String>,
     /// Settings by flags; later ones over earlier ones.
     pub flags: Vec<Assignment>,
+    /// Thresholds by flags (`--threshold`): they come on top of those that are set.
+    pub thresholds: Vec<String>,
 }
 
 /// Settings, and where each was set.
@@ -85,6 +92,7 @@ impl Layers {
         }
         merge.environment(&self.environment);
         merge.texts(&self.flags);
+        merge.thresholds(&self.thresholds);
         merge.finish()
     }
 }
@@ -107,13 +115,15 @@ struct Merge {
     /// The defaults: all the keys there are, and their types.
     known: Table,
     layers: Vec<Layer>,
+    /// What comes on top of the thresholds that are set.
+    thresholds: Vec<String>,
     problems: Vec<Problem>,
 }
 
 impl Merge {
     fn new() -> Result<Self, ConfigError> {
         let known = parse(DEFAULTS, DEFAULT_ORIGIN).map_err(|problem| ConfigError { problems: vec![problem] })?;
-        Ok(Self { layers: vec![Layer(known.clone())], known, problems: Vec::new() })
+        Ok(Self { layers: vec![Layer(known.clone())], known, thresholds: Vec::new(), problems: Vec::new() })
     }
 
     fn problem(&mut self, origin: &str, key: &str, message: impl Into<String>) {
@@ -277,6 +287,15 @@ impl Merge {
         }
     }
 
+    fn thresholds(&mut self, expressions: &[String]) {
+        for expression in expressions {
+            if let Err(message) = Threshold::parse(expression) {
+                self.problem(THRESHOLD_FLAG, THRESHOLDS, threshold_refusal(&message));
+            }
+        }
+        self.thresholds.extend_from_slice(expressions);
+    }
+
     fn finish(mut self) -> Result<Resolved, ConfigError> {
         let mut builder = Config::builder();
         for layer in self.layers.drain(..) {
@@ -291,13 +310,19 @@ impl Merge {
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });
         }
-        let settings: Settings = serde_path_to_error::deserialize(json).map_err(|error| {
+        let mut settings: Settings = serde_path_to_error::deserialize(json).map_err(|error| {
             let path = error.path().to_string();
             let key = path.split('[').next().unwrap_or_default();
             let origin = origins.get(key).map_or("settings", String::as_str);
             ConfigError::one(origin, key, format!("cannot be read: {}", in_plain_words(&error.inner().to_string())))
         })?;
         check::check(&settings, &origins)?;
+        if !self.thresholds.is_empty() {
+            settings.thresholds.expressions.append(&mut self.thresholds);
+            let origin = origins.entry(THRESHOLDS.to_owned()).or_default();
+            let before = Some(std::mem::take(origin)).filter(|before| before != DEFAULT_ORIGIN);
+            *origin = before.into_iter().chain([THRESHOLD_FLAG.to_owned()]).collect::<Vec<_>>().join(", ");
+        }
         Ok(Resolved { settings, origins })
     }
 
@@ -419,24 +444,4 @@ fn in_plain_words(message: &str) -> String {
         message = message.replace(rust, words);
     }
     message
-}
-
-/// The candidate most like what was written: in whole, or in its last part.
-pub(super) fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const LEAST: f64 = 0.5;
-    let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
-    let alike = |candidate: &str| {
-        let whole = strsim::normalized_damerau_levenshtein(written, candidate);
-        let part = strsim::normalized_damerau_levenshtein(&last(written), &last(candidate));
-        // The last part counts more: a right name in a wrong section is a common slip.
-        whole.max(0.4 * whole + 0.6 * part)
-    };
-    let mut best: Option<(f64, &str)> = None;
-    for candidate in candidates {
-        let score = alike(candidate);
-        if score >= LEAST && best.is_none_or(|(highest, _)| score > highest) {
-            best = Some((score, candidate));
-        }
-    }
-    best.map(|(_, candidate)| candidate)
 }

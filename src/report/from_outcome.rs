@@ -21,6 +21,7 @@ impl Report {
     pub fn new(outcome: &RunOutcome, context: &ReportContext) -> Self {
         let mode = &context.mode;
         let judgement = outcome.judge(mode);
+        let is_scheduled = has_schedule(mode) && outcome.spec.arrivals != ArrivalKind::Max;
         let events = events(outcome);
         let mut resources = context.resources.clone();
         // What the program's work is counted in: everything it sent, or everything it read.
@@ -32,6 +33,7 @@ impl Report {
             verdict: judgement.verdict,
             next: next_step::next_step(outcome, mode, &judgement, &context.rerun),
             reasons: judgement.reasons,
+            exit_code: judgement.exit_code,
             notes: notes(outcome, mode),
             run_id: outcome.spec.run_id.clone(),
             mode: mode_name(mode),
@@ -45,6 +47,7 @@ impl Report {
             },
             topics: Topics { events: outcome.spec.events_topic.clone(), results: outcome.spec.results_topic.clone() },
             started_at: rfc3339(outcome.started_at_ns),
+            finished_at: rfc3339(outcome.finished_at_ns),
             warmup_s: warmup_s(outcome, mode),
             duration_s: duration_s(outcome, mode),
             ending: ending(&outcome.ending),
@@ -53,6 +56,7 @@ impl Report {
             events,
             throughput: throughput(outcome, context),
             audit: audit(outcome, mode),
+            thresholds: Vec::new(),
             drain: drain(outcome, context),
             latency: PerLatency::from_fn(|kind| {
                 let spoiled = kind == LatencyKind::ResultLatency && outcome.clock_stepped();
@@ -63,10 +67,14 @@ impl Report {
                 .measures
                 .iter()
                 .flat_map(|measures| &measures.windows)
-                .map(|window| window_row(window, outcome.clock_stepped()))
+                .map(|window| WindowRow::of(window, outcome.clock_stepped()))
                 .collect(),
             findings: outcome.findings.clone(),
-            series: outcome.series.iter().map(|second| second_row(outcome, mode, second)).collect(),
+            series: outcome
+                .series
+                .iter()
+                .map(|second| SecondRow::of(second, outcome.base_ns, is_scheduled, outcome.clock_stepped()))
+                .collect(),
             resources,
             faults: Vec::new(),
             config: context.config.clone(),
@@ -122,7 +130,7 @@ fn ending(ending: &Ending) -> EndingReport {
         Ending::Stopped { drained } => {
             EndingReport { how: EndingName::Stopped, drained: Some(*drained), stage: None, cause: None }
         }
-        Ending::Failed { stage, cause } => EndingReport {
+        Ending::Failed { stage, cause, .. } => EndingReport {
             how: EndingName::Failed,
             drained: None,
             stage: stage.map(|stage| stage.to_string()),
@@ -204,42 +212,48 @@ fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {
     Some(Drain { events, seconds, per_second: seconds.map(|seconds| events as f64 / seconds) })
 }
 
-fn window_row(window: &WindowAudit, clock_stepped: bool) -> WindowRow {
-    let unspoiled = |value: Option<f64>| value.filter(|_| !clock_stepped);
-    WindowRow {
-        window_id: window.window_id,
-        window_start: window.window_start_ms,
-        window_end: window.window_end_ms,
-        partial: window.partial,
-        warmup: window.warmup,
-        campaigns: window.campaigns,
-        count: window.count,
-        expected: window.expected,
-        exact: window.exact,
-        result_latency_ms_avg: unspoiled(window.result_latency_ms_avg),
-        result_latency_ms_max: unspoiled(window.result_latency_ms_max),
+impl WindowRow {
+    /// The row of a judged window. A stepped clock spoils its result latency.
+    pub fn of(window: &WindowAudit, clock_stepped: bool) -> Self {
+        let unspoiled = |value: Option<f64>| value.filter(|_| !clock_stepped);
+        Self {
+            window_id: window.window_id,
+            window_start: window.window_start_ms,
+            window_end: window.window_end_ms,
+            partial: window.partial,
+            warmup: window.warmup,
+            campaigns: window.campaigns,
+            count: window.count,
+            expected: window.expected,
+            exact: window.exact,
+            result_latency_ms_avg: unspoiled(window.result_latency_ms_avg),
+            result_latency_ms_max: unspoiled(window.result_latency_ms_max),
+        }
     }
 }
 
-fn second_row(outcome: &RunOutcome, mode: &Mode, second: &Second) -> SecondRow {
-    let scheduled = has_schedule(mode) && outcome.spec.arrivals != ArrivalKind::Max;
-    let watermark = |at: Nanos| (at != Nanos::MIN && at != Nanos::MAX).then(|| to_millis(at));
-    SecondRow {
-        second: second.second,
-        start_ms: outcome.base_ns.map(|base| to_millis(base.saturating_add(second.second.saturating_mul(SECOND)))),
-        target: scheduled.then_some(second.target),
-        produced: second.produced,
-        acknowledged: second.acknowledged,
-        consumed: second.consumed,
-        results: second.results,
-        lag: second.lag,
-        in_flight: second.in_flight,
-        watermarks_ms: second.watermarks.iter().map(|(&partition, &at)| (partition, watermark(at))).collect(),
-        latency: PerLatency::from_fn(|kind| {
-            let spoiled = kind == LatencyKind::ResultLatency && outcome.clock_stepped();
-            let place = LatencyKind::ALL.iter().position(|&each| each == kind)?;
-            second.latencies[place].filter(|_| !spoiled).map(SecondLatency::from)
-        }),
+impl SecondRow {
+    /// The row of a second of a run that began at `base_ns`. Without a schedule there is no target; a stepped clock
+    /// spoils result latencies.
+    pub fn of(second: &Second, base_ns: Option<Nanos>, is_scheduled: bool, clock_stepped: bool) -> Self {
+        let watermark = |at: Nanos| (at != Nanos::MIN && at != Nanos::MAX).then(|| to_millis(at));
+        Self {
+            second: second.second,
+            start_ms: base_ns.map(|base| to_millis(base.saturating_add(second.second.saturating_mul(SECOND)))),
+            target: is_scheduled.then_some(second.target),
+            produced: second.produced,
+            acknowledged: second.acknowledged,
+            consumed: second.consumed,
+            results: second.results,
+            lag: second.lag,
+            in_flight: second.in_flight,
+            watermarks_ms: second.watermarks.iter().map(|(&partition, &at)| (partition, watermark(at))).collect(),
+            latency: PerLatency::from_fn(|kind| {
+                let spoiled = kind == LatencyKind::ResultLatency && clock_stepped;
+                let place = LatencyKind::ALL.iter().position(|&each| each == kind)?;
+                second.latencies[place].filter(|_| !spoiled).map(SecondLatency::from)
+            }),
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub mod terminal;
 
 use std::collections::BTreeMap;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgauge_actors::audit::Finding;
@@ -37,8 +38,13 @@ pub use self::host::Host;
 pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
 pub use self::resources::{ResourceMeter, Resources};
 
+use crate::thresholds::Threshold;
+
 /// The version of the report's schema; it grows when a key changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// The JSON Schema of a report.
+pub const SCHEMA: &str = include_str!("../../schemas/report.schema.json");
 
 /// What a report says besides what the pipeline measured.
 #[derive(Clone, Debug)]
@@ -57,6 +63,8 @@ pub struct ReportContext {
     pub host: Host,
     /// What was running.
     pub versions: Versions,
+    /// What the report must satisfy.
+    pub thresholds: Vec<Threshold>,
 }
 
 /// The report of one run: the JSON document that `schemas/report.schema.json` describes.
@@ -68,6 +76,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why, the gravest first; never empty.
     pub reasons: Vec<String>,
+    /// The exit code that goes with it: 1 an error, 4 a wrong count, 5 inconclusive, 99 broker-limited or a threshold
+    /// that failed, 0 otherwise. (A command that a signal stopped ends with 128 + the signal instead of 0.)
+    pub exit_code: u8,
     /// The command to try next.
     pub next: String,
     /// What a reader must know about single figures: why one is `null`, or is not quite what its name says.
@@ -86,6 +97,8 @@ pub struct Report {
     pub topics: Topics,
     /// When preparations started (RFC 3339, UTC).
     pub started_at: String,
+    /// When the last stage was done (RFC 3339, UTC).
+    pub finished_at: String,
     /// Length of the warm-up before the measured part, seconds.
     pub warmup_s: f64,
     /// Length of the measured part as it was played, seconds; where others filled the topic, the whole run.
@@ -102,6 +115,8 @@ pub struct Report {
     pub throughput: Throughput,
     /// The audit; `null` where nothing was audited.
     pub audit: Option<AuditReport>,
+    /// The thresholds, in the order of the settings.
+    pub thresholds: Vec<ThresholdRow>,
     /// Draining a topic (`aggregate` only).
     pub drain: Option<Drain>,
     /// The latencies of the measured part.
@@ -260,6 +275,17 @@ pub struct AuditReport {
     pub unknown: u64,
 }
 
+/// A threshold, and whether the run satisfied it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdRow {
+    /// As it was written.
+    pub expression: String,
+    /// The value at its path; `null` where nothing was measured, which satisfies no threshold.
+    pub observed: Option<f64>,
+    /// Whether it holds.
+    pub passed: bool,
+}
+
 /// How fast a topic was drained: from the start of the process to the last acknowledged result of a window that the
 /// log itself closed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -365,8 +391,19 @@ impl Report {
     /// Reads a report as [`Self::to_json`] or [`Self::to_ndjson`] wrote it.
     ///
     /// # Errors
-    /// When the text is not such a report; the message says where.
+    /// When the text is not such a report, with where it is not; or when a newer program wrote it.
     pub fn from_json(text: &str) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema_version: u32,
+        }
+        let Head { schema_version } = serde_json::from_str(text)?;
+        if schema_version > SCHEMA_VERSION {
+            return Err(serde_json::Error::custom(format!(
+                "its schema version is {schema_version}, and streamgauge {} reads up to {SCHEMA_VERSION}: use a newer one",
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
         serde_json::from_str(text)
     }
 }

@@ -1,0 +1,131 @@
+//! `streamgauge history`: lists earlier runs.
+
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anstream::eprintln;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::run_state::RunState;
+
+use super::CliResult;
+use super::output::{self, Format, OutputArgs, Row};
+use super::session::Session;
+use crate::history::{FILE, Filter, History, RunRow};
+use crate::report::numbers::{compact, millis};
+use crate::report::tables;
+
+/// Columns for a workload's name; a longer one is cut.
+const WORKLOAD_WIDTH: usize = 15;
+
+/// List earlier runs, the newest first
+#[derive(Args)]
+pub(super) struct HistoryArgs {
+    /// So many at most
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Only those in this state
+    #[arg(long, value_enum, value_name = "STATE")]
+    status: Option<Status>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The states that the history tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Status {
+    /// Under way
+    Running,
+    /// Played to its end
+    Completed,
+    /// Ended by an error
+    Failed,
+    /// Ended on request
+    Stopped,
+}
+
+impl From<Status> for RunState {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Running => Self::Running,
+            Status::Completed => Self::Completed,
+            Status::Failed => Self::Failed,
+            Status::Stopped => Self::Stopped,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    run_id: String,
+    state: RunState,
+    workload: String,
+    broker: String,
+    started_at: String,
+    finished_at: Option<String>,
+    verdict: Option<Verdict>,
+    reason: Option<String>,
+    exit_code: Option<u8>,
+    produced_per_second: Option<f64>,
+    result_latency_p99_ms: Option<f64>,
+}
+
+impl From<RunRow> for Shown {
+    fn from(run: RunRow) -> Self {
+        Self {
+            run_id: run.run_id,
+            state: run.state,
+            workload: run.workload,
+            broker: run.broker,
+            started_at: rfc3339(run.started_at_ms),
+            finished_at: run.finished_at_ms.map(rfc3339),
+            verdict: run.verdict,
+            reason: run.reason,
+            exit_code: run.exit_code,
+            produced_per_second: run.produced_per_second,
+            result_latency_p99_ms: run.result_latency_p99_ms,
+        }
+    }
+}
+
+impl Row for Shown {
+    const TITLES: &'static [&'static str] = &["run", "workload", "broker", "verdict", "events/s", "p99 ms"];
+
+    fn cells(&self) -> Vec<String> {
+        let mut workload = self.workload.clone();
+        if workload.chars().count() > WORKLOAD_WIDTH {
+            workload = workload.chars().take(WORKLOAD_WIDTH - 1).chain(['…']).collect();
+        }
+        let per_second = self.produced_per_second.map_or_else(|| "-".to_owned(), |rate| compact(rate.round() as u64));
+        let verdict = self.verdict.map_or("running", tables::verdict);
+        vec![
+            self.run_id.clone(),
+            workload,
+            self.broker.clone(),
+            verdict.to_owned(),
+            per_second,
+            millis(self.result_latency_p99_ms),
+        ]
+    }
+}
+
+fn rfc3339(at_ms: i64) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at_ms.max(0) as u64)).to_string()
+}
+
+pub(super) fn run(session: &Session, args: &HistoryArgs) -> CliResult {
+    let folder = session.state_folder();
+    let filter = Filter { status: args.status.map(RunState::from), limit: Some(args.limit), before: None };
+    let runs = match History::open_existing(&folder)? {
+        Some(history) => history.list(&filter)?,
+        None => Vec::new(),
+    };
+    let rows: Vec<Shown> = runs.into_iter().map(Shown::from).collect();
+    if rows.is_empty() && args.output.output == Format::Table {
+        eprintln!("no such runs in {}; `streamgauge run smoke` makes one", folder.join(FILE).display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::list(&rows, args.output.output)?;
+    Ok(ExitCode::SUCCESS)
+}
