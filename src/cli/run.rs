@@ -24,7 +24,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> CliResult {
-    let resolved = session.settings(args.workload.as_deref(), args.flags.settings())?;
+    let resolved = session.resolve(&args.flags.layers(session, args.workload.as_deref()))?;
     if !resolved.settings.workload.progress_records {
         let key = "workload.progress_records";
         let origin = resolved.origins.get(key).map_or("settings", String::as_str);
