@@ -79,7 +79,12 @@ impl Session {
 
     /// Resolves the settings, and turns logging on.
     pub(super) fn settings(&self, workload: Option<&str>, flags: Vec<Assignment>) -> Result<Resolved, CliError> {
-        let resolved = self.layers(workload, flags).load()?;
+        self.resolve(&self.layers(workload, flags))
+    }
+
+    /// Resolves these layers, and turns logging on.
+    pub(super) fn resolve(&self, layers: &Layers) -> Result<Resolved, CliError> {
+        let resolved = layers.load()?;
         self.start_logging(&resolved)?;
         Ok(resolved)
     }
