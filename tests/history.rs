@@ -95,7 +95,7 @@ fn other_programs_read_the_tables() {
     // A connection of its own, while ours is open.
     let database = database(folder.path());
     let mut statement = database.prepare("SELECT * FROM runs").unwrap();
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([]).unwrap();
     let row = rows.next().unwrap().unwrap();
     let empty: Vec<_> = columns
