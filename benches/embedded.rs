@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use streamgauge::dead_letters;
-use streamgauge::foreground::Host;
+use streamgauge::foreground::Foreground;
 use streamgauge_actors::arrivals::ArrivalKind;
 use streamgauge_actors::clock::{RunClock, SECOND, SharedClock};
 use streamgauge_actors::messages::StartRun;
@@ -66,7 +66,7 @@ fn used() -> (f64, f64) {
 }
 
 /// Events per second, and CPU nanoseconds per event.
-fn measure(host: &Host, case: Case, seconds: f64, run: usize) -> (f64, f64) {
+fn measure(host: &Foreground, case: Case, seconds: f64, run: usize) -> (f64, f64) {
     let before = used().0;
     let plan = Arc::new(plan(case, seconds, run));
     host.ask(StartRun { plan }).expect("the supervisor answers").expect("nothing else runs");
@@ -89,7 +89,7 @@ fn main() {
         ("8 producers", Case { producers: 8, ..BASE }),
         ("10,000 campaigns x 10 ads", Case { campaigns: 10_000, ads_per_campaign: 10, ..BASE }),
     ];
-    let host = Host::start().expect("the actor system starts");
+    let host = Foreground::start().expect("the actor system starts");
     let mut best = vec![(0.0f64, f64::INFINITY); cases.len()];
     let mut run = 0;
     for _ in 0..rounds {

@@ -3,16 +3,17 @@
 //! The first SIGINT or SIGTERM drains the run, which still ends with a report; a second one ends the process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use actix::prelude::*;
-use anyhow::{Context as _, anyhow};
-use streamgauge_actors::messages::{GetStatus, RunFinished, StartRun, StopMode, StopRun};
+use anyhow::anyhow;
+use streamgauge_actors::messages::{GetStatus, RunFact, StartRun, StopMode, StopRun};
 use streamgauge_actors::outcome::RunOutcome;
 use streamgauge_actors::pipeline::RunPlan;
-use streamgauge_actors::supervisor::{RunStatus, Supervisor};
+use streamgauge_actors::supervisor::RunStatus;
+
+use crate::host::Host;
+use crate::signals::Signals;
 
 /// How often the observer is called.
 const OBSERVE_EVERY: Duration = Duration::from_millis(200);
@@ -25,73 +26,26 @@ pub struct Finished {
     pub signal: Option<i32>,
 }
 
-/// Hands every run's outcome to the thread that waits for it.
-struct Listener(Sender<Arc<RunOutcome>>);
-
-impl Actor for Listener {
-    type Context = Context<Self>;
-}
-
-impl Handler<RunFinished> for Listener {
-    type Result = ();
-
-    fn handle(&mut self, message: RunFinished, _ctx: &mut Context<Self>) {
-        // Whoever waited may have given up.
-        drop(self.0.send(message.outcome));
-    }
-}
-
-/// A supervisor on its own arbiter, inside an actix system on a thread of its own.
-pub struct Host {
-    supervisor: Addr<Supervisor>,
-    system: System,
-    thread: Option<std::thread::JoinHandle<()>>,
+/// A supervisor whose runs are waited for.
+pub struct Foreground {
+    host: Host,
     outcomes: Receiver<Arc<RunOutcome>>,
 }
 
-impl Host {
-    /// Starts the system and the supervisor.
+impl Foreground {
+    /// Starts the supervisor.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start() -> anyhow::Result<Self> {
-        let (to_us, from_system) = channel();
         let (outcome, outcomes) = channel();
-        let thread = std::thread::Builder::new().name("streamgauge-system".to_owned()).spawn(move || {
-            let runner = System::new();
-            let arbiter = Arbiter::new();
-            let supervisor = runner.block_on(async {
-                let listener = Listener(outcome).start();
-                Supervisor::start_in_arbiter(&arbiter.handle(), move |_| Supervisor::new(listener.recipient()))
-            });
-            if to_us.send((supervisor, System::current())).is_ok() {
-                drop(runner.run());
+        let host = Host::start(move |fact| {
+            if let RunFact::Finished(finished) = fact {
+                // Whoever waited may have given up.
+                drop(outcome.send(finished));
             }
-            arbiter.stop();
-            drop(arbiter.join());
         })?;
-        let (supervisor, system) = from_system.recv().context("the actor system did not start")?;
-        Ok(Self { supervisor, system, thread: Some(thread), outcomes })
-    }
-
-    /// Sends the supervisor a message and waits for its answer.
-    ///
-    /// # Errors
-    /// When the supervisor is gone.
-    pub fn ask<M>(&self, message: M) -> anyhow::Result<M::Result>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        Supervisor: Handler<M>,
-        <Supervisor as Actor>::Context: actix::dev::ToEnvelope<Supervisor, M>,
-    {
-        let (answer, answered) = channel();
-        let request = self.supervisor.send(message);
-        self.system.arbiter().spawn(async move {
-            // Whoever asked may have given up.
-            drop(answer.send(request.await));
-        });
-        answered.recv().context("the supervisor is gone")?.context("the supervisor is gone")
+        Ok(Self { host, outcomes })
     }
 
     /// Waits up to `timeout` for the next run's outcome.
@@ -100,38 +54,11 @@ impl Host {
     }
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.system.stop();
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
-    }
-}
+impl std::ops::Deref for Foreground {
+    type Target = Host;
 
-/// Signals that came since the process asked for them.
-struct Signals {
-    last: Arc<AtomicUsize>,
-}
-
-impl Signals {
-    fn watch() -> anyhow::Result<Self> {
-        let signals = Self { last: Arc::default() };
-        // Armed by the first signal of either kind: any further one ends the process at once.
-        let armed = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
-            signal_hook::flag::register(signal, Arc::clone(&armed))?;
-            signal_hook::flag::register_usize(signal, Arc::clone(&signals.last), signal as usize)?;
-        }
-        Ok(signals)
-    }
-
-    fn received(&self) -> Option<i32> {
-        match self.last.load(Ordering::Relaxed) {
-            0 => None,
-            signal => Some(signal as i32),
-        }
+    fn deref(&self) -> &Host {
+        &self.host
     }
 }
 
@@ -141,7 +68,7 @@ impl Signals {
 /// When the run cannot be started at all. A run that fails is an outcome, not an error.
 pub fn run(plan: RunPlan, observe: &mut dyn FnMut(&RunStatus)) -> anyhow::Result<Finished> {
     let signals = Signals::watch()?;
-    let host = Host::start()?;
+    let host = Foreground::start()?;
     host.ask(StartRun { plan: Arc::new(plan) })?.map_err(|refusal| anyhow!(refusal.reason))?;
     let mut stopping = false;
     loop {
@@ -151,7 +78,7 @@ pub fn run(plan: RunPlan, observe: &mut dyn FnMut(&RunStatus)) -> anyhow::Result
         observe(&host.ask(GetStatus)?);
         if signals.received().is_some() && !stopping {
             // Refused while it drains already: then there is nothing to stop.
-            drop(host.ask(StopRun { mode: StopMode::Drain })?);
+            drop(host.ask(StopRun { run_id: None, mode: StopMode::Drain })?);
             stopping = true;
         }
     }

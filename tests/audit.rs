@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use streamgauge::foreground::Host;
+use streamgauge::foreground::Foreground;
 use streamgauge_actors::audit::{Finding, FindingKind};
 use streamgauge_actors::outcome::{RunOutcome, Verdict};
 use streamgauge_actors::pipeline::Mode;
@@ -20,7 +20,7 @@ fn audited(name: &str, kind: Option<FaultKind>) -> (Arc<RunOutcome>, Vec<Injecti
     let after_records = if matches!(kind, Some(FaultKind::DropResult | FaultKind::DoubleResult)) { 12 } else { 450 };
     let faults = kind.into_iter().map(|kind| Fault { kind, after_records }).collect();
     let broker = Arc::new(FaultyBroker::new(runs::embedded(&clock), &spec, faults));
-    let host = Host::start().unwrap();
+    let host = Foreground::start().unwrap();
     let outcome = runs::play(&host, runs::plan(spec, Arc::clone(&broker) as Arc<dyn Broker>, &clock));
     let (injections, expected) =
         broker.injected(|injector| (injector.injections().to_vec(), Injector::expected(injector)));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use streamgauge::foreground::Host;
+use streamgauge::foreground::Foreground;
 use streamgauge_actors::arrivals::ArrivalKind;
 use streamgauge_actors::clock::{MILLISECOND, SECOND};
 use streamgauge_actors::messages::{RestartRun, SetRate, StageId, StartRun, StopMode, StopRun};
@@ -190,7 +190,7 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
         failure,
         made: AtomicU32::new(0),
     });
-    let host = Host::start().unwrap();
+    let host = Foreground::start().unwrap();
     let failed = play(&host, runs::plan(spec, broker, &clock));
     assert!(inner.admin().unwrap().list().unwrap().is_empty(), "its topics are deleted");
     let judgement = failed.judge(&Mode::Run);
@@ -203,7 +203,7 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
 
 #[track_caller]
 fn blames(outcome: &RunOutcome, blamed: Option<StageId>, words: &str) {
-    let Ending::Failed { stage, cause } = &outcome.ending else { panic!("{:?}", outcome.ending) };
+    let Ending::Failed { stage, cause, .. } = &outcome.ending else { panic!("{:?}", outcome.ending) };
     assert_eq!(*stage, blamed, "{cause}");
     assert!(cause.contains(words), "{cause}");
 }
@@ -269,9 +269,9 @@ fn a_broker_out_of_reach_fails_before_any_stage() {
     blames(&failed(Port::Broker, Failure::Unreachable), None, "127.0.0.1:1 cannot be reached");
 }
 
-const DRAIN: StopRun = StopRun { mode: StopMode::Drain };
-const ABANDON: StopRun = StopRun { mode: StopMode::Abandon };
-const FASTER: SetRate = SetRate { events_per_second: 3000.0 };
+const DRAIN: StopRun = StopRun { run_id: None, mode: StopMode::Drain };
+const ABANDON: StopRun = StopRun { run_id: None, mode: StopMode::Abandon };
+const FASTER: SetRate = SetRate { run_id: None, events_per_second: 3000.0 };
 
 #[track_caller]
 fn refused(answer: anyhow::Result<Result<(), streamgauge_actors::supervisor::Refusal>>, state: RunState, words: &str) {
@@ -284,7 +284,7 @@ fn refused(answer: anyhow::Result<Result<(), streamgauge_actors::supervisor::Ref
 fn orders_are_refused_with_the_reason_where_they_make_no_sense() {
     let clock = runs::clock();
     let embedded = runs::embedded(&clock);
-    let host = Host::start().unwrap();
+    let host = Foreground::start().unwrap();
     for stop in [DRAIN, ABANDON] {
         refused(host.ask(stop), RunState::Idle, "no run is under way");
     }
@@ -299,7 +299,7 @@ fn orders_are_refused_with_the_reason_where_they_make_no_sense() {
     host.ask(StartRun { plan: Arc::clone(&plan) }).unwrap().unwrap();
     wait_for_state(&host, RunState::Running);
     refused(host.ask(StartRun { plan }), RunState::Running, "a run is under way");
-    refused(host.ask(SetRate { events_per_second: 0.0 }), RunState::Running, "more than 0");
+    refused(host.ask(SetRate { run_id: None, events_per_second: 0.0 }), RunState::Running, "more than 0");
     host.ask(FASTER).unwrap().unwrap();
     wait_for_state(&host, RunState::Draining);
     refused(host.ask(DRAIN), RunState::Draining, "draining already");
@@ -328,12 +328,12 @@ fn a_run_is_stopped_or_replaced_while_it_is_being_prepared() {
         failure: Failure::Freeze,
         made: AtomicU32::new(0),
     };
-    let host = Host::start().unwrap();
+    let host = Foreground::start().unwrap();
     start(&host, runs::plan(slow.clone(), Arc::new(slow_broker(&slow)), &clock));
     refused(host.ask(FASTER), RunState::Preparing, "still being prepared");
     let plan = Arc::new(runs::plan(small_spec("next"), Arc::clone(&inner), &clock));
     refused(host.ask(StartRun { plan: Arc::clone(&plan) }), RunState::Preparing, "a run is under way");
-    host.ask(RestartRun { mode: StopMode::Drain, plan }).unwrap().unwrap();
+    host.ask(RestartRun { run_id: None, mode: StopMode::Drain, plan }).unwrap().unwrap();
     let stopped = outcome(&host);
     assert_eq!((stopped.ending.clone(), &*stopped.spec.run_id), (Ending::Stopped { drained: false }, "slow"));
     let next = outcome(&host);

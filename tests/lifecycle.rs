@@ -8,7 +8,7 @@ mod support;
 
 use std::sync::Arc;
 
-use streamgauge::foreground::Host;
+use streamgauge::foreground::Foreground;
 use streamgauge_actors::clock::{MILLISECOND, SharedClock};
 use streamgauge_actors::messages::{RestartRun, StopMode, StopRun};
 use streamgauge_actors::outcome::{Ending, Verdict};
@@ -40,7 +40,7 @@ impl Left {
 }
 
 struct Bench {
-    host: Host,
+    host: Foreground,
     clock: SharedClock,
     broker: Arc<dyn Broker>,
     played: usize,
@@ -89,14 +89,14 @@ impl Bench {
 
     fn stop(&mut self, mode: StopMode) {
         self.flows();
-        self.host.ask(StopRun { mode }).unwrap().unwrap();
+        self.host.ask(StopRun { run_id: None, mode }).unwrap().unwrap();
         self.stopped(mode);
     }
 
     fn restart(&mut self, mode: StopMode) {
         self.flows();
         let plan = Arc::new(self.plan());
-        self.host.ask(RestartRun { mode, plan: Arc::clone(&plan) }).unwrap().unwrap();
+        self.host.ask(RestartRun { run_id: None, mode, plan: Arc::clone(&plan) }).unwrap().unwrap();
         self.stopped(mode);
         self.restarted += 1;
         let outcome = outcome(&self.host);
@@ -122,7 +122,7 @@ impl Bench {
 fn twenty_runs_leave_nothing_behind() {
     let clock = runs::clock();
     let broker = runs::embedded(&clock);
-    let host = Host::start().unwrap();
+    let host = Foreground::start().unwrap();
     let mut bench = Bench { host, clock, broker, played: 0, drained: 0, abandoned: 0, restarted: 0 };
     let before = Left::count(&*bench.broker);
     bench.passes();

@@ -102,7 +102,7 @@ fn huge_numbers_and_long_names_stay_inside() {
         (window.warmup, window.partial, window.exact) = (true, true, false);
         (window.result_latency_ms_avg, window.result_latency_ms_max) = (Some(123_456.7), Some(999_999.0));
     }
-    run.ending = Ending::Failed { stage: None, cause: format!("no answer from {}", "broker.example:9092,".repeat(9)) };
+    run.ending = Ending::failed(format!("no answer from {}", "broker.example:9092,".repeat(9)));
     let mut context = context(Mode::Run);
     context.rerun = format!("streamgauge run --broker kafka --bootstrap-servers {}", "broker.example:9092,".repeat(9));
     let lines = lines(&Report::new(&run, &context));

@@ -8,6 +8,7 @@ use streamgauge_actors::histogram::LatencyKind;
 use streamgauge_actors::messages::StageId;
 use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
 use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::stage::FailureKind;
 use support::outcomes::{AGGREGATE, FOLLOW, passed};
 
 /// Makes something go wrong with a run.
@@ -24,7 +25,11 @@ const TROUBLES: [(&str, Trouble, Verdict, u8); 6] = [
 ];
 
 fn fail(run: &mut RunOutcome) {
-    run.ending = Ending::Failed { stage: Some(StageId::ResultWriter), cause: "disk full".to_owned() };
+    run.ending = Ending::Failed {
+        stage: Some(StageId::ResultWriter),
+        kind: FailureKind::Delivery,
+        cause: "disk full".to_owned(),
+    };
 }
 
 #[test]

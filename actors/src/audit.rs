@@ -190,6 +190,8 @@ pub struct Auditor {
     judged: BTreeSet<i64>,
     totals: AuditTotals,
     table: Vec<WindowAudit>,
+    /// How much of the table was told by [`Self::take_judged`].
+    told: usize,
     findings: Vec<Finding>,
 }
 
@@ -203,6 +205,7 @@ impl Auditor {
             judged: BTreeSet::new(),
             totals: AuditTotals::default(),
             table: Vec::new(),
+            told: 0,
             findings: Vec::new(),
         }
     }
@@ -407,13 +410,16 @@ impl Auditor {
     /// Takes the windows judged so far, in window order.
     pub fn take_table(&mut self) -> Vec<WindowAudit> {
         let mut table = std::mem::take(&mut self.table);
+        self.told = 0;
         table.sort_by_key(|window| window.window_id);
         table
     }
 
-    /// The window judged last.
-    pub fn latest(&self) -> Option<&WindowAudit> {
-        self.table.last()
+    /// The windows judged since the last call; the table keeps them.
+    pub fn take_judged(&mut self) -> Vec<WindowAudit> {
+        let judged = self.table[self.told..].to_vec();
+        self.told = self.table.len();
+        judged
     }
 }
 

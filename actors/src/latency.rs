@@ -1,19 +1,19 @@
 //! Latency: reads the results back, judges every count against the ledger, and measures what only a reader can.
 //!
 //! Owns: the ledger (`ledger.rs`), the auditor (`audit.rs`), a reader of the results topic. Receives: [`Acknowledged`]
-//! from the producers, [`WindowWritten`] and [`ResultsComplete`] from the result writer. Sends: [`RunMeasured`] to the
-//! supervisor, once, when both sides are complete.
+//! from the producers, [`WindowWritten`] and [`ResultsComplete`] from the result writer. Sends: [`Measured`] to the
+//! supervisor (as a `RunMeasured`), once, when both sides are complete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::audit::{AuditFrame, Auditor, Finding};
+use crate::audit::{AuditFrame, AuditTotals, Auditor, Finding, WindowAudit};
 use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
 use crate::drain::Drain;
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::ledger::{Ledger, Truth};
 use crate::measures::{RunMeasures, StageCounters};
-use crate::messages::{Acknowledged, Order, ResultsComplete, RunMeasured, StageId, WindowWritten};
+use crate::messages::{Acknowledged, Order, ResultsComplete, StageId, WindowWritten};
 use crate::pipeline::Follow;
 use crate::ports::{EventReader, MAX_BUDGET, Record, TimestampKind};
 use crate::result::ResultRecord;
@@ -37,7 +37,6 @@ pub enum Task {
 pub struct Latency {
     spec: Arc<RunSpec>,
     clock: SharedClock,
-    generation: u16,
     work: Work,
     begun: Option<Nanos>,
     /// Of results that others write.
@@ -45,7 +44,30 @@ pub struct Latency {
     counters: StageCounters,
     result_latency: LatencyHistogram,
     end_to_end: LatencyHistogram,
-    last_findings: Vec<Finding>,
+    /// Of an audit that is over, not told yet.
+    last: Told,
+}
+
+/// What the auditor found since the last report.
+#[derive(Default)]
+struct Told {
+    findings: Vec<Finding>,
+    windows: Vec<WindowAudit>,
+}
+
+impl Told {
+    fn take(auditor: &mut Auditor) -> Self {
+        Self { findings: auditor.take_findings(), windows: auditor.take_judged() }
+    }
+}
+
+/// What the latency actor found, once all is known.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// The audit's result and the per-window table; `None` where there was nothing to audit against.
+    pub measures: Option<Box<RunMeasures>>,
+    /// What the producers had acknowledged, where they ran alone.
+    pub truth: TruthTable,
 }
 
 enum Work {
@@ -87,7 +109,7 @@ struct JudgedResult {
 
 impl Latency {
     /// The latency actor of a run.
-    pub fn new(spec: Arc<RunSpec>, clock: SharedClock, generation: u16, task: Task) -> Self {
+    pub fn new(spec: Arc<RunSpec>, clock: SharedClock, task: Task) -> Self {
         let work = match task {
             Task::Audit(reader) => Work::Audit(Box::new(Audit {
                 reader,
@@ -105,18 +127,17 @@ impl Latency {
         Self {
             spec,
             clock,
-            generation,
             work,
             begun: None,
             drain: Drain::default(),
             counters: StageCounters::default(),
             result_latency: LatencyHistogram::default(),
             end_to_end: LatencyHistogram::default(),
-            last_findings: Vec::new(),
+            last: Told::default(),
         }
     }
 
-    fn audit_turn(&mut self, now: Nanos, outbox: &mut Vec<RunMeasured>) -> Result<Turn, StageError> {
+    fn audit_turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
         let Self { work: Work::Audit(audit), spec, clock, counters, result_latency, end_to_end, .. } = self else {
             return Ok(Turn::Finished);
         };
@@ -174,31 +195,32 @@ impl Latency {
     }
 
     /// What the audit found, for the supervisor.
-    fn audited(&mut self, mut auditor: Auditor) -> RunMeasured {
+    fn audited(&mut self, mut auditor: Auditor) -> Measured {
         auditor.judge_rest();
-        self.last_findings = auditor.take_findings();
+        self.last = Told::take(&mut auditor);
+        self.count_judged(auditor.totals());
         let measures = RunMeasures { audit: auditor.totals().clone(), windows: auditor.take_table() };
-        RunMeasured { generation: self.generation, measures: Some(Box::new(measures)), truth: TruthTable::new() }
+        Measured { measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
 
-    /// There was nothing to audit against.
-    fn unaudited(&self, truth: TruthTable) -> RunMeasured {
-        RunMeasured { generation: self.generation, measures: None, truth }
+    fn count_judged(&mut self, totals: &AuditTotals) {
+        self.counters.windows_judged = totals.windows;
+        self.counters.windows_incorrect = totals.windows - totals.windows_exact;
     }
 
-    fn truth_turn(&mut self, outbox: &mut Vec<RunMeasured>) -> Turn {
+    fn truth_turn(&mut self, outbox: &mut Vec<Measured>) -> Turn {
         match &mut self.work {
             Work::KeepTruth(ledger) if ledger.complete_before() == i64::MAX => {
                 let windows: Vec<i64> = ledger.windows().collect();
                 let truth = windows.into_iter().map(|id| (id, ledger.take(id))).collect();
-                outbox.push(self.unaudited(truth));
+                outbox.push(Measured { measures: None, truth });
                 Turn::Finished
             }
             _ => Turn::Park,
         }
     }
 
-    fn judge_turn(&mut self, now: Nanos, outbox: &mut Vec<RunMeasured>) -> Result<Turn, StageError> {
+    fn judge_turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
         let Self { work: Work::Judge(judge), spec, counters, .. } = self else { return Ok(Turn::Finished) };
         let Judge { reader, latest, .. } = &mut **judge;
         let mut failure = None;
@@ -235,9 +257,9 @@ impl Latency {
 
 impl Latency {
     /// Only at the end is the last update of every result known.
-    fn judged(&mut self) -> RunMeasured {
+    fn judged(&mut self) -> Measured {
         let Work::Judge(judge) = &mut self.work else {
-            return self.unaudited(TruthTable::new());
+            return Measured::default();
         };
         let latest = std::mem::take(&mut judge.latest);
         let truth = judge.truth.take();
@@ -245,7 +267,7 @@ impl Latency {
             self.result_latency.record(judged.result_latency_ns);
         }
         let Some(truth) = truth else {
-            return self.unaudited(TruthTable::new());
+            return Measured::default();
         };
         // Windows lie where the results say, and nothing tells of a start or an end that cut one short.
         let told = latest.values().map(|judged| &judged.record).find(|record| record.window_end > record.window_start);
@@ -267,7 +289,7 @@ impl Latency {
 fn insertion_time(record: &Record<'_>, topic: &str) -> Result<Nanos, StageError> {
     match record.timestamp_kind {
         TimestampKind::LogAppend => Ok(record.timestamp_ns),
-        TimestampKind::Create | TimestampKind::None => Err(StageError(format!(
+        TimestampKind::Create | TimestampKind::None => Err(StageError::own(format!(
             "topic `{topic}`, partition {}, offset {}: the record's timestamp is not the log's own; set \
              message.timestamp.type=LogAppendTime on the topic and run again",
             record.partition, record.offset
@@ -281,7 +303,7 @@ fn result_latency_ns(result: &ResultRecord, insertion_ns: Nanos) -> Nanos {
 }
 
 impl Stage for Latency {
-    type Out = RunMeasured;
+    type Out = Measured;
 
     fn id(&self) -> StageId {
         StageId::Latency
@@ -319,7 +341,7 @@ impl Stage for Latency {
         }
     }
 
-    fn turn(&mut self, now: Nanos, outbox: &mut Vec<RunMeasured>) -> Result<Turn, StageError> {
+    fn turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
         if self.begun.is_none() {
             return Ok(Turn::Park);
         }
@@ -331,12 +353,13 @@ impl Stage for Latency {
     }
 
     fn state(&mut self) -> StageState {
-        let (mut findings, mut latest_window) = (std::mem::take(&mut self.last_findings), None);
+        let mut told = std::mem::take(&mut self.last);
         if let Work::Audit(audit) = &mut self.work
             && let Some(auditor) = &mut audit.auditor
         {
-            findings.extend(auditor.take_findings());
-            latest_window = auditor.latest().cloned();
+            told = Told::take(auditor);
+            let totals = auditor.totals().clone();
+            self.count_judged(&totals);
         }
         StageState {
             counters: self.counters.clone(),
@@ -344,8 +367,8 @@ impl Stage for Latency {
                 (LatencyKind::ResultLatency, self.result_latency.take()),
                 (LatencyKind::EndToEnd, self.end_to_end.take()),
             ],
-            findings,
-            latest_window,
+            findings: told.findings,
+            windows: told.windows,
         }
     }
 }

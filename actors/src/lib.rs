@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  StartRun StopRun RestartRun SetRate GetStatus
-//!        |                                            RunFinished
+//!        |                                            RunFact
 //!        v                                                 ^
 //!  +------------+  Order (Begin, Drain, SetRate)           |
 //!  | Supervisor |----------------------------> every stage |

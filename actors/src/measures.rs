@@ -64,6 +64,10 @@ pub struct StageCounters {
     pub last_result_ns: Nanos,
     /// Events in those windows.
     pub results_events: u64,
+    /// Windows judged by the audit.
+    pub windows_judged: u64,
+    /// Of `windows_judged`: those with a wrong count.
+    pub windows_incorrect: u64,
     /// Results read back.
     pub results_read: u64,
     /// Results of another processor that a later update replaced.
@@ -102,6 +106,8 @@ impl StageCounters {
             (&mut self.windows_closed, other.windows_closed),
             (&mut self.results_written, other.results_written),
             (&mut self.results_events, other.results_events),
+            (&mut self.windows_judged, other.windows_judged),
+            (&mut self.windows_incorrect, other.windows_incorrect),
             (&mut self.results_read, other.results_read),
             (&mut self.result_updates, other.result_updates),
             (&mut self.in_flight, other.in_flight),
@@ -216,14 +222,14 @@ impl Collector {
         self.target = target;
     }
 
-    /// Adds one stage's report.
+    /// Adds one stage's report; gives the seconds that it completes.
     pub fn add(
         &mut self,
         stage: StageId,
         at_ns: Nanos,
         counters: StageCounters,
-        latencies: Vec<(LatencyKind, LatencyHistogram)>,
-    ) {
+        latencies: &[(LatencyKind, LatencyHistogram)],
+    ) -> &[Second] {
         // A report made right at a second's end tells of that second.
         let earliest = self.series.last().map_or(0, |closed| closed.second + 1);
         let second = (at_ns - 1 - self.base_ns).div_euclid(SECOND).max(earliest);
@@ -237,10 +243,11 @@ impl Collector {
         open.delta.in_flight += counters.in_flight;
         open.delta.watermarks.extend(&counters.watermarks);
         for (kind, histogram) in latencies {
-            self.latencies.entry(kind).or_default().merge(&histogram);
-            open.latencies.entry(kind).or_default().merge(&histogram);
+            self.latencies.entry(*kind).or_default().merge(histogram);
+            open.latencies.entry(*kind).or_default().merge(histogram);
         }
         self.stages.insert(stage, counters);
+        let closed_before = self.series.len();
         while let Some(entry) = self.open.first_entry() {
             if *entry.key() > second - REPORT_SLACK_S {
                 break;
@@ -248,6 +255,7 @@ impl Collector {
             let (second, open) = entry.remove_entry();
             self.series.push(open.close(second, self.target));
         }
+        &self.series[closed_before..]
     }
 
     /// All stages' totals.
@@ -313,7 +321,7 @@ mod tests {
                 let mut histogram = LatencyHistogram::default();
                 histogram.record(second * 1_000_000);
                 let latencies = vec![(LatencyKind::PublishDelay, histogram)];
-                collector.add(StageId::Producer(producer), second * SECOND, counters, latencies);
+                collector.add(StageId::Producer(producer), second * SECOND, counters, &latencies);
             }
         }
         assert_eq!(collector.totals().produced, 100);

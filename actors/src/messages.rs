@@ -8,10 +8,13 @@ use actix::prelude::*;
 use crate::audit::{Finding, WindowAudit};
 use crate::clock::Nanos;
 use crate::histogram::{LatencyHistogram, LatencyKind};
-use crate::latency::TruthTable;
-use crate::measures::{RunMeasures, StageCounters};
+use crate::latency::Measured;
+use crate::measures::{Second, StageCounters};
 use crate::outcome::RunOutcome;
 use crate::pipeline::RunPlan;
+use crate::run_state::RunState;
+use crate::spec::RunSpec;
+use crate::stage::FailureKind;
 use crate::supervisor::{Refusal, RunStatus};
 use crate::window::ClosedPane;
 
@@ -35,9 +38,11 @@ pub enum StopMode {
 }
 
 /// HTTP, ctl or a signal -> Supervisor: stop the present run.
-#[derive(Message, Clone, Copy, Debug)]
+#[derive(Message, Clone, Debug)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct StopRun {
+    /// Only this run, which may have ended by now, or one that waits for the present one's end; `None`: whatever runs.
+    pub run_id: Option<String>,
     /// How.
     pub mode: StopMode,
 }
@@ -46,6 +51,8 @@ pub struct StopRun {
 #[derive(Message)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct RestartRun {
+    /// Only this run is stopped, where one is under way; `None`: whatever runs.
+    pub run_id: Option<String>,
     /// How the present run is stopped.
     pub mode: StopMode,
     /// What runs next.
@@ -53,9 +60,11 @@ pub struct RestartRun {
 }
 
 /// HTTP or ctl -> Supervisor -> every producer: the total rate from now on.
-#[derive(Message, Clone, Copy, Debug)]
+#[derive(Message, Clone, Debug)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct SetRate {
+    /// Only in this run; `None`: in whatever runs.
+    pub run_id: Option<String>,
     /// Events per second over all producers.
     pub events_per_second: f64,
 }
@@ -65,12 +74,55 @@ pub struct SetRate {
 #[rtype(result = "RunStatus")]
 pub struct GetStatus;
 
-/// Supervisor -> whoever listens: a run is over, its threads have ended and its topics are deleted.
+/// Supervisor -> whoever listens: what happens to runs, each fact once and in order.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
-pub struct RunFinished {
-    /// Everything measured.
-    pub outcome: Arc<RunOutcome>,
+pub enum RunFact {
+    /// A run waits for the end of the present one.
+    Queued(Arc<RunSpec>),
+    /// A run that waited will never begin: it was stopped, or another one took its place.
+    Dropped(Arc<RunSpec>),
+    /// A run is being prepared; all that follows is of this run until it has finished.
+    Accepted {
+        /// The workload.
+        spec: Arc<RunSpec>,
+        /// Wall time.
+        started_at_ns: Nanos,
+    },
+    /// Events flow from `base_ns` on.
+    Began {
+        /// The workload, with the topics' real partition count.
+        spec: Arc<RunSpec>,
+        /// Start of window 0.
+        base_ns: Nanos,
+    },
+    /// The run is in another state.
+    StateChanged(RunState),
+    /// The producers have another rate: events per second over all of them.
+    RateChanged(f64),
+    /// A stage has reported.
+    Measured(Arc<StageMeasured>),
+    /// The run is over, its threads have ended and its topics are deleted.
+    Finished(Arc<RunOutcome>),
+}
+
+/// What a stage's report adds to what is known of the run.
+#[derive(Clone, Debug)]
+pub struct StageMeasured {
+    /// Who reported.
+    pub stage: StageId,
+    /// All stages' totals.
+    pub totals: StageCounters,
+    /// The stage's samples since its last report.
+    pub latencies: Vec<(LatencyKind, LatencyHistogram)>,
+    /// Seconds of the run that this report completes.
+    pub seconds: Vec<Second>,
+    /// Windows judged since the last report.
+    pub windows: Vec<WindowAudit>,
+    /// Messages that waited in the stage's mailbox.
+    pub mailbox: u64,
+    /// Messages that waited in the supervisor's.
+    pub supervisor_mailbox: u64,
 }
 
 // ---- supervisor to stages ----
@@ -112,6 +164,21 @@ pub enum StageId {
     Latency,
 }
 
+impl StageId {
+    /// The kinds of actors, as metrics name them; the supervisor aside.
+    pub const ACTORS: [&'static str; 4] = ["producer", "window_aggregator", "result_writer", "latency"];
+
+    /// The kind of actor: one of [`Self::ACTORS`].
+    pub fn actor(self) -> &'static str {
+        match self {
+            Self::Producer(_) => Self::ACTORS[0],
+            Self::WindowAggregator(_) => Self::ACTORS[1],
+            Self::ResultWriter => Self::ACTORS[2],
+            Self::Latency => Self::ACTORS[3],
+        }
+    }
+}
+
 impl std::fmt::Display for StageId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -123,14 +190,23 @@ impl std::fmt::Display for StageId {
     }
 }
 
+/// Which pipeline a message comes from. A stage that was left behind frozen may wake up in a later run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipelineId {
+    /// Counts the runs of a supervisor, from 1.
+    pub run: u64,
+    /// The pipeline's generation.
+    pub generation: u16,
+}
+
 /// Every stage -> Supervisor, about once a second and when it finishes: what it did since its last report.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct StageReport {
     /// Who.
     pub stage: StageId,
-    /// The pipeline's generation.
-    pub generation: u16,
+    /// The stage's pipeline.
+    pub pipeline: PipelineId,
     /// The second of the run's clock that the samples belong to.
     pub at_ns: Nanos,
     /// Totals since the stage was made.
@@ -139,8 +215,10 @@ pub struct StageReport {
     pub latencies: Vec<(LatencyKind, LatencyHistogram)>,
     /// What the stage found wrong since the last report.
     pub findings: Vec<Finding>,
-    /// The window judged last, from the stage that judges.
-    pub latest_window: Option<WindowAudit>,
+    /// Windows judged since the last report, from the stage that judges.
+    pub windows: Vec<WindowAudit>,
+    /// Messages in the stage's mailbox.
+    pub mailbox: u64,
     /// Whether the stage has done all its work.
     pub finished: bool,
 }
@@ -151,8 +229,10 @@ pub struct StageReport {
 pub struct StageFailed {
     /// Who.
     pub stage: StageId,
-    /// The pipeline's generation.
-    pub generation: u16,
+    /// The stage's pipeline.
+    pub pipeline: PipelineId,
+    /// What kind of failure it is.
+    pub kind: FailureKind,
     /// Why, naming topic and fix where known.
     pub cause: String,
 }
@@ -161,12 +241,10 @@ pub struct StageFailed {
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct RunMeasured {
-    /// The pipeline's generation.
-    pub generation: u16,
-    /// The audit's result and the per-window table; `None` where there was nothing to audit against.
-    pub measures: Option<Box<RunMeasures>>,
-    /// What the producers had acknowledged, where they ran alone.
-    pub truth: TruthTable,
+    /// The latency actor's pipeline.
+    pub pipeline: PipelineId,
+    /// What it found.
+    pub measured: Measured,
 }
 
 // ---- data, between stages ----

@@ -13,7 +13,9 @@ use crate::measures::{RunMeasures, Second, StageCounters};
 use crate::messages::StageId;
 use crate::pipeline::Mode;
 use crate::ports::BrokerDescription;
+use crate::run_state::RunState;
 use crate::spec::RunSpec;
+use crate::stage::FailureKind;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +31,27 @@ pub enum Ending {
     Failed {
         /// Which one, unless the run failed before there were stages.
         stage: Option<StageId>,
+        /// What kind of failure it is.
+        kind: FailureKind,
         /// Why.
         cause: String,
     },
+}
+
+impl Ending {
+    /// The run itself failed, and none of its stages.
+    pub fn failed(cause: impl Into<String>) -> Self {
+        Self::Failed { stage: None, kind: FailureKind::Stage, cause: cause.into() }
+    }
+
+    /// The state that the run ends in.
+    pub fn state(&self) -> RunState {
+        match self {
+            Self::Completed => RunState::Completed,
+            Self::Stopped { .. } => RunState::Stopped,
+            Self::Failed { .. } => RunState::Failed,
+        }
+    }
 }
 
 /// Everything measured in one run.
@@ -163,7 +183,7 @@ impl RunOutcome {
     /// What broke: a stage, the audit itself, or a delivery.
     fn errors(&self, mode: &Mode) -> Vec<String> {
         match &self.ending {
-            Ending::Failed { stage, cause } => {
+            Ending::Failed { stage, cause, .. } => {
                 let stage = stage.map_or_else(|| "the run".to_owned(), |stage| stage.to_string());
                 vec![format!("{stage} failed: {cause}")]
             }

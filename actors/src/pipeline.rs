@@ -10,10 +10,10 @@ use tracing::warn;
 
 use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock};
-use crate::latency::{Latency, Task, TruthTable};
+use crate::latency::{Latency, Measured, Task, TruthTable};
 use crate::messages::{
-    Acknowledged, Order, PanesClosed, ResultsComplete, RunMeasured, StageFailed, StageId, StageReport, WindowWritten,
-    WindowsMerged,
+    Acknowledged, Order, PanesClosed, PipelineId, ResultsComplete, RunMeasured, StageFailed, StageId, StageReport,
+    WindowWritten, WindowsMerged,
 };
 use crate::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StampedBy, StartAt, TopicAdmin,
@@ -22,7 +22,7 @@ use crate::ports::{
 use crate::producer::Producer;
 use crate::result_writer::{ResultWriter, WriterOut};
 use crate::spec::RunSpec;
-use crate::stage::{Driven, Heartbeat, Reporting, Route, Stage, StageOrder, To};
+use crate::stage::{Driven, Heartbeat, Receive, Reporting, Route, Stage, StageOrder, To, Waiting};
 use crate::window_aggregator::WindowAggregator;
 
 /// Which stages a run has.
@@ -279,14 +279,16 @@ pub struct Pipeline {
 /// Where the stages of a generation report to.
 #[derive(Clone)]
 pub struct Reports {
-    /// The generation.
-    pub generation: u16,
+    /// The pipeline that they make up.
+    pub pipeline: PipelineId,
     /// Takes reports.
     pub reports: Recipient<StageReport>,
     /// Takes failures.
     pub failures: Recipient<StageFailed>,
     /// Takes the audit's result.
     pub measured: Recipient<RunMeasured>,
+    /// What waits in the supervisor's mailbox.
+    pub supervisor_waiting: Waiting,
 }
 
 impl Pipeline {
@@ -296,14 +298,17 @@ impl Pipeline {
         let mut pipeline =
             Self { orders: Vec::new(), heartbeats: Vec::new(), arbiters: Vec::new(), retired: Arc::default() };
         let clock = &plan.clock;
-        let generation = reports.generation;
+        let id = reports.pipeline;
         let latency = latency.map(|task| {
-            let stage = Latency::new(Arc::clone(&spec), Arc::clone(clock), generation, task);
-            let measured = reports.measured.clone();
-            pipeline.add(stage, clock, reports, Box::new(move |message| route(&measured, message)))
+            let stage = Latency::new(Arc::clone(&spec), Arc::clone(clock), task);
+            let supervisor = reports.measured.clone();
+            let route: Route<Measured> = Box::new(move |measured| {
+                route(&supervisor, RunMeasured { pipeline: id, measured }).map_err(|message| message.measured)
+            });
+            pipeline.add(stage, &spec, clock, reports, route)
         });
         // The aggregators are told of merged windows by the writer, and start after it.
-        let merged: Arc<OnceLock<Vec<Recipient<To<WindowsMerged>>>>> = Arc::default();
+        let merged: Arc<OnceLock<Vec<Inbox<WindowsMerged>>>> = Arc::default();
         let aggregate = match plan.mode {
             Mode::Aggregate(aggregate) => Some(aggregate),
             _ => None,
@@ -312,7 +317,7 @@ impl Pipeline {
             let base = aggregate.map(|aggregate| aggregate.base_event_time_ns);
             let stage = ResultWriter::new(Arc::clone(&spec), Arc::clone(clock), writer, partitions, base);
             let route = writer_route(latency.as_ref(), Arc::clone(&merged));
-            pipeline.add(stage, clock, reports, route)
+            pipeline.add(stage, &spec, clock, reports, route)
         });
         if let Some(writer) = writer {
             let mut addresses = Vec::new();
@@ -327,24 +332,24 @@ impl Pipeline {
                     dead_letters,
                     aggregate,
                 );
-                let panes: Recipient<To<PanesClosed>> = writer.clone().recipient();
-                let address = pipeline.add(stage, clock, reports, Box::new(move |out| route_to(&panes, out)));
-                addresses.push(address.recipient());
+                let panes: Inbox<PanesClosed> = writer.inbox();
+                let stage = pipeline.add(stage, &spec, clock, reports, Box::new(move |out| panes.take(out)));
+                addresses.push(stage.inbox());
             }
-            merged.set(addresses).expect("set once");
+            assert!(merged.set(addresses).is_ok(), "set once");
         }
         if let (Some(campaigns), Some(latency)) = (campaigns, latency) {
             for (index, writer) in producers.into_iter().enumerate() {
                 let stage = Producer::new(
                     index as u32,
-                    generation,
+                    id.generation,
                     Arc::clone(&spec),
                     Arc::clone(&campaigns),
                     Arc::clone(clock),
                     writer,
                 );
-                let acknowledged: Recipient<To<Acknowledged>> = latency.clone().recipient();
-                pipeline.add(stage, clock, reports, Box::new(move |out| route_to(&acknowledged, out)));
+                let acknowledged: Inbox<Acknowledged> = latency.inbox();
+                pipeline.add(stage, &spec, clock, reports, Box::new(move |out| acknowledged.take(out)));
             }
         }
         pipeline
@@ -353,15 +358,20 @@ impl Pipeline {
     fn add<S: Stage>(
         &mut self,
         stage: S,
+        spec: &RunSpec,
         clock: &SharedClock,
         reports: &Reports,
         route: Route<S::Out>,
-    ) -> Addr<Driven<S>> {
+    ) -> Started<S> {
         let id = stage.id();
         let heartbeat = Heartbeat::default();
         heartbeat.rest();
+        let waiting = Waiting::default();
         let reporting = Reporting {
-            generation: reports.generation,
+            run_id: spec.run_id.clone(),
+            pipeline: reports.pipeline,
+            supervisor_waiting: reports.supervisor_waiting.clone(),
+            waiting: waiting.clone(),
             reports: reports.reports.clone(),
             failures: reports.failures.clone(),
             heartbeat: heartbeat.clone(),
@@ -373,7 +383,7 @@ impl Pipeline {
         self.orders.push((id, address.clone().recipient()));
         self.heartbeats.push((id, heartbeat));
         self.arbiters.push(arbiter);
-        address
+        Started { address, waiting }
     }
 
     /// Gives an order to every stage, downstream first.
@@ -432,29 +442,58 @@ fn route<M: Message<Result = ()> + Send>(to: &Recipient<M>, message: M) -> Resul
     }
 }
 
-fn route_to<M: Send + 'static>(to: &Recipient<To<M>>, message: M) -> Result<(), M> {
-    route(to, To(message)).map_err(|To(message)| message)
+/// A stage that was started, for those that send to it.
+struct Started<S: Stage> {
+    address: Addr<Driven<S>>,
+    waiting: Waiting,
+}
+
+impl<S: Stage> Started<S> {
+    /// Where it takes messages of one type.
+    fn inbox<M: Send + 'static>(&self) -> Inbox<M>
+    where
+        S: Receive<M>,
+    {
+        Inbox { to: self.address.clone().recipient(), waiting: self.waiting.clone() }
+    }
+}
+
+/// Where a stage takes messages of one type; counts those that wait.
+struct Inbox<M: Send + 'static> {
+    to: Recipient<To<M>>,
+    waiting: Waiting,
+}
+
+impl<M: Send + 'static> Inbox<M> {
+    /// Hands a message over; gives it back when the mailbox is full.
+    fn take(&self, message: M) -> Result<(), M> {
+        self.waiting.sent();
+        route(&self.to, To(message)).map_err(|To(message)| {
+            self.waiting.taken();
+            message
+        })
+    }
 }
 
 fn writer_route(
-    latency: Option<&Addr<Driven<Latency>>>,
-    merged: Arc<OnceLock<Vec<Recipient<To<WindowsMerged>>>>>,
+    latency: Option<&Started<Latency>>,
+    merged: Arc<OnceLock<Vec<Inbox<WindowsMerged>>>>,
 ) -> Route<WriterOut> {
-    let written: Option<Recipient<To<WindowWritten>>> = latency.map(|latency| latency.clone().recipient());
-    let complete: Option<Recipient<To<ResultsComplete>>> = latency.map(|latency| latency.clone().recipient());
+    let written: Option<Inbox<WindowWritten>> = latency.map(Started::inbox);
+    let complete: Option<Inbox<ResultsComplete>> = latency.map(Started::inbox);
     Box::new(move |out| match out {
         WriterOut::Written(message) => match &written {
-            Some(to) => route_to(to, message).map_err(WriterOut::Written),
+            Some(to) => to.take(message).map_err(WriterOut::Written),
             None => Ok(()),
         },
         WriterOut::Complete(message) => match &complete {
-            Some(to) => route_to(to, message).map_err(WriterOut::Complete),
+            Some(to) => to.take(message).map_err(WriterOut::Complete),
             None => Ok(()),
         },
         WriterOut::Merged(message) => {
             // Told again to those whose mailbox had room, if another's had none: the message is a fact, not a step.
             let aggregators = merged.get().map_or(&[][..], Vec::as_slice);
-            aggregators.iter().try_for_each(|to| route_to(to, message)).map_err(WriterOut::Merged)
+            aggregators.iter().try_for_each(|to| to.take(message)).map_err(WriterOut::Merged)
         }
     })
 }

@@ -490,7 +490,7 @@ impl Producer {
     /// A failed delivery is never sent again in place, for that would reorder: it ends the generation.
     fn checked(&mut self, turn: Turn) -> Result<Turn, StageError> {
         match self.failure.take() {
-            Some(why) => Err(StageError(format!("topic `{}`: {why}", self.spec.events_topic))),
+            Some(why) => Err(StageError::delivery(format!("topic `{}`: {why}", self.spec.events_topic))),
             None => Ok(turn),
         }
     }

@@ -147,7 +147,7 @@ impl ResultWriter {
             }
         })?;
         match failure {
-            Some(why) => Err(StageError(format!("topic `{}`: {why}", spec.results_topic))),
+            Some(why) => Err(StageError::delivery(format!("topic `{}`: {why}", spec.results_topic))),
             None => Ok(()),
         }
     }

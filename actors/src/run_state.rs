@@ -38,6 +38,20 @@ impl RunState {
         Self::Stopped,
     ];
 
+    /// The name in HTTP, metrics and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Preparing => "preparing",
+            Self::WarmingUp => "warming_up",
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+
     /// Whether a run is under way.
     pub fn is_busy(self) -> bool {
         matches!(self, Self::Preparing | Self::WarmingUp | Self::Running | Self::Draining)

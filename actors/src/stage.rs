@@ -13,8 +13,8 @@ use crate::audit::{Finding, WindowAudit};
 use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::measures::StageCounters;
-use crate::messages::{Order, StageFailed, StageId, StageReport};
-use crate::ports::PortError;
+use crate::messages::{Order, PipelineId, StageFailed, StageId, StageReport};
+use crate::ports::{PortError, Retry};
 
 /// Records or messages that one turn handles at most.
 pub const TURN_LIMIT: usize = 1024;
@@ -38,14 +38,88 @@ pub enum Turn {
     Finished,
 }
 
+/// What kind of failure ends a generation, or a run before there are stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailureKind {
+    /// The broker does not answer.
+    Connection,
+    /// The broker, or its client, refused.
+    Refused,
+    /// A delivery failed.
+    Delivery,
+    /// The stage's own code: a panic, a freeze, or what it finds wrong.
+    Stage,
+}
+
+impl FailureKind {
+    /// The kinds that are the broker's doing, as metrics name them.
+    pub const BROKERS: [FailureKind; 3] = [Self::Connection, Self::Refused, Self::Delivery];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Refused => "refused",
+            Self::Delivery => "delivery",
+            Self::Stage => "stage",
+        }
+    }
+
+    /// The kind of a port's failure.
+    pub fn of(error: &PortError) -> Self {
+        match error.retry {
+            Retry::Again | Retry::Reconnect => Self::Connection,
+            Retry::GiveUp => Self::Refused,
+        }
+    }
+}
+
 /// A stage that cannot go on.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StageError(pub String);
+#[error("{cause}")]
+pub struct StageError {
+    /// What kind of failure it is.
+    pub kind: FailureKind,
+    /// Why, naming topic and fix where known.
+    pub cause: String,
+}
+
+impl StageError {
+    /// What the stage itself finds wrong.
+    pub fn own(cause: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Stage, cause: cause.into() }
+    }
+
+    /// A delivery that failed.
+    pub fn delivery(cause: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Delivery, cause: cause.into() }
+    }
+}
 
 impl From<PortError> for StageError {
     fn from(error: PortError) -> Self {
-        Self(error.message)
+        Self { kind: FailureKind::of(&error), cause: error.message }
+    }
+}
+
+/// Messages that wait in a mailbox (actix does not tell): senders count up, the receiver counts down.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<AtomicI64>);
+
+impl Waiting {
+    /// A message is about to be sent.
+    pub fn sent(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A message was taken, or was not sent after all.
+    pub fn taken(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many wait.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed).max(0) as u64
     }
 }
 
@@ -58,8 +132,8 @@ pub struct StageState {
     pub latencies: Vec<(LatencyKind, LatencyHistogram)>,
     /// Findings since the last time.
     pub findings: Vec<Finding>,
-    /// The window judged last, where the stage judges.
-    pub latest_window: Option<WindowAudit>,
+    /// Windows judged since the last time, where the stage judges.
+    pub windows: Vec<WindowAudit>,
 }
 
 /// The logic of one stage: no actor, no thread, no clock of its own making.
@@ -117,12 +191,18 @@ impl Heartbeat {
 /// Where a stage's reports go.
 #[derive(Clone)]
 pub struct Reporting {
-    /// The pipeline's generation.
-    pub generation: u16,
+    /// The run.
+    pub run_id: String,
+    /// The stage's pipeline.
+    pub pipeline: PipelineId,
     /// Takes the reports.
     pub reports: Recipient<StageReport>,
     /// Takes the failure.
     pub failures: Recipient<StageFailed>,
+    /// What waits in the supervisor's mailbox.
+    pub supervisor_waiting: Waiting,
+    /// What waits in the stage's own.
+    pub waiting: Waiting,
     /// Beats at every turn.
     pub heartbeat: Heartbeat,
     /// Set once the pipeline is stopped: a stage that wakes up after that has nothing to say to whatever runs now.
@@ -135,6 +215,8 @@ pub struct Driven<S: Stage> {
     clock: SharedClock,
     route: Route<S::Out>,
     reporting: Reporting,
+    /// Names the stage in every line that it logs.
+    span: tracing::Span,
     pending: VecDeque<S::Out>,
     outbox: Vec<S::Out>,
     base_ns: Nanos,
@@ -149,11 +231,14 @@ pub struct Driven<S: Stage> {
 impl<S: Stage> Driven<S> {
     /// An actor for `stage`, to be started on an arbiter of its own.
     pub fn new(stage: S, clock: SharedClock, route: Route<S::Out>, reporting: Reporting) -> Self {
+        let PipelineId { generation, .. } = reporting.pipeline;
+        let span = tracing::error_span!("stage", run_id = reporting.run_id, generation, actor = %stage.id());
         Self {
             stage,
             clock,
             route,
             reporting,
+            span,
             pending: VecDeque::new(),
             outbox: Vec::new(),
             base_ns: 0,
@@ -181,7 +266,8 @@ impl<S: Stage> Driven<S> {
         if self.ended {
             return;
         }
-        match caught(|| hand(&mut self.stage)) {
+        let taken = self.span.in_scope(|| caught(|| hand(&mut self.stage)));
+        match taken {
             Ok(()) => self.turn_soon(ctx),
             Err(error) => self.fail(error),
         }
@@ -202,7 +288,7 @@ impl<S: Stage> Driven<S> {
             return self.finish(ctx);
         }
         let (stage, outbox) = (&mut self.stage, &mut self.outbox);
-        let turn = caught(|| stage.turn(now, outbox)).and_then(|turn| turn);
+        let turn = self.span.in_scope(|| caught(|| stage.turn(now, outbox))).and_then(|turn| turn);
         if self.reporting.retired.load(Ordering::Relaxed) {
             self.ended = true;
             return;
@@ -234,7 +320,8 @@ impl<S: Stage> Driven<S> {
         if self.pending.is_empty() {
             self.reporting.heartbeat.rest();
             self.ended = true;
-            self.report(self.clock.now(), true);
+            // What was done up to a second's end belongs to that second, though it is told a moment later.
+            self.report(self.clock.now().min(self.next_report_ns), true);
         } else {
             rest();
             self.turn_soon(ctx);
@@ -264,10 +351,12 @@ impl<S: Stage> Driven<S> {
             Ok(told) => told,
             Err(error) => return self.fail(error),
         };
-        let StageState { counters, latencies, findings, latest_window } = told;
+        let StageState { counters, latencies, findings, windows } = told;
         let stage = self.stage.id();
-        let generation = self.reporting.generation;
-        let report = StageReport { stage, generation, at_ns, counters, latencies, findings, latest_window, finished };
+        let Reporting { pipeline, waiting, supervisor_waiting, .. } = &self.reporting;
+        let (pipeline, mailbox) = (*pipeline, waiting.count());
+        let report = StageReport { stage, pipeline, at_ns, counters, latencies, findings, windows, mailbox, finished };
+        supervisor_waiting.sent();
         // The supervisor handles nothing slowly and its mailbox takes several reports of every stage; one that finds
         // it full all the same would be lost, so this one message may exceed the capacity.
         self.reporting.reports.do_send(report);
@@ -276,8 +365,10 @@ impl<S: Stage> Driven<S> {
     fn fail(&mut self, error: StageError) {
         self.ended = true;
         self.reporting.heartbeat.rest();
-        let (stage, generation) = (self.stage.id(), self.reporting.generation);
-        self.reporting.failures.do_send(StageFailed { stage, generation, cause: error.0 });
+        let (stage, pipeline) = (self.stage.id(), self.reporting.pipeline);
+        let StageError { kind, cause } = error;
+        self.reporting.supervisor_waiting.sent();
+        self.reporting.failures.do_send(StageFailed { stage, pipeline, kind, cause });
     }
 }
 
@@ -302,7 +393,8 @@ async fn tokio_yield() {
 
 /// What a stage's own code gives; its panic is its failure. (The actor would be gone without a word.)
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, StageError> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| StageError(format!("panicked: {}", panic_message(&*panic))))
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| StageError::own(format!("panicked: {}", panic_message(&*panic))))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -350,6 +442,7 @@ impl<M: Send + 'static, S: Receive<M>> Handler<To<M>> for Driven<S> {
     type Result = ();
 
     fn handle(&mut self, To(message): To<M>, ctx: &mut Context<Self>) {
+        self.reporting.waiting.taken();
         self.take(ctx, |stage| stage.receive(message));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the run's state (`run_state.rs`), its pipeline (`pipeline.rs`), what its stages report (`measures.rs`).
 //! Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`] from outside; [`StageReport`],
-//! [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders to every stage, [`RunFinished`] to whoever listens.
+//! [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders to every stage, [`RunFact`]s to whoever listens.
 //!
 //! It lives on an arbiter of its own and never blocks: topics, connections and the end of threads are waited for on
 //! helper threads, which answer by a message.
@@ -16,18 +16,18 @@ use tracing::{error, info, warn};
 
 use crate::audit::{Finding, MAX_FINDINGS, WindowAudit};
 use crate::clock::{MILLISECOND, Nanos, SECOND};
-use crate::latency::TruthTable;
-use crate::measures::{Collector, RunMeasures, Second, StageCounters};
+use crate::latency::Measured;
+use crate::measures::{Collector, Second, StageCounters};
 use crate::messages::{
-    GetStatus, Order, RestartRun, RunFinished, RunMeasured, SetRate, StageFailed, StageId, StageReport, StartRun,
-    StopMode, StopRun,
+    GetStatus, Order, PipelineId, RestartRun, RunFact, RunMeasured, SetRate, StageFailed, StageId, StageMeasured,
+    StageReport, StartRun, StopMode, StopRun,
 };
 use crate::outcome::{Ending, RunOutcome};
 use crate::pipeline::{Pipeline, Prepared, Reports, RunPlan, delete_topics, prepare};
 use crate::ports::{BrokerDescription, PortError};
 use crate::run_state::{Effect, OrderKind, RunState, effect};
 use crate::spec::RunSpec;
-use crate::stage::{StageError, caught};
+use crate::stage::{FailureKind, StageError, Waiting, caught};
 
 /// How often the supervisor looks at its run.
 const TICK: Duration = Duration::from_millis(20);
@@ -89,10 +89,9 @@ struct Run {
     collector: Collector,
     finished: BTreeSet<StageId>,
     findings: Vec<Finding>,
-    /// Whether the latency actor is done.
-    measured: bool,
-    measures: Option<RunMeasures>,
-    truth: TruthTable,
+    /// Set once the latency actor is done.
+    measured: Option<Measured>,
+    id: PipelineId,
     latest_window: Option<WindowAudit>,
     target: f64,
     /// The greatest step of the wall clock so far: one that is taken back spoils what it came across all the same.
@@ -109,7 +108,11 @@ pub struct Supervisor {
     run: Option<Run>,
     next: Option<Arc<RunPlan>>,
     last: RunStatus,
-    listener: Recipient<RunFinished>,
+    listener: Recipient<RunFact>,
+    /// Runs so far.
+    runs: u64,
+    /// Reports and failures in its mailbox.
+    waiting: Waiting,
 }
 
 /// A helper thread -> Supervisor: topics and ports are made, or are not.
@@ -125,17 +128,38 @@ struct TornDown {
 }
 
 impl Supervisor {
-    /// A supervisor that tells `listener` of every run's outcome.
-    pub fn new(listener: Recipient<RunFinished>) -> Self {
-        Self { state: RunState::Idle, run: None, next: None, last: RunStatus::default(), listener }
+    /// A supervisor that tells `listener` what happens to runs.
+    pub fn new(listener: Recipient<RunFact>) -> Self {
+        Self {
+            state: RunState::Idle,
+            run: None,
+            next: None,
+            last: RunStatus::default(),
+            listener,
+            runs: 0,
+            waiting: Waiting::default(),
+        }
+    }
+
+    /// Facts are few, and whoever listens keeps up: none may be lost to a full mailbox.
+    fn tell(&self, fact: RunFact) {
+        self.listener.do_send(fact);
+    }
+
+    fn enter(&mut self, state: RunState) {
+        self.state = state;
+        self.tell(RunFact::StateChanged(state));
     }
 
     fn begin(&mut self, plan: Arc<RunPlan>, ctx: &mut Context<Self>) {
-        info!(run_id = plan.spec.run_id, workload = plan.spec.workload, "preparing a run");
+        info!(run_id = plan.spec.run_id, workload = plan.spec.workload, actor = "supervisor", "preparing a run");
         let spec = Arc::new(plan.spec.clone());
-        self.state = RunState::Preparing;
+        self.runs += 1;
+        let started_at_ns = plan.clock.now();
+        self.tell(RunFact::Accepted { spec: Arc::clone(&spec), started_at_ns });
+        self.enter(RunState::Preparing);
         self.run = Some(Run {
-            started_at_ns: plan.clock.now(),
+            started_at_ns,
             preparing: true,
             broker: None,
             pipeline: None,
@@ -146,9 +170,8 @@ impl Supervisor {
             collector: Collector::new(0, spec.rate),
             finished: BTreeSet::new(),
             findings: Vec::new(),
-            measured: false,
-            measures: None,
-            truth: TruthTable::new(),
+            measured: None,
+            id: PipelineId { run: self.runs, generation: FIRST_GENERATION },
             latest_window: None,
             target: spec.rate,
             wall_step_ns: 0,
@@ -170,7 +193,18 @@ impl Supervisor {
             run.stop_asked = true;
             run.drained_since_ns = Some(now);
             pipeline.order(Order::Drain { at_ns: now });
-            self.state = RunState::Draining;
+            self.enter(RunState::Draining);
+        }
+    }
+
+    /// Keeps what runs next, in place of what waited so far.
+    fn queue(&mut self, plan: Option<Arc<RunPlan>>) {
+        let spec = |plan: &Arc<RunPlan>| Arc::new(plan.spec.clone());
+        if let Some(dropped) = std::mem::replace(&mut self.next, plan) {
+            self.tell(RunFact::Dropped(spec(&dropped)));
+        }
+        if let Some(next) = &self.next {
+            self.tell(RunFact::Queued(spec(next)));
         }
     }
 
@@ -180,9 +214,9 @@ impl Supervisor {
         if run.ending.is_some() {
             return;
         }
-        if let Ending::Failed { stage, cause } = &ending {
+        if let Ending::Failed { stage, cause, .. } = &ending {
             let stage = stage.map(tracing::field::display);
-            error!(run_id = run.spec.run_id, stage, cause, "the run failed");
+            error!(run_id = run.spec.run_id, actor = "supervisor", stage, cause, "the run failed");
         }
         if !matches!(ending, Ending::Completed) {
             run.end_ns = run.plan.clock.now().min(run.end_ns);
@@ -210,16 +244,22 @@ impl Supervisor {
         self.last = self.status();
         let Some(run) = self.run.take() else { return };
         let ending = run.ending.clone().unwrap_or(Ending::Completed);
-        self.state = match &ending {
-            Ending::Completed => RunState::Completed,
-            Ending::Stopped { .. } => RunState::Stopped,
-            Ending::Failed { .. } => RunState::Failed,
-        };
+        self.state = ending.state();
         self.last.state = self.state;
-        info!(run_id = run.spec.run_id, state = ?self.state, "the run is over");
-        self.listener.do_send(RunFinished { outcome: Arc::new(run.into_outcome(ending)) });
+        info!(run_id = run.spec.run_id, actor = "supervisor", state = ?self.state, "the run is over");
+        self.tell(RunFact::Finished(Arc::new(run.into_outcome(ending))));
         if let Some(plan) = self.next.take() {
             self.begin(plan, ctx);
+        }
+    }
+
+    /// Refuses an order that names another run than the present one.
+    fn is_present(&self, run_id: &str) -> Result<(), Refusal> {
+        let refuse = |reason| Err(Refusal { state: self.state, reason });
+        match &self.run {
+            Some(run) if run.spec.run_id == run_id => Ok(()),
+            Some(run) => refuse(format!("run {run_id} is not the present one: that is {}", run.spec.run_id)),
+            None => refuse(format!("run {run_id} is over: no run is under way")),
         }
     }
 
@@ -261,7 +301,7 @@ impl Supervisor {
             Effect::Drain => self.drain(),
             Effect::Abandon => self.end(Ending::Stopped { drained: false }, ctx),
             Effect::StopThenBegin => {
-                self.next = plan;
+                self.queue(plan);
                 let flows = matches!(self.state, RunState::WarmingUp | RunState::Running);
                 match mode {
                     StopMode::Drain if flows => self.drain(),
@@ -284,18 +324,20 @@ impl Supervisor {
         {
             let seconds = silence / SECOND;
             let cause = format!("it has been frozen for {seconds} s (supervisor.heartbeat_timeout)");
-            return self.end(Ending::Failed { stage: Some(stage), cause }, ctx);
+            return self.end(Ending::Failed { stage: Some(stage), kind: FailureKind::Stage, cause }, ctx);
         }
         let producing = run.plan.mode.produces();
         if self.state == RunState::WarmingUp && now >= base + run.spec.warmup_ns {
             self.state = RunState::Running;
+            self.listener.do_send(RunFact::StateChanged(self.state));
         }
         if self.state == RunState::Running && producing && now >= run.end_ns {
             self.state = RunState::Draining;
+            self.listener.do_send(RunFact::StateChanged(self.state));
             run.drained_since_ns = Some(now);
         }
         let all_finished = pipeline.stages().all(|stage| run.finished.contains(&stage));
-        if all_finished && (run.measured || !run.plan.mode.measures()) {
+        if all_finished && (run.measured.is_some() || !run.plan.mode.measures()) {
             let ending =
                 if run.stop_asked && now_is_early(run) { Ending::Stopped { drained: true } } else { Ending::Completed };
             return self.end(ending, ctx);
@@ -310,7 +352,7 @@ impl Supervisor {
                 "draining took longer than {seconds} s (supervisor.drain_timeout); not done: {}",
                 waiting.join(", ")
             );
-            self.end(Ending::Failed { stage: None, cause }, ctx);
+            self.end(Ending::failed(cause), ctx);
         }
     }
 }
@@ -331,10 +373,11 @@ impl Run {
     fn into_outcome(self, ending: Ending) -> RunOutcome {
         let counters = self.collector.totals();
         let (series, latencies) = self.collector.finish();
+        let Measured { measures, truth } = self.measured.unwrap_or_default();
         RunOutcome {
             spec: (*self.spec).clone(),
             broker: self.broker.unwrap_or_default(),
-            generation: FIRST_GENERATION,
+            generation: self.id.generation,
             ending,
             started_at_ns: self.started_at_ns,
             base_ns: self.base_ns,
@@ -343,8 +386,8 @@ impl Run {
             counters,
             latencies,
             series,
-            measures: self.measures,
-            truth: self.truth,
+            measures: measures.map(|measures| *measures),
+            truth,
             findings: self.findings,
             wall_step_ns: greater_step(self.wall_step_ns, self.plan.clock.wall_step_ns()),
         }
@@ -365,7 +408,7 @@ fn helper<M>(
     let address = supervisor.clone();
     let spawned = std::thread::Builder::new()
         .name(format!("streamgauge-{name}"))
-        .spawn(move || supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.0))));
+        .spawn(move || supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.cause))));
     if let Err(error) = spawned {
         address.do_send(broken(format!("no thread could be started: {error}")));
     }
@@ -389,7 +432,8 @@ impl Handler<Ready> for Supervisor {
         let prepared = match ready {
             Ok(prepared) => prepared,
             Err(error) => {
-                let failed = Ending::Failed { stage: None, cause: error.message };
+                let kind = FailureKind::of(&error);
+                let failed = Ending::Failed { stage: None, kind, cause: error.message };
                 // Some topics may have been made before one failed.
                 let ending = run.ending.take().unwrap_or(failed);
                 return self.end(ending, ctx);
@@ -402,7 +446,8 @@ impl Handler<Ready> for Supervisor {
             return self.end(stopped, ctx);
         }
         let reports = Reports {
-            generation: FIRST_GENERATION,
+            pipeline: run.id,
+            supervisor_waiting: self.waiting.clone(),
             reports: ctx.address().recipient(),
             failures: ctx.address().recipient(),
             measured: ctx.address().recipient(),
@@ -410,7 +455,7 @@ impl Handler<Ready> for Supervisor {
         // An arbiter panics where it gets no thread or no descriptor.
         let pipeline = match caught(|| Pipeline::start(&run.plan, prepared, &reports)) {
             Ok(pipeline) => pipeline,
-            Err(StageError(cause)) => return self.end(Ending::Failed { stage: None, cause }, ctx),
+            Err(StageError { cause, .. }) => return self.end(Ending::failed(cause), ctx),
         };
         // A whole millisecond, so that produce times and window bounds have no fraction to disagree on.
         let base = (run.plan.clock.now() + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
@@ -419,7 +464,9 @@ impl Handler<Ready> for Supervisor {
         run.collector = Collector::new(base, run.spec.rate);
         pipeline.order(Order::Begin { base_ns: base });
         run.pipeline = Some(pipeline);
-        self.state = RunState::WarmingUp;
+        let spec = Arc::clone(&run.spec);
+        self.tell(RunFact::Began { spec, base_ns: base });
+        self.enter(RunState::WarmingUp);
     }
 }
 
@@ -438,16 +485,23 @@ impl Handler<StageReport> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, report: StageReport, _ctx: &mut Context<Self>) {
-        let Some(run) = self.run.as_mut().filter(|run| run.pipeline.is_some()) else { return };
+        self.waiting.taken();
+        let from = report.pipeline;
+        let Some(run) = self.run.as_mut().filter(|run| run.id == from && run.pipeline.is_some()) else { return };
+        let StageReport { stage, at_ns, counters, latencies, findings, windows, mailbox, finished, .. } = report;
         let room = MAX_FINDINGS.saturating_sub(run.findings.len());
-        run.findings.extend(report.findings.into_iter().take(room));
-        run.collector.add(report.stage, report.at_ns, report.counters, report.latencies);
-        if report.latest_window.is_some() {
-            run.latest_window = report.latest_window;
+        run.findings.extend(findings.into_iter().take(room));
+        let seconds = run.collector.add(stage, at_ns, counters, &latencies).to_vec();
+        if let Some(window) = windows.last() {
+            run.latest_window = Some(window.clone());
         }
-        if report.finished {
-            run.finished.insert(report.stage);
+        if finished {
+            run.finished.insert(stage);
         }
+        let totals = run.collector.totals();
+        let supervisor_mailbox = self.waiting.count();
+        let measured = StageMeasured { stage, totals, latencies, seconds, windows, mailbox, supervisor_mailbox };
+        self.tell(RunFact::Measured(Arc::new(measured)));
     }
 }
 
@@ -455,8 +509,10 @@ impl Handler<StageFailed> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, failed: StageFailed, ctx: &mut Context<Self>) {
-        if self.run.as_ref().is_some_and(|run| run.pipeline.is_some()) {
-            self.end(Ending::Failed { stage: Some(failed.stage), cause: failed.cause }, ctx);
+        self.waiting.taken();
+        if self.run.as_ref().is_some_and(|run| run.id == failed.pipeline && run.pipeline.is_some()) {
+            let StageFailed { stage, kind, cause, .. } = failed;
+            self.end(Ending::Failed { stage: Some(stage), kind, cause }, ctx);
         }
     }
 }
@@ -465,10 +521,8 @@ impl Handler<RunMeasured> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, measured: RunMeasured, _ctx: &mut Context<Self>) {
-        if let Some(run) = &mut self.run {
-            run.measures = measured.measures.map(|measures| *measures);
-            run.truth = measured.truth;
-            run.measured = true;
+        if let Some(run) = self.run.as_mut().filter(|run| run.id == measured.pipeline) {
+            run.measured = Some(measured.measured);
         }
     }
 }
@@ -485,6 +539,13 @@ impl Handler<StopRun> for Supervisor {
     type Result = Result<(), Refusal>;
 
     fn handle(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some(run_id) = &order.run_id {
+            if self.next.as_ref().is_some_and(|next| next.spec.run_id == *run_id) {
+                self.queue(None);
+                return Ok(());
+            }
+            self.is_present(run_id)?;
+        }
         let kind = match order.mode {
             StopMode::Drain => OrderKind::StopDrain,
             StopMode::Abandon => OrderKind::StopAbandon,
@@ -497,6 +558,10 @@ impl Handler<RestartRun> for Supervisor {
     type Result = Result<(), Refusal>;
 
     fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Self::Result {
+        // A run that is over is started again, unless another one is under way.
+        if let Some(run_id) = order.run_id.as_ref().filter(|_| self.run.is_some()) {
+            self.is_present(run_id)?;
+        }
         self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)
     }
 }
@@ -505,6 +570,9 @@ impl Handler<SetRate> for Supervisor {
     type Result = Result<(), Refusal>;
 
     fn handle(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some(run_id) = &order.run_id {
+            self.is_present(run_id)?;
+        }
         let rate = order.events_per_second;
         let refuse = |state, reason: &str| Err(Refusal { state, reason: reason.to_owned() });
         if !(rate.is_finite() && rate > 0.0) {
@@ -526,6 +594,7 @@ impl Handler<SetRate> for Supervisor {
             run.target = rate;
             run.collector.set_target(rate);
             pipeline.order(Order::SetRate { at_ns: run.plan.clock.now(), events_per_second: rate });
+            self.tell(RunFact::RateChanged(rate));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`flags`]: what several commands take, and the settings that flags stand for
 //! - [`error`]: what can go wrong, and its exit code
-//! - [`session`]: settings resolved, logging on; [`broker`]: the broker they name
+//! - [`session`]: settings resolved, logging on ([`logging`]); [`broker`]: the broker they name
 //! - [`perform`]: a run in the foreground, its progress and its reports
 //! - [`stored`]: reports made earlier, by id or file
 
@@ -11,6 +11,7 @@ mod broker;
 mod compare;
 mod completions;
 mod config;
+mod ctl;
 mod doctor;
 mod error;
 mod flags;
@@ -18,12 +19,14 @@ mod follow;
 mod generate;
 mod history;
 mod latency;
+mod logging;
 mod output;
 mod perform;
 mod produce;
 mod progress;
 mod report;
 mod run;
+mod serve;
 mod session;
 mod stored;
 mod topics;
@@ -59,6 +62,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Serve(serve::ServeArgs),
+    Ctl(ctl::CtlArgs),
     Generate(generate::GenerateArgs),
     Produce(produce::ProduceArgs),
     Aggregate(aggregate::AggregateArgs),
@@ -89,6 +94,8 @@ pub fn main() -> ExitCode {
     let session = Session::new(cli.global, clock);
     let result = match cli.command {
         Command::Run(args) => run::run(&session, &args),
+        Command::Serve(args) => serve::run(&session, &args),
+        Command::Ctl(args) => ctl::run(&session, &args),
         Command::Generate(args) => generate::run(&session, &args),
         Command::Produce(args) => produce::run(&session, &args),
         Command::Aggregate(args) => aggregate::run(&session, &args),

@@ -7,30 +7,36 @@ use streamgauge_actors::audit::WindowAudit;
 use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND, to_millis};
 use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
 use streamgauge_actors::measures::Second;
-use streamgauge_actors::outcome::{Ending, RunOutcome};
+use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
 use streamgauge_actors::pipeline::Mode;
 
 use super::latency::{LatencyFigures, PerLatency, SecondLatency};
+use super::numbers::exact;
 use super::{
     AuditReport, BrokerReport, Drain, EndingName, EndingReport, Events, ModeName, Report, ReportContext,
-    SCHEMA_VERSION, SecondRow, Throughput, Topics, WindowRow, next_step,
+    SCHEMA_VERSION, SecondRow, ThresholdRow, Throughput, Topics, WindowRow, next_step,
 };
+use crate::thresholds::{self, Threshold};
+
+/// The exit code of a run that did all it should, and not as well as was asked.
+const THRESHOLD_FAILED: u8 = 99;
 
 impl Report {
     /// The report of a run that ended, however it ended.
     pub fn new(outcome: &RunOutcome, context: &ReportContext) -> Self {
         let mode = &context.mode;
         let judgement = outcome.judge(mode);
+        let is_scheduled = has_schedule(mode) && outcome.spec.arrivals != ArrivalKind::Max;
         let events = events(outcome);
         let mut resources = context.resources.clone();
         // What the program's work is counted in: everything it sent, or everything it read.
         let handled = if events.produced > 0 { events.produced } else { events.consumed };
         resources.cpu_us_per_event =
             resources.cpu_seconds.filter(|_| handled > 0).map(|seconds| seconds * 1e6 / handled as f64);
-        Self {
+        let mut report = Self {
             schema_version: SCHEMA_VERSION,
             verdict: judgement.verdict,
-            next: next_step::next_step(outcome, mode, &judgement, &context.rerun),
+            next: String::new(),
             reasons: judgement.reasons,
             exit_code: judgement.exit_code,
             notes: notes(outcome, mode),
@@ -66,18 +72,48 @@ impl Report {
                 .measures
                 .iter()
                 .flat_map(|measures| &measures.windows)
-                .map(|window| window_row(window, outcome.clock_stepped()))
+                .map(|window| WindowRow::of(window, outcome.clock_stepped()))
                 .collect(),
             findings: outcome.findings.clone(),
-            series: outcome.series.iter().map(|second| second_row(outcome, mode, second)).collect(),
+            series: outcome
+                .series
+                .iter()
+                .map(|second| SecondRow::of(second, outcome.base_ns, is_scheduled, outcome.clock_stepped()))
+                .collect(),
             resources,
             faults: Vec::new(),
             config: context.config.clone(),
             versions: context.versions.clone(),
             host: context.host.clone(),
             rerun: context.rerun.clone(),
+        };
+        report.apply(&context.thresholds);
+        report.next = next_step::next_step(outcome, mode, &report);
+        report
+    }
+
+    /// Judges the thresholds. A failed one turns a pass into a failure, and follows the reasons of anything graver.
+    fn apply(&mut self, thresholds: &[Threshold]) {
+        self.thresholds = thresholds::judge(thresholds, self);
+        let failed: Vec<String> =
+            self.thresholds.iter().filter(|row| !row.passed).map(|row| failed_threshold(row)).collect();
+        if failed.is_empty() || self.ending.how == EndingName::Failed {
+            // A run that failed measured nothing that a threshold could judge.
+            return;
+        }
+        if self.verdict == Verdict::Pass {
+            (self.verdict, self.exit_code) = (Verdict::Fail, THRESHOLD_FAILED);
+            self.reasons.splice(0..0, failed);
+        } else {
+            self.reasons.extend(failed);
         }
     }
+}
+
+fn failed_threshold(row: &ThresholdRow) -> String {
+    let observed =
+        row.observed.map_or_else(|| "was not measured".to_owned(), |observed| format!("was {}", exact(observed)));
+    format!("threshold failed: {}, but it {observed}", row.expression)
 }
 
 fn mode_name(mode: &Mode) -> ModeName {
@@ -98,7 +134,8 @@ fn seconds_between(from: Nanos, to: Nanos) -> f64 {
     to.saturating_sub(from).max(0) as f64 / SECOND as f64
 }
 
-fn rfc3339(at: Nanos) -> String {
+/// RFC 3339 in UTC, with milliseconds.
+pub fn rfc3339(at: Nanos) -> String {
     let since_epoch = Duration::from_nanos(at.max(0) as u64);
     humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
 }
@@ -125,7 +162,7 @@ fn ending(ending: &Ending) -> EndingReport {
         Ending::Stopped { drained } => {
             EndingReport { how: EndingName::Stopped, drained: Some(*drained), stage: None, cause: None }
         }
-        Ending::Failed { stage, cause } => EndingReport {
+        Ending::Failed { stage, cause, .. } => EndingReport {
             how: EndingName::Failed,
             drained: None,
             stage: stage.map(|stage| stage.to_string()),
@@ -207,42 +244,48 @@ fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {
     Some(Drain { events, seconds, per_second: seconds.map(|seconds| events as f64 / seconds) })
 }
 
-fn window_row(window: &WindowAudit, clock_stepped: bool) -> WindowRow {
-    let unspoiled = |value: Option<f64>| value.filter(|_| !clock_stepped);
-    WindowRow {
-        window_id: window.window_id,
-        window_start: window.window_start_ms,
-        window_end: window.window_end_ms,
-        partial: window.partial,
-        warmup: window.warmup,
-        campaigns: window.campaigns,
-        count: window.count,
-        expected: window.expected,
-        exact: window.exact,
-        result_latency_ms_avg: unspoiled(window.result_latency_ms_avg),
-        result_latency_ms_max: unspoiled(window.result_latency_ms_max),
+impl WindowRow {
+    /// The row of a judged window. A stepped clock spoils its result latency.
+    pub fn of(window: &WindowAudit, clock_stepped: bool) -> Self {
+        let unspoiled = |value: Option<f64>| value.filter(|_| !clock_stepped);
+        Self {
+            window_id: window.window_id,
+            window_start: window.window_start_ms,
+            window_end: window.window_end_ms,
+            partial: window.partial,
+            warmup: window.warmup,
+            campaigns: window.campaigns,
+            count: window.count,
+            expected: window.expected,
+            exact: window.exact,
+            result_latency_ms_avg: unspoiled(window.result_latency_ms_avg),
+            result_latency_ms_max: unspoiled(window.result_latency_ms_max),
+        }
     }
 }
 
-fn second_row(outcome: &RunOutcome, mode: &Mode, second: &Second) -> SecondRow {
-    let scheduled = has_schedule(mode) && outcome.spec.arrivals != ArrivalKind::Max;
-    let watermark = |at: Nanos| (at != Nanos::MIN && at != Nanos::MAX).then(|| to_millis(at));
-    SecondRow {
-        second: second.second,
-        start_ms: outcome.base_ns.map(|base| to_millis(base.saturating_add(second.second.saturating_mul(SECOND)))),
-        target: scheduled.then_some(second.target),
-        produced: second.produced,
-        acknowledged: second.acknowledged,
-        consumed: second.consumed,
-        results: second.results,
-        lag: second.lag,
-        in_flight: second.in_flight,
-        watermarks_ms: second.watermarks.iter().map(|(&partition, &at)| (partition, watermark(at))).collect(),
-        latency: PerLatency::from_fn(|kind| {
-            let spoiled = kind == LatencyKind::ResultLatency && outcome.clock_stepped();
-            let place = LatencyKind::ALL.iter().position(|&each| each == kind)?;
-            second.latencies[place].filter(|_| !spoiled).map(SecondLatency::from)
-        }),
+impl SecondRow {
+    /// The row of a second of a run that began at `base_ns`. Without a schedule there is no target; a stepped clock
+    /// spoils result latencies.
+    pub fn of(second: &Second, base_ns: Option<Nanos>, is_scheduled: bool, clock_stepped: bool) -> Self {
+        let watermark = |at: Nanos| (at != Nanos::MIN && at != Nanos::MAX).then(|| to_millis(at));
+        Self {
+            second: second.second,
+            start_ms: base_ns.map(|base| to_millis(base.saturating_add(second.second.saturating_mul(SECOND)))),
+            target: is_scheduled.then_some(second.target),
+            produced: second.produced,
+            acknowledged: second.acknowledged,
+            consumed: second.consumed,
+            results: second.results,
+            lag: second.lag,
+            in_flight: second.in_flight,
+            watermarks_ms: second.watermarks.iter().map(|(&partition, &at)| (partition, watermark(at))).collect(),
+            latency: PerLatency::from_fn(|kind| {
+                let spoiled = kind == LatencyKind::ResultLatency && clock_stepped;
+                let place = LatencyKind::ALL.iter().position(|&each| each == kind)?;
+                second.latencies[place].filter(|_| !spoiled).map(SecondLatency::from)
+            }),
+        }
     }
 }
 

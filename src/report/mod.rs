@@ -36,8 +36,10 @@ use streamgauge_actors::audit::Finding;
 use streamgauge_actors::clock::Nanos;
 use streamgauge_actors::outcome::Verdict;
 use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::run_state::RunState;
 
 pub use self::format::Format;
+pub use self::from_outcome::rfc3339;
 pub use self::host::Host;
 pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
 pub use self::resources::{ResourceMeter, Resources};
@@ -204,6 +206,17 @@ pub enum EndingName {
     Stopped,
     /// A stage failed.
     Failed,
+}
+
+impl EndingName {
+    /// The state that such a run ends in.
+    pub fn state(self) -> RunState {
+        match self {
+            Self::Completed => RunState::Completed,
+            Self::Stopped => RunState::Stopped,
+            Self::Failed => RunState::Failed,
+        }
+    }
 }
 
 /// Counts of events, warm-up included.

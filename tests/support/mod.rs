@@ -7,3 +7,4 @@ pub mod kafka;
 pub mod lab;
 pub mod outcomes;
 pub mod runs;
+pub mod webdriver;

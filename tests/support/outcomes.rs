@@ -144,7 +144,7 @@ pub fn passed(windows: i64) -> RunOutcome {
 /// A run that failed before it began: nothing was measured at all.
 pub fn failed() -> RunOutcome {
     RunOutcome {
-        ending: Ending::Failed { stage: None, cause: "topic `clicks` does not exist on localhost:9092".to_owned() },
+        ending: Ending::failed("topic `clicks` does not exist on localhost:9092"),
         base_ns: None,
         schedule_end_ns: 0,
         finished_at_ns: BASE,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
-use streamgauge::foreground::Host;
+use streamgauge::foreground::Foreground;
 use streamgauge_actors::clock::{RunClock, SharedClock};
 use streamgauge_actors::messages::{GetStatus, StartRun};
 use streamgauge_actors::outcome::RunOutcome;
@@ -42,26 +42,26 @@ pub fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) -> RunP
     }
 }
 
-pub fn start(host: &Host, plan: RunPlan) {
+pub fn start(host: &Foreground, plan: RunPlan) {
     host.ask(StartRun { plan: Arc::new(plan) }).unwrap().expect("nothing runs yet");
 }
 
-pub fn outcome(host: &Host) -> Arc<RunOutcome> {
+pub fn outcome(host: &Foreground) -> Arc<RunOutcome> {
     host.outcome(DEADLINE).unwrap_or_else(|| panic!("no outcome: {:?}", host.ask(GetStatus)))
 }
 
 /// Plays one run from its start to its end.
-pub fn play(host: &Host, plan: RunPlan) -> Arc<RunOutcome> {
+pub fn play(host: &Foreground, plan: RunPlan) -> Arc<RunOutcome> {
     start(host, plan);
     outcome(host)
 }
 
 /// Waits until the run's status is as wanted.
-pub fn wait_until(host: &Host, what: &str, wanted: impl Fn(&RunStatus) -> bool) {
+pub fn wait_until(host: &Foreground, what: &str, wanted: impl Fn(&RunStatus) -> bool) {
     wait_for(what, || wanted(&host.ask(GetStatus).unwrap()));
 }
 
-pub fn wait_for_state(host: &Host, state: RunState) {
+pub fn wait_for_state(host: &Foreground, state: RunState) {
     wait_until(host, &format!("{state:?}"), |status| status.state == state);
 }
 

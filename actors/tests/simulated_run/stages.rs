@@ -64,7 +64,7 @@ impl Pipeline {
     pub fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
         let clock: SharedClock = Arc::clone(sim_clock) as SharedClock;
         let task = Task::Audit(Box::new(log.reader(Topic::Results, &[0])));
-        let latency = Latency::new(Arc::clone(spec), Arc::clone(&clock), GENERATION, task);
+        let latency = Latency::new(Arc::clone(spec), Arc::clone(&clock), task);
         let results = Box::new(log.writer(Topic::Results));
         let writer = ResultWriter::new(Arc::clone(spec), Arc::clone(&clock), results, 1, None);
         let mut slots = vec![Slot::new(Logic::Latency(Box::new(latency)))];

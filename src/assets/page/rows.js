@@ -1,0 +1,96 @@
+// What a run has measured so far, second by second and window by window: bounded, however long it runs.
+
+/** Seconds kept. */
+export const KEPT_SECONDS = 7_200;
+/** Dropping one second at a time would copy the columns every second. */
+const SLACK = 300;
+/** Windows kept: more than the table shows, so that late judgements find theirs. */
+const KEPT_WINDOWS = 300;
+
+export const RATES = ["produced", "acknowledged", "consumed", "target"];
+export const LATENCIES = [
+  "publish_delay", "publish_latency", "event_latency", "close_latency", "result_latency", "end_to_end",
+];
+export const QUANTILES = ["p50_ms", "p99_ms", "max_ms"];
+
+const orNull = (value) => (typeof value === "number" ? value : null);
+
+export class RunRows {
+  constructor(runId) {
+    this.runId = runId;
+    /** Columns of equal length, the second first. */
+    this.seconds = [];
+    this.startMs = [];
+    this.lag = [];
+    this.inFlight = [];
+    this.rates = Object.fromEntries(RATES.map((name) => [name, []]));
+    this.latencies = Object.fromEntries(
+      LATENCIES.map((name) => [name, Object.fromEntries(QUANTILES.map((quantile) => [quantile, []]))]),
+    );
+    this.dropped = 0;
+    this.windows = new Map();
+    this.windowsDropped = 0;
+  }
+
+  get length() {
+    return this.seconds.length;
+  }
+
+  *#columns() {
+    yield this.seconds;
+    yield this.startMs;
+    yield this.lag;
+    yield this.inFlight;
+    for (const name of RATES) yield this.rates[name];
+    for (const name of LATENCIES) for (const quantile of QUANTILES) yield this.latencies[name][quantile];
+  }
+
+  /** Adds a second, or replaces it where the stream tells it again. */
+  addSecond(row) {
+    if (typeof row?.second !== "number") return;
+    const last = this.seconds.at(-1);
+    let at = this.length;
+    if (last !== undefined && row.second <= last) {
+      at = this.seconds.indexOf(row.second);
+      if (at < 0) return;
+    } else if (last !== undefined && row.second > last + 1) {
+      // What is missing is a gap in the lines, not a straight line over it.
+      for (const column of this.#columns()) column.push(null);
+      this.seconds[at] = last + 1;
+      at += 1;
+    }
+    this.seconds[at] = row.second;
+    this.startMs[at] = orNull(row.start_ms);
+    this.lag[at] = orNull(row.lag);
+    this.inFlight[at] = orNull(row.in_flight);
+    for (const name of RATES) this.rates[name][at] = orNull(row[name]);
+    for (const name of LATENCIES) {
+      const measured = row.latency?.[name];
+      for (const quantile of QUANTILES) this.latencies[name][quantile][at] = orNull(measured?.[quantile]);
+    }
+    if (this.length > KEPT_SECONDS + SLACK) {
+      const excess = this.length - KEPT_SECONDS;
+      for (const column of this.#columns()) column.splice(0, excess);
+      this.dropped += excess;
+    }
+  }
+
+  addWindow(row) {
+    if (typeof row?.window_id !== "number") return;
+    this.windows.set(row.window_id, row);
+    if (this.windows.size > KEPT_WINDOWS) {
+      this.windows.delete(Math.min(...this.windows.keys()));
+      this.windowsDropped += 1;
+    }
+  }
+
+  /** The newest `n` windows, newest first. */
+  newestWindows(n) {
+    return [...this.windows.values()].sort((a, b) => b.window_id - a.window_id).slice(0, n);
+  }
+
+  /** The last `n` values that were measured, in the last `within` seconds. */
+  lastOf(column, within = 10) {
+    return column.slice(-within).filter((value) => value !== null);
+  }
+}

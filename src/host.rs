@@ -1,0 +1,90 @@
+//! A supervisor on its own arbiter, inside an actix system on a thread of its own.
+
+use std::sync::mpsc::channel;
+
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use anyhow::Context as _;
+use streamgauge_actors::messages::RunFact;
+use streamgauge_actors::supervisor::Supervisor;
+
+/// Passes on what happens to runs.
+struct Listener<F>(F);
+
+impl<F: FnMut(RunFact) + Unpin + 'static> Actor for Listener<F> {
+    type Context = Context<Self>;
+}
+
+impl<F: FnMut(RunFact) + Unpin + 'static> Handler<RunFact> for Listener<F> {
+    type Result = ();
+
+    fn handle(&mut self, fact: RunFact, _ctx: &mut Context<Self>) {
+        (self.0)(fact);
+    }
+}
+
+/// The system that the supervisor lives in.
+pub struct Host {
+    supervisor: Addr<Supervisor>,
+    system: System,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Host {
+    /// Starts the system and the supervisor; `hear` is called, on the system's thread, with all that happens to runs.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(hear: impl FnMut(RunFact) + Send + Unpin + 'static) -> anyhow::Result<Self> {
+        let (to_us, from_system) = channel();
+        let thread = std::thread::Builder::new().name("streamgauge-system".to_owned()).spawn(move || {
+            let runner = System::new();
+            let arbiter = Arbiter::new();
+            let supervisor = runner.block_on(async {
+                let listener = Listener(hear).start();
+                Supervisor::start_in_arbiter(&arbiter.handle(), move |_| Supervisor::new(listener.recipient()))
+            });
+            if to_us.send((supervisor, System::current())).is_ok() {
+                drop(runner.run());
+            }
+            arbiter.stop();
+            drop(arbiter.join());
+        })?;
+        let (supervisor, system) = from_system.recv().context("the actor system did not start")?;
+        Ok(Self { supervisor, system, thread: Some(thread) })
+    }
+
+    /// The supervisor, for those who can wait for its answers without blocking.
+    pub fn supervisor(&self) -> &Addr<Supervisor> {
+        &self.supervisor
+    }
+
+    /// Sends the supervisor a message and waits for its answer.
+    ///
+    /// # Errors
+    /// When the supervisor is gone.
+    pub fn ask<M>(&self, message: M) -> anyhow::Result<M::Result>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        Supervisor: Handler<M>,
+        <Supervisor as Actor>::Context: ToEnvelope<Supervisor, M>,
+    {
+        let (answer, answered) = channel();
+        let request = self.supervisor.send(message);
+        self.system.arbiter().spawn(async move {
+            // Whoever asked may have given up.
+            drop(answer.send(request.await));
+        });
+        answered.recv().context("the supervisor is gone")?.context("the supervisor is gone")
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.system.stop();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Every family: its name, its help, where its value comes from.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use streamgauge_actors::clock::{Nanos, SECOND};
+use streamgauge_actors::event::Malformed;
+use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::measures::StageCounters;
+use streamgauge_actors::messages::StageId;
+use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::stage::FailureKind;
+
+use super::{Buckets, OUTCOMES, PLACES, ProcessUsage, QUANTILES, Series, State, Subject};
+
+/// What the aggregator and the latency actor refuse besides what cannot be decoded.
+const OTHER_REASONS: [&str; 4] = ["future", "unknown_campaign", "bad_progress", "bad_result"];
+
+/// The actors whose mailboxes and restarts are shown: the stages' kinds, and this one.
+const SUPERVISOR: &str = "supervisor";
+
+/// A counter or a gauge: name, help, value.
+type Plain = (&'static str, &'static str, fn(&StageCounters) -> f64);
+
+const COUNTERS: [Plain; 16] = [
+    ("events_produced_total", "Events handed to the client.", |c| c.produced as f64),
+    ("produced_bytes_total", "Bytes of the values of events handed to the client.", |c| c.produced_bytes as f64),
+    ("events_acknowledged_total", "Events acknowledged by the broker.", |c| c.acknowledged as f64),
+    ("events_consumed_total", "Events taken by the aggregators.", |c| c.consumed as f64),
+    ("consumed_bytes_total", "Bytes of all values read by the aggregators.", |c| c.consumed_bytes as f64),
+    ("events_lost_total", "Events lost, by their serial numbers.", |c| c.events_lost as f64),
+    ("events_duplicated_total", "Events seen again (not added).", |c| c.events_duplicated as f64),
+    ("events_reordered_total", "Events that came behind later ones.", |c| c.events_reordered as f64),
+    ("events_late_total", "Events that came after their window had closed.", |c| c.late as f64),
+    ("events_stranger_total", "Events of other programs (never added by a run).", |c| c.strangers as f64),
+    ("events_sent_late_total", "Measured events sent later than the limit, for any reason.", |c| {
+        (c.sent_late_generator + c.sent_late_backpressure) as f64
+    }),
+    ("windows_closed_total", "Windows merged and handed to the client.", |c| c.windows_closed as f64),
+    ("windows_judged_total", "Windows whose every count was checked.", |c| c.windows_judged as f64),
+    ("windows_incorrect_total", "Windows with a wrong count.", |c| c.windows_incorrect as f64),
+    ("results_written_total", "Results acknowledged by the broker.", |c| c.results_written as f64),
+    ("backpressure_seconds_total", "Time that the client was full, over all producers.", |c| {
+        c.backpressure_ns as f64 / SECOND as f64
+    }),
+];
+
+const GAUGES: [Plain; 2] = [
+    ("in_flight_events", "Events handed to the client and not acknowledged yet.", |c| c.in_flight as f64),
+    ("consumer_lag_events", "Records in the partitions that the aggregators have not read yet.", |c| c.lag as f64),
+];
+
+/// Builds one family.
+struct Family {
+    name: String,
+    help: String,
+    kind: MetricType,
+    metrics: Vec<Metric>,
+}
+
+impl Family {
+    fn new(name: &str, help: impl Into<String>, kind: MetricType) -> Self {
+        Self { name: format!("streamgauge_{name}"), help: help.into(), kind, metrics: Vec::new() }
+    }
+
+    fn labelled(&mut self, labels: &[(&str, &str)]) -> &mut Metric {
+        let pairs = labels.iter().map(|&(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.to_owned());
+            pair.set_value(value.to_owned());
+            pair
+        });
+        let metric = Metric::from_label(pairs.collect());
+        self.metrics.push(metric);
+        self.metrics.last_mut().expect("just pushed")
+    }
+
+    fn value(&mut self, labels: &[(&str, &str)], value: f64) {
+        let kind = self.kind;
+        let metric = self.labelled(labels);
+        if kind == MetricType::COUNTER {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+    }
+
+    fn build(self) -> MetricFamily {
+        let mut family = MetricFamily::default();
+        family.set_name(self.name);
+        family.set_help(self.help);
+        family.set_field_type(self.kind);
+        family.set_metric(self.metrics);
+        family
+    }
+}
+
+/// One (broker, workload), as the families show it.
+struct View<'a> {
+    subject: &'a Subject,
+    series: &'a Series,
+    totals: StageCounters,
+    is_present: bool,
+}
+
+impl View<'_> {
+    /// The labels of every metric of a run, then more.
+    fn labels<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let subject = [("broker", self.subject.broker.as_str()), ("workload", self.subject.workload.as_str())];
+        [&subject[..], more].concat()
+    }
+}
+
+/// All families, as they are now.
+pub(super) fn families(state: &State, now: Nanos) -> Vec<MetricFamily> {
+    let views: Vec<View<'_>> = state
+        .series
+        .iter()
+        .map(|(subject, series)| {
+            let is_present = *subject == state.present.subject;
+            let mut totals = series.finished.clone();
+            if is_present {
+                totals.add(&state.present.totals);
+            }
+            View { subject, series, totals, is_present }
+        })
+        .collect();
+    let mut families = Vec::new();
+    families.extend(plain(&views, &COUNTERS, MetricType::COUNTER, |view| &view.totals));
+    // Gauges are of the present run alone.
+    let nothing = StageCounters::default();
+    let of_present = |view: &View<'_>| if view.is_present { &state.present.totals } else { &nothing };
+    families.extend(plain(&views, &GAUGES, MetricType::GAUGE, of_present));
+    families.extend(counters_by_label(&views));
+    families.extend(latencies(state, &views, now));
+    families.extend(gauges(state, &views));
+    families.extend(last_runs(state, &views));
+    families.push(checkpoints_taken(&views));
+    families.extend(of_the_program());
+    families
+}
+
+fn plain<'a>(
+    views: &'a [View<'a>],
+    table: &[Plain],
+    kind: MetricType,
+    of: impl Fn(&'a View<'a>) -> &'a StageCounters,
+) -> Vec<MetricFamily> {
+    let family = |&(name, help, value): &Plain| {
+        let mut family = Family::new(name, help, kind);
+        for view in views {
+            family.value(&view.labels(&[]), value(of(view)));
+        }
+        family.build()
+    };
+    table.iter().map(family).collect()
+}
+
+fn counters_by_label(views: &[View<'_>]) -> Vec<MetricFamily> {
+    let counter = |name, help: &str| Family::new(name, help, MetricType::COUNTER);
+    let mut malformed = counter("events_malformed_total", "Records that are no readable events, by reason.");
+    let mut negative = counter("negative_latency_samples_total", "Latency samples below 0, in no figure.");
+    let mut runs = counter("runs_total", "Finished runs, by verdict.");
+    let mut restarts = counter("actor_restarts_total", "Stages rebuilt after a failure.");
+    let mut errors = counter("broker_errors_total", "Failures of the broker, by where they were met and kind.");
+    for view in views {
+        for reason in Malformed::REASONS.iter().copied().chain(OTHER_REASONS) {
+            let count = view.totals.malformed.get(reason).copied().unwrap_or(0);
+            malformed.value(&view.labels(&[("reason", reason)]), count as f64);
+        }
+        for kind in LatencyKind::ALL {
+            let count = view.series.latencies[kind as usize].negative;
+            negative.value(&view.labels(&[("stage", kind.name())]), count as f64);
+        }
+        for ((outcome, _), count) in OUTCOMES.iter().zip(view.series.runs) {
+            runs.value(&view.labels(&[("outcome", outcome)]), count as f64);
+        }
+        for actor in StageId::ACTORS.into_iter().chain([SUPERVISOR]) {
+            // A failed stage ends its run: none is rebuilt yet.
+            restarts.value(&view.labels(&[("actor", actor)]), 0.0);
+        }
+        for stage in PLACES.into_iter().chain(StageId::ACTORS) {
+            for kind in FailureKind::BROKERS.map(FailureKind::name) {
+                let count = view.series.broker_errors.get(&(stage, kind)).copied().unwrap_or(0);
+                errors.value(&view.labels(&[("stage", stage), ("kind", kind)]), count as f64);
+            }
+        }
+    }
+    [malformed, negative, runs, restarts, errors].map(Family::build).into()
+}
+
+fn latencies(state: &State, views: &[View<'_>], now: Nanos) -> Vec<MetricFamily> {
+    let mut families = Vec::new();
+    for kind in LatencyKind::ALL {
+        let name = format!("{}_seconds", kind.name());
+        let mut family = Family::new(&name, described(kind), MetricType::HISTOGRAM);
+        for view in views {
+            let histogram = view.series.latencies[kind as usize].to_proto();
+            family.labelled(&view.labels(&[])).set_histogram(histogram);
+        }
+        families.push(family.build());
+    }
+    let mut checkpoints =
+        Family::new("checkpoint_duration_seconds", "How long a checkpoint took.", MetricType::HISTOGRAM);
+    let mut recent = Family::new(
+        "latency_quantile_seconds",
+        "Latency quantiles of the last ten seconds; NaN where they hold no sample.",
+        MetricType::GAUGE,
+    );
+    let samples = LatencyKind::ALL.map(|kind| state.present.recent(kind, now));
+    let before_any_run = state.present.run_id.is_empty();
+    for view in views {
+        checkpoints.labelled(&view.labels(&[])).set_histogram(Buckets::default().to_proto());
+        for kind in LatencyKind::ALL {
+            for (label, quantile) in QUANTILES {
+                let measured = samples[kind as usize].quantile_ms(quantile).filter(|_| view.is_present);
+                let nothing = if before_any_run { 0.0 } else { f64::NAN };
+                let value = measured.map_or(nothing, |ms| ms / 1000.0);
+                recent.value(&view.labels(&[("stage", kind.name()), ("quantile", label)]), value);
+            }
+        }
+    }
+    families.extend([checkpoints, recent].map(Family::build));
+    families
+}
+
+fn described(kind: LatencyKind) -> &'static str {
+    match kind {
+        LatencyKind::PublishDelay => "From an event's intended time to its being handed to the client.",
+        LatencyKind::PublishLatency => "From an event's being handed to the client to its acknowledgement.",
+        LatencyKind::EventLatency => "From an event's intended time to its being consumed.",
+        LatencyKind::CloseLatency => "From a window's end to its results' being handed to the client.",
+        LatencyKind::ResultLatency => "From a result's greatest produce time to its insertion in the log.",
+        LatencyKind::EndToEnd => "From a window's end to its results' being read back.",
+    }
+}
+
+fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
+    let gauge = |name, help: &str| Family::new(name, help, MetricType::GAUGE);
+    let mut target = gauge("target_events_per_second", "Events per second asked for; 0 while nothing runs.");
+    let mut watermark = gauge("watermark_lag_seconds", "How far the slowest partition's watermark is behind.");
+    let mut mailboxes = gauge("mailbox_messages", "Messages waiting in the actors' mailboxes, by kind of actor.");
+    let mut phases = gauge("run_phase", "1 for the state that the run is in.");
+    let mut up = gauge("broker_up", "Whether the broker answered when it was last asked.");
+    let mut waiting: BTreeMap<&str, u64> = StageId::ACTORS.into_iter().map(|actor| (actor, 0)).collect();
+    for (stage, count) in &state.present.mailboxes {
+        *waiting.entry(stage.actor()).or_default() += count;
+    }
+    waiting.insert(SUPERVISOR, state.present.supervisor_mailbox);
+    let lag_ns = state.present.watermark_lag.values().copied().max().unwrap_or(0);
+    for view in views {
+        let only = |value: f64| if view.is_present { value } else { 0.0 };
+        target.value(&view.labels(&[]), only(state.present.target));
+        watermark.value(&view.labels(&[]), only(lag_ns as f64 / SECOND as f64));
+        for (&actor, &count) in &waiting {
+            mailboxes.value(&view.labels(&[("actor", actor)]), only(count as f64));
+        }
+        for phase in RunState::ALL {
+            let is_in = if view.is_present { state.present.state == phase } else { phase == RunState::Idle };
+            phases.value(&view.labels(&[("phase", phase.name())]), f64::from(u8::from(is_in)));
+        }
+    }
+    let Subject { broker, workload } = &state.configured;
+    up.value(&[("broker", broker), ("workload", workload)], f64::from(u8::from(state.broker_up)));
+    [target, watermark, mailboxes, phases, up].map(Family::build).into()
+}
+
+fn last_runs(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
+    let gauge = |name, help: &str| Family::new(name, help, MetricType::GAUGE);
+    let mut started = gauge("run_start_timestamp_seconds", "When the last run started; 0: none did.");
+    let mut valid = gauge("last_run_valid", "Whether the last run passed; 0 before any (see runs_total).");
+    let mut quantiles =
+        gauge("last_run_latency_seconds", "Latency quantiles of the last run; NaN where nothing was measured.");
+    let mut passed = gauge("last_run_threshold_passed", "Whether the last run satisfied a threshold; 0 before any.");
+    let mut info = gauge("run_info", "The present run, or the last one.");
+    for view in views {
+        let last = &view.series.last;
+        started.value(&view.labels(&[]), last.started_at_s);
+        valid.value(&view.labels(&[]), f64::from(u8::from(last.valid)));
+        for kind in LatencyKind::ALL {
+            for (at, (label, _)) in QUANTILES.iter().enumerate() {
+                let value = last.quantiles.map_or(0.0, |all| all[kind as usize][at].unwrap_or(f64::NAN));
+                quantiles.value(&view.labels(&[("stage", kind.name()), ("quantile", label)]), value);
+            }
+        }
+        let judged = last.thresholds.iter().map(|(threshold, &is)| (threshold.as_str(), is));
+        let unjudged = state.thresholds.iter().map(String::as_str).filter(|t| !last.thresholds.contains_key(*t));
+        for (threshold, is_passed) in judged.chain(unjudged.map(|threshold| (threshold, false))) {
+            passed.value(&view.labels(&[("threshold", threshold)]), f64::from(u8::from(is_passed)));
+        }
+        if view.is_present {
+            let run_id = state.present.run_id.as_str();
+            let is_any = f64::from(u8::from(!run_id.is_empty()));
+            info.value(&view.labels(&[("run_id", run_id), ("version", env!("CARGO_PKG_VERSION"))]), is_any);
+        }
+    }
+    let mut families = vec![started, valid, quantiles, info];
+    // Prometheus' text has no family without a series.
+    families.extend(Some(passed).filter(|family| !family.metrics.is_empty()));
+    families.into_iter().map(Family::build).collect()
+}
+
+fn checkpoints_taken(views: &[View<'_>]) -> MetricFamily {
+    let mut taken = Family::new("checkpoints_total", "Checkpoints, by outcome.", MetricType::COUNTER);
+    for view in views {
+        for outcome in ["ok", "failed"] {
+            taken.value(&view.labels(&[("outcome", outcome)]), 0.0);
+        }
+    }
+    taken.build()
+}
+
+fn of_the_program() -> Vec<MetricFamily> {
+    let mut build = Family::new("build_info", "The program.", MetricType::GAUGE);
+    let librdkafka = crate::broker::kafka::client_version();
+    build.value(&[("version", env!("CARGO_PKG_VERSION")), ("librdkafka", &librdkafka)], 1.0);
+    let usage = ProcessUsage::now();
+    let count = |value: Option<u64>| value.map(|value| value as f64);
+    let rows = [
+        ("cpu_seconds_total", "User and system CPU time.", MetricType::COUNTER, usage.cpu_seconds),
+        ("open_fds", "Open file descriptors.", MetricType::GAUGE, count(usage.open_fds)),
+        ("max_fds", "File descriptors allowed.", MetricType::GAUGE, count(usage.max_fds)),
+        ("virtual_memory_bytes", "Virtual memory.", MetricType::GAUGE, count(usage.virtual_bytes)),
+        ("resident_memory_bytes", "Resident memory.", MetricType::GAUGE, count(usage.rss_bytes)),
+        ("start_time_seconds", "Start of the process since the Unix epoch.", MetricType::GAUGE, usage.start_time_s),
+        ("threads", "Threads.", MetricType::GAUGE, count(usage.threads)),
+    ];
+    let mut families = vec![build.build()];
+    for (name, help, kind, value) in rows {
+        if let Some(value) = value {
+            let mut family = Family { name: format!("process_{name}"), ..Family::new(name, help, kind) };
+            family.value(&[], value);
+            families.push(family.build());
+        }
+    }
+    families
+}
