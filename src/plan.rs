@@ -7,8 +7,23 @@ use streamgauge_actors::pipeline::{Mode, RunPlan};
 use streamgauge_actors::ports::Broker;
 use streamgauge_actors::spec::RunSpec;
 
-use crate::config::Settings;
+use crate::config::{ConfigError, Resolved, Settings};
 use crate::dead_letters;
+
+/// Refuses settings that make no whole run.
+///
+/// # Errors
+/// [`ConfigError`] with the key and where it was set.
+pub fn check_whole_run(resolved: &Resolved) -> Result<(), ConfigError> {
+    if resolved.settings.workload.progress_records {
+        return Ok(());
+    }
+    let key = "workload.progress_records";
+    let origin = resolved.origins.get(key).map_or("settings", String::as_str);
+    let message = "must be true in a run, whose windows close by them: for other programs' consumers, use \
+                   `streamgauge produce --no-progress-records`";
+    Err(ConfigError::one(origin, key, message))
+}
 
 /// The plan of a run of `spec`, which came from `settings`, on `broker`.
 pub fn plan(settings: &Settings, spec: RunSpec, mode: Mode, broker: Arc<dyn Broker>, clock: SharedClock) -> RunPlan {

@@ -16,6 +16,11 @@ const COMMANDS: &[&[&str]] = &[
     &["produce"],
     &["aggregate"],
     &["latency"],
+    &["compare"],
+    &["serve"],
+    &["ctl"],
+    &["history"],
+    &["report"],
     &["topics"],
     &["topics", "create"],
     &["topics", "clear"],
@@ -110,6 +115,10 @@ fn usage_errors_are_exit_code_2_and_say_so_on_stderr() {
         &["latency", "--results-topic", "x"],
         &["topics", "list"],
         &["topics", "clear", "--yes"],
+        &["history", "--limit", "0"],
+        &["history", "--status", "lost"],
+        &["report"],
+        &["report", "latest", "-o", "pdf"],
         &["completions", "cmd"],
     ] {
         let output = run(arguments);

@@ -51,7 +51,7 @@ pub struct StopRun {
 #[derive(Message)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct RestartRun {
-    /// Only this run is stopped; `None`: whatever runs.
+    /// Only this run is stopped, where one is under way; `None`: whatever runs.
     pub run_id: Option<String>,
     /// How the present run is stopped.
     pub mode: StopMode,

@@ -558,7 +558,8 @@ impl Handler<RestartRun> for Supervisor {
     type Result = Result<(), Refusal>;
 
     fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some(run_id) = &order.run_id {
+        // A run that is over is started again, unless another one is under way.
+        if let Some(run_id) = order.run_id.as_ref().filter(|_| self.run.is_some()) {
             self.is_present(run_id)?;
         }
         self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)

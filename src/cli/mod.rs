@@ -2,14 +2,16 @@
 //!
 //! - [`flags`]: what several commands take, and the settings that flags stand for
 //! - [`error`]: what can go wrong, and its exit code
-//! - [`session`]: settings resolved, logging on; [`broker`]: the broker they name
+//! - [`session`]: settings resolved, logging on ([`logging`]); [`broker`]: the broker they name
 //! - [`perform`]: a run in the foreground, its progress and its reports
 //! - [`stored`]: reports made earlier, by id or file
 
 mod aggregate;
 mod broker;
+mod compare;
 mod completions;
 mod config;
+mod ctl;
 mod doctor;
 mod error;
 mod flags;
@@ -17,12 +19,14 @@ mod follow;
 mod generate;
 mod history;
 mod latency;
+mod logging;
 mod output;
 mod perform;
 mod produce;
 mod progress;
 mod report;
 mod run;
+mod serve;
 mod session;
 mod stored;
 mod topics;
@@ -58,12 +62,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Serve(serve::ServeArgs),
+    Ctl(ctl::CtlArgs),
     Generate(generate::GenerateArgs),
     Produce(produce::ProduceArgs),
     Aggregate(aggregate::AggregateArgs),
     Latency(latency::LatencyArgs),
     History(history::HistoryArgs),
     Report(report::ReportArgs),
+    Compare(compare::CompareArgs),
     Topics(topics::TopicsArgs),
     Config(config::ConfigArgs),
     Doctor(doctor::DoctorArgs),
@@ -87,12 +94,15 @@ pub fn main() -> ExitCode {
     let session = Session::new(cli.global, clock);
     let result = match cli.command {
         Command::Run(args) => run::run(&session, &args),
+        Command::Serve(args) => serve::run(&session, &args),
+        Command::Ctl(args) => ctl::run(&session, &args),
         Command::Generate(args) => generate::run(&session, &args),
         Command::Produce(args) => produce::run(&session, &args),
         Command::Aggregate(args) => aggregate::run(&session, &args),
         Command::Latency(args) => latency::run(&session, &args),
         Command::History(args) => history::run(&session, &args),
         Command::Report(args) => report::run(&session, &args),
+        Command::Compare(args) => compare::run(&session, &args),
         Command::Topics(args) => topics::run(&session, &args),
         Command::Config(args) => config::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),

@@ -8,7 +8,7 @@ use super::flags::{ReportFlag, RunFlags};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};
 use super::session::Session;
-use crate::config::ConfigError;
+use crate::plan::check_whole_run;
 
 /// Run one benchmark: progress, verdict, report
 #[derive(Args)]
@@ -24,14 +24,8 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> CliResult {
-    let resolved = session.settings(args.workload.as_deref(), args.flags.settings())?;
-    if !resolved.settings.workload.progress_records {
-        let key = "workload.progress_records";
-        let origin = resolved.origins.get(key).map_or("settings", String::as_str);
-        let message = "must be true in a run, whose windows close by them: for other programs' consumers, use \
-                       `streamgauge produce --no-progress-records`";
-        return Err(ConfigError::one(origin, key, message).into());
-    }
+    let resolved = session.resolve(&args.flags.layers(session, args.workload.as_deref()))?;
+    check_whole_run(&resolved)?;
     perform(
         session,
         &Order {

@@ -385,6 +385,11 @@ fn with_origin(value: Value, origin: &str) -> Value {
     Value::new(Some(&origin.to_owned()), kind)
 }
 
+/// Whether there is such a setting.
+pub(crate) fn is_setting(key: &str) -> bool {
+    parse(DEFAULTS, DEFAULT_ORIGIN).is_ok_and(|known| find(&known, key).is_some())
+}
+
 fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         None => table.get(key),

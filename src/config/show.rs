@@ -14,6 +14,11 @@ fn is_secret_entry(name: &str) -> bool {
     !name.to_ascii_lowercase().ends_with("_file") && is_secret(name)
 }
 
+/// What a file holds, the line end at its end aside.
+pub(crate) fn read_secret(path: &str) -> std::io::Result<String> {
+    std::fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 impl KafkaSection {
     /// The properties with those read from files in place.
     ///
@@ -22,8 +27,8 @@ impl KafkaSection {
     pub fn resolved_properties(&self) -> Result<std::collections::BTreeMap<String, String>, ConfigError> {
         let read = |(name, value): (&String, &String)| match name.strip_suffix("_file") {
             None => Ok((name.clone(), value.clone())),
-            Some(property) => match std::fs::read_to_string(value) {
-                Ok(text) => Ok((property.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned())),
+            Some(property) => match read_secret(value) {
+                Ok(text) => Ok((property.to_owned(), text)),
                 Err(error) => Err(ConfigError::one(
                     value,
                     format!("{PROPERTIES}.{name}"),

@@ -24,7 +24,7 @@ pub struct ProcessUsage {
 impl ProcessUsage {
     /// This process, now.
     pub fn now() -> Self {
-        use procfs::Current;
+        use procfs::CurrentSI;
         use procfs::process::{LimitValue, Process};
 
         let Ok(process) = Process::myself() else { return Self::default() };

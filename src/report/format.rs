@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{Report, csv, hdr, markdown};
+use super::{Report, csv, hdr, html, markdown};
 
 /// The form of a report file, chosen by its extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `.json`: the whole report, by `schemas/report.schema.json`.
     Json,
+    /// `.html`: for people, with charts, in one file.
+    Html,
     /// `.md`: for people.
     Markdown,
     /// `.csv`: the per-second series.
@@ -23,7 +25,7 @@ pub enum Format {
 
 /// A path whose extension names no form of report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot tell the report's format from `{}`: its name must end in .json, .md, .csv or .hdr", path.display())]
+#[error("cannot tell the report's format from `{}`: its name must end in .json, .html, .md, .csv or .hdr", path.display())]
 pub struct UnknownFormat {
     /// The path.
     pub path: PathBuf,
@@ -31,8 +33,13 @@ pub struct UnknownFormat {
 
 impl Format {
     /// All forms, with their extensions.
-    pub const ALL: [(Format, &'static str); 4] =
-        [(Format::Json, "json"), (Format::Markdown, "md"), (Format::Csv, "csv"), (Format::Hdr, "hdr")];
+    pub const ALL: [(Format, &'static str); 5] = [
+        (Format::Json, "json"),
+        (Format::Html, "html"),
+        (Format::Markdown, "md"),
+        (Format::Csv, "csv"),
+        (Format::Hdr, "hdr"),
+    ];
 
     /// The form that a file of this name gets; checked before a run, so that no run is made for nothing.
     ///
@@ -54,6 +61,7 @@ impl Format {
     pub fn render(self, report: &Report) -> anyhow::Result<String> {
         match self {
             Self::Json => Ok(report.to_json()?),
+            Self::Html => html::render(report),
             Self::Markdown => Ok(markdown::render(report)),
             Self::Csv => Ok(csv::render(report)),
             Self::Hdr => hdr::render(report),

@@ -16,6 +16,9 @@ pub fn render(report: &Report) -> String {
     blocks.push(list(tables::throughput(report).into_iter()));
     blocks.extend(["## Latency".to_owned(), table(&tables::latency(report))]);
     blocks.extend(report.notes.iter().map(|note| format!("> {}", escape(note))));
+    if !report.thresholds.is_empty() {
+        blocks.extend(["## Thresholds".to_owned(), table(&tables::thresholds(&report.thresholds))]);
+    }
     if let Some(sums) = &report.audit {
         blocks.extend(["## Audit".to_owned(), table(&tables::audit(report, sums))]);
     }
@@ -40,7 +43,7 @@ pub fn render(report: &Report) -> String {
     blocks.join("\n\n") + "\n"
 }
 
-fn list(items: impl Iterator<Item = String>) -> String {
+pub(super) fn list(items: impl Iterator<Item = String>) -> String {
     items.map(|item| format!("- {}", escape(&item))).collect::<Vec<_>>().join("\n")
 }
 
@@ -48,11 +51,11 @@ fn code(language: &str, text: &str) -> String {
     format!("```{language}\n{text}\n```")
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;")
 }
 
-fn table(rows: &Rows) -> String {
+pub(super) fn table(rows: &Rows) -> String {
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let header = rows.header.iter().map(|&name| name.to_owned()).collect();
     let rules = (0..rows.header.len()).map(|i| if i < rows.left { ":--" } else { "--:" }.to_owned()).collect();

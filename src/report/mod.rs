@@ -7,14 +7,18 @@
 //! - [`latency`]: one latency's figures and its histogram
 //! - [`next_step`]: the command to try next
 //! - [`resources`], [`host`]: what the program itself used, and on what machine
-//! - [`terminal`], [`markdown`], [`csv`], [`hdr`]: the other forms; [`tables`], [`numbers`]: what the first two share
+//! - [`terminal`], [`markdown`], [`html`], [`csv`], [`hdr`]: the other forms; [`tables`], [`numbers`]: what the first three
+//!   share
+//! - [`compare`]: two reports compared
 //! - [`format`]: which form a file gets, and how it is written
 
+pub mod compare;
 pub mod csv;
 pub mod format;
 pub mod from_outcome;
 pub mod hdr;
 pub mod host;
+pub mod html;
 pub mod latency;
 pub mod markdown;
 pub mod next_step;
@@ -32,8 +36,10 @@ use streamgauge_actors::audit::Finding;
 use streamgauge_actors::clock::Nanos;
 use streamgauge_actors::outcome::Verdict;
 use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::run_state::RunState;
 
 pub use self::format::Format;
+pub use self::from_outcome::rfc3339;
 pub use self::host::Host;
 pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
 pub use self::resources::{ResourceMeter, Resources};
@@ -200,6 +206,17 @@ pub enum EndingName {
     Stopped,
     /// A stage failed.
     Failed,
+}
+
+impl EndingName {
+    /// The state that such a run ends in.
+    pub fn state(self) -> RunState {
+        match self {
+            Self::Completed => RunState::Completed,
+            Self::Stopped => RunState::Stopped,
+            Self::Failed => RunState::Failed,
+        }
+    }
 }
 
 /// Counts of events, warm-up included.

@@ -1,0 +1,136 @@
+//! Requests to a daemon, and its errors told as the command line tells errors.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+use crate::cli::CliError;
+
+/// How long a daemon may take to be reached, and to answer. (A stream of events has no end of its own.)
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A daemon.
+pub(super) struct Client {
+    agent: Agent,
+    url: String,
+    token: Option<String>,
+}
+
+impl Client {
+    pub(super) fn new(url: &str, token_file: Option<&Path>) -> Result<Self, CliError> {
+        if !url.starts_with("http://") {
+            return Err(CliError::Usage(format!(
+                "`{url}` is no address of a daemon: write it as http://127.0.0.1:9464 (--url, STREAMGAUGE_URL)"
+            )));
+        }
+        let read = |path: &Path| {
+            fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
+                CliError::Usage(format!(
+                    "cannot read the token in `{}`: {error} (--token-file, STREAMGAUGE_TOKEN_FILE)",
+                    path.display()
+                ))
+            })
+        };
+        let token = token_file.map(read).transpose()?;
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
+            .proxy(None)
+            .build();
+        Ok(Self { agent: Agent::new_with_config(config), url: url.trim_end_matches('/').to_owned(), token })
+    }
+
+    fn bearer(&self) -> Option<String> {
+        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    }
+
+    /// Sends a request; an answer that is an error becomes one.
+    fn answered(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, CliError> {
+        let mut response = sent.map_err(|error| {
+            CliError::Runtime(anyhow::anyhow!(
+                "the daemon at {} does not answer: {error}; is `streamgauge serve` running there? (--url, \
+                 STREAMGAUGE_URL)",
+                self.url
+            ))
+        })?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let problem: Json = response.body_mut().read_json().unwrap_or(Json::Null);
+        Err(CliError::Runtime(anyhow::anyhow!("{}", told(&problem, status.as_u16()))))
+    }
+
+    fn json(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Json, CliError> {
+        let mut response = self.answered(sent)?;
+        let read = response.body_mut().with_config().limit(256 << 20).read_json();
+        read.map_err(|error| CliError::Runtime(anyhow::anyhow!("the daemon's answer cannot be read: {error}")))
+    }
+
+    pub(super) fn get(&self, path: &str) -> Result<Json, CliError> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(bearer) = self.bearer() {
+            request = request.header("Authorization", bearer);
+        }
+        self.json(request.call())
+    }
+
+    pub(super) fn post(&self, path: &str, body: &Json) -> Result<Json, CliError> {
+        let mut request = self.agent.post(format!("{}{path}", self.url));
+        if let Some(bearer) = self.bearer() {
+            request = request.header("Authorization", bearer);
+        }
+        self.json(request.send_json(body))
+    }
+
+    pub(super) fn patch(&self, path: &str, body: &Json) -> Result<Json, CliError> {
+        let mut request = self.agent.patch(format!("{}{path}", self.url));
+        if let Some(bearer) = self.bearer() {
+            request = request.header("Authorization", bearer);
+        }
+        self.json(request.send_json(body))
+    }
+
+    /// The lines of a stream of events.
+    pub(super) fn lines(&self, path: &str) -> Result<impl Iterator<Item = std::io::Result<String>>, CliError> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(bearer) = self.bearer() {
+            request = request.header("Authorization", bearer);
+        }
+        let response = self.answered(request.call())?;
+        Ok(BufReader::new(response.into_body().into_reader()).lines())
+    }
+
+    /// The run that is meant: the one named, or the present one, or the last one.
+    pub(super) fn run_id(&self, named: Option<&str>) -> Result<String, CliError> {
+        if let Some(named) = named {
+            return Ok(named.to_owned());
+        }
+        let status = self.get("/api/v1/status")?;
+        let none = || CliError::Runtime(anyhow::anyhow!("the daemon has made no run yet: `streamgauge ctl start`"));
+        status["run_id"].as_str().map(str::to_owned).ok_or_else(none)
+    }
+}
+
+/// A problem document in a line or two.
+fn told(problem: &Json, status: u16) -> String {
+    let Some(detail) = problem["detail"].as_str() else { return format!("the daemon answered {status}") };
+    let mut text = detail.to_owned();
+    for error in problem["errors"].as_array().into_iter().flatten() {
+        let (pointer, why) = (error["pointer"].as_str().unwrap_or(""), error["detail"].as_str().unwrap_or(""));
+        if !text.contains(why) {
+            text += &format!("; {pointer}: {why}");
+        }
+    }
+    if let Some(hint) = problem["hint"].as_str() {
+        text += &format!(" ({hint})");
+    }
+    text
+}

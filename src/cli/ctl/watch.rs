@@ -1,0 +1,81 @@
+//! `streamgauge ctl watch`: a run's progress, a line a second, until it is over.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde_json::Value as Json;
+
+use super::client::Client;
+use super::{Format, say, text};
+use crate::cli::{CliError, CliResult};
+use crate::report::numbers::{grouped, millis};
+
+/// Follows a run to its end. Data goes to standard output: a line a second, or every event as JSON.
+pub(super) fn watch(client: &Client, run_id: &str, format: Format) -> CliResult {
+    let mut event = String::new();
+    for line in client.lines(&format!("/api/v1/runs/{run_id}/events"))? {
+        let line = line.map_err(|error| CliError::Runtime(anyhow::anyhow!("the daemon is gone: {error}")))?;
+        if let Some(name) = line.strip_prefix("event: ") {
+            name.clone_into(&mut event);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            let data: Json = serde_json::from_str(data)?;
+            if let Some(code) = show(&event, &data, format)? {
+                return Ok(code);
+            }
+        }
+    }
+    Err(CliError::Runtime(anyhow::anyhow!("the daemon ended before the run did")))
+}
+
+/// Shows one event; the exit code, if it is the last.
+fn show(event: &str, data: &Json, format: Format) -> Result<Option<ExitCode>, CliError> {
+    let mut out = std::io::stdout().lock();
+    match (format, event) {
+        (Format::Table, "second") => writeln!(out, "{}", second_line(data))?,
+        (Format::Table, "window") => writeln!(out, "{}", window_line(data))?,
+        (Format::Table, "finished") => {
+            let verdict = text(&data["verdict"]).to_uppercase();
+            writeln!(out, "{verdict}: {}", text(&data["reasons"][0]))?;
+        }
+        (Format::Table, _) => {}
+        _ => {
+            let row = serde_json::json!({"event": event, "data": data});
+            writeln!(out, "{row}")?;
+        }
+    }
+    out.flush()?;
+    if event != "finished" {
+        return Ok(None);
+    }
+    if data["links"].is_null() {
+        say("the run ended without a report");
+    }
+    let code = data["exit_code"].as_u64().unwrap_or(0);
+    Ok(Some(ExitCode::from(code as u8)))
+}
+
+fn second_line(row: &Json) -> String {
+    let count = |key: &str| row[key].as_u64().map_or_else(|| "-".to_owned(), grouped);
+    let p99 = |kind: &str| millis(row["latency"][kind]["p99_ms"].as_f64());
+    format!(
+        "{:>5} s  {:>9}/s produced  {:>9}/s consumed  lag {:>7}  p99 {:>6} ms sent, {:>6} ms consumed",
+        row["second"].as_i64().unwrap_or(0),
+        count("produced"),
+        count("consumed"),
+        count("lag"),
+        p99("publish_delay"),
+        p99("event_latency"),
+    )
+}
+
+fn window_line(row: &Json) -> String {
+    let count = |key: &str| row[key].as_u64().map_or_else(|| "-".to_owned(), grouped);
+    let exact = if row["exact"].as_bool() == Some(true) { "exact" } else { "WRONG" };
+    let latency = millis(row["result_latency_ms_max"].as_f64());
+    format!(
+        "  window {:>5}  {exact}  {} of {} events, {latency} ms",
+        row["window_id"],
+        count("count"),
+        count("expected")
+    )
+}

@@ -1,0 +1,323 @@
+//! The thread that files finished runs, follows the schedule, and ends the daemon in order.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+
+use streamgauge_actors::clock::{Nanos, SECOND};
+use streamgauge_actors::messages::{GetStatus, StartRun, StopMode, StopRun};
+use streamgauge_actors::outcome::{Ending, RunOutcome};
+use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::stage::FailureKind;
+
+use super::planner::{RunContext, RunRequest};
+use super::probe::{BrokerHealth, Probe};
+use super::schedule::Schedule;
+use super::{LOOK_EVERY, Planned, RequestError, Shared};
+use crate::history::NewRun;
+use crate::host::Host;
+use crate::report::{Host as Machine, Report, ReportContext, ResourceMeter, Versions};
+use crate::service;
+
+/// What the keeper is told.
+pub(super) enum Note {
+    /// A run is being prepared.
+    Accepted {
+        /// The run.
+        spec: Arc<RunSpec>,
+        /// Wall time.
+        started_at_ns: Nanos,
+    },
+    /// A run that waited will never begin.
+    Dropped(Arc<RunSpec>),
+    /// A run is over.
+    Finished(Arc<RunOutcome>),
+    /// The broker was asked whether it is there.
+    Probed(BrokerHealth),
+    /// The configuration is to be read again.
+    Reload,
+    /// The daemon is to end.
+    Stop,
+}
+
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    host: Host,
+    schedule: Schedule,
+    probe: Probe,
+    /// A probe was asked for, and a run starts if it answers well.
+    starting: bool,
+    running: Option<Running>,
+    machine: Machine,
+    next_prune_ns: Nanos,
+    next_alive_ns: Nanos,
+    stop_asked: bool,
+    /// Nothing ran when the daemon, about to end, last looked.
+    is_quiet: bool,
+}
+
+/// The run that is under way.
+struct Running {
+    meter: ResourceMeter,
+    next_sample_ns: Nanos,
+}
+
+/// How often old runs are looked for, besides after each run.
+const PRUNE_EVERY_NS: Nanos = 3600 * SECOND;
+/// How often a run's threads and memory are looked at.
+const SAMPLE_EVERY_NS: Nanos = SECOND;
+
+impl Keeper {
+    pub(super) fn new(shared: Arc<Shared>, host: Host, notes: Sender<Note>) -> anyhow::Result<Self> {
+        let section = shared.planner.current().resolved.settings.schedule.clone();
+        let schedule = Schedule::new(section, shared.clock.now());
+        let planner = Arc::clone(&shared);
+        let probe = Probe::start(planner, move |health| notes.send(Note::Probed(health)).is_ok())?;
+        Ok(Self {
+            shared,
+            host,
+            schedule,
+            probe,
+            starting: false,
+            running: None,
+            machine: Machine::describe(),
+            next_prune_ns: 0,
+            next_alive_ns: 0,
+            stop_asked: false,
+            is_quiet: false,
+        })
+    }
+
+    /// Works until the daemon is to end, and the last run is filed.
+    pub(super) fn keep(mut self, inbox: &Receiver<Note>) {
+        service::ready();
+        loop {
+            match inbox.recv_timeout(LOOK_EVERY) {
+                Ok(Note::Stop) => self.stop(),
+                Ok(note) => self.take(note),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = self.shared.clock.now();
+            self.sample(now);
+            if self.stop_asked {
+                if self.is_drained() {
+                    return;
+                }
+            } else {
+                self.follow_schedule(now);
+                self.prune(now);
+            }
+            self.show_schedule();
+        }
+    }
+
+    fn take(&mut self, note: Note) {
+        match note {
+            Note::Accepted { spec, started_at_ns } => self.accepted(&spec, started_at_ns),
+            Note::Dropped(spec) => self.dropped(&spec),
+            Note::Finished(outcome) => self.finished(&outcome),
+            Note::Probed(health) => self.probed(health),
+            Note::Reload => self.reload(),
+            Note::Stop => {}
+        }
+    }
+
+    fn accepted(&mut self, spec: &RunSpec, started_at_ns: Nanos) {
+        self.running = Some(Running { meter: ResourceMeter::start(), next_sample_ns: 0 });
+        let broker = self.shared.contexts(|contexts| contexts.get(&spec.run_id).map(|of| of.broker.clone()));
+        let run = NewRun {
+            run_id: spec.run_id.clone(),
+            workload: spec.workload.clone(),
+            broker: broker.unwrap_or_default(),
+            started_at_ms: started_at_ns / 1_000_000,
+        };
+        if let Err(error) = self.shared.with_history(|history| history.begin(&run)) {
+            tracing::error!(run_id = spec.run_id, "the run cannot be filed: {error:#}");
+        }
+        service::status(&format!("running {} ({})", spec.workload, spec.run_id));
+    }
+
+    fn dropped(&self, spec: &RunSpec) {
+        tracing::info!(run_id = spec.run_id, "the run was replaced, or stopped, before it began");
+        self.shared.contexts(|contexts| contexts.remove(&spec.run_id));
+    }
+
+    /// Reports a run, files it, and only then shows it as over.
+    fn finished(&mut self, outcome: &RunOutcome) {
+        let run_id = &outcome.spec.run_id;
+        let context = self.shared.contexts(|contexts| contexts.remove(run_id));
+        let meter = self.running.take().map(|running| running.meter);
+        let report = Arc::new(self.report(outcome, context, meter));
+        if let Err(error) = self.shared.with_history(|history| history.finish(&report)) {
+            tracing::error!(run_id, "the run's report cannot be filed: {error:#}");
+        }
+        self.shared.metrics.reported(&report);
+        self.shared.live.reported(outcome, &report);
+        let reason = report.reasons.first().map_or("", String::as_str);
+        tracing::info!(run_id, verdict = ?report.verdict, reason, "the run is filed");
+        service::status(&format!("idle; last run {run_id}: {:?}", report.verdict));
+        let now = self.shared.clock.now();
+        match &outcome.ending {
+            Ending::Failed { kind, cause, .. } => {
+                self.schedule.failed(now);
+                if *kind == FailureKind::Connection {
+                    let cause = cause.clone();
+                    self.shared.change_health(|health| {
+                        (health.broker_up, health.broker_error) = (Some(false), Some(cause));
+                    });
+                }
+            }
+            _ => self.schedule.succeeded(),
+        }
+        self.next_prune_ns = 0;
+    }
+
+    fn report(&self, outcome: &RunOutcome, context: Option<RunContext>, meter: Option<ResourceMeter>) -> Report {
+        let (config, rerun, thresholds, planned_ns) = context.map_or_else(
+            || (serde_json::Value::Null, String::new(), Vec::new(), outcome.started_at_ns),
+            |of| (of.config, of.rerun, of.thresholds, of.planned_ns),
+        );
+        Report::new(
+            outcome,
+            &ReportContext {
+                mode: Mode::Run,
+                config,
+                rerun,
+                process_started_ns: planned_ns,
+                resources: meter.map(ResourceMeter::finish).unwrap_or_default(),
+                host: self.machine.clone(),
+                versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
+                thresholds,
+            },
+        )
+    }
+
+    fn sample(&mut self, now: Nanos) {
+        if now >= self.next_alive_ns {
+            service::alive();
+            self.next_alive_ns = now + SAMPLE_EVERY_NS;
+        }
+        if let Some(running) = self.running.as_mut().filter(|running| now >= running.next_sample_ns) {
+            running.meter.sample();
+            running.next_sample_ns = now + SAMPLE_EVERY_NS;
+        }
+    }
+
+    /// A scheduled run starts once the broker has answered.
+    fn follow_schedule(&mut self, now: Nanos) {
+        if self.running.is_none() && !self.starting && self.schedule.is_due(now) {
+            self.starting = true;
+            self.probe.now();
+        }
+    }
+
+    fn probed(&mut self, BrokerHealth { failure }: BrokerHealth) {
+        let now = self.shared.clock.now();
+        let was_up = self.shared.health().broker_up;
+        let current = self.shared.planner.current();
+        let (broker, workload) = (current.resolved.settings.broker.kind.name(), current.first_workload());
+        self.shared.metrics.probed(broker, workload, failure.as_ref().map(|(kind, _)| *kind));
+        match &failure {
+            Some((_, why)) if was_up != Some(false) => tracing::error!("the broker does not answer: {why}"),
+            None if was_up == Some(false) => tracing::info!("the broker answers again"),
+            _ => {}
+        }
+        let is_up = failure.is_none();
+        self.shared.change_health(|health| {
+            (health.broker_up, health.broker_error) = (Some(is_up), failure.map(|(_, why)| why));
+        });
+        if !std::mem::take(&mut self.starting) || self.stop_asked || self.running.is_some() {
+            return;
+        }
+        if is_up {
+            self.start_scheduled(now);
+        } else {
+            self.schedule.failed(now);
+        }
+    }
+
+    fn start_scheduled(&mut self, now: Nanos) {
+        let request = RunRequest { workload: self.schedule.next_workload().map(str::to_owned), ..Default::default() };
+        let started = self
+            .shared
+            .plan(&request)
+            .and_then(|Planned { run_id, plan }| self.shared.ordered(run_id, self.host.ask(StartRun { plan }).ok()));
+        match started {
+            Ok(_) => self.schedule.started(now),
+            // Somebody else's run came first.
+            Err(RequestError::Refused(_)) => {}
+            Err(error) => {
+                tracing::error!("the scheduled run cannot start: {error:#}");
+                self.schedule.failed(now);
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        service::reloading();
+        match self.shared.planner.reload() {
+            Ok(()) => {
+                let current = self.shared.planner.current();
+                let settings = &current.resolved.settings;
+                let (broker, thresholds) = (settings.broker.kind.name(), &settings.thresholds.expressions);
+                self.shared.metrics.reconfigured(broker, current.first_workload(), thresholds);
+                if *self.schedule.section() != settings.schedule {
+                    self.schedule = Schedule::new(settings.schedule.clone(), self.shared.clock.now());
+                }
+                self.probe.now();
+                tracing::info!("the configuration was read again; it is in force for the next run");
+            }
+            Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+        }
+        service::ready();
+    }
+
+    fn prune(&mut self, now: Nanos) {
+        if now < self.next_prune_ns || self.running.is_some() {
+            return;
+        }
+        self.next_prune_ns = now + PRUNE_EVERY_NS;
+        let section = self.shared.planner.current().resolved.settings.history;
+        match self.shared.with_history(|history| history.prune(&section, now / 1_000_000)) {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::info!(forgotten, "old runs were forgotten ([history])"),
+            Err(error) => tracing::error!("old runs cannot be forgotten: {error:#}"),
+        }
+    }
+
+    fn show_schedule(&self) {
+        let next_workload = self.schedule.next_workload();
+        let next_start_ns = self.schedule.next_start_ns();
+        self.shared.change_health(|health| {
+            if health.next_workload.as_deref() != next_workload {
+                health.next_workload = next_workload.map(str::to_owned);
+            }
+            health.next_start_ns = next_start_ns;
+        });
+    }
+
+    fn stop(&mut self) {
+        if !std::mem::replace(&mut self.stop_asked, true) {
+            service::stopping();
+        }
+    }
+
+    /// Whether nothing runs any more, and all that ran is filed. Until then, what runs is told to drain, and what waits
+    /// for its end not to begin: an order that was under way when the daemon was told to stop may have come after that.
+    fn is_drained(&mut self) -> bool {
+        let queued = self.shared.live.queued();
+        let orders = queued.map(|run_id| StopRun { run_id: Some(run_id), mode: StopMode::Drain });
+        for order in orders.into_iter().chain([StopRun { run_id: None, mode: StopMode::Drain }]) {
+            match self.host.ask(order) {
+                // Refused: nothing runs, or it drains already.
+                Ok(Ok(()) | Err(_)) => {}
+                Err(error) => tracing::error!("the run cannot be stopped: {error:#}"),
+            }
+        }
+        // The supervisor's facts come a moment after its answers: only a second quiet look is believed.
+        let is_busy = self.host.ask(GetStatus).is_ok_and(|status| status.state.is_busy());
+        let was_quiet = std::mem::replace(&mut self.is_quiet, !is_busy && self.running.is_none());
+        was_quiet && self.is_quiet
+    }
+}

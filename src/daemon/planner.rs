@@ -1,0 +1,187 @@
+//! From a request to a run's plan: the settings are resolved anew for every run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value as Json;
+use streamgauge_actors::clock::{Nanos, RunClock, SharedClock};
+use streamgauge_actors::pipeline::{Mode, RunPlan};
+use streamgauge_actors::ports::Broker;
+
+use crate::broker;
+use crate::config::{self, Assignment, ConfigError, Layers, PRESETS, Resolved};
+use crate::nearest::nearest;
+use crate::plan::{check_whole_run, plan};
+use crate::thresholds::Threshold;
+
+/// Makes the broker's adapter that settings name; connects to nothing.
+pub type OpenBroker = Arc<dyn Fn(&Resolved, SharedClock) -> Result<Arc<dyn Broker>, ConfigError> + Send + Sync>;
+
+/// What a request says of the run that it wants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunRequest {
+    /// A preset, or a workload of the schedule; `None`: the schedule's first.
+    pub workload: Option<String>,
+    /// Settings over the daemon's own, as text.
+    pub set: BTreeMap<String, String>,
+}
+
+/// What the report of a planned run needs besides its outcome.
+#[derive(Clone, Debug)]
+pub struct RunContext {
+    /// The kind of broker.
+    pub broker: String,
+    /// The resolved configuration, secrets redacted.
+    pub config: Json,
+    /// The command line that makes the run again.
+    pub rerun: String,
+    /// What the run must satisfy.
+    pub thresholds: Vec<Threshold>,
+    /// What was asked for.
+    pub request: RunRequest,
+    /// When it was planned, on the run's own clock.
+    pub planned_ns: Nanos,
+}
+
+/// Resolves settings and plans runs.
+pub struct Planner {
+    layers: Layers,
+    folder: PathBuf,
+    open_broker: OpenBroker,
+    current: Mutex<Arc<Current>>,
+}
+
+/// The settings in force.
+pub struct Current {
+    /// The daemon's own, and what every run's start from.
+    pub resolved: Resolved,
+    /// What reports call the scheduled workloads, in their order.
+    pub workload_names: Vec<String>,
+}
+
+/// Sections that a request may change; all else is the daemon's own.
+const REQUESTABLE: [&str; 7] =
+    ["workload.", "topics.", "aggregator.", "result_writer.", "supervisor.", "thresholds.", "broker."];
+
+/// Not even there: they may name files to read, or libraries to load.
+const NEVER_REQUESTABLE: &str = "broker.kafka.properties";
+
+impl Planner {
+    /// Resolves the daemon's settings for the first time.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: as in [`Layers::load`].
+    pub fn new(layers: Layers, folder: PathBuf, open_broker: OpenBroker) -> Result<Self, ConfigError> {
+        let current = Current::read(&layers, &open_broker)?;
+        Ok(Self { current: Mutex::new(Arc::new(current)), layers, folder, open_broker })
+    }
+
+    /// The settings in force.
+    pub fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads all layers again; on an error the old settings stay in force.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: as in [`Layers::load`].
+    pub fn reload(&self) -> Result<(), ConfigError> {
+        let current = Current::read(&self.layers, &self.open_broker)?;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+        Ok(())
+    }
+
+    /// The broker that the daemon's own settings name, to be asked whether it is there.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the adapter refuses its settings.
+    pub fn broker(&self) -> Result<Arc<dyn Broker>, ConfigError> {
+        (self.open_broker)(&self.current().resolved, Arc::new(RunClock::start()))
+    }
+
+    /// The workloads that a request may name: presets, then what else the schedule has.
+    pub fn workloads(&self) -> Vec<String> {
+        let mut names: Vec<String> = PRESETS.iter().map(|preset| preset.name.to_owned()).collect();
+        for scheduled in &self.current().resolved.settings.schedule.workloads {
+            if !names.contains(scheduled) {
+                names.push(scheduled.clone());
+            }
+        }
+        names
+    }
+
+    /// Plans the run that a request asks for.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the key at fault: `workload`, or one of `set`.
+    pub fn plan(&self, request: &RunRequest) -> Result<(RunPlan, RunContext), ConfigError> {
+        let current = self.current();
+        let scheduled = &current.resolved.settings.schedule.workloads;
+        let workload = request.workload.as_deref().or(scheduled.first().map(String::as_str)).unwrap_or("classic");
+        let known = self.workloads();
+        if !known.iter().any(|name| name == workload) {
+            let all = known.join(", ");
+            let nearest = nearest(workload, known.iter().map(String::as_str));
+            let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+            let message = format!("`{workload}` is no workload of this daemon: it has {all}{hint}");
+            return Err(ConfigError::one("request", "workload", message));
+        }
+        for key in request.set.keys() {
+            let is_free = REQUESTABLE.iter().any(|section| key.starts_with(section));
+            if key.starts_with(NEVER_REQUESTABLE) || (!is_free && config::is_setting(key)) {
+                let message = "cannot be set by a request: set it where the daemon is configured";
+                return Err(ConfigError::one("request", key, message));
+            }
+        }
+        let resolved = resolve(&self.layers, workload, &request.set)?;
+        let settings = &resolved.settings;
+        // A clock of its own: one that runs for weeks drifts away from the broker's.
+        let clock: SharedClock = Arc::new(RunClock::start());
+        let spec = settings.run_spec(&config::run_id(clock.now(), config::random_bits()))?;
+        let broker = (self.open_broker)(&resolved, Arc::clone(&clock))?;
+        let broker = broker::guard(broker, settings, self.folder.clone(), Some(&spec.run_id));
+        let rerun = ["streamgauge run", &resolved.rerun_arguments()].join(" ").trim().to_owned();
+        let context = RunContext {
+            broker: settings.broker.kind.name().to_owned(),
+            config: settings.to_json(),
+            rerun,
+            thresholds: settings.thresholds()?,
+            request: RunRequest { workload: Some(workload.to_owned()), set: request.set.clone() },
+            planned_ns: clock.now(),
+        };
+        Ok((plan(settings, spec, Mode::Run, broker, clock), context))
+    }
+}
+
+impl Current {
+    /// What reports call the workload that runs unless a request says otherwise.
+    pub fn first_workload(&self) -> &str {
+        self.workload_names.first().map_or("", String::as_str)
+    }
+
+    /// Every scheduled workload must make a run.
+    fn read(layers: &Layers, open_broker: &OpenBroker) -> Result<Self, ConfigError> {
+        let resolved = layers.load()?;
+        let mut workload_names = Vec::new();
+        for workload in &resolved.settings.schedule.workloads {
+            let resolved = resolve(layers, workload, &BTreeMap::new())?;
+            open_broker(&resolved, Arc::new(RunClock::start()))?;
+            workload_names.push(resolved.settings.workload.name);
+        }
+        Ok(Self { resolved, workload_names })
+    }
+}
+
+fn resolve(layers: &Layers, workload: &str, set: &BTreeMap<String, String>) -> Result<Resolved, ConfigError> {
+    let mut layers = layers.clone();
+    layers.workload = Some(workload.to_owned());
+    layers.flags.extend(set.iter().map(|(key, value)| Assignment {
+        origin: "request".to_owned(),
+        key: key.clone(),
+        value: value.clone(),
+    }));
+    let resolved = layers.load()?;
+    check_whole_run(&resolved)?;
+    Ok(resolved)
+}

@@ -1,0 +1,243 @@
+//! The HTTP API: translates requests into messages to the supervisor, and shows what is known of runs. Only this module
+//! names `actix_web`.
+//!
+//! - `guard.rs`: who may ask: Host, Origin, token          - `problem.rs`: how an error is told (RFC 9457)
+//! - `orders.rs`: start, stop, restart, set the rate       - `runs.rs`: runs, reports, series, comparison
+//! - `progress.rs`: a run's progress, as server-sent events
+//! - `status.rs`: the daemon itself: status, configuration, health, metrics
+//! - `page.rs`: the live page and its files                - `openapi.rs`: all of it, described
+
+mod guard;
+mod openapi;
+mod orders;
+mod page;
+mod problem;
+mod progress;
+mod runs;
+mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix::Addr;
+use actix_web::dev::ServerHandle;
+use actix_web::http::KeepAlive;
+use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use anyhow::{Context as _, anyhow};
+use streamgauge_actors::supervisor::Supervisor;
+
+use self::guard::Guard;
+use self::problem::Problem;
+use crate::config::{ConfigError, Resolved, read_secret};
+use crate::daemon::Shared;
+
+pub use self::openapi::document as openapi_document;
+
+/// How long an idle connection is kept open.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long the end of the daemon waits for answers that are under way, seconds.
+const SHUTDOWN_TIMEOUT_S: u64 = 2;
+/// Threads that answer. Nothing blocks them: files and the history are read on others.
+const WORKERS: usize = 1;
+
+/// Where and how the daemon listens.
+#[derive(Clone)]
+pub struct ServerSettings {
+    listen: SocketAddr,
+    token: Option<String>,
+    allowed_hosts: Vec<String>,
+    max_connections: usize,
+    request_timeout: Duration,
+    max_body_bytes: usize,
+}
+
+impl ServerSettings {
+    /// What the settings say; the token is read from its file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: a token file that cannot be read, or an address for everybody without a token.
+    pub fn new(resolved: &Resolved) -> Result<Self, ConfigError> {
+        let server = &resolved.settings.server;
+        let origin = |key: &str| resolved.origins.get(key).cloned().unwrap_or_else(|| "settings".to_owned());
+        let error = |key: &str, message: String| ConfigError::one(origin(key), key, message);
+        let listen: SocketAddr =
+            server.listen.parse().map_err(|why| error("server.listen", format!("cannot be read: {why}")))?;
+        let token = match (server.token.as_str(), server.token_file.as_str()) {
+            ("", "") => None,
+            ("", file) => {
+                let token = read_secret(file).map_err(|why| {
+                    error("server.token_file", format!("names a file that cannot be read: {why}; check the path"))
+                })?;
+                if token.is_empty() {
+                    return Err(error("server.token_file", format!("names an empty file, `{file}`")));
+                }
+                Some(token)
+            }
+            (token, _) => Some(token.to_owned()),
+        };
+        if !listen.ip().is_loopback() && token.is_none() {
+            let message = format!(
+                "is `{listen}`, which others can reach: set `server.token_file` (or `server.token`), or listen on \
+                 127.0.0.1"
+            );
+            return Err(error("server.listen", message));
+        }
+        Ok(Self {
+            listen,
+            token,
+            allowed_hosts: server.allowed_hosts.clone(),
+            max_connections: server.max_connections as usize,
+            request_timeout: server.request_timeout.0,
+            max_body_bytes: server.max_body_bytes.0 as usize,
+        })
+    }
+}
+
+/// What every handler has.
+pub(crate) struct Api {
+    shared: Arc<Shared>,
+    supervisor: Addr<Supervisor>,
+    max_body_bytes: usize,
+    body_timeout: Duration,
+}
+
+type ApiData = web::Data<Api>;
+
+/// Runs what may block (the disk, resolving settings) away from the threads that answer.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    web::block(work).await.map_err(|_| Problem::internal("the daemon is too busy to answer: try again"))
+}
+
+/// The HTTP server, on a thread of its own.
+pub struct Server {
+    address: SocketAddr,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens, and answers from then on.
+    ///
+    /// # Errors
+    /// When the address is taken, or no thread can be started.
+    pub fn start(settings: &ServerSettings, shared: Arc<Shared>, supervisor: Addr<Supervisor>) -> anyhow::Result<Self> {
+        let (to_us, from_server) = channel();
+        let settings = settings.clone();
+        let thread = std::thread::Builder::new().name("streamgauge-http".to_owned()).spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let (address, server) = match bind(&settings, shared, supervisor) {
+                    Ok(bound) => bound,
+                    Err(error) => return drop(to_us.send(Err(error))),
+                };
+                drop(to_us.send(Ok((address, server.handle()))));
+                if let Err(error) = server.await {
+                    tracing::error!("the HTTP server ended: {error}");
+                }
+            });
+        })?;
+        let (address, handle) = from_server.recv().context("the HTTP server did not start")??;
+        Ok(Self { address, handle, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it; answers under way have a moment to be given.
+    pub fn stop(&mut self) {
+        // The order is given by the call; the future only waits, and joining the thread does that.
+        drop(self.handle.stop(true));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn bind(
+    settings: &ServerSettings,
+    shared: Arc<Shared>,
+    supervisor: Addr<Supervisor>,
+) -> anyhow::Result<(SocketAddr, actix_web::dev::Server)> {
+    let guard = web::Data::new(Guard::new(settings.listen, settings.token.as_deref(), &settings.allowed_hosts));
+    let api = web::Data::new(Api {
+        shared,
+        supervisor,
+        max_body_bytes: settings.max_body_bytes,
+        body_timeout: settings.request_timeout,
+    });
+    let listen = settings.listen;
+    let app = move || {
+        App::new()
+            .app_data(web::Data::clone(&api))
+            .app_data(web::Data::clone(&guard))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::bad_query(&error).into()))
+            .wrap(
+                DefaultHeaders::new()
+                    .add(("X-Content-Type-Options", "nosniff"))
+                    .add(("Referrer-Policy", "no-referrer")),
+            )
+            .wrap(from_fn(guard::check))
+            .configure(routes)
+            .default_service(web::to(not_found))
+    };
+    let server = HttpServer::new(app)
+        .workers(WORKERS)
+        .max_connections(settings.max_connections)
+        .client_request_timeout(settings.request_timeout)
+        .client_disconnect_timeout(Duration::from_secs(1))
+        .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+        .shutdown_timeout(SHUTDOWN_TIMEOUT_S)
+        .disable_signals()
+        .bind(listen)
+        .with_context(|| format!("cannot listen on {listen} (`server.listen`, --listen)"))?;
+    let address = server.addrs().first().copied().ok_or_else(|| anyhow!("nothing is listened on"))?;
+    Ok((address, server.run()))
+}
+
+async fn not_found() -> HttpResponse {
+    Problem::not_found("there is nothing at this path").with_hint("GET /openapi.json lists all paths").respond()
+}
+
+async fn wrong_method() -> HttpResponse {
+    Problem::wrong_method().respond()
+}
+
+/// A resource that answers other methods with 405.
+fn resource(path: &str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(wrong_method))
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    let get = web::get;
+    config
+        .service(resource("/livez").route(get().to(status::livez)))
+        .service(resource("/readyz").route(get().to(status::readyz)))
+        .service(resource("/metrics").route(get().to(status::metrics)))
+        .service(resource("/openapi.json").route(get().to(openapi::serve)))
+        .service(resource("/").route(get().to(page::index)))
+        .service(resource("/assets/{name}").route(get().to(page::asset)))
+        .service(
+            web::scope("/api/v1")
+                .service(resource("/version").route(get().to(status::version)))
+                .service(resource("/config").route(get().to(status::config)))
+                .service(resource("/workloads").route(get().to(status::workloads)))
+                .service(resource("/status").route(get().to(status::status)))
+                .service(resource("/compare").route(get().to(runs::compare)))
+                .service(resource("/runs").route(get().to(runs::list)).route(web::post().to(orders::start)))
+                .service(
+                    resource("/runs/{run_id}").route(get().to(runs::show)).route(web::patch().to(orders::set_rate)),
+                )
+                .service(resource("/runs/{run_id}/stop").route(web::post().to(orders::stop)))
+                .service(resource("/runs/{run_id}/restart").route(web::post().to(orders::restart)))
+                .service(resource("/runs/{run_id}/report").route(get().to(runs::report)))
+                .service(resource("/runs/{run_id}/timeseries").route(get().to(runs::timeseries)))
+                .service(resource("/runs/{run_id}/histogram").route(get().to(runs::histogram)))
+                .service(resource("/runs/{run_id}/events").route(get().to(progress::events)))
+                .default_service(web::to(not_found)),
+        );
+}

@@ -1,0 +1,166 @@
+//! Who may ask. A page of another site must not reach the daemon through its visitor's browser (DNS rebinding, forged
+//! requests): foreign `Host` and `Origin` are refused. Where a token is set, the API asks for it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+use subtle::ConstantTimeEq;
+
+use super::problem::Problem;
+
+/// What is asked of callers.
+pub(super) struct Guard {
+    ip: IpAddr,
+    token: Option<Vec<u8>>,
+    allowed_hosts: Vec<String>,
+}
+
+/// Probes and scrapes come from anywhere, under any name, without a token.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// What needs the token.
+const PROTECTED: &str = "/api/";
+
+impl Guard {
+    pub(super) fn new(listen: SocketAddr, token: Option<&str>, allowed_hosts: &[String]) -> Self {
+        Self {
+            ip: listen.ip(),
+            token: token.map(|token| token.as_bytes().to_vec()),
+            allowed_hosts: allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+        }
+    }
+
+    fn check(&self, path: &str, headers: &HeaderMap, target_host: Option<&str>) -> Result<(), Problem> {
+        if OPEN.contains(&path) {
+            return Ok(());
+        }
+        let host = match headers.get_all(HOST).collect::<Vec<_>>()[..] {
+            [host] => host.to_str().ok(),
+            [] => target_host,
+            _ => None,
+        };
+        let Some(host) = host else { return Err(Problem::malformed("a request has one Host header")) };
+        if !self.is_allowed(host) {
+            let detail = format!("`{}` is no name of this host", shown(host));
+            return Err(Problem::forbidden(detail).with_hint("add the name to `server.allowed_hosts`"));
+        }
+        if let Some(origin) = headers.get(ORIGIN) {
+            let origin = origin.to_str().unwrap_or_default();
+            let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+            let is_same = authority.eq_ignore_ascii_case(host);
+            if !is_same && !self.allowed_hosts.contains(&name_of(authority)) {
+                let detail = format!("pages of `{}` may not ask this daemon", shown(origin));
+                return Err(Problem::forbidden(detail).with_hint("add the page's host to `server.allowed_hosts`"));
+            }
+        }
+        if path.starts_with(PROTECTED) && !self.is_authorized(headers) {
+            return Err(Problem::unauthorized());
+        }
+        Ok(())
+    }
+
+    /// Whether `host` (with or without a port) is a name of this host.
+    fn is_allowed(&self, host: &str) -> bool {
+        let name = name_of(host);
+        if name == "localhost" || self.allowed_hosts.contains(&name) {
+            return true;
+        }
+        // A name can be bound to any address, an address cannot.
+        name.parse::<IpAddr>().is_ok_and(|ip| ip == self.ip || ip.is_loopback() || self.ip.is_unspecified())
+    }
+
+    fn is_authorized(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let bearer = shown.filter(|value| value.len() > 7 && value[..7].eq_ignore_ascii_case(b"bearer "));
+        bearer.is_some_and(|value| value[7..].trim_ascii().ct_eq(token).into())
+    }
+}
+
+/// The name in `name:port`, `[::1]:port` or either without a port; lower case.
+fn name_of(authority: &str) -> String {
+    let name = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    name.to_ascii_lowercase()
+}
+
+/// What a caller sent, short enough to be told.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+/// The check before every handler.
+pub(super) async fn check<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let verdict = match request.app_data::<web::Data<Guard>>() {
+        Some(guard) => guard.check(request.path(), request.headers(), request.uri().host()),
+        None => Ok(()),
+    };
+    match verdict {
+        Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
+        Err(problem) => Ok(request.into_response(problem.respond()).map_into_right_body()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn guard(token: Option<&str>) -> Guard {
+        Guard::new("127.0.0.1:9464".parse().unwrap(), token, &["Bench.Example".to_owned()])
+    }
+
+    fn status(guard: &Guard, path: &str, headers: &[(HeaderName, &str)]) -> u16 {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name.clone(), HeaderValue::from_str(value).unwrap());
+        }
+        guard.check(path, &map, None).map_or_else(|problem| problem.status, |()| 200)
+    }
+
+    #[test]
+    fn only_names_of_this_host_are_answered() {
+        let guard = guard(None);
+        for host in ["localhost", "LOCALHOST:9464", "127.0.0.1:9464", "[::1]:9464", "bench.example:80", "127.0.0.2"] {
+            assert_eq!(status(&guard, "/api/v1/status", &[(HOST, host)]), 200, "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.evil.example:9464"] {
+            assert_eq!(status(&guard, "/api/v1/status", &[(HOST, host)]), 403, "{host}");
+            assert_eq!(status(&guard, "/metrics", &[(HOST, host)]), 200, "{host}");
+        }
+        assert_eq!(status(&guard, "/", &[]), 400);
+        assert_eq!(status(&guard, "/", &[(HOST, "localhost"), (HOST, "evil.example")]), 400);
+    }
+
+    #[test]
+    fn pages_of_other_origins_are_refused() {
+        let guard = guard(None);
+        let with = |origin| status(&guard, "/api/v1/runs", &[(HOST, "localhost:9464"), (ORIGIN, origin)]);
+        assert_eq!((with("http://localhost:9464"), with("https://bench.example")), (200, 200));
+        for origin in ["http://evil.example", "null", "http://localhost:3000", "localhost:9464", ""] {
+            assert_eq!(with(origin), 403, "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_api_asks_for_the_token_and_probes_do_not() {
+        let guard = guard(Some("s3cret"));
+        let with = |path, token| status(&guard, path, &[(HOST, "localhost"), (AUTHORIZATION, token)]);
+        assert_eq!((with("/api/v1/status", "Bearer s3cret"), with("/api/v1/status", "bearer s3cret")), (200, 200));
+        for token in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "s3cret", "Basic s3cret", ""] {
+            assert_eq!(with("/api/v1/status", token), 401, "{token}");
+            for path in ["/", "/metrics", "/livez", "/readyz", "/openapi.json", "/assets/app.js"] {
+                assert_eq!(with(path, token), 200, "{path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A run's progress as server-sent events: `status` at every change and about once a second, `second` and `window` for
+//! every one there is, and `finished` at the end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::stream::{self, Stream};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::runs::{Known, known};
+use super::{ApiData, problem::Problem};
+use crate::live::{LiveRun, RunView, Seen};
+use crate::report::Report;
+
+/// How often a status is sent when nothing changes: an open connection is seen to be alive.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// Changes closer together than this are told together.
+const GATHER: Duration = Duration::from_millis(100);
+
+pub(super) async fn events(
+    api: ApiData,
+    request: HttpRequest,
+    run_id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let last = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok()).map(seen_by);
+    let seen = last.unwrap_or_default();
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type("text/event-stream")
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("X-Accel-Buffering", "no"));
+    Ok(match known(&api, &run_id).await? {
+        Known::Live(run) => response.streaming(live(run, seen)),
+        Known::Over(report) => response.body(over(&report, seen)),
+        Known::Unreported(row) => {
+            let view = RunView::of_row(&row);
+            response.body([frame("status", None, &view), frame("finished", None, &view)].concat())
+        }
+    })
+}
+
+/// How much a client has seen that names its last event: `s<seconds>w<windows>`.
+fn seen_by(id: &str) -> Seen {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let (seconds, windows) =
+        id.trim_start_matches('s').split_once('w').map_or((Some(id), None), |(s, w)| (Some(s), Some(w)));
+    Seen { seconds: number(seconds), windows: number(windows) }
+}
+
+fn id_of(seen: Seen) -> String {
+    format!("s{}w{}", seen.seconds, seen.windows)
+}
+
+/// One event on the wire.
+fn frame<T: Serialize>(event: &str, id: Option<&str>, data: &T) -> String {
+    let data = serde_json::to_string(data).unwrap_or_default();
+    let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
+    format!("event: {event}\n{id}data: {data}\n\n")
+}
+
+/// A run that is over, all at once.
+fn over(report: &Report, seen: Seen) -> String {
+    let view = RunView::of_report(report);
+    let mut text = frame("status", None, &view);
+    let mut at = seen;
+    for second in report.series.iter().skip(seen.seconds) {
+        at.seconds += 1;
+        text += &frame("second", Some(&id_of(at)), second);
+    }
+    for window in report.windows.iter().skip(seen.windows) {
+        at.windows += 1;
+        text += &frame("window", Some(&id_of(at)), window);
+    }
+    text + &frame("finished", None, &view)
+}
+
+struct Stage {
+    run: Arc<LiveRun>,
+    changes: watch::Receiver<u64>,
+    seen: Seen,
+    last_view: Option<RunView>,
+    ready: VecDeque<String>,
+    is_over: bool,
+}
+
+/// A run that goes on, as it goes on.
+fn live(run: Arc<LiveRun>, seen: Seen) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+    let changes = run.watch();
+    let stage = Stage { run, changes, seen, last_view: None, ready: VecDeque::new(), is_over: false };
+    stream::unfold(stage, |mut stage| async move {
+        loop {
+            if !stage.ready.is_empty() {
+                let text: String = stage.ready.drain(..).collect();
+                return Some((Ok(Bytes::from(text)), stage));
+            }
+            if stage.is_over {
+                return None;
+            }
+            if stage.last_view.is_some() {
+                // Whatever wakes it, there is something to say: a change, or that it still lives.
+                drop(tokio::time::timeout(STATUS_EVERY, stage.changes.changed()).await);
+                tokio::time::sleep(GATHER).await;
+            }
+            stage.gather();
+        }
+    })
+}
+
+impl Stage {
+    fn gather(&mut self) {
+        self.changes.mark_unchanged();
+        let news = self.run.news(self.seen);
+        let first_second = news.seen.seconds - news.seconds.len();
+        let first_window = news.seen.windows - news.windows.len();
+        self.ready.push_back(frame("status", None, &news.view));
+        let mut at = Seen { seconds: first_second, windows: self.seen.windows.max(first_window) };
+        for second in &news.seconds {
+            at.seconds += 1;
+            self.ready.push_back(frame("second", Some(&id_of(at)), second));
+        }
+        at.windows = first_window;
+        for window in &news.windows {
+            at.windows += 1;
+            self.ready.push_back(frame("window", Some(&id_of(at)), window));
+        }
+        if news.is_over {
+            self.ready.push_back(frame("finished", None, &news.view));
+            self.is_over = true;
+        }
+        self.seen = news.seen;
+        self.last_view = Some(news.view);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_events_id_tells_how_much_was_seen() {
+        let seen = Seen { seconds: 12, windows: 3 };
+        assert_eq!(seen_by(&id_of(seen)), seen);
+        assert_eq!(seen_by("nonsense"), Seen::default());
+        assert_eq!(seen_by("s7"), Seen { seconds: 7, windows: 0 });
+    }
+}

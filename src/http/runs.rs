@@ -1,0 +1,270 @@
+//! Runs that are, and that were: lists, reports, series, distributions, comparison.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::run_state::RunState;
+
+use super::problem::Problem;
+use super::{Api, ApiData, blocking};
+use crate::history::{Filter, RunRow};
+use crate::live::{Links, LiveRun, RunView, Seen};
+use crate::report::compare::compare as compare_reports;
+use crate::report::{Format, Report, SecondRow, WindowRow, rfc3339};
+
+/// Runs that a page of the list has, unless said otherwise, and at most.
+const PAGE: usize = 50;
+const MOST_PAGE: usize = 1000;
+
+/// A run that is under way, or is over.
+pub(super) enum Known {
+    Live(Arc<LiveRun>),
+    Over(Box<Report>),
+    /// It never got as far as a report.
+    Unreported(Box<RunRow>),
+}
+
+/// Finds a run.
+pub(super) async fn known(api: &Api, run_id: &str) -> Result<Known, Problem> {
+    if let Some(run) = api.shared.live.run(run_id) {
+        return Ok(Known::Live(run));
+    }
+    let (shared, id) = (Arc::clone(&api.shared), run_id.to_owned());
+    let found = blocking(move || {
+        shared.with_history(|history| Ok::<_, anyhow::Error>((history.report(&id)?, history.run(&id)?)))
+    });
+    match found.await?.map_err(|error| Problem::internal(format!("{error:#}")))? {
+        (Some(report), _) => Ok(Known::Over(Box::new(report))),
+        (None, Some(row)) => Ok(Known::Unreported(Box::new(row))),
+        (None, None) => Err(Problem::no_run(run_id)),
+    }
+}
+
+/// The report of a run that is over.
+async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
+    match known(api, run_id).await? {
+        Known::Live(run) => match run.report() {
+            Some(report) => Ok(Box::new((*report).clone())),
+            None => Err(Problem::not_found(format!("run `{run_id}` is not over: its report follows"))
+                .with_hint("GET /api/v1/runs/{run_id}/events tells when it is")),
+        },
+        Known::Over(report) => Ok(report),
+        Known::Unreported(_) => Err(Problem::not_found(format!("run `{run_id}` ended without a report"))),
+    }
+}
+
+/// One run of a list.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct RunSummary {
+    run_id: String,
+    state: String,
+    workload: String,
+    broker: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    #[schema(value_type = Option<String>)]
+    verdict: Option<Verdict>,
+    reason: Option<String>,
+    exit_code: Option<u8>,
+    produced_per_second: Option<f64>,
+    result_latency_p99_ms: Option<f64>,
+    links: Links,
+}
+
+/// A page of runs, newest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RunList {
+    runs: Vec<RunSummary>,
+    /// What to ask for `before` to have the next page; `null`: there is none.
+    next_before: Option<String>,
+}
+
+/// Which runs are listed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    status: Option<String>,
+    limit: Option<usize>,
+    before: Option<String>,
+}
+
+impl From<RunRow> for RunSummary {
+    fn from(row: RunRow) -> Self {
+        let at = |ms: i64| rfc3339(ms.saturating_mul(1_000_000));
+        Self {
+            links: Links::of(&row.run_id),
+            run_id: row.run_id,
+            state: row.state.name().to_owned(),
+            workload: row.workload,
+            broker: row.broker,
+            started_at: Some(at(row.started_at_ms)),
+            finished_at: row.finished_at_ms.map(at),
+            verdict: row.verdict,
+            reason: row.reason,
+            exit_code: row.exit_code,
+            produced_per_second: row.produced_per_second,
+            result_latency_p99_ms: row.result_latency_p99_ms,
+        }
+    }
+}
+
+pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<HttpResponse, Problem> {
+    let ListQuery { status, limit, before } = query.into_inner();
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=MOST_PAGE).contains(&limit) {
+        let detail = format!("must be 1 to {MOST_PAGE}");
+        return Err(Problem::invalid(format!("limit {detail}")).with_error("limit", detail));
+    }
+    let state = match status {
+        None => None,
+        Some(name) => match RunState::ALL.into_iter().find(|state| state.name() == name) {
+            Some(state) => Some(state),
+            None => {
+                let all = RunState::ALL.map(RunState::name).join(", ");
+                let detail = format!("`{name}` is no state: write one of {all}");
+                return Err(Problem::invalid(detail.clone()).with_error("status", detail));
+            }
+        },
+    };
+    let shared = Arc::clone(&api.shared);
+    let listed = blocking(move || {
+        shared.with_history(|history| {
+            if let Some(before) = &before
+                && history.run(before)?.is_none()
+            {
+                return Ok::<_, anyhow::Error>(None);
+            }
+            // One more than asked for tells whether there is a next page. A run under way is filed as running,
+            // whatever it is at: there are few of these.
+            let page = (!state.is_some_and(RunState::is_busy)).then_some(limit as u32 + 1);
+            let mut rows = history.list(&Filter { status: state, limit: page, before })?;
+            for row in rows.iter_mut().filter(|row| row.finished_at_ms.is_none()) {
+                if let Some(run) = shared.live.run(&row.run_id) {
+                    row.state = run.state();
+                }
+            }
+            rows.retain(|row| state.is_none_or(|state| row.state == state));
+            Ok(Some(rows))
+        })
+    });
+    let rows = listed.await?.map_err(|error| Problem::internal(format!("{error:#}")))?;
+    let Some(mut rows) = rows else {
+        let detail = "is no run's id: take `next_before` of the page before";
+        return Err(Problem::invalid(format!("before {detail}")).with_error("before", detail));
+    };
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_before = rows.last().filter(|_| has_more).map(|row: &RunRow| row.run_id.clone());
+    Ok(HttpResponse::Ok().json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next_before }))
+}
+
+pub(super) async fn show(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let view = match known(&api, &run_id).await? {
+        Known::Live(run) => run.view(),
+        Known::Over(report) => RunView::of_report(&report),
+        Known::Unreported(row) => RunView::of_row(&row),
+    };
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// The form of a report.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReportQuery {
+    format: Option<String>,
+}
+
+pub(super) async fn report(
+    api: ApiData,
+    run_id: web::Path<String>,
+    query: web::Query<ReportQuery>,
+) -> Result<HttpResponse, Problem> {
+    let wanted = query.into_inner().format.unwrap_or_else(|| "json".to_owned());
+    let Some((format, extension)) = Format::ALL.into_iter().find(|(_, extension)| *extension == wanted) else {
+        let all = Format::ALL.map(|(_, extension)| extension).join(", ");
+        let detail = format!("`{wanted}` is no form of report: write one of {all}");
+        return Err(Problem::invalid(detail.clone()).with_error("format", detail));
+    };
+    let report = finished(&api, &run_id).await?;
+    let text = blocking(move || format.render(&report)).await?;
+    let text = text.map_err(|error| Problem::internal(format!("{error:#}")))?;
+    let media = match format {
+        Format::Json => "application/json",
+        Format::Html => "text/html; charset=utf-8",
+        Format::Markdown => "text/markdown; charset=utf-8",
+        Format::Csv => "text/csv; charset=utf-8",
+        Format::Hdr => "text/plain; charset=utf-8",
+    };
+    let name = format!("inline; filename=\"streamgauge-{run_id}.{extension}\"");
+    Ok(HttpResponse::Ok().content_type(media).insert_header(("Content-Disposition", name)).body(text))
+}
+
+/// A run's seconds and windows.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Timeseries {
+    run_id: String,
+    /// As `series` in the report.
+    #[schema(value_type = Vec<Object>)]
+    series: Vec<SecondRow>,
+    /// As `windows` in the report.
+    #[schema(value_type = Vec<Object>)]
+    windows: Vec<WindowRow>,
+}
+
+pub(super) async fn timeseries(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let run_id = run_id.into_inner();
+    let (series, windows) = match known(&api, &run_id).await? {
+        Known::Live(run) => match run.report() {
+            Some(report) => (report.series.clone(), report.windows.clone()),
+            None => {
+                let news = run.news(Seen::default());
+                (news.seconds, news.windows)
+            }
+        },
+        Known::Over(report) => (report.series, report.windows),
+        Known::Unreported(_) => (Vec::new(), Vec::new()),
+    };
+    Ok(HttpResponse::Ok().json(Timeseries { run_id, series, windows }))
+}
+
+pub(super) async fn histogram(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let report = finished(&api, &run_id).await?;
+    let mut latencies = BTreeMap::new();
+    for (kind, figures) in report.latency.iter() {
+        let distribution = match figures {
+            None => serde_json::Value::Null,
+            Some(figures) => {
+                let histogram = figures.decode_histogram().map_err(|error| Problem::internal(format!("{error:#}")))?;
+                let buckets: Vec<_> =
+                    histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+                json!({"count": figures.count, "negative": figures.negative, "buckets": buckets})
+            }
+        };
+        latencies.insert(kind.name(), distribution);
+    }
+    Ok(HttpResponse::Ok().json(json!({"run_id": report.run_id, "latency": latencies})))
+}
+
+/// Which runs are compared.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CompareQuery {
+    base: String,
+    candidate: String,
+    #[serde(default)]
+    force: bool,
+}
+
+pub(super) async fn compare(api: ApiData, query: web::Query<CompareQuery>) -> Result<HttpResponse, Problem> {
+    let CompareQuery { base, candidate, force } = query.into_inner();
+    let (base, candidate) = (finished(&api, &base).await?, finished(&api, &candidate).await?);
+    match blocking(move || compare_reports(&base, &candidate, force)).await? {
+        Ok(comparison) => Ok(HttpResponse::Ok().json(comparison)),
+        Err(unlike) => Err(Problem::conflict("unlike_workloads", unlike.to_string())
+            .with_hint("compare runs of the same workload, or add force=true")),
+    }
+}

@@ -1,0 +1,165 @@
+//! The daemon itself: how it is, what it is, what it is set to; probes and metrics.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use streamgauge_actors::clock::SECOND;
+
+use super::problem::Problem;
+use super::{ApiData, blocking};
+use crate::config::preset;
+use crate::live::RunView;
+use crate::metrics::{CONTENT_TYPE, ProcessUsage};
+use crate::report::rfc3339;
+
+pub(super) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+}
+
+/// Whether a run could start now.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Readiness {
+    ready: bool,
+    /// Why not.
+    reasons: Vec<String>,
+}
+
+pub(super) async fn readyz(api: ApiData) -> HttpResponse {
+    let health = api.shared.health();
+    let mut reasons = Vec::new();
+    if api.shared.is_draining() {
+        reasons.push("the daemon is draining".to_owned());
+    }
+    match (health.broker_up, health.broker_error) {
+        (Some(true), _) => {}
+        (Some(false), error) => reasons.push(format!("the broker does not answer: {}", error.unwrap_or_default())),
+        (None, _) => reasons.push("the broker has not been asked yet".to_owned()),
+    }
+    let readiness = Readiness { ready: reasons.is_empty(), reasons };
+    if readiness.ready {
+        HttpResponse::Ok().json(readiness)
+    } else {
+        HttpResponse::ServiceUnavailable().json(readiness)
+    }
+}
+
+pub(super) async fn metrics(api: ApiData) -> Result<HttpResponse, Problem> {
+    let text = api.shared.metrics.render().map_err(|error| Problem::internal(format!("{error:#}")))?;
+    Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text))
+}
+
+/// What is running.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Version {
+    streamgauge: &'static str,
+    librdkafka: String,
+}
+
+pub(super) async fn version() -> HttpResponse {
+    let librdkafka = crate::broker::kafka::client_version();
+    HttpResponse::Ok().json(Version { streamgauge: env!("CARGO_PKG_VERSION"), librdkafka })
+}
+
+pub(super) async fn config(api: ApiData) -> HttpResponse {
+    HttpResponse::Ok().json(api.shared.planner.current().resolved.settings.to_json())
+}
+
+/// What can be run.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WorkloadList {
+    workloads: Vec<Workload>,
+}
+
+/// A workload that a request may name.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Workload {
+    name: String,
+    about: String,
+}
+
+pub(super) async fn workloads(api: ApiData) -> HttpResponse {
+    let described = |name: String| {
+        let about = preset(&name).map_or("a workload file of the schedule", |preset| preset.about).to_owned();
+        Workload { name, about }
+    };
+    let workloads = api.shared.planner.workloads().into_iter().map(described).collect();
+    HttpResponse::Ok().json(WorkloadList { workloads })
+}
+
+/// The present run, or the last one; and the daemon.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Status {
+    #[serde(flatten)]
+    run: RunView,
+    daemon: DaemonStatus,
+}
+
+/// How the daemon is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct DaemonStatus {
+    version: &'static str,
+    uptime_s: f64,
+    /// Whether the broker answered when it was last asked; `null`: not asked yet.
+    broker_up: Option<bool>,
+    broker_error: Option<String>,
+    /// Whether it takes no more orders.
+    draining: bool,
+    /// The run that waits for the present one's end.
+    next_run_id: Option<String>,
+    schedule: ScheduleStatus,
+    resources: ProcessResources,
+    /// Messages that wait, by kind of actor.
+    mailboxes: BTreeMap<&'static str, u64>,
+}
+
+/// What the schedule is up to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ScheduleStatus {
+    mode: String,
+    next_workload: Option<String>,
+    next_start_at: Option<String>,
+}
+
+/// What the process takes; `null` where the system does not tell.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ProcessResources {
+    cpu_seconds: Option<f64>,
+    rss_bytes: Option<u64>,
+    threads: Option<u64>,
+    open_fds: Option<u64>,
+}
+
+pub(super) async fn status(api: ApiData) -> Result<HttpResponse, Problem> {
+    let shared = std::sync::Arc::clone(&api.shared);
+    let usage = blocking(ProcessUsage::now).await?;
+    let current = shared.planner.current();
+    let settings = &current.resolved.settings;
+    let health = shared.health();
+    let present = shared.live.present();
+    let run = present
+        .as_ref()
+        .map_or_else(|| RunView::idle(current.first_workload(), settings.broker.kind.name()), |run| run.view());
+    let mode = serde_json::to_value(settings.schedule.mode).ok();
+    let daemon = DaemonStatus {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: (shared.clock.now() - shared.started_ns) as f64 / SECOND as f64,
+        broker_up: health.broker_up,
+        broker_error: health.broker_error,
+        draining: shared.is_draining(),
+        next_run_id: shared.live.queued(),
+        schedule: ScheduleStatus {
+            mode: mode.and_then(|mode| mode.as_str().map(str::to_owned)).unwrap_or_default(),
+            next_workload: health.next_workload,
+            next_start_at: health.next_start_ns.map(rfc3339),
+        },
+        resources: ProcessResources {
+            cpu_seconds: usage.cpu_seconds,
+            rss_bytes: usage.rss_bytes,
+            threads: usage.threads,
+            open_fds: usage.open_fds,
+        },
+        mailboxes: present.map(|run| run.mailboxes()).unwrap_or_default(),
+    };
+    Ok(HttpResponse::Ok().json(Status { run, daemon }))
+}

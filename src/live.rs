@@ -1,0 +1,525 @@
+//! The runs that have not been reported yet, as HTTP and the page show them: built from what the supervisor tells
+//! ([`RunFact`]), read under a lock that is held for moments.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use streamgauge_actors::arrivals::ArrivalKind;
+use streamgauge_actors::clock::{Nanos, SECOND, SharedClock};
+use streamgauge_actors::measures::StageCounters;
+use streamgauge_actors::messages::{RunFact, StageId, StageMeasured};
+use streamgauge_actors::outcome::{RunOutcome, Verdict};
+use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::spec::RunSpec;
+use tokio::sync::watch;
+
+use crate::history::RunRow;
+use crate::report::{Report, SecondRow, WindowRow, rfc3339};
+
+/// Seconds of a run that are kept to be shown while it goes on; its report has all of them.
+const SHOWN_SECONDS: usize = 7200;
+/// Windows of a run that are kept to be shown while it goes on.
+const SHOWN_WINDOWS: usize = 2000;
+
+/// How a run is, or was.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct RunView {
+    /// Its id; `null`: nothing ran yet.
+    pub run_id: Option<String>,
+    /// Its state.
+    pub state: &'static str,
+    /// The workload's name.
+    pub workload: String,
+    /// The kind of broker.
+    pub broker: String,
+    /// When preparations started (RFC 3339, UTC).
+    pub started_at: Option<String>,
+    /// When it was over.
+    pub finished_at: Option<String>,
+    /// The verdict, once it is over.
+    #[schema(value_type = Option<String>)]
+    pub verdict: Option<Verdict>,
+    /// Why, the gravest first.
+    pub reasons: Vec<String>,
+    /// What the command line would have exited with.
+    pub exit_code: Option<u8>,
+    /// `exact` as long as no count is wrong, else `wrong`; `null` before the first judged window.
+    pub verdict_so_far: Option<&'static str>,
+    /// Events per second asked for; `null` with arrivals `max`.
+    pub target_per_second: Option<f64>,
+    /// Seconds since window 0 began; negative before it.
+    pub elapsed_s: f64,
+    /// Seconds of warm-up and measured part together.
+    pub planned_s: f64,
+    /// Counts of events so far.
+    pub events: EventCounts,
+    /// Windows checked so far.
+    pub windows: WindowCounts,
+    /// Events handed to the client and not acknowledged yet.
+    pub in_flight: u64,
+    /// Records not consumed yet.
+    pub lag: u64,
+    /// Seconds that the client was full, over all producers.
+    pub backpressure_s: f64,
+    /// Where more is to be had.
+    pub links: Option<Links>,
+}
+
+/// Counts of events, warm-up included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct EventCounts {
+    /// Handed to the client.
+    pub produced: u64,
+    /// Acknowledged.
+    pub acknowledged: u64,
+    /// Taken by the aggregators.
+    pub consumed: u64,
+    /// Lost, by their serial numbers.
+    pub lost: u64,
+    /// Seen again.
+    pub duplicated: u64,
+    /// Behind later ones.
+    pub reordered: u64,
+    /// After their window had closed.
+    pub late: u64,
+    /// No readable events.
+    pub malformed: u64,
+    /// Of other programs.
+    pub strangers: u64,
+}
+
+/// Windows checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct WindowCounts {
+    /// Judged.
+    pub judged: u64,
+    /// Of them: with a wrong count.
+    pub incorrect: u64,
+}
+
+/// Where more of a run is to be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Links {
+    /// The run itself.
+    #[serde(rename = "self")]
+    pub itself: String,
+    /// Its report, once it is over.
+    pub report: String,
+    /// Its progress, as server-sent events.
+    pub events: String,
+    /// Its seconds and windows.
+    pub timeseries: String,
+    /// Its latencies' distributions.
+    pub histogram: String,
+}
+
+impl Links {
+    /// The links of a run.
+    pub fn of(run_id: &str) -> Self {
+        let itself = format!("/api/v1/runs/{run_id}");
+        Self {
+            report: format!("{itself}/report"),
+            events: format!("{itself}/events"),
+            timeseries: format!("{itself}/timeseries"),
+            histogram: format!("{itself}/histogram"),
+            itself,
+        }
+    }
+}
+
+impl From<&StageCounters> for EventCounts {
+    fn from(of: &StageCounters) -> Self {
+        Self {
+            produced: of.produced,
+            acknowledged: of.acknowledged,
+            consumed: of.consumed,
+            lost: of.events_lost,
+            duplicated: of.events_duplicated,
+            reordered: of.events_reordered,
+            late: of.late,
+            malformed: of.malformed_total(),
+            strangers: of.strangers,
+        }
+    }
+}
+
+/// Rows of which the oldest are forgotten.
+#[derive(Debug)]
+struct Rows<T> {
+    rows: VecDeque<T>,
+    /// Rows forgotten.
+    first: usize,
+    most: usize,
+}
+
+impl<T: Clone> Rows<T> {
+    fn keeping(most: usize) -> Self {
+        Self { rows: VecDeque::new(), first: 0, most }
+    }
+
+    fn push(&mut self, row: T) {
+        if self.rows.len() >= self.most {
+            self.rows.pop_front();
+            self.first += 1;
+        }
+        self.rows.push_back(row);
+    }
+
+    /// The rows from the `n`th on that are still there, and the number of the next one.
+    fn since(&self, n: usize) -> (Vec<T>, usize) {
+        let skip = n.saturating_sub(self.first).min(self.rows.len());
+        (self.rows.iter().skip(skip).cloned().collect(), self.first + self.rows.len())
+    }
+}
+
+/// One run, from its acceptance to its report.
+pub struct LiveRun {
+    state: Mutex<RunData>,
+    changed: watch::Sender<u64>,
+    clock: SharedClock,
+}
+
+struct RunData {
+    spec: Arc<RunSpec>,
+    broker: String,
+    state: RunState,
+    started_at_ns: Option<Nanos>,
+    base_ns: Option<Nanos>,
+    target: f64,
+    totals: StageCounters,
+    mailboxes: BTreeMap<StageId, u64>,
+    seconds: Rows<SecondRow>,
+    windows: Rows<WindowRow>,
+    report: Option<Arc<Report>>,
+    /// It never began.
+    dropped: bool,
+}
+
+/// What is new of a run since it was last looked at.
+pub struct News {
+    /// How it is.
+    pub view: RunView,
+    /// Seconds completed.
+    pub seconds: Vec<SecondRow>,
+    /// Windows judged.
+    pub windows: Vec<WindowRow>,
+    /// Where to go on.
+    pub seen: Seen,
+    /// Whether nothing more will come.
+    pub is_over: bool,
+}
+
+/// How much of a run was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Seconds.
+    pub seconds: usize,
+    /// Windows.
+    pub windows: usize,
+}
+
+impl LiveRun {
+    fn new(spec: Arc<RunSpec>, broker: &str, clock: SharedClock) -> Self {
+        let data = RunData {
+            target: spec.rate,
+            spec,
+            broker: broker.to_owned(),
+            state: RunState::Preparing,
+            started_at_ns: None,
+            base_ns: None,
+            totals: StageCounters::default(),
+            mailboxes: BTreeMap::new(),
+            seconds: Rows::keeping(SHOWN_SECONDS),
+            windows: Rows::keeping(SHOWN_WINDOWS),
+            report: None,
+            dropped: false,
+        };
+        Self { state: Mutex::new(data), changed: watch::channel(0).0, clock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RunData> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut RunData)) {
+        change(&mut self.lock());
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Tells when there is something new.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// How it is.
+    pub fn view(&self) -> RunView {
+        self.lock().view(self.clock.now())
+    }
+
+    /// Its state; that of its ending once it is reported.
+    pub fn state(&self) -> RunState {
+        let data = self.lock();
+        data.report.as_ref().map_or(data.state, |report| report.ending.how.state())
+    }
+
+    /// Its report, once it is over.
+    pub fn report(&self) -> Option<Arc<Report>> {
+        self.lock().report.clone()
+    }
+
+    /// The messages that wait, by kind of actor.
+    pub fn mailboxes(&self) -> BTreeMap<&'static str, u64> {
+        let mut sums: BTreeMap<&str, u64> = StageId::ACTORS.into_iter().map(|actor| (actor, 0)).collect();
+        for (stage, count) in &self.lock().mailboxes {
+            *sums.entry(stage.actor()).or_default() += count;
+        }
+        sums
+    }
+
+    /// What is new since `seen`.
+    pub fn news(&self, seen: Seen) -> News {
+        let data = self.lock();
+        let (seconds, next_second) = data.seconds.since(seen.seconds);
+        let (windows, next_window) = data.windows.since(seen.windows);
+        News {
+            view: data.view(self.clock.now()),
+            seconds,
+            windows,
+            seen: Seen { seconds: next_second, windows: next_window },
+            is_over: data.report.is_some() || data.dropped,
+        }
+    }
+}
+
+impl RunData {
+    fn view(&self, now: Nanos) -> RunView {
+        if let Some(report) = &self.report {
+            return RunView::of_report(report);
+        }
+        let spec = &self.spec;
+        let totals = &self.totals;
+        let is_wrong = totals.windows_incorrect > 0 || totals.events_lost > 0 || totals.events_duplicated > 0;
+        let so_far = if is_wrong { Some("wrong") } else { Some("exact").filter(|_| totals.windows_judged > 0) };
+        RunView {
+            run_id: Some(spec.run_id.clone()),
+            state: if self.dropped { RunState::Stopped.name() } else { self.state.name() },
+            workload: spec.workload.clone(),
+            broker: self.broker.clone(),
+            started_at: self.started_at_ns.map(rfc3339),
+            finished_at: None,
+            verdict: self.dropped.then_some(Verdict::Aborted),
+            reasons: if self.dropped {
+                vec!["it was replaced, or stopped, before it began".to_owned()]
+            } else {
+                vec![]
+            },
+            exit_code: None,
+            verdict_so_far: so_far,
+            target_per_second: (spec.arrivals != ArrivalKind::Max).then_some(self.target),
+            elapsed_s: self.base_ns.map_or(0.0, |base| (now - base) as f64 / SECOND as f64),
+            planned_s: spec.schedule_ns() as f64 / SECOND as f64,
+            events: EventCounts::from(totals),
+            windows: WindowCounts { judged: totals.windows_judged, incorrect: totals.windows_incorrect },
+            in_flight: totals.in_flight,
+            lag: totals.lag,
+            backpressure_s: totals.backpressure_ns as f64 / SECOND as f64,
+            links: Some(Links::of(&spec.run_id)),
+        }
+    }
+
+    fn measured(&mut self, measured: &StageMeasured) {
+        self.totals.clone_from(&measured.totals);
+        self.mailboxes.insert(measured.stage, measured.mailbox);
+        let is_scheduled = self.spec.arrivals != ArrivalKind::Max;
+        for second in &measured.seconds {
+            self.seconds.push(SecondRow::of(second, self.base_ns, is_scheduled, false));
+        }
+        for window in &measured.windows {
+            self.windows.push(WindowRow::of(window, false));
+        }
+    }
+}
+
+impl RunView {
+    /// Before any run.
+    pub fn idle(workload: &str, broker: &str) -> Self {
+        Self {
+            run_id: None,
+            state: RunState::Idle.name(),
+            workload: workload.to_owned(),
+            broker: broker.to_owned(),
+            started_at: None,
+            finished_at: None,
+            verdict: None,
+            reasons: Vec::new(),
+            exit_code: None,
+            verdict_so_far: None,
+            target_per_second: None,
+            elapsed_s: 0.0,
+            planned_s: 0.0,
+            events: EventCounts::default(),
+            windows: WindowCounts::default(),
+            in_flight: 0,
+            lag: 0,
+            backpressure_s: 0.0,
+            links: None,
+        }
+    }
+
+    /// Of a run that is over.
+    pub fn of_report(report: &Report) -> Self {
+        let audit = report.audit.as_ref();
+        let (judged, exact) = audit.map_or((0, 0), |audit| (audit.windows, audit.windows_exact));
+        let count = |of: fn(&crate::report::AuditReport) -> u64| audit.map_or(0, of);
+        Self {
+            run_id: Some(report.run_id.clone()),
+            state: report.ending.how.state().name(),
+            workload: report.workload.clone(),
+            broker: report.broker.kind.clone(),
+            started_at: Some(report.started_at.clone()),
+            finished_at: Some(report.finished_at.clone()),
+            verdict: Some(report.verdict),
+            reasons: report.reasons.clone(),
+            exit_code: Some(report.exit_code),
+            verdict_so_far: audit.map(|_| if judged == exact { "exact" } else { "wrong" }),
+            target_per_second: report.throughput.target_per_second,
+            elapsed_s: report.warmup_s + report.duration_s,
+            planned_s: report.warmup_s + report.duration_s,
+            events: EventCounts {
+                produced: report.events.produced,
+                acknowledged: report.events.acknowledged,
+                consumed: report.events.consumed,
+                lost: count(|audit| audit.events_lost),
+                duplicated: count(|audit| audit.events_duplicated),
+                reordered: count(|audit| audit.events_reordered),
+                late: report.events.late,
+                malformed: report.events.malformed,
+                strangers: report.events.strangers,
+            },
+            windows: WindowCounts { judged, incorrect: judged - exact },
+            in_flight: 0,
+            lag: report.series.last().map_or(0, |second| second.lag),
+            backpressure_s: report.events.backpressure_s,
+            links: Some(Links::of(&report.run_id)),
+        }
+    }
+}
+
+impl RunView {
+    /// Of a run that ended without a report.
+    pub fn of_row(row: &RunRow) -> Self {
+        let at = |ms: i64| rfc3339(ms.saturating_mul(1_000_000));
+        Self {
+            run_id: Some(row.run_id.clone()),
+            state: row.state.name(),
+            started_at: Some(at(row.started_at_ms)),
+            finished_at: row.finished_at_ms.map(at),
+            verdict: row.verdict,
+            reasons: row.reason.iter().cloned().collect(),
+            exit_code: row.exit_code,
+            links: Some(Links::of(&row.run_id)),
+            ..Self::idle(&row.workload, &row.broker)
+        }
+    }
+}
+
+/// All runs that have not been reported yet, and the one that was reported last.
+#[derive(Clone)]
+pub struct Live {
+    runs: Arc<Mutex<Runs>>,
+    clock: SharedClock,
+}
+
+#[derive(Default)]
+struct Runs {
+    present: Option<(String, Arc<LiveRun>)>,
+    queued: Option<(String, Arc<LiveRun>)>,
+    /// Over, and about to be reported.
+    ending: BTreeMap<String, Arc<LiveRun>>,
+}
+
+impl Live {
+    /// Nothing ran yet.
+    pub fn new(clock: SharedClock) -> Self {
+        Self { runs: Arc::default(), clock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run that is under way, or was the last one.
+    pub fn present(&self) -> Option<Arc<LiveRun>> {
+        self.lock().present.as_ref().map(|(_, run)| Arc::clone(run))
+    }
+
+    /// The id of the run that waits for the present one's end.
+    pub fn queued(&self) -> Option<String> {
+        self.lock().queued.as_ref().map(|(id, _)| id.clone())
+    }
+
+    /// A run that has not been reported yet, or was the last one.
+    pub fn run(&self, run_id: &str) -> Option<Arc<LiveRun>> {
+        let runs = self.lock();
+        let known = runs.present.iter().chain(&runs.queued).find(|(id, _)| id == run_id).map(|(_, run)| run);
+        known.or_else(|| runs.ending.get(run_id)).cloned()
+    }
+
+    /// Takes what the supervisor tells. `broker`: the kind of broker of the run that it tells of.
+    pub fn hear(&self, broker: &str, fact: &RunFact) {
+        match fact {
+            RunFact::Queued(spec) => {
+                let run = LiveRun::new(Arc::clone(spec), broker, Arc::clone(&self.clock));
+                self.lock().queued = Some((spec.run_id.clone(), Arc::new(run)));
+            }
+            RunFact::Dropped(spec) => {
+                let dropped = self.lock().queued.take_if(|(id, _)| *id == spec.run_id);
+                if let Some((_, run)) = dropped {
+                    run.change(|data| data.dropped = true);
+                }
+            }
+            RunFact::Accepted { spec, started_at_ns } => {
+                let mut runs = self.lock();
+                let queued = runs.queued.take_if(|(id, _)| *id == spec.run_id);
+                let new = || Arc::new(LiveRun::new(Arc::clone(spec), broker, Arc::clone(&self.clock)));
+                let (id, run) = queued.unwrap_or_else(|| (spec.run_id.clone(), new()));
+                run.change(|data| data.started_at_ns = Some(*started_at_ns));
+                if let Some((id, before)) = runs.present.replace((id, run))
+                    && before.report().is_none()
+                {
+                    runs.ending.insert(id, before);
+                }
+            }
+            RunFact::Began { spec, base_ns } => self.change_present(|data| {
+                data.spec = Arc::clone(spec);
+                data.base_ns = Some(*base_ns);
+            }),
+            RunFact::StateChanged(state) => self.change_present(|data| data.state = *state),
+            RunFact::RateChanged(rate) => self.change_present(|data| data.target = *rate),
+            RunFact::Measured(measured) => self.change_present(|data| data.measured(measured)),
+            // The report follows; until then the run is still ending.
+            RunFact::Finished(_) => {}
+        }
+    }
+
+    fn change_present(&self, change: impl FnOnce(&mut RunData)) {
+        if let Some(run) = self.present() {
+            run.change(change);
+        }
+    }
+
+    /// A run's report is there (and in the history). What was shown of it is completed by it: the last seconds, windows.
+    pub fn reported(&self, outcome: &RunOutcome, report: &Arc<Report>) {
+        let Some(run) = self.run(&report.run_id) else { return };
+        run.change(|data| {
+            let shown = |rows: &Rows<SecondRow>| rows.first + rows.rows.len();
+            for row in report.series.iter().skip(shown(&data.seconds)) {
+                data.seconds.push(row.clone());
+            }
+            data.totals.clone_from(&outcome.counters);
+            data.report = Some(Arc::clone(report));
+        });
+        self.lock().ending.remove(&report.run_id);
+    }
+}

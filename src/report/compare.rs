@@ -1,0 +1,356 @@
+//! Two reports compared: whether the candidate is better, worse, or not significantly different from the base.
+//!
+//! - [`alike`]: whether both had the same work to do
+//! - [`series`]: the figures that are compared, one value a second or a window
+//! - [`welch`]: the test; [`regression`]: what got worse
+//! - [`words`]: the comparison for people
+//!
+//! Only runs of the same workload are compared, unless forced. Every metric is tested on its values by second (or window)
+//! of the measured part; the chances are adjusted for the number of metrics, so that comparing many is no way to find
+//! something.
+
+pub mod alike;
+pub mod regression;
+pub mod series;
+pub mod welch;
+pub mod words;
+
+use serde::Serialize;
+use streamgauge_actors::outcome::Verdict;
+
+pub use self::alike::Difference;
+pub use self::regression::Regression;
+pub use self::series::Better;
+use self::series::{Metric, metrics};
+use self::welch::{ALPHA, MIN_SAMPLES, Sample, Test, Untestable, holm, welch};
+use super::Report;
+
+/// Share of its target from which on a paced run meets it: what it was asked for is no merit, nor is a little less
+/// a defect.
+const ON_TARGET_SHARE: f64 = 0.99;
+
+/// Two runs that had different work to do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unlike {
+    /// Every setting that differs.
+    pub differences: Vec<Difference>,
+}
+
+impl std::fmt::Display for Unlike {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the two runs had different work to do, so that their figures say nothing of each other:")?;
+        self.differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
+    }
+}
+
+impl std::error::Error for Unlike {}
+
+/// A comparison of two runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The conclusion, in words.
+    pub conclusion: String,
+    /// What a reader must know before the figures, the gravest first: a verdict that is no pass, unlike workloads,
+    /// different machines.
+    pub warnings: Vec<String>,
+    /// The run compared with.
+    pub base: Side,
+    /// The run compared.
+    pub candidate: Side,
+    /// Settings of the workload that differ; empty unless the comparison was forced.
+    pub differences: Vec<Difference>,
+    /// What else differs: broker, versions, machine, seed.
+    pub circumstances: Vec<Difference>,
+    /// The chance of a false alarm that is put up with, over all metrics together.
+    pub alpha: f64,
+    /// Every metric that either run has.
+    pub metrics: Vec<MetricRow>,
+    /// Figures without a test.
+    pub information: Vec<InformationRow>,
+    /// Counts of the audit that are greater than in the base.
+    pub audit: Vec<AuditRow>,
+}
+
+/// One of the two runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Side {
+    /// Its name.
+    pub run_id: String,
+    /// Its workload's name.
+    pub workload: String,
+    /// Broker and version.
+    pub broker: String,
+    /// When it started.
+    pub started_at: String,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+}
+
+/// What is to be said of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// Significantly better.
+    Better,
+    /// Significantly worse.
+    Worse,
+    /// No significant difference.
+    NoDifference,
+    /// A rate that was asked for, and met by both.
+    OnTarget,
+    /// It cannot be tested.
+    Untested,
+}
+
+/// One metric of both runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricRow {
+    /// Its name: `publish_latency.p99_ms`.
+    pub metric: String,
+    /// What one value stands for: `second` or `window`.
+    pub per: &'static str,
+    /// Which direction is good.
+    pub better: Better,
+    /// The base's values, summed up; `null`: none.
+    pub base: Option<Sample>,
+    /// The candidate's.
+    pub candidate: Option<Sample>,
+    /// Candidate's mean less base's.
+    pub difference: Option<f64>,
+    /// The same as a share of the base's mean; `null` where that is 0.
+    pub relative_change: Option<f64>,
+    /// The test, with the 95 % confidence interval of the difference; `null`: see `reason`.
+    pub test: Option<Test>,
+    /// The chance of such a difference by accident, adjusted for the number of metrics (Holm).
+    pub p_adjusted: Option<f64>,
+    /// What is to be said.
+    pub finding: Finding,
+    /// Why there is no test, or why its difference counts for nothing.
+    pub reason: Option<&'static str>,
+}
+
+/// A figure of both runs that is one number a run, so that nothing can be tested.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InformationRow {
+    /// Its name.
+    pub metric: String,
+    /// The base's.
+    pub base: Option<f64>,
+    /// The candidate's.
+    pub candidate: Option<f64>,
+    /// Candidate over base, less 1.
+    pub relative_change: Option<f64>,
+}
+
+/// A count of the audit that is worse than in the base.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditRow {
+    /// Its key in the report: `audit.events_lost`.
+    pub count: &'static str,
+    /// The base's; `null`: it was not audited.
+    pub base: Option<u64>,
+    /// The candidate's.
+    pub candidate: u64,
+}
+
+/// Compares two runs.
+///
+/// # Errors
+/// [`Unlike`] where they had different work to do, unless `force` is set.
+pub fn compare(base: &Report, candidate: &Report, force: bool) -> Result<Comparison, Unlike> {
+    let differences = alike::workload_differences(base, candidate);
+    if !differences.is_empty() && !force {
+        return Err(Unlike { differences });
+    }
+    let circumstances = alike::circumstances(base, candidate);
+    let mut comparison = Comparison {
+        conclusion: String::new(),
+        warnings: warnings(base, candidate, &differences, &circumstances),
+        base: Side::of(base),
+        candidate: Side::of(candidate),
+        differences,
+        circumstances,
+        alpha: ALPHA,
+        metrics: tested(base, candidate),
+        information: vec![InformationRow::new(
+            "resources.cpu_us_per_event",
+            base.resources.cpu_us_per_event,
+            candidate.resources.cpu_us_per_event,
+        )],
+        audit: wrong_counts(base, candidate),
+    };
+    comparison.conclusion = words::conclusion(&comparison);
+    Ok(comparison)
+}
+
+impl Comparison {
+    /// Whether both runs passed: the figures of any other are no result.
+    pub fn both_passed(&self) -> bool {
+        [&self.base, &self.candidate].iter().all(|side| side.verdict == Verdict::Pass)
+    }
+}
+
+impl Side {
+    fn of(report: &Report) -> Self {
+        Self {
+            run_id: report.run_id.clone(),
+            workload: report.workload.clone(),
+            broker: format!("{} {}", report.broker.kind, report.broker.version).trim().to_owned(),
+            started_at: report.started_at.clone(),
+            verdict: report.verdict,
+            reason: report.reasons.first().cloned().unwrap_or_default(),
+        }
+    }
+}
+
+impl InformationRow {
+    fn new(metric: &str, base: Option<f64>, candidate: Option<f64>) -> Self {
+        let relative_change = base.zip(candidate).and_then(|(base, candidate)| share(base, candidate));
+        Self { metric: metric.to_owned(), base, candidate, relative_change }
+    }
+}
+
+/// How far `candidate` is from `base`, as a share of it; `None` where that is 0.
+fn share(base: f64, candidate: f64) -> Option<f64> {
+    Some((candidate - base) / base).filter(|share| share.is_finite())
+}
+
+fn warnings(
+    base: &Report,
+    candidate: &Report,
+    differences: &[Difference],
+    circumstances: &[Difference],
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (side, report) in [("base", base), ("candidate", candidate)] {
+        if report.verdict != Verdict::Pass {
+            let verdict = super::tables::verdict(report.verdict);
+            let reason = report.reasons.first().map_or("", String::as_str);
+            warnings.push(format!("the {side} is no result: {verdict}: {reason}. Its figures prove nothing"));
+        }
+    }
+    if !differences.is_empty() {
+        let keys: Vec<&str> = differences.iter().map(|difference| difference.key.as_str()).collect();
+        warnings.push(format!("the workloads are unlike, and the comparison was forced: {}", keys.join(", ")));
+    }
+    let machine: Vec<String> =
+        circumstances.iter().filter(|each| each.key.starts_with("host.")).map(ToString::to_string).collect();
+    if !machine.is_empty() {
+        let machine = machine.join("; ");
+        warnings.push(format!("the machines differ, which alone may explain any difference: {machine}"));
+    }
+    if base.run_id == candidate.run_id {
+        warnings.push("both reports are of the same run".to_owned());
+    }
+    warnings
+}
+
+/// All metrics, the chances adjusted for their number.
+fn tested(base: &Report, candidate: &Report) -> Vec<MetricRow> {
+    let targets = [base.throughput.target_per_second, candidate.throughput.target_per_second];
+    let pairs = metrics(base).into_iter().zip(metrics(candidate));
+    let mut rows: Vec<MetricRow> = pairs
+        .filter(|(base, candidate)| !base.values.is_empty() || !candidate.values.is_empty())
+        .map(|(base, candidate)| MetricRow::test(&base, &candidate))
+        .collect();
+    let adjusted = holm(&rows.iter().filter_map(|row| row.test.map(|test| test.p_value)).collect::<Vec<_>>());
+    for (row, p) in rows.iter_mut().filter(|row| row.test.is_some()).zip(adjusted) {
+        row.conclude(p, targets);
+    }
+    rows
+}
+
+impl MetricRow {
+    /// The row, its chance not yet adjusted.
+    fn test(base: &Metric, candidate: &Metric) -> Self {
+        let (first, second) = (Sample::of(&base.values), Sample::of(&candidate.values));
+        let means = first.zip(second).map(|(first, second)| (first.mean, second.mean));
+        let mut row = Self {
+            metric: base.name.clone(),
+            per: base.per,
+            better: base.better,
+            base: first,
+            candidate: second,
+            difference: means.map(|(first, second)| second - first),
+            relative_change: means.and_then(|(first, second)| share(first, second)),
+            test: None,
+            p_adjusted: None,
+            finding: Finding::Untested,
+            reason: None,
+        };
+        let Some((first, second)) = first.zip(second) else {
+            row.reason =
+                Some(if first.is_none() { "not measured in the base" } else { "not measured in the candidate" });
+            return row;
+        };
+        if base.values == candidate.values {
+            row.finding = Finding::NoDifference;
+            row.reason = Some("the same values");
+            return row;
+        }
+        match welch(&first, &second) {
+            Ok(test) => row.test = Some(test),
+            Err(Untestable::SameConstant) => {
+                row.finding = Finding::NoDifference;
+                row.reason = Some("constant and equal");
+            }
+            Err(Untestable::DifferentConstants) => row.reason = Some("constant in both: no noise to test against"),
+            Err(Untestable::TooFew) => row.reason = Some(TOO_FEW),
+        }
+        row
+    }
+
+    /// What is to be said, now that the adjusted chance is known.
+    fn conclude(&mut self, p_adjusted: f64, targets: [Option<f64>; 2]) {
+        self.p_adjusted = Some(p_adjusted);
+        let (Some(base), Some(candidate)) = (self.base, self.candidate) else { return };
+        if p_adjusted >= ALPHA {
+            self.finding = Finding::NoDifference;
+            return;
+        }
+        if self.better == Better::Higher
+            && let [Some(first), Some(second)] = targets
+            && base.mean >= first * ON_TARGET_SHARE
+            && candidate.mean >= second * ON_TARGET_SHARE
+        {
+            self.finding = Finding::OnTarget;
+            self.reason = Some("both met their target");
+            return;
+        }
+        let gained = match self.better {
+            Better::Higher => candidate.mean > base.mean,
+            Better::Lower => candidate.mean < base.mean,
+        };
+        self.finding = if gained { Finding::Better } else { Finding::Worse };
+    }
+}
+
+/// Stands where [`MIN_SAMPLES`] are not reached.
+const TOO_FEW: &str = "fewer than 4 values";
+const _: () = assert!(MIN_SAMPLES == 4, "TOO_FEW names it");
+
+/// The audit's counts, and those beside it, that are greater in the candidate.
+fn wrong_counts(base: &Report, candidate: &Report) -> Vec<AuditRow> {
+    let of = |report: &Report| -> Option<[(&'static str, u64); 8]> {
+        let audit = report.audit.as_ref()?;
+        Some([
+            ("windows_incorrect", audit.windows.saturating_sub(audit.windows_exact)),
+            ("audit.results_missing", audit.results_missing),
+            ("audit.results_duplicated", audit.results_duplicated),
+            ("audit.events_missing", audit.events_missing),
+            ("audit.events_extra", audit.events_extra),
+            ("audit.events_lost", audit.events_lost),
+            ("audit.events_duplicated", audit.events_duplicated),
+            ("audit.events_reordered", audit.events_reordered),
+        ])
+    };
+    let before = of(base);
+    let Some(now) = of(candidate) else { return Vec::new() };
+    now.into_iter()
+        .enumerate()
+        .map(|(at, (count, candidate))| AuditRow { count, base: before.map(|before| before[at].1), candidate })
+        .filter(|row| row.candidate > row.base.unwrap_or(0))
+        .collect()
+}

@@ -1,0 +1,85 @@
+//! The figures of a run that are compared: one value a second, or a window, of its measured part.
+
+use serde::Serialize;
+use streamgauge_actors::histogram::LatencyKind;
+
+use crate::report::{ModeName, Report, SecondLatency, SecondRow};
+
+/// Which direction of a metric is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// A latency.
+    Lower,
+    /// A rate.
+    Higher,
+}
+
+/// One metric of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// Its name: `publish_latency.p99_ms`.
+    pub name: String,
+    /// What a value stands for: `second` or `window`.
+    pub per: &'static str,
+    /// Which direction is good.
+    pub better: Better,
+    /// Its values, in the order of time.
+    pub values: Vec<f64>,
+}
+
+/// All metrics, the same ones for every report, in the order of a comparison; without values where nothing was measured.
+pub fn metrics(report: &Report) -> Vec<Metric> {
+    let rate = |name: &str, has: bool, of: fn(&SecondRow) -> u64| Metric {
+        name: name.to_owned(),
+        per: "second",
+        better: Better::Higher,
+        values: if has { rates(report, of) } else { Vec::new() },
+    };
+    let mode = report.mode;
+    let produces = matches!(mode, ModeName::Run | ModeName::Produce);
+    let consumes = matches!(mode, ModeName::Run | ModeName::Aggregate);
+    let mut metrics = vec![
+        rate("throughput.produced_per_second", produces, |row| row.produced),
+        rate("throughput.consumed_per_second", consumes, |row| row.consumed),
+    ];
+    for kind in LatencyKind::ALL {
+        let figure = |figure: &str, of: fn(&SecondLatency) -> f64| Metric {
+            name: format!("{}.{figure}", kind.name()),
+            per: "second",
+            better: Better::Lower,
+            values: measured(report).filter_map(|row| row.latency.get(kind)).map(of).collect(),
+        };
+        metrics.extend([figure("p50_ms", |second| second.p50_ms), figure("p99_ms", |second| second.p99_ms)]);
+    }
+    let windows = report.windows.iter().filter(|window| !window.warmup && !window.partial);
+    metrics.push(Metric {
+        name: "windows.result_latency_ms_avg".to_owned(),
+        per: "window",
+        better: Better::Lower,
+        values: windows.filter_map(|window| window.result_latency_ms_avg).collect(),
+    });
+    metrics
+}
+
+/// The seconds after the warm-up. The last ones may lie behind the schedule's end, while the last windows are closed.
+fn measured(report: &Report) -> impl Iterator<Item = &SecondRow> {
+    let from = report.warmup_s.ceil() as i64;
+    report.series.iter().filter(move |row| row.second >= from)
+}
+
+/// Events in each second: with a schedule, of its whole seconds but the last, since the stages' last reports come only
+/// after its end; without one, from the first second with events to the last, these two left out, since they are parts
+/// of seconds.
+fn rates(report: &Report, of: fn(&SecondRow) -> u64) -> Vec<f64> {
+    let scheduled = matches!(report.mode, ModeName::Run | ModeName::Produce);
+    if scheduled {
+        let until = (report.warmup_s + report.duration_s).floor() as i64 - 1;
+        return measured(report).filter(|row| row.second < until).map(|row| of(row) as f64).collect();
+    }
+    let all: Vec<f64> = report.series.iter().map(|row| of(row) as f64).collect();
+    let busy = |count: &f64| *count > 0.0;
+    let (first, last) = (all.iter().position(busy), all.iter().rposition(busy));
+    let whole = first.zip(last).and_then(|(first, last)| all.get(first + 1..last));
+    whole.unwrap_or_default().to_vec()
+}
