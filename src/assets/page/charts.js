@@ -66,7 +66,8 @@ const X_SCALE = {
   time: false,
   range: (plot, min, max) => {
     if (min === null || max === null) return [0, LEAST_SPAN_S];
-    return plot.data[0].length <= LEAST_SPAN_S ? [min, Math.max(max, min + LEAST_SPAN_S)] : [min, max];
+    const [seconds] = plot.data;
+    return seconds.length <= LEAST_SPAN_S && min === seconds[0] ? [min, Math.max(max, min + LEAST_SPAN_S)] : [min, max];
   },
 };
 
@@ -74,6 +75,9 @@ const axisMillis = (ms) => {
   if (ms >= 1000) return `${ms / 1000}k`;
   return String(Number(ms.toPrecision(3)));
 };
+
+/** The charts: zoomed, and shown whole again, together. */
+const charts = [];
 
 /** What both charts share: one uPlot, its legend, its size, its zoom. */
 class Chart {
@@ -89,8 +93,12 @@ class Chart {
     this.later = null;
     this.plot = null;
     this.rows = null;
+    charts.push(this);
     this.#makeLegend(byId(`${name}-legend`), name);
-    this.unzoom.addEventListener("click", () => this.#showAll());
+    this.unzoom.addEventListener("click", () => {
+      for (const chart of charts) chart.showAll();
+      this.node.closest("section").querySelector(".legend button").focus();
+    });
     new ResizeObserver(() => this.#fit()).observe(this.node);
     scheme.addEventListener("change", () => {
       palette = new Map();
@@ -131,11 +139,10 @@ class Chart {
     }
   }
 
-  #showAll() {
+  showAll() {
     this.zoomed = false;
     this.unzoom.hidden = true;
     this.draw(this.rows);
-    this.node.closest("section").querySelector(".legend button")?.focus();
   }
 
   /** Makes the plot anew: its scales and series are fixed once made. */
@@ -146,7 +153,7 @@ class Chart {
         width: Math.max(this.node.clientWidth, 200),
         height: CHART_HEIGHT,
         legend: { show: false },
-        cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: true }, focus: { prox: -1 } },
+        cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: true } },
         padding: [10, 12, 0, 0],
         hooks: {
           setCursor: [() => this.showValues()],
@@ -165,7 +172,9 @@ class Chart {
       this.node,
     );
     // A double click resets uPlot's zoom: what we know of it follows.
-    this.plot.over.addEventListener("dblclick", () => this.#showAll());
+    this.plot.over.addEventListener("dblclick", () => {
+      for (const chart of charts) chart.showAll();
+    });
   }
 
   draw(rows) {
@@ -187,7 +196,12 @@ class Chart {
 
   data() {
     const rows = this.rows;
-    return rows === null ? [[], ...this.names.map(() => [])] : [rows.seconds, ...this.names.map((name) => this.column(name))];
+    return rows === null ? [[], ...this.names.map(() => [])] : [rows.seconds, ...this.names.map((name) => this.drawn(name))];
+  }
+
+  /** A column as it is drawn. */
+  drawn(name) {
+    return this.column(name);
   }
 
   /** The legend's values: those under the cursor, else the newest. */
@@ -248,7 +262,6 @@ export class RateChart extends Chart {
 
   options() {
     return {
-      cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: true } },
       scales: { x: X_SCALE, y: { range: (_, min, max) => [0, Math.max(max ?? 0, 1) * 1.08] } },
       axes: axes((value) => (value >= 1e6 ? `${value / 1e6}M` : value >= 1e3 ? `${value / 1e3}k` : String(value))),
       series: [
@@ -343,12 +356,15 @@ export class LatencyChart extends Chart {
   }
 
   column(name) {
-    const column = this.rows.latencies[name][this.quantile];
+    return this.rows.latencies[name][this.quantile];
+  }
+
+  drawn(name) {
+    const column = this.column(name);
     return this.logarithmic ? column.map((ms) => (ms === null ? null : Math.max(ms, LOG_FLOOR_MS))) : column;
   }
 
   write(value) {
-    if (this.logarithmic && value === LOG_FLOOR_MS) return `≤ ${LOG_FLOOR_MS} ms`;
     return value === null ? NONE : `${millis(value)} ms`;
   }
 

@@ -47,12 +47,12 @@ export class Figures {
     this.list = list;
   }
 
-  /** Sets one figure; `tone`: `bad`, `warn` or none; `extra`: nodes below the value, given once. */
+  /** Sets one figure; `tone`: `bad`, `warn` or none; `extra`: a node below the value, given once. */
   set(name, text, { tone = "", title = "", extra = null } = {}) {
     let entry = this.#entries.get(name);
     if (entry === undefined) {
-      const value = el("dd");
-      const group = el("div", {}, el("dt", {}, name), value, extra);
+      const value = el("span");
+      const group = el("div", {}, el("dt", {}, name), el("dd", {}, value, extra));
       entry = { group, value };
       this.#entries.set(name, entry);
       this.list.append(group);
