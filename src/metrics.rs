@@ -187,8 +187,7 @@ impl Metrics {
         if let Some(at) = OUTCOMES.iter().position(|(_, verdict)| *verdict == report.verdict) {
             series.runs[at] += 1;
         }
-        series.last.thresholds =
-            report.thresholds.iter().map(|row| (row.expression.clone(), row.passed)).collect();
+        series.last.thresholds = report.thresholds.iter().map(|row| (row.expression.clone(), row.passed)).collect();
         series.last.valid = report.verdict == Verdict::Pass;
         series.last.quantiles = Some(LatencyKind::ALL.map(|kind| quantiles(report, kind)));
     }

@@ -17,6 +17,10 @@ const COMMANDS: &[&[&str]] = &[
     &["aggregate"],
     &["latency"],
     &["compare"],
+    &["serve"],
+    &["ctl"],
+    &["history"],
+    &["report"],
     &["topics"],
     &["topics", "create"],
     &["topics", "clear"],
@@ -111,6 +115,10 @@ fn usage_errors_are_exit_code_2_and_say_so_on_stderr() {
         &["latency", "--results-topic", "x"],
         &["topics", "list"],
         &["topics", "clear", "--yes"],
+        &["history", "--limit", "0"],
+        &["history", "--status", "lost"],
+        &["report"],
+        &["report", "latest", "-o", "pdf"],
         &["completions", "cmd"],
     ] {
         let output = run(arguments);

@@ -137,7 +137,8 @@ fn every_variable_is_defined_and_every_rate_fits_the_scrape_interval() {
 fn exposed() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let threshold = "audit.events_lost == 0".to_owned();
-    let metrics = Metrics::new("embedded", &["classic".to_owned()], &[threshold], std::sync::Arc::new(RunClock::start()));
+    let metrics =
+        Metrics::new("embedded", &["classic".to_owned()], &[threshold], std::sync::Arc::new(RunClock::start()));
     for line in metrics.render().unwrap().lines() {
         let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else { continue };
         if kind == "histogram" {
@@ -228,7 +229,11 @@ fn every_alert_is_tested_firing_and_silent() {
     let mut silent = BTreeSet::new();
     for check in list(&tests, "/tests").iter().flat_map(|test| list(test, "/promql_expr_test")) {
         let name = text(check, "/expr").split('"').nth(1).unwrap_or("all").to_owned();
-        if list(check, "/exp_samples").is_empty() { silent.insert(name) } else { firing.insert(name) };
+        if list(check, "/exp_samples").is_empty() {
+            silent.insert(name)
+        } else {
+            firing.insert(name)
+        };
     }
     let alerts: BTreeSet<String> = ALERTS.map(str::to_owned).into();
     assert_eq!(firing, alerts);

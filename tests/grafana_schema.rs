@@ -155,7 +155,11 @@ fn typed(dashboard: &Value) -> String {
         constant(&format!("annotation_{i}"), "Plain<Annotation>", annotation);
     }
     for row in panels(dashboard).into_iter().filter(|panel| panel["type"] == "row") {
-        constant(&format!("row_{}", row["id"]), "Plain<Omit<dashboard.RowPanel, 'panels'>>", &without(row, &["panels"]));
+        constant(
+            &format!("row_{}", row["id"]),
+            "Plain<Omit<dashboard.RowPanel, 'panels'>>",
+            &without(row, &["panels"]),
+        );
     }
     for panel in shown {
         let name = format!("panel_{}", panel["id"]);

@@ -226,7 +226,8 @@ fn compare(browser: &Browser, base: &str, candidate: &str) {
         "document.querySelector('#comparison:not([hidden]) .conclusion')?.textContent",
     );
     assert!(!conclusion.as_str().unwrap_or_default().is_empty());
-    let sides = browser.value("[...document.querySelectorAll('#comparison .sides code')].map((code) => code.textContent)");
+    let sides =
+        browser.value("[...document.querySelectorAll('#comparison .sides code')].map((code) => code.textContent)");
     assert_eq!(sides, json!([base, candidate]), "the older is the base");
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use streamgauge::report::{Format, Report};
+use streamgauge::thresholds::Threshold;
 use streamgauge_actors::arrivals::ArrivalKind;
 use streamgauge_actors::audit::{Finding, FindingKind};
 use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND};
@@ -13,7 +14,7 @@ use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
 use streamgauge_actors::outcome::{Ending, RunOutcome};
 use streamgauge_actors::pipeline::Mode;
 use streamgauge_actors::result::ResultRecord;
-use support::outcomes::{AGGREGATE, BASE, FOLLOW, failed, passed, report};
+use support::outcomes::{AGGREGATE, BASE, FOLLOW, context, failed, passed, report};
 
 fn schema(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name);
@@ -43,6 +44,8 @@ fn a_passed_run() {
     let report = checked(&passed(6), Mode::Run);
     assert_eq!(report["verdict"], "pass");
     assert_eq!(report["started_at"], "2023-11-14T22:13:19.000Z");
+    assert_eq!(report["finished_at"], "2023-11-14T22:14:21.000Z");
+    assert_eq!((&report["exit_code"], &report["thresholds"]), (&json!(0), &json!([])));
     assert_eq!(report["duration_s"], 60.0);
     assert_eq!(report["throughput"]["target_per_second"], 40_000.0);
     assert_eq!(report["throughput"]["consumed_per_second"], 40_000.0);
@@ -172,6 +175,21 @@ fn the_other_parts_of_the_pipeline() {
 }
 
 #[test]
+fn thresholds_are_listed_with_what_was_observed() {
+    let mut context = context(Mode::Run);
+    context.thresholds = ["events.late == 0", "drain.seconds < 1"].map(|text| Threshold::parse(text).unwrap()).to_vec();
+    let report = serde_json::to_value(Report::new(&passed(6), &context)).unwrap();
+    check(&schema("report.schema.json"), &report);
+    assert_eq!(
+        report["thresholds"],
+        json!([
+            {"expression": "events.late == 0", "observed": 0.0, "passed": true},
+            {"expression": "drain.seconds < 1", "observed": null, "passed": false},
+        ])
+    );
+}
+
+#[test]
 fn the_schema_refuses_what_is_no_report() {
     let report = checked(&passed(6), Mode::Run);
     let validator = jsonschema::options().should_validate_formats(true).build(&schema("report.schema.json")).unwrap();
@@ -189,6 +207,8 @@ fn the_schema_refuses_what_is_no_report() {
         ("/windows/0/exact", json!(1)),
         ("/series/0/latency/close_latency", json!(0)),
         ("/reasons", json!([])),
+        ("/exit_code", json!(3)),
+        ("/thresholds", json!([{"expression": "events.late == 0", "observed": 0}])),
     ];
     for (pointer, wrong) in wrongs {
         let mut changed = report.clone();

@@ -320,7 +320,8 @@ impl<S: Stage> Driven<S> {
         if self.pending.is_empty() {
             self.reporting.heartbeat.rest();
             self.ended = true;
-            self.report(self.clock.now(), true);
+            // What was done up to a second's end belongs to that second, though it is told a moment later.
+            self.report(self.clock.now().min(self.next_report_ns), true);
         } else {
             rest();
             self.turn_soon(ctx);

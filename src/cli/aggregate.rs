@@ -6,8 +6,8 @@ use streamgauge_actors::pipeline::{Aggregate, Mode};
 
 use super::CliResult;
 use super::flags::{
-    AggregatorFlags, BrokerFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag, TopicShapeFlags,
-    WindowFlag,
+    AggregatorFlags, BrokerFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag, ThresholdFlag,
+    TopicShapeFlags, WindowFlag,
 };
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
@@ -40,6 +40,8 @@ pub(super) struct AggregateArgs {
     #[command(flatten)]
     aggregator: AggregatorFlags,
     #[command(flatten)]
+    threshold: ThresholdFlag,
+    #[command(flatten)]
     report: ReportFlag,
     #[command(flatten)]
     output: OutputArgs,
@@ -67,7 +69,7 @@ pub(super) fn run(session: &Session, args: &AggregateArgs) -> CliResult {
         args.aggregator.assignments(),
     ]
     .concat();
-    let resolved = session.settings(None, flags)?;
+    let resolved = session.resolve(&args.threshold.over(session.layers(None, flags)))?;
     let settings = &resolved.settings;
     check_followed(settings, &settings.topics.events, "--events-topic")?;
     let window = settings.workload.window;

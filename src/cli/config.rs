@@ -43,7 +43,7 @@ enum Command {
 pub(super) fn run(session: &Session, args: &ConfigArgs) -> CliResult {
     match &args.command {
         Command::Check { workload, flags } => {
-            let resolved = session.settings(workload.as_deref(), flags.settings())?;
+            let resolved = session.resolve(&flags.layers(session, workload.as_deref()))?;
             if resolved.settings.broker.kind == crate::config::BrokerKind::Kafka {
                 crate::broker::open(&resolved, session.clock.clone())?;
             }
@@ -51,7 +51,7 @@ pub(super) fn run(session: &Session, args: &ConfigArgs) -> CliResult {
             eprintln!("the configuration is in order");
         }
         Command::Show { workload, flags, output } => {
-            let resolved = session.settings(workload.as_deref(), flags.settings())?;
+            let resolved = session.resolve(&flags.layers(session, workload.as_deref()))?;
             output::text(&match output.output {
                 Format::Table => resolved.to_toml(),
                 Format::Json => serde_json::to_string_pretty(&resolved.settings.to_json()).map(line)?,

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::Assignment;
+use crate::config::{Assignment, Layers};
 use crate::report;
+
+use super::session::Session;
 
 /// Declares a group of flags, each a setting given as text: the settings' own parser judges it, wherever it came from.
 macro_rules! setting_flags {
@@ -147,6 +149,23 @@ impl KeepTopicsFlag {
     }
 }
 
+/// `--threshold`
+#[derive(Args)]
+pub(super) struct ThresholdFlag {
+    /// What the report must satisfy (else exit code 99), as "latency.result_latency.p99_ms < 50";
+    /// repeatable, on top of thresholds.expressions
+    #[arg(long = "threshold", value_name = "EXPRESSION", help_heading = "Reports")]
+    thresholds: Vec<String>,
+}
+
+impl ThresholdFlag {
+    /// The layers with these thresholds on top of those that are set.
+    pub(super) fn over(&self, mut layers: Layers) -> Layers {
+        layers.thresholds.clone_from(&self.thresholds);
+        layers
+    }
+}
+
 /// Everything that a whole run takes.
 #[derive(Args)]
 pub(super) struct RunFlags {
@@ -168,11 +187,18 @@ pub(super) struct RunFlags {
     window: WindowFlag,
     #[command(flatten)]
     aggregator: AggregatorFlags,
+    #[command(flatten)]
+    threshold: ThresholdFlag,
 }
 
 impl RunFlags {
+    /// The layers with these flags on top.
+    pub(super) fn layers(&self, session: &Session, workload: Option<&str>) -> Layers {
+        self.threshold.over(session.layers(workload, self.settings()))
+    }
+
     /// The settings that the given flags stand for.
-    pub(super) fn settings(&self) -> Vec<Assignment> {
+    fn settings(&self) -> Vec<Assignment> {
         [
             self.broker.settings(),
             self.events.assignments(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use streamgauge_actors::pipeline::Mode;
 
-use super::flags::{BrokerFlags, ReportFlag, ResultsTopicFlag, WindowFlag};
+use super::flags::{BrokerFlags, ReportFlag, ResultsTopicFlag, ThresholdFlag, WindowFlag};
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};
@@ -29,6 +29,8 @@ pub(super) struct LatencyArgs {
     #[arg(long, value_name = "FILE", help_heading = "Reading")]
     truth: Option<PathBuf>,
     #[command(flatten)]
+    threshold: ThresholdFlag,
+    #[command(flatten)]
     report: ReportFlag,
     #[command(flatten)]
     output: OutputArgs,
@@ -36,7 +38,7 @@ pub(super) struct LatencyArgs {
 
 pub(super) fn run(session: &Session, args: &LatencyArgs) -> CliResult {
     let flags = [args.broker.settings(), args.results.assignments(), args.window.assignments()].concat();
-    let resolved = session.settings(None, flags)?;
+    let resolved = session.resolve(&args.threshold.over(session.layers(None, flags)))?;
     check_followed(&resolved.settings, &resolved.settings.topics.results, "--results-topic")?;
     let truth = match &args.truth {
         Some(path) => {

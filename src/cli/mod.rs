@@ -2,7 +2,7 @@
 //!
 //! - [`flags`]: what several commands take, and the settings that flags stand for
 //! - [`error`]: what can go wrong, and its exit code
-//! - [`session`]: settings resolved, logging on; [`broker`]: the broker they name
+//! - [`session`]: settings resolved, logging on ([`logging`]); [`broker`]: the broker they name
 //! - [`perform`]: a run in the foreground, its progress and its reports
 //! - [`stored`]: reports made earlier, by id or file
 
@@ -19,6 +19,7 @@ mod follow;
 mod generate;
 mod history;
 mod latency;
+mod logging;
 mod output;
 mod perform;
 mod produce;

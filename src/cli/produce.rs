@@ -6,7 +6,9 @@ use clap::Args;
 use streamgauge_actors::pipeline::Mode;
 
 use super::CliResult;
-use super::flags::{BrokerFlags, EventsTopicFlag, ReportFlag, TopicShapeFlags, WarmupFlag, WindowFlag, WorkloadFlags};
+use super::flags::{
+    BrokerFlags, EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag, WindowFlag, WorkloadFlags,
+};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};
 use super::session::Session;
@@ -36,6 +38,8 @@ pub(super) struct ProduceArgs {
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     truth: Option<PathBuf>,
     #[command(flatten)]
+    threshold: ThresholdFlag,
+    #[command(flatten)]
     report: ReportFlag,
     #[command(flatten)]
     output: OutputArgs,
@@ -58,7 +62,7 @@ pub(super) fn run(session: &Session, args: &ProduceArgs) -> CliResult {
             value: "false".to_owned(),
         });
     }
-    let resolved = session.settings(args.workload.as_deref(), flags)?;
+    let resolved = session.resolve(&args.threshold.over(session.layers(args.workload.as_deref(), flags)))?;
     perform(
         session,
         &Order {

@@ -24,7 +24,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> CliResult {
-    let resolved = session.settings(args.workload.as_deref(), args.flags.settings())?;
+    let resolved = session.resolve(&args.flags.layers(session, args.workload.as_deref()))?;
     check_whole_run(&resolved)?;
     perform(
         session,

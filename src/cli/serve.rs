@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::flags::BrokerFlags;
+use super::flags::{BrokerFlags, ThresholdFlag};
 use super::session::Session;
 use super::{CliError, CliResult};
 use crate::config::Assignment;
@@ -22,6 +22,8 @@ pub(super) struct ServeArgs {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     broker: BrokerFlags,
+    #[command(flatten)]
+    threshold: ThresholdFlag,
 }
 
 /// How often signals are looked for.
@@ -35,14 +37,12 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
         value: listen.to_string(),
     }));
     // Logging as configured; the daemon reads the layers again, for every run.
-    session.settings(None, flags.clone())?;
+    let layers = args.threshold.over(session.layers(None, flags));
+    session.resolve(&layers)?;
     let signals = signals::Signals::watch()?;
     signals.watch_reload()?;
-    let daemon = Daemon::start(DaemonSetup {
-        layers: session.layers(None, flags),
-        folder: session.state_folder(),
-        open_broker: Arc::new(broker::open),
-    })?;
+    let daemon =
+        Daemon::start(DaemonSetup { layers, folder: session.state_folder(), open_broker: Arc::new(broker::open) })?;
     while daemon.is_alive() {
         if let Some(signal) = signals.received() {
             tracing::info!(signal, "the daemon ends: the present run is drained; a second signal quits at once");

@@ -1,15 +1,14 @@
 //! What every command starts from: the settings resolved, logging on.
 
-use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
 use streamgauge_actors::clock::{Clock, Nanos, RunClock};
-use tracing_subscriber::EnvFilter;
 
 use super::error::CliError;
-use crate::config::{self, Assignment, ConfigError, Layers, LogFormat, Resolved, Settings};
+use super::logging;
+use crate::config::{self, Assignment, ConfigError, Layers, Resolved, Settings};
 use crate::topics::state_folder;
 
 /// Flags of every command.
@@ -80,7 +79,12 @@ impl Session {
 
     /// Resolves the settings, and turns logging on.
     pub(super) fn settings(&self, workload: Option<&str>, flags: Vec<Assignment>) -> Result<Resolved, CliError> {
-        let resolved = self.layers(workload, flags).load()?;
+        self.resolve(&self.layers(workload, flags))
+    }
+
+    /// Resolves these layers, and turns logging on.
+    pub(super) fn resolve(&self, layers: &Layers) -> Result<Resolved, CliError> {
+        let resolved = layers.load()?;
         self.start_logging(&resolved)?;
         Ok(resolved)
     }
@@ -92,68 +96,18 @@ impl Session {
 
     fn start_logging(&self, resolved: &Resolved) -> Result<(), CliError> {
         let Settings { log, .. } = &resolved.settings;
-        let directives = louder(&log.level, i32::from(self.global.verbose) - i32::from(self.global.quiet));
-        let filter = EnvFilter::try_new(&directives).map_err(|error| {
+        let steps = i32::from(self.global.verbose) - i32::from(self.global.quiet);
+        logging::start(&log.level, steps, log.format, !self.is_quiet()).map_err(|error| {
             let origin = resolved.origins.get("log.level").map_or("settings", String::as_str);
-            ConfigError::one(
-                origin,
-                "log.level",
-                format!("cannot be read: {error}; write `info`, or `warn,streamgauge=debug`"),
-            )
-        })?;
-        let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-        let clears = !self.is_quiet() && io::stderr().is_terminal();
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(move || OverProgress { clears })
-            .with_ansi(colour);
-        // An error means that a logger is set already, as in tests: then that one is used.
-        let _ = match log.format {
-            LogFormat::Human => builder.with_target(false).try_init(),
-            LogFormat::Json => builder.json().try_init(),
-        };
-        Ok(())
-    }
-}
-
-/// Standard error, where a line of progress may stand: it is cleared for a line of the log, and drawn again below.
-struct OverProgress {
-    clears: bool,
-}
-
-impl Write for OverProgress {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut stderr = io::stderr().lock();
-        if std::mem::take(&mut self.clears) {
-            stderr.write_all(b"\r\x1b[2K")?;
-        }
-        stderr.write(line)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
-
-/// A plain level moved by `steps`; directives stay as they are.
-fn louder(level: &str, steps: i32) -> String {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    match LEVELS.iter().position(|known| known.eq_ignore_ascii_case(level.trim())) {
-        Some(at) => LEVELS[(at as i32 + steps).clamp(0, LEVELS.len() as i32 - 1) as usize].to_owned(),
-        None => level.to_owned(),
+            let message = format!("cannot be read: {error}; write `info`, or `warn,streamgauge=debug`");
+            ConfigError::one(origin, "log.level", message).into()
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn levels_move_and_directives_stay() {
-        assert_eq!((louder("info", 1), louder("INFO", -1)), ("debug".to_owned(), "warn".to_owned()));
-        assert_eq!((louder("info", 9), louder("info", -9)), ("trace".to_owned(), "off".to_owned()));
-        assert_eq!(louder("info,librdkafka=debug", 2), "info,librdkafka=debug");
-    }
 
     #[test]
     fn an_assignment_has_an_equals_sign() {

@@ -165,8 +165,8 @@ mod tests {
             migrate(&old, MIGRATIONS).unwrap();
             migrate(&old, MIGRATIONS).unwrap();
             assert_eq!((version(&old).unwrap(), tables(&old)), (MIGRATIONS.len(), present.clone()), "from {seen}");
-            let runs: usize = old.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).unwrap();
-            assert_eq!(runs, usize::from(seen > 0));
+            let runs: u32 = old.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).unwrap();
+            assert_eq!(runs, u32::from(seen > 0));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The live page and its files, all in the program.
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use actix_web::{HttpResponse, web};
 
 use super::problem::Problem;
 
@@ -15,33 +15,58 @@ macro_rules! files {
     };
 }
 
-const JS: &str = "text/javascript; charset=utf-8";
-
 files! {
-    "index.html" "text/html; charset=utf-8" "page/index.html";
-    "style.css" "text/css; charset=utf-8" "page/style.css";
+    "api.js" "text/javascript; charset=utf-8" "page/api.js";
+    "app.js" "text/javascript; charset=utf-8" "page/app.js";
+    "charts.js" "text/javascript; charset=utf-8" "page/charts.js";
+    "comparison.js" "text/javascript; charset=utf-8" "page/comparison.js";
+    "connection.js" "text/javascript; charset=utf-8" "page/connection.js";
+    "controls.js" "text/javascript; charset=utf-8" "page/controls.js";
+    "dom.js" "text/javascript; charset=utf-8" "page/dom.js";
     "favicon.svg" "image/svg+xml" "page/favicon.svg";
+    "format.js" "text/javascript; charset=utf-8" "page/format.js";
+    "health_panel.js" "text/javascript; charset=utf-8" "page/health_panel.js";
+    "history.js" "text/javascript; charset=utf-8" "page/history.js";
+    "index.html" "text/html; charset=utf-8" "page/index.html";
+    "problem.js" "text/javascript; charset=utf-8" "page/problem.js";
+    "report_links.js" "text/javascript; charset=utf-8" "page/report_links.js";
+    "rows.js" "text/javascript; charset=utf-8" "page/rows.js";
+    "run_panel.js" "text/javascript; charset=utf-8" "page/run_panel.js";
+    "style.css" "text/css; charset=utf-8" "page/style.css";
+    "windows_table.js" "text/javascript; charset=utf-8" "page/windows_table.js";
     "uPlot.iife.min.js" "text/javascript; charset=utf-8" "uplot/uPlot.iife.min.js";
     "uPlot.min.css" "text/css; charset=utf-8" "uplot/uPlot.min.css";
 }
 
-fn file(request: &HttpRequest, name: &str) -> Result<HttpResponse, Problem> {
+fn file(name: &str) -> Result<HttpResponse, Problem> {
     let found = FILES.iter().find(|(known, ..)| *known == name);
-    let Some((_, media, contents)) = found else { return Err(Problem::not_found("there is no such file")) };
-    // A new version of the program is a new version of its files.
-    let tag = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
-    let _ = (request, IF_NONE_MATCH, ETAG, tag, JS);
+    let (_, media, contents) = found.ok_or_else(|| Problem::not_found("there is no such file"))?;
     Ok(HttpResponse::Ok()
         .content_type(*media)
+        // Few and small, and another version of the program may be started at any time.
         .insert_header((CACHE_CONTROL, "no-cache"))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
         .body(*contents))
 }
 
-pub(super) async fn index(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    file(&request, "index.html")
+pub(super) async fn index() -> Result<HttpResponse, Problem> {
+    file("index.html")
 }
 
-pub(super) async fn asset(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, Problem> {
-    file(&request, &name)
+pub(super) async fn asset(name: web::Path<String>) -> Result<HttpResponse, Problem> {
+    file(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/assets/page");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(FILES.iter().any(|(known, ..)| *known == name), "{name}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use streamgauge_actors::run_state::RunState;
 use super::problem::Problem;
 use super::{Api, ApiData, blocking};
 use crate::history::{Filter, RunRow};
-use crate::live::{LiveRun, Links, RunView, Seen};
+use crate::live::{Links, LiveRun, RunView, Seen};
 use crate::report::compare::compare as compare_reports;
 use crate::report::{Format, Report, SecondRow, WindowRow, rfc3339};
 
@@ -238,8 +238,7 @@ pub(super) async fn histogram(api: ApiData, run_id: web::Path<String>) -> Result
         let distribution = match figures {
             None => serde_json::Value::Null,
             Some(figures) => {
-                let histogram =
-                    figures.decode_histogram().map_err(|error| Problem::internal(format!("{error:#}")))?;
+                let histogram = figures.decode_histogram().map_err(|error| Problem::internal(format!("{error:#}")))?;
                 let buckets: Vec<_> =
                     histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
                 json!({"count": figures.count, "negative": figures.negative, "buckets": buckets})

@@ -7,14 +7,19 @@ use streamgauge_actors::audit::WindowAudit;
 use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND, to_millis};
 use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
 use streamgauge_actors::measures::Second;
-use streamgauge_actors::outcome::{Ending, RunOutcome};
+use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
 use streamgauge_actors::pipeline::Mode;
 
 use super::latency::{LatencyFigures, PerLatency, SecondLatency};
+use super::numbers::exact;
 use super::{
     AuditReport, BrokerReport, Drain, EndingName, EndingReport, Events, ModeName, Report, ReportContext,
-    SCHEMA_VERSION, SecondRow, Throughput, Topics, WindowRow, next_step,
+    SCHEMA_VERSION, SecondRow, ThresholdRow, Throughput, Topics, WindowRow, next_step,
 };
+use crate::thresholds::{self, Threshold};
+
+/// The exit code of a run that did all it should, and not as well as was asked.
+const THRESHOLD_FAILED: u8 = 99;
 
 impl Report {
     /// The report of a run that ended, however it ended.
@@ -28,10 +33,10 @@ impl Report {
         let handled = if events.produced > 0 { events.produced } else { events.consumed };
         resources.cpu_us_per_event =
             resources.cpu_seconds.filter(|_| handled > 0).map(|seconds| seconds * 1e6 / handled as f64);
-        Self {
+        let mut report = Self {
             schema_version: SCHEMA_VERSION,
             verdict: judgement.verdict,
-            next: next_step::next_step(outcome, mode, &judgement, &context.rerun),
+            next: String::new(),
             reasons: judgement.reasons,
             exit_code: judgement.exit_code,
             notes: notes(outcome, mode),
@@ -81,8 +86,34 @@ impl Report {
             versions: context.versions.clone(),
             host: context.host.clone(),
             rerun: context.rerun.clone(),
+        };
+        report.apply(&context.thresholds);
+        report.next = next_step::next_step(outcome, mode, &report);
+        report
+    }
+
+    /// Judges the thresholds. A failed one turns a pass into a failure, and follows the reasons of anything graver.
+    fn apply(&mut self, thresholds: &[Threshold]) {
+        self.thresholds = thresholds::judge(thresholds, self);
+        let failed: Vec<String> =
+            self.thresholds.iter().filter(|row| !row.passed).map(|row| failed_threshold(row)).collect();
+        if failed.is_empty() || self.ending.how == EndingName::Failed {
+            // A run that failed measured nothing that a threshold could judge.
+            return;
+        }
+        if self.verdict == Verdict::Pass {
+            (self.verdict, self.exit_code) = (Verdict::Fail, THRESHOLD_FAILED);
+            self.reasons.splice(0..0, failed);
+        } else {
+            self.reasons.extend(failed);
         }
     }
+}
+
+fn failed_threshold(row: &ThresholdRow) -> String {
+    let observed =
+        row.observed.map_or_else(|| "was not measured".to_owned(), |observed| format!("was {}", exact(observed)));
+    format!("threshold failed: {}, but it {observed}", row.expression)
 }
 
 fn mode_name(mode: &Mode) -> ModeName {

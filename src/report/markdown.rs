@@ -16,6 +16,9 @@ pub fn render(report: &Report) -> String {
     blocks.push(list(tables::throughput(report).into_iter()));
     blocks.extend(["## Latency".to_owned(), table(&tables::latency(report))]);
     blocks.extend(report.notes.iter().map(|note| format!("> {}", escape(note))));
+    if !report.thresholds.is_empty() {
+        blocks.extend(["## Thresholds".to_owned(), table(&tables::thresholds(&report.thresholds))]);
+    }
     if let Some(sums) = &report.audit {
         blocks.extend(["## Audit".to_owned(), table(&tables::audit(report, sums))]);
     }

@@ -1,8 +1,10 @@
 //! The command to try next, by how a run went.
 
 use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::outcome::{Judgement, RunOutcome, Verdict};
+use streamgauge_actors::outcome::{RunOutcome, Verdict};
 use streamgauge_actors::pipeline::Mode;
+
+use super::Report;
 
 /// The flags that say which broker; a suggested command keeps them.
 const BROKER_FLAGS: [&str; 4] = ["--config", "--broker", "--bootstrap-servers", "--fluvio-endpoint"];
@@ -10,18 +12,27 @@ const BROKER_FLAGS: [&str; 4] = ["--config", "--broker", "--bootstrap-servers", 
 /// The share of what a broker took that it should take with ease.
 const COMFORTABLE_SHARE: f64 = 0.8;
 
-/// The command to try next; `rerun` is the one that makes the same run again.
-pub fn next_step(outcome: &RunOutcome, mode: &Mode, judgement: &Judgement, rerun: &str) -> String {
-    match (judgement.verdict, judgement.exit_code) {
+/// The command to try next after a run, whose report lacks nothing else.
+pub fn next_step(outcome: &RunOutcome, mode: &Mode, report: &Report) -> String {
+    let rerun = &report.rerun;
+    match (report.verdict, report.exit_code) {
         (Verdict::Pass, _) => after_a_pass(outcome, mode, rerun),
         (_, 1) => keeping_broker("streamgauge doctor", rerun),
         (_, 4) => after_wrong_counts(outcome, mode, rerun),
-        (_, 99) => at_a_comfortable_rate(outcome, rerun),
+        (_, 99) if outcome.judge(mode).exit_code == 99 => at_a_comfortable_rate(outcome, rerun),
+        (_, 99) => after_a_failed_threshold(outcome, mode, report),
         (Verdict::Inconclusive, _) if outcome.counters.sent_late_generator > 0 && !outcome.clock_stepped() => {
             with_flag(rerun, "--rate", &rate_text(outcome.spec.rate / 2.0))
         }
         _ => rerun.to_owned(),
     }
+}
+
+/// Less load helps a latency; what else was asked for may depend on anything.
+fn after_a_failed_threshold(outcome: &RunOutcome, mode: &Mode, report: &Report) -> String {
+    let too_slow = report.thresholds.iter().any(|row| !row.passed && row.expression.starts_with("latency."));
+    let paced = matches!(mode, Mode::Run | Mode::Produce) && outcome.spec.arrivals != ArrivalKind::Max;
+    if too_slow && paced { at_a_comfortable_rate(outcome, &report.rerun) } else { report.rerun.clone() }
 }
 
 fn after_a_pass(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {

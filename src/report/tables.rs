@@ -3,8 +3,11 @@
 use streamgauge_actors::histogram::LatencyKind;
 use streamgauge_actors::outcome::Verdict;
 
-use super::numbers::{bytes, compact, grouped, millis, rate};
-use super::{AuditReport, LatencyFigures, ModeName, Report, WindowRow};
+use super::numbers::{bytes, compact, exact, grouped, millis, rate};
+use super::{AuditReport, LatencyFigures, ModeName, Report, ThresholdRow, WindowRow};
+
+/// Columns for a threshold's expression; a longer one is cut.
+const MAX_EXPRESSION: usize = 50;
 
 /// A table as text: every row is as long as the header; the first `left` columns are words, the others numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +171,19 @@ pub fn audit(report: &Report, audit: &AuditReport) -> Rows {
             ],
         ],
     }
+}
+
+/// Thresholds, one a row.
+pub fn thresholds(thresholds: &[ThresholdRow]) -> Rows {
+    let row = |threshold: &ThresholdRow| {
+        let mut expression = threshold.expression.clone();
+        if expression.chars().count() > MAX_EXPRESSION {
+            expression = expression.chars().take(MAX_EXPRESSION - 1).chain(['…']).collect();
+        }
+        let result = if threshold.passed { "passed" } else { "FAILED" };
+        vec![result.to_owned(), expression, threshold.observed.map_or_else(|| "not measured".to_owned(), exact)]
+    };
+    Rows { header: vec!["result", "threshold", "observed"], left: 2, rows: thresholds.iter().map(row).collect() }
 }
 
 /// Windows, one a row.

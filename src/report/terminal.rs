@@ -40,6 +40,7 @@ pub fn render(report: &Report, colour: bool) -> String {
         lines.extend(wrap(&format!("note: {note}"), WIDTH, "  "));
     }
     lines.push(String::new());
+    lines.extend(thresholds(report));
     lines.extend(audit(report));
     lines.extend(findings(report));
     lines.extend(windows(report));
@@ -68,6 +69,15 @@ fn headline(report: &Report, colour: bool) -> Vec<String> {
         };
         lines[0] = lines[0].replacen(verdict, &format!("\u{1b}[1;{code}m{verdict}\u{1b}[0m"), 1);
     }
+    lines
+}
+
+fn thresholds(report: &Report) -> Vec<String> {
+    if report.thresholds.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = table(&tables::thresholds(&report.thresholds));
+    lines.push(String::new());
     lines
 }
 

@@ -93,7 +93,8 @@ impl Browser {
         let mut answer = answer.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
         let status = answer.status();
         let text = answer.body_mut().read_to_string().unwrap_or_else(|error| panic!("{method} {url}: {error}"));
-        let mut value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{method} {url}: {error}: {text}"));
+        let mut value: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{method} {url}: {error}: {text}"));
         assert!(status.is_success(), "{method} {url}: {status}: {}", value["value"]["message"]);
         value["value"].take()
     }
@@ -181,7 +182,9 @@ impl Browser {
     pub fn accessible_names(&self, css: &str) -> Vec<(String, String)> {
         let found = self.post("/elements", &json!({"using": "css selector", "value": css}));
         let elements = found.as_array().cloned().unwrap_or_default();
-        let shown = elements.iter().filter(|element| self.run("return arguments[0].checkVisibility()", &[(*element).clone()]) == true);
+        let shown = elements
+            .iter()
+            .filter(|element| self.run("return arguments[0].checkVisibility()", &[(*element).clone()]) == true);
         shown
             .map(|element| {
                 let id = element[ELEMENT].as_str().unwrap_or_default();
@@ -270,7 +273,8 @@ fn missing() -> Option<String> {
         !ran.is_ok_and(|status| status.success())
     };
     let absent: Vec<&str> = ["chromium", "chromedriver"].into_iter().filter(absent).collect();
-    (!absent.is_empty()).then(|| format!("there is no `{}` (Debian: chromium, chromium-driver)", absent.join("` and no `")))
+    (!absent.is_empty())
+        .then(|| format!("there is no `{}` (Debian: chromium, chromium-driver)", absent.join("` and no `")))
 }
 
 /// The port that chromedriver says it listens on.

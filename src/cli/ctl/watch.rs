@@ -59,7 +59,7 @@ fn second_line(row: &Json) -> String {
     let p99 = |kind: &str| millis(row["latency"][kind]["p99_ms"].as_f64());
     format!(
         "{:>5} s  {:>9}/s produced  {:>9}/s consumed  lag {:>7}  p99 {:>6} ms sent, {:>6} ms consumed",
-        row["second"],
+        row["second"].as_i64().unwrap_or(0),
         count("produced"),
         count("consumed"),
         count("lag"),
