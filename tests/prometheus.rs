@@ -123,10 +123,9 @@ fn lossy_daemon(folder: &TempDir) -> Daemon {
             let embedded: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(&settings, clock));
             let spec = resolved.settings.run_spec("lossy")?;
             let mut admin = embedded.admin().unwrap();
-            for (name, partitions, stamped_by) in [
-                (&spec.events_topic, spec.partitions, StampedBy::Client),
-                (&spec.results_topic, 1, StampedBy::Log),
-            ] {
+            for (name, partitions, stamped_by) in
+                [(&spec.events_topic, spec.partitions, StampedBy::Client), (&spec.results_topic, 1, StampedBy::Log)]
+            {
                 let topic =
                     TopicSpec { name: name.clone(), partitions, replication: 1, stamped_by, retention_bytes: None };
                 admin.create(&topic).unwrap();
@@ -284,11 +283,9 @@ fn promtool_finds_the_configuration_right_and_the_rules_as_tested() {
     if !is_there("promtool") {
         return;
     }
-    for arguments in [
-        ["check", "config", "prometheus.yml"],
-        ["check", "rules", "alerts.yml"],
-        ["test", "rules", "alerts_test.yml"],
-    ] {
+    for arguments in
+        [["check", "config", "prometheus.yml"], ["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]]
+    {
         let output = Command::new("promtool").args(arguments).current_dir(grafana::folder()).output().unwrap();
         let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         assert!(output.status.success(), "promtool {arguments:?}: {said}");
