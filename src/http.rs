@@ -7,6 +7,8 @@
 //! - `status.rs`: the daemon itself: status, configuration, health, metrics
 //! - `page.rs`: the live page and its files                - `openapi.rs`: all of it, described
 
+#![allow(clippy::result_large_err, reason = "an error here is an answer, made once a request at most")]
+
 mod gate;
 mod openapi;
 mod orders;
@@ -204,7 +206,7 @@ async fn not_found() -> HttpResponse {
     Problem::not_found("there is nothing at this path").with_hint("GET /openapi.json lists all paths").respond()
 }
 
-async fn wrong_method(allowed: &'static str) -> HttpResponse {
+fn wrong_method(allowed: &'static str) -> HttpResponse {
     let mut answer = Problem::wrong_method().respond();
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer
@@ -212,7 +214,7 @@ async fn wrong_method(allowed: &'static str) -> HttpResponse {
 
 /// A resource that takes these methods, and answers others with 405.
 fn resource(path: &str, allowed: &'static str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(move || wrong_method(allowed)))
+    web::resource(path).default_service(web::to(move || std::future::ready(wrong_method(allowed))))
 }
 
 /// GET, and HEAD, which is the same without a body.

@@ -177,12 +177,10 @@ impl Metrics {
         }
     }
 
-    /// Takes a finished run's report, right after the run's last fact.
-    pub fn reported(&self, report: &Report) {
+    /// Takes a finished run's report. `broker`: as its facts were told with; the broker may say another kind of itself.
+    pub fn reported(&self, broker: &str, report: &Report) {
         let mut state = self.lock();
-        let subject = state.subject(&report.broker.kind, &report.workload);
-        // A broker that was never reached has not said what it is.
-        let subject = if report.broker.kind.is_empty() { state.present.subject.clone() } else { subject };
+        let subject = state.subject(broker, &report.workload);
         let series = state.series.entry(subject).or_default();
         if let Some(at) = OUTCOMES.iter().position(|(_, verdict)| *verdict == report.verdict) {
             series.runs[at] += 1;

@@ -220,8 +220,8 @@ fn runs_follow_each_other_in_turn_whatever_becomes_of_them() {
     assert_eq!(workloads, ["smoke", "bursty", "smoke", "bursty"]);
     assert!(runs.iter().all(|run| run["verdict"] == "fail" && run["exit_code"] == 99), "{runs:?}");
     let threshold = "threshold=\"latency.publish_delay.max_ms < 0\"";
-    assert_eq!(lab.metric("streamgauge_last_run_threshold_passed", &["smoke", threshold]), 0.0);
-    assert!(lab.metric("streamgauge_runs_total", &["outcome=\"fail\""]) >= 4.0);
+    assert_eq!(lab.metric("streamgauge_last_run_threshold_passed", &["smoke", threshold]), 0);
+    assert!(lab.metric("streamgauge_runs_total", &["outcome=\"fail\""]) >= 4);
     let schedule = lab.get("/api/v1/status").json()["daemon"]["schedule"].clone();
     assert_eq!(schedule["mode"], "continuous");
 }
@@ -241,11 +241,11 @@ fn a_broker_that_is_down_is_retried_and_seen() {
         ("schedule.retry_min", "100ms"),
         ("schedule.retry_max", "200ms"),
     ]);
-    wait_for("a second attempt", || lab.metric("streamgauge_broker_errors_total", &["stage=\"probe\""]) >= 2.0);
+    wait_for("a second attempt", || lab.metric("streamgauge_broker_errors_total", &["stage=\"probe\""]) >= 2);
     let answer = lab.get("/readyz");
     assert_eq!(answer.status, 503);
     assert!(answer.json()["reasons"][0].as_str().unwrap().contains(&servers), "{}", answer.text);
-    assert_eq!(lab.metric("streamgauge_broker_up", &[]), 0.0);
+    assert_eq!(lab.metric("streamgauge_broker_up", &[]), 0);
     assert_eq!(lab.get("/livez").status, 200);
     let status = lab.get("/api/v1/status").json();
     assert_eq!((&status["state"], &status["daemon"]["broker_up"]), (&json!("idle"), &json!(false)));
@@ -262,8 +262,8 @@ fn a_broker_that_is_down_is_retried_and_seen() {
 fn counters_and_reports_agree_to_the_unit() {
     let lab = Lab::new(&[]);
     let first = lab.metric("streamgauge_events_produced_total", &[]);
-    assert_eq!(first, 0.0, "every series is there before the first run");
-    let mut sums: std::collections::BTreeMap<String, f64> = std::collections::BTreeMap::new();
+    assert_eq!(first, 0, "every series is there before the first run");
+    let mut sums: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
     for _ in 0..2 {
         let run_id = lab.start("700ms");
         lab.over(&run_id);
@@ -283,20 +283,20 @@ fn counters_and_reports_agree_to_the_unit() {
             ("windows_closed_total", &audit["windows"]),
             ("results_written_total", &audit["results"]),
         ] {
-            *sums.entry(metric.to_owned()).or_default() += value.as_f64().unwrap_or_else(|| panic!("{metric}"));
+            *sums.entry(metric.to_owned()).or_default() += value.as_u64().unwrap_or_else(|| panic!("{metric}"));
         }
         for kind in
             ["publish_delay", "publish_latency", "event_latency", "close_latency", "result_latency", "end_to_end"]
         {
-            let count = report["latency"][kind]["count"].as_f64().unwrap();
+            let count = report["latency"][kind]["count"].as_u64().unwrap();
             *sums.entry(format!("{kind}_seconds_count")).or_default() += count;
         }
     }
     for (name, value) in &sums {
         assert_eq!(lab.metric(&format!("streamgauge_{name}"), &["workload=\"smoke\""]), *value, "{name}");
     }
-    assert!(sums["events_produced_total"] > 0.0 && sums["result_latency_seconds_count"] > 0.0, "{sums:?}");
-    assert_eq!(lab.metric("streamgauge_runs_total", &["outcome=\"pass\""]), 2.0);
-    assert_eq!(lab.metric("streamgauge_last_run_valid", &["workload=\"smoke\""]), 1.0);
-    assert_eq!(lab.metric("streamgauge_target_events_per_second", &[]), 0.0, "nothing runs any more");
+    assert!(sums["events_produced_total"] > 0 && sums["result_latency_seconds_count"] > 0, "{sums:?}");
+    assert_eq!(lab.metric("streamgauge_runs_total", &["outcome=\"pass\""]), 2);
+    assert_eq!(lab.metric("streamgauge_last_run_valid", &["workload=\"smoke\""]), 1);
+    assert_eq!(lab.metric("streamgauge_target_events_per_second", &[]), 0, "nothing runs any more");
 }

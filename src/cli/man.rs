@@ -18,19 +18,15 @@ pub(super) struct ManArgs {
 }
 
 pub(super) fn run(args: &ManArgs) -> CliResult {
-    match &args.dir {
-        Some(folder) => {
-            let named = |error: std::io::Error| {
-                CliError::Usage(format!("cannot write the pages to `{}`: {error}", folder.display()))
-            };
-            fs::create_dir_all(folder).map_err(named)?;
-            clap_mangen::generate_to(Cli::command(), folder).map_err(named)?;
-        }
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            std::io::stdout().lock().write_all(&page)?;
-        }
-    }
+    let Some(folder) = &args.dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        std::io::stdout().lock().write_all(&page)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let named =
+        |error: std::io::Error| CliError::Usage(format!("cannot write the pages to `{}`: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(named)?;
+    clap_mangen::generate_to(Cli::command(), folder).map_err(named)?;
     Ok(ExitCode::SUCCESS)
 }

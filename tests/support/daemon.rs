@@ -52,7 +52,7 @@ pub fn setup(folder: &TempDir, settings: &[(&str, &str)], open_broker: OpenBroke
 pub fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(60)))
+        .timeout_global(Some(Duration::from_mins(1)))
         .max_redirects(0)
         .build();
     ureq::Agent::new_with_config(config)
@@ -147,9 +147,11 @@ impl Lab {
         self.wait(run_id, "the run's end", |run| !run["verdict"].is_null())
     }
 
-    /// The value of a metric, all its series added up.
-    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
-        sum(&self.get("/metrics").text, name, labels)
+    /// The value of a metric, all its series added up; it must be a whole number.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let sum = sum(&self.get("/metrics").text, name, labels);
+        assert!(sum >= 0.0 && sum.fract() == 0.0, "{name} is {sum}");
+        sum as u64
     }
 }
 
