@@ -58,13 +58,14 @@ impl Drop for Daemon {
 
 fn wait_for_file(file: &Path, child: &mut Child, log: &Path) -> String {
     let clock = RunClock::start();
+    let deadline = clock.now() + STARTS_WITHIN_S * SECOND;
     loop {
         let text = fs::read_to_string(file).unwrap_or_default();
         if !text.trim().is_empty() {
             return text.trim().to_owned();
         }
         let ended = child.try_wait().unwrap();
-        if ended.is_some() || clock.now() > STARTS_WITHIN_S * SECOND {
+        if ended.is_some() || clock.now() > deadline {
             let log = fs::read_to_string(log).unwrap_or_default();
             panic!("the daemon does not listen ({ended:?}):\n{log}");
         }
@@ -151,7 +152,7 @@ fn a_run_is_started_seen_restarted_read_and_compared() {
     assert_no_complaint(&browser, &[]);
 
     read_report(&browser, &second);
-    browser.run("scrollTo(0, 0)", &[]);
+    open_page(&browser, &daemon);
     start_by_keyboard(&browser);
     let third = completed(&browser, &second);
     compare(&browser, &second, &third);
@@ -173,8 +174,8 @@ fn a_run_is_started_seen_restarted_read_and_compared() {
 /// Opens the run's report in its new tab, and comes back.
 fn read_report(browser: &Browser, run: &str) {
     let page = browser.follow_to_new_window(|browser| browser.click("#run-report a[data-form=html]"));
-    let said = format!("document.readyState === 'complete' && document.body.innerText.includes('{run}')");
-    browser.wait_until("the report names its run", &said);
+    let said = format!("document.querySelector('canvas') && document.body.innerText.includes('{run}')");
+    browser.wait_until("the report names its run, and draws its charts", &said);
     assert_no_complaint(browser, &[]);
     browser.close_window();
     browser.switch_to(&page);
@@ -182,8 +183,6 @@ fn read_report(browser: &Browser, run: &str) {
 
 /// Starts a run with the keyboard alone, from the page's first link on; each stop is seen.
 fn start_by_keyboard(browser: &Browser) {
-    browser.run("document.activeElement.blur()", &[]);
-    browser.run("getSelection().removeAllRanges()", &[]);
     tab_to(browser, "a.skip[href='#control']");
     browser.press([ENTER]);
     browser.wait_until("the link leads there", "document.activeElement.id === 'control'");
@@ -232,7 +231,7 @@ fn compare(browser: &Browser, base: &str, candidate: &str) {
 }
 
 #[test]
-fn with_a_token_the_page_asks_for_it_and_opens_reports_with_it() {
+fn with_a_token_the_page_asks_for_it_and_saves_reports_with_it() {
     let _turn = one_at_a_time();
     let Some(browser) = Browser::start() else { return };
     let daemon = Daemon::start(&[("STREAMGAUGE__SERVER__TOKEN", "stream-gauge-test-token")]);
@@ -253,10 +252,20 @@ fn with_a_token_the_page_asks_for_it_and_opens_reports_with_it() {
     browser.click("#start");
     browser.wait_until("the chart moves", &format!("{POINTS} > 0"));
     let run = completed(&browser, "");
-    read_report(&browser, &run);
+    let downloads = TempDir::new().unwrap();
+    browser.save_downloads_in(downloads.path());
+    browser.click("#run-report a[data-form=html]");
+    let file = downloads.path().join(format!("streamgauge-{run}.html"));
+    browser.wait_for("the report is saved", || file.exists());
+    let page = browser.follow_to_new_window(|browser| browser.click("#run-report a[data-form=json]"));
+    browser.wait_until("the report shows", &format!("document.body.innerText.includes('{run}')"));
+    assert!(!browser.text("location.href").contains("token"));
+    browser.close_window();
+    browser.switch_to(&page);
     assert_no_complaint(&browser, &refusals);
-    let address = browser.text("location.href");
-    assert!(!address.contains("token"), "{address}");
+    browser.open(&format!("file://{}", file.display()));
+    browser.wait_until("the saved report draws its charts", "document.querySelector('canvas')");
+    assert_no_complaint(&browser, &[]);
 }
 
 /// What a machine can tell of a page's accessibility.

@@ -152,6 +152,22 @@ impl Browser {
         }
     }
 
+    /// Waits until something beside the page has come true.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let deadline = self.clock.now() + DEADLINE_S * SECOND;
+        while !is_so() {
+            assert!(self.clock.now() < deadline, "not within {DEADLINE_S} s: {what}");
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Saves files in this folder without asking.
+    pub fn save_downloads_in(&self, folder: &Path) {
+        let behaviour = json!({"behavior": "allow", "downloadPath": folder});
+        self.devtools("Browser.setDownloadBehavior", &behaviour);
+    }
+
     fn element(&self, css: &str) -> String {
         let found = self.post("/element", &json!({"using": "css selector", "value": css}));
         found[ELEMENT].as_str().unwrap_or_else(|| panic!("no element {css}: {found}")).to_owned()
@@ -216,15 +232,13 @@ impl Browser {
         let before = self.windows();
         let here = self.get("/window").as_str().expect("a window").to_owned();
         act(self);
-        let deadline = self.clock.now() + DEADLINE_S * SECOND;
-        loop {
-            if let Some(new) = self.windows().into_iter().find(|window| !before.contains(window)) {
-                self.switch_to(&new);
-                return here;
-            }
-            assert!(self.clock.now() < deadline, "no window opened within {DEADLINE_S} s");
-            thread::sleep(LOOK);
-        }
+        let mut new = None;
+        self.wait_for("a window opens", || {
+            new = self.windows().into_iter().find(|window| !before.contains(window));
+            new.is_some()
+        });
+        self.switch_to(&new.unwrap_or_default());
+        here
     }
 
     /// As on a screen of this width; narrow ones are phones.
@@ -301,6 +315,7 @@ fn capabilities() -> Value {
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        "--hide-scrollbars",
         "--window-size=1280,1000",
     ];
     json!({"capabilities": {"alwaysMatch": {

@@ -157,6 +157,7 @@ class Page {
     if (name === "finished") {
       // All of its seconds came: only the history has something new.
       this.#complete = runId;
+      this.#stale.charts = true;
       this.history.refresh();
     }
     this.#scheduleDraw();
@@ -178,13 +179,15 @@ class Page {
       this.#streamTellsOfDaemon = true;
       this.health.showDaemon(status.daemon);
     }
+    const rows = this.#rows?.runId === status.run_id ? this.#rows : null;
+    if (rows !== null && status.planned_s > 0) rows.plannedS = status.planned_s;
     this.#title();
     document.body.dataset.state = status.state;
     document.body.dataset.run = status.run_id ?? "";
     if (document.hidden) return;
     this.runPanel.show(status);
     this.controls.show(status);
-    this.health.showRun(status, this.#rows?.runId === status.run_id ? this.#rows : null);
+    this.health.showRun(status, rows);
   }
 
   #title() {
@@ -213,6 +216,10 @@ class Page {
     if (charts) {
       this.rate.draw(this.#rows);
       this.latency.draw(this.#rows);
+      if (this.#rows !== null && this.#rows.runId === this.#complete) {
+        this.rate.settle();
+        this.latency.settle();
+      }
       showKept(this.#rows);
       this.#fillSeconds();
     }

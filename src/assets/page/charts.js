@@ -210,7 +210,7 @@ class Chart {
     const count = this.rows?.length ?? 0;
     for (const name of this.names) {
       const column = count === 0 ? [] : this.column(name);
-      const value = at === null ? (column.slice(-10).findLast((known) => known !== null) ?? null) : (column[at] ?? null);
+      const value = at === null ? (count === 0 ? null : (this.rows.lastOf(column).at(-1) ?? null)) : (column[at] ?? null);
       setText(this.values.get(name), this.write(value));
     }
     const second = at === null ? null : (this.rows?.seconds[at] ?? null);
@@ -230,8 +230,15 @@ class Chart {
     }
     clearTimeout(this.later);
     this.later = null;
-    this.summarised = performance.now();
+    // What says that nothing is there yet need not stand for long.
+    if (this.rows?.length > 0) this.summarised = performance.now();
     setText(this.summary, this.words());
+  }
+
+  /** Nothing more will come: the words are of the end. */
+  settle() {
+    this.summarised = Number.NEGATIVE_INFINITY;
+    this.describe();
   }
 }
 
@@ -293,7 +300,8 @@ export class RateChart extends Chart {
       const mean = values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
       return `${RATE_STYLES[name].label} ${rate(mean)}`;
     });
-    return `Mean of the last ${Math.min(10, rows.length)} s, at ${clock(rows.seconds.at(-1) + 1)}: ${said.join(", ")}.`;
+    const { end } = rows;
+    return `Mean of the last ${Math.min(10, end)} s, at ${clock((rows.seconds[end - 1] ?? -1) + 1)}: ${said.join(", ")}.`;
   }
 }
 
@@ -380,7 +388,7 @@ export class LatencyChart extends Chart {
     });
     const below = (name) => rows.latencies[name][this.quantile].some((ms) => ms !== null && ms < LOG_FLOOR_MS);
     const floor = this.logarithmic && shown.some(below) ? ` What is under ${LOG_FLOOR_MS} ms is drawn there.` : "";
-    return `Worst ${name} of the last ${Math.min(10, rows.length)} s: ${said.join(", ")}.${floor}`;
+    return `Worst ${name} of the last ${Math.min(10, rows.end)} s: ${said.join(", ")}.${floor}`;
   }
 }
 

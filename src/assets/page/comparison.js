@@ -126,9 +126,15 @@ function table(caption, head, body, wordy = []) {
 
 /** By the unit that the metric's name ends in. */
 function writer(metric) {
-  if (/_ms$/.test(metric)) return (ms) => (typeof ms === "number" ? `${millis(ms)} ms` : NONE);
+  if (/_ms(_avg|_max)?$/.test(metric)) return fineMillis;
   if (/per_second$/.test(metric)) return rate;
   return plain;
+}
+
+/** Differences are small: two digits of whatever there is. */
+function fineMillis(ms) {
+  if (typeof ms !== "number") return NONE;
+  return `${ms !== 0 && Math.abs(ms) < 0.1 ? Number(ms.toPrecision(2)) : millis(ms)} ms`;
 }
 
 const sample = (of, write) =>

@@ -15,7 +15,7 @@ export const count = (n) => (known(n) ? whole.format(n) : NONE);
 /** Events per second: `40,000/s`. */
 export function rate(perSecond) {
   if (!known(perSecond)) return NONE;
-  return `${perSecond !== 0 && perSecond < 10 ? fixed[2].format(perSecond) : whole.format(perSecond)}/s`;
+  return `${perSecond < 10 && !Number.isInteger(perSecond) ? fixed[2].format(perSecond) : whole.format(perSecond)}/s`;
 }
 
 /** Milliseconds to three digits or the whole millisecond, without the unit: `0.05`, `12.3`, `1,234`. */

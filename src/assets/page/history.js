@@ -5,7 +5,7 @@ import { byId, el, setText, time } from "./dom.js";
 import { count, millis, plural, rate } from "./format.js";
 import { showProblem } from "./problem.js";
 import { reportLinks } from "./report_links.js";
-import { isBusy, phaseName, verdictMark } from "./run_panel.js";
+import { isBusy, verdictMark } from "./run_panel.js";
 
 const PAGE = 20;
 /** Rows on the page; older ones are for `streamgauge history`. */
@@ -108,7 +108,7 @@ export class History {
       el("td", { class: "choose" }, box === null ? null : el("label", {}, box)),
       el("td", { class: "words" }, time(run.started_at)),
       el("td", { class: "words" }, run.workload ?? "–"),
-      el("td", { class: "words why" }, running ? phaseName(run.state) : verdictMark(run.verdict), reason(run)),
+      el("td", { class: "words why" }, running ? "under way" : verdictMark(run.verdict), reason(run)),
       el("td", { class: "words" }, run.broker ?? "–"),
       el("td", {}, rate(run.produced_per_second)),
       el("td", {}, millis(run.result_latency_p99_ms)),

@@ -27,6 +27,8 @@ export class RunRows {
     this.latencies = Object.fromEntries(
       LATENCIES.map((name) => [name, Object.fromEntries(QUANTILES.map((quantile) => [quantile, []]))]),
     );
+    /** Where the schedule ends: what is sent after it is a remainder, and no rate. */
+    this.plannedS = Number.POSITIVE_INFINITY;
     this.dropped = 0;
     this.windows = new Map();
     this.windowsDropped = 0;
@@ -89,8 +91,16 @@ export class RunRows {
     return [...this.windows.values()].sort((a, b) => b.window_id - a.window_id).slice(0, n);
   }
 
-  /** The last `n` values that were measured, in the last `within` seconds. */
-  lastOf(column, within = 10) {
-    return column.slice(-within).filter((value) => value !== null);
+  /** The position after the last second of the schedule. */
+  get end() {
+    let end = this.length;
+    while (end > 0 && this.seconds[end - 1] >= this.plannedS) end -= 1;
+    return end;
+  }
+
+  /** What was measured in the schedule's last ten seconds. */
+  lastOf(column) {
+    const end = this.end;
+    return column.slice(Math.max(end - 10, 0), end).filter((value) => value !== null);
   }
 }
