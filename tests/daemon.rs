@@ -27,6 +27,8 @@ impl Process {
 
     fn start_with(folder: TempDir, config: &str, environment: &[(&str, &str)]) -> Self {
         fs::write(folder.path().join("config.toml"), config).unwrap();
+        // The last daemon may have been killed.
+        drop(fs::remove_file(folder.path().join("state/listen")));
         let log = fs::File::options().append(true).create(true).open(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_streamgauge"))
             .args(["serve", "--listen", "127.0.0.1:0", "--config", "config.toml", "--state-dir", "state"])

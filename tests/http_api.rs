@@ -34,7 +34,7 @@ fn a_run_is_started_watched_changed_and_stopped() {
     let run_id = lab.start("1h");
     let path = format!("/api/v1/runs/{run_id}");
     problem(&lab.post("/api/v1/runs", &short("1s")), 409, "busy");
-    problem(&lab.get(&format!("{path}/report")), 404, "not_found");
+    problem(&lab.get(&format!("{path}/report")), 409, "wrong_state");
     lab.wait(&run_id, "a judged window", |run| run["windows"]["judged"].as_u64() > Some(0));
     let run = lab.run(&run_id);
     assert_eq!(
@@ -45,9 +45,7 @@ fn a_run_is_started_watched_changed_and_stopped() {
 
     let answer = lab.patch(&path, &json!({"target_rate": "7k/s"}));
     assert_eq!((answer.status, answer.json()["target_per_second"].as_f64()), (200, Some(7000.0)), "{}", answer.text);
-    wait_for("the new rate in the metrics", || {
-        lab.metric("streamgauge_target_events_per_second", &["smoke"]) == 7000
-    });
+    wait_for("the new rate in the metrics", || lab.metric("streamgauge_target_events_per_second", &["smoke"]) == 7000);
     assert_eq!(lab.run(&run_id)["target_per_second"], json!(7000.0));
     problem(&lab.patch(&path, &json!({"target_rate": 0})), 422, "invalid");
     problem(&lab.patch(&path, &json!({"target_rate": "much"})), 422, "invalid");
@@ -147,7 +145,7 @@ fn impossible_requests_name_what_is_wrong() {
     problem(&lab.get("/api/v1/runs?limit=0"), 422, "invalid");
     problem(&lab.get("/api/v1/runs?limit=many"), 400, "malformed");
     problem(&lab.get("/api/v1/runs?status=lost"), 422, "invalid");
-    problem(&lab.get("/api/v1/runs?before=nobody"), 422, "invalid");
+    problem(&lab.get("/api/v1/runs?before=nobody"), 404, "not_found");
     problem(&lab.get("/api/v1/runs/nobody"), 404, "not_found");
     problem(&lab.get("/api/v1/nothing"), 404, "not_found");
     problem(&lab.get("/api/v1/compare?base=a&candidate=b"), 404, "not_found");

@@ -15,8 +15,8 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::config::LogFormat;
 
-/// What the HTTP server's own crates say that nobody wants to read at `info`.
-const QUIETER: &str = "actix_server=warn,actix_http=warn,mio=warn";
+/// What the HTTP server's own crates say that nobody wants to read: every start, and what any caller may send.
+const QUIETER: &str = "actix_server=warn,actix_http=off,mio=warn";
 
 /// Turns the log on. `level`: a level, or directives; `steps` moves a plain level; `clears`: a line of progress may stand
 /// where the log goes.

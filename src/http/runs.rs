@@ -50,7 +50,7 @@ async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
     match known(api, run_id).await? {
         Known::Live(run) => match run.report() {
             Some(report) => Ok(Box::new((*report).clone())),
-            None => Err(Problem::not_found(format!("run `{run_id}` is not over: its report follows"))
+            None => Err(Problem::conflict("wrong_state", format!("run `{run_id}` is not over: its report follows"))
                 .with_hint("GET /api/v1/runs/{run_id}/events tells when it is")),
         },
         Known::Over(report) => Ok(report),
@@ -154,10 +154,9 @@ pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<H
         })
     });
     let rows = listed.await?.map_err(|error| Problem::internal(format!("{error:#}")))?;
-    let Some(mut rows) = rows else {
-        let detail = "is no run's id: take `next_before` of the page before";
-        return Err(Problem::invalid(format!("before {detail}")).with_error("before", detail));
-    };
+    let mut rows = rows.ok_or_else(|| {
+        Problem::not_found("`before` names no run").with_error("before", "take `next_before` of the page before")
+    })?;
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     let next_before = rows.last().filter(|_| has_more).map(|row: &RunRow| row.run_id.clone());
