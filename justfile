@@ -30,3 +30,7 @@ bench-kafka:
     cargo bench --bench kafka -- produce
     cargo bench --bench kafka -- drain --records 8000000
     cargo bench --bench kafka -- paced
+
+# What the daemon costs; a quarter of an hour
+bench-daemon:
+    cargo bench --bench daemon -- overhead
