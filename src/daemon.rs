@@ -216,6 +216,8 @@ impl Daemon {
         let current = planner.current();
         let server_settings = ServerSettings::new(&current.resolved)?;
         let lock = own(&folder)?;
+        // A daemon that was killed has left it.
+        drop(fs::remove_file(folder.join(LISTEN_FILE)));
         let history = History::open(&folder)?;
         let interrupted = history.recover()?;
         if interrupted > 0 {

@@ -117,7 +117,7 @@ impl History {
             lock.lock()?;
             connect(&path)
         };
-        let connection = open().map_err(|error| explained(error, &path))?;
+        let connection = open().map_err(|error| explained(&error, &path))?;
         Ok(Self { connection, path })
     }
 
@@ -243,7 +243,7 @@ impl History {
     pub fn report_json(&self, run_id: &str) -> anyhow::Result<Option<String>> {
         let query = "SELECT report FROM reports WHERE run_id = ?1";
         let found = self.connection.query_row(query, [run_id], |row| row.get(0)).optional();
-        found.map_err(|error| explained(error.into(), &self.path))
+        found.map_err(|error| explained(&error.into(), &self.path))
     }
 
     /// A run's report.
@@ -263,7 +263,7 @@ impl History {
             let rows = statement.query_map(parameters, RunRow::read)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
-        read().map_err(|error| explained(error.into(), &self.path))
+        read().map_err(|error| explained(&error.into(), &self.path))
     }
 
     /// Makes one transaction: all of it, or nothing.
@@ -274,7 +274,7 @@ impl History {
             transaction.commit()?;
             Ok(changed)
         };
-        write().map_err(|error: rusqlite::Error| explained(error.into(), &self.path))
+        write().map_err(|error: rusqlite::Error| explained(&error.into(), &self.path))
     }
 }
 
@@ -316,7 +316,7 @@ fn connect(path: &Path) -> anyhow::Result<Connection> {
 }
 
 /// The error with the file's name, and what to do.
-fn explained(error: anyhow::Error, path: &Path) -> anyhow::Error {
+fn explained(error: &anyhow::Error, path: &Path) -> anyhow::Error {
     let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
     let hint = match code {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {

@@ -1,13 +1,15 @@
 //! The HTTP API: translates requests into messages to the supervisor, and shows what is known of runs. Only this module
 //! names `actix_web`.
 //!
-//! - `guard.rs`: who may ask: Host, Origin, token          - `problem.rs`: how an error is told (RFC 9457)
+//! - `gate.rs`: who may ask: Host, Origin, token          - `problem.rs`: how an error is told (RFC 9457)
 //! - `orders.rs`: start, stop, restart, set the rate       - `runs.rs`: runs, reports, series, comparison
 //! - `progress.rs`: a run's progress, as server-sent events
 //! - `status.rs`: the daemon itself: status, configuration, health, metrics
 //! - `page.rs`: the live page and its files                - `openapi.rs`: all of it, described
 
-mod guard;
+#![allow(clippy::result_large_err, reason = "an error here is an answer, made once a request at most")]
+
+mod gate;
 mod openapi;
 mod orders;
 mod page;
@@ -25,12 +27,13 @@ use std::time::Duration;
 use actix::Addr;
 use actix_web::dev::ServerHandle;
 use actix_web::http::KeepAlive;
+use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::middleware::{DefaultHeaders, from_fn};
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, guard, web};
 use anyhow::{Context as _, anyhow};
 use streamgauge_actors::supervisor::Supervisor;
 
-use self::guard::Guard;
+use self::gate::Gate;
 use self::problem::Problem;
 use crate::config::{ConfigError, Resolved, read_secret};
 use crate::daemon::Shared;
@@ -163,7 +166,7 @@ fn bind(
     shared: Arc<Shared>,
     supervisor: Addr<Supervisor>,
 ) -> anyhow::Result<(SocketAddr, actix_web::dev::Server)> {
-    let guard = web::Data::new(Guard::new(settings.listen, settings.token.as_deref(), &settings.allowed_hosts));
+    let gate = web::Data::new(Gate::new(settings.listen, settings.token.as_deref(), &settings.allowed_hosts));
     let api = web::Data::new(Api {
         shared,
         supervisor,
@@ -174,14 +177,14 @@ fn bind(
     let app = move || {
         App::new()
             .app_data(web::Data::clone(&api))
-            .app_data(web::Data::clone(&guard))
+            .app_data(web::Data::clone(&gate))
             .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::bad_query(&error).into()))
             .wrap(
                 DefaultHeaders::new()
                     .add(("X-Content-Type-Options", "nosniff"))
                     .add(("Referrer-Policy", "no-referrer")),
             )
-            .wrap(from_fn(guard::check))
+            .wrap(from_fn(gate::check))
             .configure(routes)
             .default_service(web::to(not_found))
     };
@@ -203,41 +206,57 @@ async fn not_found() -> HttpResponse {
     Problem::not_found("there is nothing at this path").with_hint("GET /openapi.json lists all paths").respond()
 }
 
-async fn wrong_method() -> HttpResponse {
-    Problem::wrong_method().respond()
+fn wrong_method(allowed: &'static str) -> HttpResponse {
+    let mut answer = Problem::wrong_method().respond();
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
 }
 
-/// A resource that answers other methods with 405.
-fn resource(path: &str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(wrong_method))
+/// A resource that takes these methods, and answers others with 405.
+fn resource(path: &str, allowed: &'static str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(move || std::future::ready(wrong_method(allowed))))
 }
+
+/// GET, and HEAD, which is the same without a body.
+fn get() -> actix_web::Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// What a resource takes that is only read.
+const READ: &str = "GET, HEAD";
 
 fn routes(config: &mut web::ServiceConfig) {
-    let get = web::get;
+    use web::{patch, post};
+
+    let read = |path: &str| resource(path, READ);
     config
-        .service(resource("/livez").route(get().to(status::livez)))
-        .service(resource("/readyz").route(get().to(status::readyz)))
-        .service(resource("/metrics").route(get().to(status::metrics)))
-        .service(resource("/openapi.json").route(get().to(openapi::serve)))
-        .service(resource("/").route(get().to(page::index)))
-        .service(resource("/assets/{name}").route(get().to(page::asset)))
+        .service(read("/livez").route(get().to(status::livez)))
+        .service(read("/readyz").route(get().to(status::readyz)))
+        .service(read("/metrics").route(get().to(status::metrics)))
+        .service(read("/openapi.json").route(get().to(openapi::serve)))
+        .service(read("/").route(get().to(page::index)))
+        .service(read("/assets/{name}").route(get().to(page::asset)))
         .service(
             web::scope("/api/v1")
-                .service(resource("/version").route(get().to(status::version)))
-                .service(resource("/config").route(get().to(status::config)))
-                .service(resource("/workloads").route(get().to(status::workloads)))
-                .service(resource("/status").route(get().to(status::status)))
-                .service(resource("/compare").route(get().to(runs::compare)))
-                .service(resource("/runs").route(get().to(runs::list)).route(web::post().to(orders::start)))
+                .service(read("/version").route(get().to(status::version)))
+                .service(read("/config").route(get().to(status::config)))
+                .service(read("/workloads").route(get().to(status::workloads)))
+                .service(read("/status").route(get().to(status::status)))
+                .service(read("/compare").route(get().to(runs::compare)))
                 .service(
-                    resource("/runs/{run_id}").route(get().to(runs::show)).route(web::patch().to(orders::set_rate)),
+                    resource("/runs", "GET, HEAD, POST").route(get().to(runs::list)).route(post().to(orders::start)),
                 )
-                .service(resource("/runs/{run_id}/stop").route(web::post().to(orders::stop)))
-                .service(resource("/runs/{run_id}/restart").route(web::post().to(orders::restart)))
-                .service(resource("/runs/{run_id}/report").route(get().to(runs::report)))
-                .service(resource("/runs/{run_id}/timeseries").route(get().to(runs::timeseries)))
-                .service(resource("/runs/{run_id}/histogram").route(get().to(runs::histogram)))
-                .service(resource("/runs/{run_id}/events").route(get().to(progress::events)))
+                .service(
+                    resource("/runs/{run_id}", "GET, HEAD, PATCH")
+                        .route(get().to(runs::show))
+                        .route(patch().to(orders::set_rate)),
+                )
+                .service(resource("/runs/{run_id}/stop", "POST").route(post().to(orders::stop)))
+                .service(resource("/runs/{run_id}/restart", "POST").route(post().to(orders::restart)))
+                .service(read("/runs/{run_id}/report").route(get().to(runs::report)))
+                .service(read("/runs/{run_id}/timeseries").route(get().to(runs::timeseries)))
+                .service(read("/runs/{run_id}/histogram").route(get().to(runs::histogram)))
+                .service(read("/runs/{run_id}/events").route(get().to(progress::events)))
                 .default_service(web::to(not_found)),
         );
 }

@@ -177,12 +177,10 @@ impl Metrics {
         }
     }
 
-    /// Takes a finished run's report, right after the run's last fact.
-    pub fn reported(&self, report: &Report) {
+    /// Takes a finished run's report. `broker`: as its facts were told with; the broker may say another kind of itself.
+    pub fn reported(&self, broker: &str, report: &Report) {
         let mut state = self.lock();
-        let subject = state.subject(&report.broker.kind, &report.workload);
-        // A broker that was never reached has not said what it is.
-        let subject = if report.broker.kind.is_empty() { state.present.subject.clone() } else { subject };
+        let subject = state.subject(broker, &report.workload);
         let series = state.series.entry(subject).or_default();
         if let Some(at) = OUTCOMES.iter().position(|(_, verdict)| *verdict == report.verdict) {
             series.runs[at] += 1;
@@ -243,6 +241,7 @@ impl State {
         if let Some(series) = self.series.get_mut(&subject) {
             series.last.started_at_s = started_at_ns as f64 / SECOND as f64;
         }
+        self.settle();
         self.present = Present {
             subject,
             run_id: spec.run_id.clone(),
@@ -290,15 +289,21 @@ impl State {
             self.broker_error(subject.clone(), stage.map_or("prepare", StageId::actor), *kind);
             self.broker_up &= *kind != FailureKind::Connection;
         }
-        if let Some(series) = self.series.get_mut(&subject) {
-            series.finished.add(&outcome.counters);
-        }
+        self.present.totals.clone_from(&outcome.counters);
+        self.settle();
         let present = &mut self.present;
         present.state = outcome.ending.state();
-        present.totals = StageCounters::default();
         present.target = 0.0;
         present.mailboxes.clear();
         present.watermark_lag.clear();
+    }
+
+    /// The present run's totals become a finished one's.
+    fn settle(&mut self) {
+        let totals = std::mem::take(&mut self.present.totals);
+        if let Some(series) = self.series.get_mut(&self.present.subject) {
+            series.finished.add(&totals);
+        }
     }
 
     fn broker_error(&mut self, subject: Subject, place: &'static str, kind: FailureKind) {

@@ -249,6 +249,8 @@ fn grafana_has_the_same_alerts_as_prometheus() {
     let group = &file["groups"][0];
     assert_eq!((&group["name"], &group["orgId"]), (&json!("streamgauge"), &json!(1)));
     let theirs = list(group, "/rules");
+    let all = dashboards();
+    let overview = &all.iter().find(|(_, d)| d["uid"] == "streamgauge-overview").expect("the overview").1;
     let ours = rules();
     assert_eq!(theirs.len(), ours.len());
     assert_unique("rule uid", theirs.iter().map(|rule| text(rule, "/uid")));
@@ -260,6 +262,8 @@ fn grafana_has_the_same_alerts_as_prometheus() {
         assert_eq!(theirs["labels"], ours.json["labels"], "{name}");
         let wait = ours.json.get("for").cloned().unwrap_or_else(|| json!("0s"));
         assert_eq!(theirs["for"], wait, "{name}");
+        assert_eq!(theirs["dashboardUid"], overview["uid"], "{name}");
+        assert!(shown(overview).any(|panel| panel["id"] == theirs["panelId"]), "{name}: no such panel");
         let annotations = ours.json["annotations"].as_object().unwrap();
         for (key, value) in annotations {
             let value = value.as_str().unwrap().replace("$value", "$values.A.Value");

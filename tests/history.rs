@@ -95,7 +95,7 @@ fn other_programs_read_the_tables() {
     // A connection of its own, while ours is open.
     let database = database(folder.path());
     let mut statement = database.prepare("SELECT * FROM runs").unwrap();
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([]).unwrap();
     let row = rows.next().unwrap().unwrap();
     let empty: Vec<_> = columns
@@ -227,7 +227,7 @@ fn runs_are_listed_newest_first_in_80_columns() {
     let (folder, history) = with_runs(3);
     let mut long = passed(1);
     (long.spec.run_id, long.spec.workload) = ("20261123-031522-7f3a".to_owned(), "a-rather-long-workload".to_owned());
-    long.ending = Ending::Failed { stage: None, cause: "disk full".to_owned() };
+    long.ending = Ending::failed("disk full");
     history.finish(&report(&long, Mode::Run)).unwrap();
     let text = stdout(&streamgauge(folder.path(), &["history"]), 0);
     let lines: Vec<&str> = text.lines().collect();

@@ -1,6 +1,8 @@
-//! Twenty runs in one process, some stopped in the middle, some restarted: nothing is left behind.
+//! Runs in one process, some stopped in the middle, some restarted, then restarted 200 times in a row: nothing is left
+//! behind.
 //!
-//! Threads and descriptors are counted for the whole process: this file holds one test, and no second one beside it.
+//! Threads, descriptors and memory are counted for the whole process: this file holds one test, and no second one beside
+//! it.
 
 #![cfg(target_os = "linux")]
 
@@ -9,16 +11,22 @@ mod support;
 use std::sync::Arc;
 
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::clock::{MILLISECOND, SharedClock};
+use streamgauge::metrics::ProcessUsage;
+use streamgauge_actors::clock::{MILLISECOND, SECOND, SharedClock};
 use streamgauge_actors::messages::{RestartRun, StopMode, StopRun};
 use streamgauge_actors::outcome::{Ending, Verdict};
 use streamgauge_actors::pipeline::{Mode, RunPlan};
 use streamgauge_actors::ports::Broker;
+use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::supervisor::RunStatus;
 use streamgauge_actors::testing::small_spec;
 
 use support::runs::{self, outcome, play, start, wait_until};
 
 const RUNS: usize = 20;
+const RESTARTS: usize = 200;
+/// What memory may grow by over the last three quarters of the restarts: less than a thread's stack for each leaked one.
+const MEMORY_SLACK_BYTES: u64 = 8 << 20;
 
 /// What a process could leave behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +45,11 @@ impl Left {
             topics: broker.admin().unwrap().list().unwrap().len(),
         }
     }
+}
+
+/// What of this process is in memory.
+fn resident_bytes() -> u64 {
+    ProcessUsage::now().rss_bytes.unwrap()
 }
 
 struct Bench {
@@ -104,6 +117,38 @@ impl Bench {
         assert_eq!(outcome.judge(&Mode::Run).verdict, Verdict::Pass);
     }
 
+    /// Restarts a run that never ends by itself, again and again: every other time as soon as it is accepted, else once
+    /// events flow. Gives the resident memory after a quarter of the restarts, and after all.
+    fn restart_in_a_row(&mut self) -> (u64, u64) {
+        let endless = |bench: &mut Self| {
+            let mut plan = bench.plan();
+            plan.spec.duration_ns = 3600 * SECOND;
+            plan
+        };
+        let plan = endless(self);
+        start(&self.host, plan);
+        let mut early = 0;
+        for restart in 0..RESTARTS {
+            if restart % 2 == 0 {
+                let consumed = |status: &RunStatus| status.elapsed_s > 0.0 && status.state != RunState::Preparing;
+                wait_until(&self.host, "events flow", consumed);
+            }
+            if restart == RESTARTS / 4 {
+                early = resident_bytes();
+            }
+            let plan = Arc::new(endless(self));
+            let run_id = plan.spec.run_id.clone();
+            self.host.ask(RestartRun { run_id: None, mode: StopMode::Abandon, plan }).unwrap().unwrap();
+            let ended = outcome(&self.host);
+            assert_eq!(ended.ending, Ending::Stopped { drained: false });
+            wait_until(&self.host, "the next run", |status| status.run_id == run_id);
+        }
+        let late = resident_bytes();
+        self.host.ask(StopRun { run_id: None, mode: StopMode::Abandon }).unwrap().unwrap();
+        assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: false });
+        (early, late)
+    }
+
     /// Threads end, and the kernel forgets them, a moment after they said so.
     fn left(&self, expected: Option<Left>) -> Left {
         let mut left = Left::count(&*self.broker);
@@ -119,7 +164,7 @@ impl Bench {
 }
 
 #[test]
-fn twenty_runs_leave_nothing_behind() {
+fn runs_and_restarts_leave_nothing_behind() {
     let clock = runs::clock();
     let broker = runs::embedded(&clock);
     let host = Foreground::start().unwrap();
@@ -138,9 +183,18 @@ fn twenty_runs_leave_nothing_behind() {
         }
     }
     let last = bench.left(Some(first));
-    let Bench { played, drained, abandoned, restarted, .. } = bench;
+    let Bench { played, drained, abandoned, restarted, .. } = &bench;
     println!("{played} runs: {drained} drained, {abandoned} abandoned, {restarted} of these restarted");
     println!("before the first: {before:?}\nafter the first:  {first:?}\nafter the last:   {last:?}");
-    assert_eq!((played, drained + abandoned, restarted), (RUNS, 12, 4));
+    assert_eq!((*played, drained + abandoned, *restarted), (RUNS, 12, 4));
     assert_eq!(last, first);
+
+    let (early, late) = bench.restart_in_a_row();
+    let after = bench.left(Some(first));
+    println!(
+        "{RESTARTS} restarts in a row: {after:?}; resident {early} bytes after {}, {late} at the end",
+        RESTARTS / 4
+    );
+    assert_eq!(after, first);
+    assert!(late < early + MEMORY_SLACK_BYTES, "memory grows: {early} -> {late} bytes");
 }

@@ -16,6 +16,9 @@ use streamgauge_actors::pipeline::Mode;
 use support::outcomes::{AGGREGATE, context, failed, passed, report};
 use tempfile::TempDir;
 
+/// Makes something go wrong with a run.
+type Trouble = fn(&mut RunOutcome);
+
 fn judged(outcome: &RunOutcome, mode: Mode, expressions: &[&str]) -> Report {
     let mut context = context(mode);
     context.thresholds = expressions.iter().map(|text| Threshold::parse(text).unwrap()).collect();
@@ -41,7 +44,9 @@ fn every_number_of_a_report_is_a_path() {
     for mode in [Mode::Run, AGGREGATE] {
         let mut report = serde_json::to_value(report(&passed(6), mode)).unwrap();
         // Settings are no figures, and the exit code follows from the thresholds.
-        ["config", "exit_code"].into_iter().for_each(|key| drop(report.as_object_mut().unwrap().remove(key)));
+        for key in ["config", "exit_code"] {
+            report.as_object_mut().unwrap().remove(key);
+        }
         leaves(&report, "", &mut paths);
     }
     assert!(paths.len() > 100 && paths.iter().any(|path| path == "drain.per_second"), "{paths:?}");
@@ -77,7 +82,7 @@ fn a_failed_threshold_turns_a_pass_into_a_failure() {
 
 #[test]
 fn what_is_graver_outranks_a_failed_threshold() {
-    let cases: [(fn(&mut RunOutcome), Verdict, u8); 5] = [
+    let cases: [(Trouble, Verdict, u8); 5] = [
         (|run| *run = failed(), Verdict::Fail, 1),
         (|run| run.counters.events_lost = 3, Verdict::Fail, 4),
         (|run| run.ending = Ending::Stopped { drained: true }, Verdict::Aborted, 0),

@@ -222,11 +222,13 @@ impl Collector {
         self.target = target;
     }
 
-    /// Adds one stage's report; gives the seconds that it completes.
+    /// Adds one stage's report; gives the seconds that it completes. Its last one (`is_last`) completes none: it may come
+    /// well before its second is over, and before other stages have told of the second before.
     pub fn add(
         &mut self,
         stage: StageId,
         at_ns: Nanos,
+        is_last: bool,
         counters: StageCounters,
         latencies: &[(LatencyKind, LatencyHistogram)],
     ) -> &[Second] {
@@ -249,7 +251,7 @@ impl Collector {
         self.stages.insert(stage, counters);
         let closed_before = self.series.len();
         while let Some(entry) = self.open.first_entry() {
-            if *entry.key() > second - REPORT_SLACK_S {
+            if is_last || *entry.key() > second - REPORT_SLACK_S {
                 break;
             }
             let (second, open) = entry.remove_entry();
@@ -321,13 +323,19 @@ mod tests {
                 let mut histogram = LatencyHistogram::default();
                 histogram.record(second * 1_000_000);
                 let latencies = vec![(LatencyKind::PublishDelay, histogram)];
-                collector.add(StageId::Producer(producer), second * SECOND, counters, &latencies);
+                collector.add(StageId::Producer(producer), second * SECOND, false, counters, &latencies);
             }
         }
         assert_eq!(collector.totals().produced, 100);
+        // A stage that ends in the middle of a second takes nothing from those that have not told of the one before.
+        let ended = StageCounters { produced: 55, ..StageCounters::default() };
+        assert!(collector.add(StageId::Producer(0), 5 * SECOND + SECOND / 2, true, ended, &[]).is_empty());
+        let late = StageCounters { consumed: 7, ..StageCounters::default() };
+        collector.add(StageId::WindowAggregator(0), 5 * SECOND, false, late, &[]);
         let (series, latencies) = collector.finish();
-        assert_eq!(series.iter().map(|s| s.second).collect::<Vec<_>>(), vec![0, 1, 2, 3, 4]);
-        assert!(series.iter().all(|s| s.produced == 20));
+        assert_eq!(series.iter().map(|s| s.second).collect::<Vec<_>>(), vec![0, 1, 2, 3, 4, 5]);
+        assert!(series[..5].iter().all(|s| s.produced == 20));
+        assert_eq!((series[4].consumed, series[5].produced), (7, 5));
         assert_eq!(series[4].latencies[0].unwrap().count, 2);
         assert_eq!(latencies[&LatencyKind::PublishDelay].count(), 10);
     }

@@ -25,6 +25,9 @@ const MAILBOX: usize = 256;
 /// How often a parked stage is looked at.
 const PARKED_TICK: Duration = Duration::from_millis(100);
 
+/// Work that ends so soon after a second's end is counted to that second.
+const TRICKLE_NS: Nanos = 100 * MILLISECOND;
+
 /// What a stage wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -320,11 +323,24 @@ impl<S: Stage> Driven<S> {
         if self.pending.is_empty() {
             self.reporting.heartbeat.rest();
             self.ended = true;
-            // What was done up to a second's end belongs to that second, though it is told a moment later.
-            self.report(self.clock.now().min(self.next_report_ns), true);
+            self.report(self.end_of_work(), true);
         } else {
             rest();
             self.turn_soon(ctx);
+        }
+    }
+
+    /// When the work ended, for the series: what was done up to a second's end, and what trickled in right after it,
+    /// belongs to that second.
+    fn end_of_work(&self) -> Nanos {
+        let now = self.clock.now();
+        let last_report_ns = self.next_report_ns.saturating_sub(SECOND);
+        if now >= self.next_report_ns {
+            self.next_report_ns
+        } else if now.saturating_sub(last_report_ns) < TRICKLE_NS {
+            last_report_ns
+        } else {
+            now
         }
     }
 

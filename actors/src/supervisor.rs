@@ -491,7 +491,7 @@ impl Handler<StageReport> for Supervisor {
         let StageReport { stage, at_ns, counters, latencies, findings, windows, mailbox, finished, .. } = report;
         let room = MAX_FINDINGS.saturating_sub(run.findings.len());
         run.findings.extend(findings.into_iter().take(room));
-        let seconds = run.collector.add(stage, at_ns, counters, &latencies).to_vec();
+        let seconds = run.collector.add(stage, at_ns, finished, counters, &latencies).to_vec();
         if let Some(window) = windows.last() {
             run.latest_window = Some(window.clone());
         }

@@ -151,6 +151,7 @@ impl KeepTopicsFlag {
 
 /// `--threshold`
 #[derive(Args)]
+#[allow(clippy::doc_markdown, reason = "help texts are shown as they are")]
 pub(super) struct ThresholdFlag {
     /// What the report must satisfy (else exit code 99), as "latency.result_latency.p99_ms < 50";
     /// repeatable, on top of thresholds.expressions

@@ -11,12 +11,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::config::LogFormat;
 
-/// What the HTTP server's own crates say that nobody wants to read at `info`.
-const QUIETER: &str = "actix_server=warn,actix_http=warn,mio=warn";
+/// What the HTTP server's own crates say that nobody wants to read: every start, and what any caller may send.
+const QUIETER: &str = "actix_server=warn,actix_http=off,mio=warn";
 
 /// Turns the log on. `level`: a level, or directives; `steps` moves a plain level; `clears`: a line of progress may stand
 /// where the log goes.
@@ -82,7 +82,7 @@ where
         line.insert("timestamp".to_owned(), time.into());
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("target".to_owned(), event.metadata().target().into());
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<N>>().map_or("", |fields| fields.fields.as_str());
             // What the JSON field formatter wrote is JSON.

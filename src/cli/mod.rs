@@ -20,6 +20,7 @@ mod generate;
 mod history;
 mod latency;
 mod logging;
+mod man;
 mod output;
 mod perform;
 mod produce;
@@ -75,6 +76,7 @@ enum Command {
     Config(config::ConfigArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// What a command ends with, unless it fails.
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     result.unwrap_or_else(|error| error.report())
 }

@@ -13,6 +13,7 @@ use crate::topics::state_folder;
 
 /// Flags of every command.
 #[derive(Args)]
+#[allow(clippy::doc_markdown, reason = "help texts are shown as they are")]
 pub(super) struct Global {
     /// Configuration file (TOML)
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]

@@ -147,12 +147,13 @@ impl Keeper {
     fn finished(&mut self, outcome: &RunOutcome) {
         let run_id = &outcome.spec.run_id;
         let context = self.shared.contexts(|contexts| contexts.remove(run_id));
+        let broker = context.as_ref().map_or_else(String::new, |of| of.broker.clone());
         let meter = self.running.take().map(|running| running.meter);
         let report = Arc::new(self.report(outcome, context, meter));
         if let Err(error) = self.shared.with_history(|history| history.finish(&report)) {
             tracing::error!(run_id, "the run's report cannot be filed: {error:#}");
         }
-        self.shared.metrics.reported(&report);
+        self.shared.metrics.reported(&broker, &report);
         self.shared.live.reported(outcome, &report);
         let reason = report.reasons.first().map_or("", String::as_str);
         tracing::info!(run_id, verdict = ?report.verdict, reason, "the run is filed");

@@ -18,6 +18,9 @@ use crate::thresholds::Threshold;
 /// Makes the broker's adapter that settings name; connects to nothing.
 pub type OpenBroker = Arc<dyn Fn(&Resolved, SharedClock) -> Result<Arc<dyn Broker>, ConfigError> + Send + Sync>;
 
+/// The origin of what a request sets.
+pub const REQUEST: &str = "request";
+
 /// What a request says of the run that it wants.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunRequest {
@@ -125,13 +128,13 @@ impl Planner {
             let nearest = nearest(workload, known.iter().map(String::as_str));
             let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
             let message = format!("`{workload}` is no workload of this daemon: it has {all}{hint}");
-            return Err(ConfigError::one("request", "workload", message));
+            return Err(ConfigError::one(REQUEST, "workload", message));
         }
         for key in request.set.keys() {
             let is_free = REQUESTABLE.iter().any(|section| key.starts_with(section));
             if key.starts_with(NEVER_REQUESTABLE) || (!is_free && config::is_setting(key)) {
                 let message = "cannot be set by a request: set it where the daemon is configured";
-                return Err(ConfigError::one("request", key, message));
+                return Err(ConfigError::one(REQUEST, key, message));
             }
         }
         let resolved = resolve(&self.layers, workload, &request.set)?;
@@ -177,7 +180,7 @@ fn resolve(layers: &Layers, workload: &str, set: &BTreeMap<String, String>) -> R
     let mut layers = layers.clone();
     layers.workload = Some(workload.to_owned());
     layers.flags.extend(set.iter().map(|(key, value)| Assignment {
-        origin: "request".to_owned(),
+        origin: REQUEST.to_owned(),
         key: key.clone(),
         value: value.clone(),
     }));

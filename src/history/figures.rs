@@ -1,12 +1,16 @@
 //! A run's columns in the table `runs`, taken from its report.
 
+use std::time::UNIX_EPOCH;
+
 use anyhow::Context;
 use rusqlite::types::Value;
-use std::time::UNIX_EPOCH;
 use streamgauge_actors::run_state::RunState;
 
 use super::name;
 use crate::report::{AuditReport, EndingName, Report};
+
+/// One of the audit's sums.
+type Sum = fn(&AuditReport) -> u64;
 
 /// Column and value, for every column that a finished run has.
 pub(super) fn figures(report: &Report) -> anyhow::Result<Vec<(String, Value)>> {
@@ -50,8 +54,8 @@ pub(super) fn figures(report: &Report) -> anyhow::Result<Vec<(String, Value)>> {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
-    let sum = |of: fn(&AuditReport) -> u64| report.audit.as_ref().map_or(Value::Null, |audit| integer(of(audit)));
-    let sums: [(&str, fn(&AuditReport) -> u64); 10] = [
+    let sum = |of: Sum| report.audit.as_ref().map_or(Value::Null, |audit| integer(of(audit)));
+    let sums: [(&str, Sum); 10] = [
         ("windows", |audit| audit.windows),
         ("windows_exact", |audit| audit.windows_exact),
         ("results", |audit| audit.results),

@@ -36,7 +36,7 @@ impl History {
             Ok(forgotten)
         })?;
         if forgotten > 0 {
-            give_back(&self.connection).map_err(|error| explained(error.into(), &self.path))?;
+            give_back(&self.connection).map_err(|error| explained(&error.into(), &self.path))?;
         }
         Ok(forgotten)
     }

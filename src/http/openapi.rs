@@ -56,19 +56,20 @@ described!(
     /// Runs, newest first
     list_runs, get, "/api/v1/runs",
     (
-        ("status" = Option<String>, Query, description = "only runs in this state"),
+        ("status" = Option<StateName>, Query, description = "only runs in this state"),
         ("limit" = Option<u32>, Query, description = "runs of a page; 50 unless said otherwise", minimum = 1, maximum = 1000),
-        ("before" = Option<String>, Query, description = "`next_before` of the page before"),
+        ("before" = Option<String>, Query, description = "`next_before` of the page before", pattern = "^[0-9]{8}-[0-9]{6}-[0-9a-f]{4}$"),
     ), [],
     [
         (status = 200, description = "a page of runs", body = RunList),
+        (status = 404, description = "`before` names no run", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "a parameter is impossible", body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
     /// Start a run
     start_run, post, "/api/v1/runs", (),
-    [request_body(content = StartBody, description = "both keys may be left out"),],
+    [request_body(content = Option<StartBody>, description = "both keys may be left out"),],
     [
         (status = 202, description = "accepted", body = Accepted, headers(("Location" = String, description = "the run"))),
         (status = 408, description = "the body did not come in time", body = Problem, content_type = "application/problem+json"),
@@ -105,7 +106,7 @@ described!(
 described!(
     /// Stop a run
     stop_run, post, "/api/v1/runs/{run_id}/stop", (("run_id" = String, Path, description = "the run"),),
-    [request_body(content = StopBody, description = "may be left out"),],
+    [request_body(content = Option<StopBody>, description = "may be left out"),],
     [
         (status = 202, description = "the run is told to stop", body = Stopping),
         (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
@@ -120,7 +121,7 @@ described!(
 described!(
     /// Stop a run, and start it (or another workload) as a new one
     restart_run, post, "/api/v1/runs/{run_id}/restart", (("run_id" = String, Path, description = "the run"),),
-    [request_body(content = RestartBody, description = "may be left out"),],
+    [request_body(content = Option<RestartBody>, description = "may be left out"),],
     [
         (status = 202, description = "accepted", body = Accepted, headers(("Location" = String, description = "the new run"))),
         (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
@@ -137,7 +138,7 @@ described!(
     report, get, "/api/v1/runs/{run_id}/report",
     (
         ("run_id" = String, Path, description = "the run"),
-        ("format" = Option<String>, Query, description = "json (the default), html, md, csv or hdr"),
+        ("format" = Option<FormatName>, Query, description = "the form; json unless said otherwise"),
     ), [],
     [
         (status = 200, description = "the report; as JSON by schemas/report.schema.json", content(
@@ -147,7 +148,8 @@ described!(
             (String = "text/csv"),
             (String = "text/plain"),
         )),
-        (status = 404, description = "no such run, or it is not over", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "the run is not over", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "no such form", body = Problem, content_type = "application/problem+json"),
     ]
 );
@@ -164,7 +166,8 @@ described!(
     histogram, get, "/api/v1/runs/{run_id}/histogram", (("run_id" = String, Path, description = "the run"),), [],
     [
         (status = 200, description = "one distribution per latency; null where nothing was measured", body = Object),
-        (status = 404, description = "no such run, or it is not over", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "the run is not over", body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
@@ -175,7 +178,7 @@ described!(
         ("Last-Event-ID" = Option<String>, Header, description = "go on after this event"),
     ), [],
     [
-        (status = 200, description = "server-sent events", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "server-sent events", body = ProgressEvent, content_type = "text/event-stream"),
         (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
     ]
 );
@@ -189,8 +192,8 @@ described!(
     ), [],
     [
         (status = 200, description = "conclusion, metrics, tests", body = Object),
-        (status = 404, description = "no such run, or it is not over", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "unlike workloads", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "a run is not over, or unlike workloads", body = Problem, content_type = "application/problem+json"),
     ]
 );
 
@@ -209,6 +212,51 @@ fn readyz() {}
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "all metrics", body = String, content_type = "text/plain")))]
 fn metrics() {}
 
+/// One server-sent event.
+#[derive(utoipa::ToSchema)]
+struct ProgressEvent {
+    /// What it tells.
+    event: EventName,
+    /// A run (`status`, `finished`), or a row of the report's `series` (`second`) or `windows` (`window`), as JSON.
+    data: String,
+    /// Where to go on from, as `Last-Event-ID`.
+    id: Option<String>,
+}
+
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum EventName {
+    Status,
+    Second,
+    Window,
+    Finished,
+}
+
+/// The state of a run.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum StateName {
+    Idle,
+    Preparing,
+    WarmingUp,
+    Running,
+    Draining,
+    Completed,
+    Failed,
+    Stopped,
+}
+
+/// The form of a report.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum FormatName {
+    Json,
+    Html,
+    Md,
+    Csv,
+    Hdr,
+}
+
 struct Token;
 
 impl Modify for Token {
@@ -225,6 +273,7 @@ impl Modify for Token {
         version, config, workloads, status, list_runs, start_run, show_run, set_rate, stop_run, restart_run, report,
         timeseries, histogram, events, compare, livez, readyz, metrics
     ),
+    components(schemas(StateName, FormatName)),
     modifiers(&Token)
 )]
 struct Document;

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use streamgauge_actors::messages::{RestartRun, SetRate, StartRun, StopMode, StopRun};
 use streamgauge_actors::supervisor::{Refusal, Supervisor};
 
-use super::problem::Problem;
+use super::problem::{Problem, set_pointer};
 use super::runs::known;
 use super::{Api, ApiData, blocking};
 use crate::config::Rate;
@@ -27,7 +27,7 @@ pub struct StartBody {
     workload: Option<String>,
     /// Settings over the daemon's own: `{"workload.rate": "20k/s"}`.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     set: Option<BTreeMap<String, Json>>,
 }
 
@@ -71,7 +71,7 @@ pub struct RestartBody {
     workload: Option<String>,
     /// Settings over the daemon's own.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     set: Option<BTreeMap<String, Json>>,
 }
 
@@ -80,7 +80,7 @@ pub struct RestartBody {
 #[serde(deny_unknown_fields)]
 pub struct RateBody {
     /// Events per second over all producers: `"20k/s"` or `20000`.
-    #[schema(value_type = String, example = "20k/s")]
+    #[schema(value_type = String, example = "20k/s", pattern = "^[1-9][0-9]{0,5}k?(/s)?$")]
     target_rate: Rate,
 }
 
@@ -106,28 +106,29 @@ pub struct RateSet {
     target_per_second: f64,
 }
 
-/// Reads a JSON body; an absent one is the default.
+/// Reads a JSON body; `None` where there is none, or it is `null`.
 async fn body<T: DeserializeOwned>(
     api: &Api,
     request: &HttpRequest,
     payload: web::Payload,
-    absent: Option<T>,
-) -> Result<T, Problem> {
+) -> Result<Option<T>, Problem> {
     let limit = api.max_body_bytes;
     let read = tokio::time::timeout(api.body_timeout, payload.to_bytes_limited(limit)).await;
     let bytes = read
         .map_err(|_| Problem::timed_out())?
         .map_err(|_| Problem::too_large(limit))?
         .map_err(|error| Problem::malformed(format!("the body cannot be read: {error}")))?;
-    if let Some(absent) = absent
-        && bytes.is_empty()
-    {
-        return Ok(absent);
+    if bytes.is_empty() {
+        return Ok(None);
     }
     let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/json") {
         return Err(Problem::wrong_media_type());
+    }
+    // Serde takes a list for a struct, field by field; nobody else does.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::invalid("the body must be an object").with_error("", "must be an object, not a list"));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -152,7 +153,7 @@ fn texts(set: Option<BTreeMap<String, Json>>) -> Result<BTreeMap<String, String>
     let text = |(key, value): (String, Json)| match value {
         Json::String(text) => Ok((key, text)),
         Json::Null | Json::Object(_) => {
-            let pointer = format!("/set/{}", key.replace('~', "~0").replace('/', "~1"));
+            let pointer = set_pointer(&key);
             let detail = format!("`{key}` must be a text, a number, a boolean or a list");
             Err(Problem::invalid(detail.clone()).with_error(pointer, detail))
         }
@@ -173,7 +174,7 @@ async fn planned(api: &Api, wanted: RunRequest) -> Result<Planned, Problem> {
 }
 
 pub(super) async fn start(api: ApiData, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    let StartBody { workload, set } = body(&api, &request, payload, Some(StartBody::default())).await?;
+    let StartBody { workload, set } = body::<StartBody>(&api, &request, payload).await?.unwrap_or_default();
     let Planned { run_id, plan } = planned(&api, RunRequest { workload, set: texts(set)? }).await?;
     let answer = api.supervisor.send(StartRun { plan }).await.ok();
     Ok(accepted(api.shared.ordered(run_id, answer)?))
@@ -186,7 +187,7 @@ pub(super) async fn restart(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let before = run_id.into_inner();
-    let RestartBody { mode, workload, set } = body(&api, &request, payload, Some(RestartBody::default())).await?;
+    let RestartBody { mode, workload, set } = body::<RestartBody>(&api, &request, payload).await?.unwrap_or_default();
     known(&api, &before).await?;
     let set = texts(set)?;
     let wanted = match (workload, api.shared.request_of(&before)) {
@@ -225,7 +226,7 @@ pub(super) async fn stop(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let run_id = run_id.into_inner();
-    let StopBody { mode } = body(&api, &request, payload, Some(StopBody::default())).await?;
+    let StopBody { mode } = body::<StopBody>(&api, &request, payload).await?.unwrap_or_default();
     known(&api, &run_id).await?;
     told(&api, StopRun { run_id: Some(run_id.clone()), mode: mode.into() }).await?;
     let state = api.shared.live.run(&run_id).map_or("stopped", |run| run.view().state);
@@ -239,7 +240,9 @@ pub(super) async fn set_rate(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let run_id = run_id.into_inner();
-    let RateBody { target_rate } = body(&api, &request, payload, None).await?;
+    let body = body::<RateBody>(&api, &request, payload).await?;
+    let missing = || Problem::invalid("the body is missing: `{\"target_rate\": \"20k/s\"}`");
+    let RateBody { target_rate } = body.ok_or_else(missing)?;
     if !(target_rate.0.is_finite() && target_rate.0 > 0.0 && target_rate.0 <= 1e9) {
         let detail = "must be above 0 and at most 1G/s";
         return Err(Problem::invalid(format!("target_rate {detail}")).with_error("/target_rate", detail));

@@ -10,6 +10,12 @@ use streamgauge_actors::supervisor::Refusal;
 
 use crate::config::ConfigError;
 use crate::daemon::RequestError;
+use crate::daemon::planner::REQUEST;
+
+/// Where a setting of a request stands in its body (RFC 6901).
+pub(super) fn set_pointer(key: &str) -> String {
+    format!("/set/{}", key.replace('~', "~0").replace('/', "~1"))
+}
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -143,9 +149,10 @@ impl Problem {
     fn of_settings(error: &ConfigError) -> Self {
         let mut problem = Self::invalid(error.to_string());
         for wrong in &error.problems {
-            let pointer = match wrong.key.as_str() {
-                "workload" | "" => "/workload".to_owned(),
-                key => format!("/set/{}", key.replace('~', "~0").replace('/', "~1")),
+            // What no request has set was set where the daemon is configured, or by the workload.
+            let pointer = match (wrong.origin.as_str(), wrong.key.as_str()) {
+                (REQUEST, key) if key != "workload" => set_pointer(key),
+                _ => "/workload".to_owned(),
             };
             problem = problem.with_error(pointer, wrong.message.clone());
         }

@@ -46,8 +46,8 @@ pub(super) async fn events(
 /// How much a client has seen that names its last event: `s<seconds>w<windows>`.
 fn seen_by(id: &str) -> Seen {
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let (seconds, windows) =
-        id.trim_start_matches('s').split_once('w').map_or((Some(id), None), |(s, w)| (Some(s), Some(w)));
+    let id = id.trim_start_matches('s');
+    let (seconds, windows) = id.split_once('w').map_or((Some(id), None), |(s, w)| (Some(s), Some(w)));
     Seen { seconds: number(seconds), windows: number(windows) }
 }
 

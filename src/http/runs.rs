@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,7 +15,7 @@ use super::{Api, ApiData, blocking};
 use crate::history::{Filter, RunRow};
 use crate::live::{Links, LiveRun, RunView, Seen};
 use crate::report::compare::compare as compare_reports;
-use crate::report::{Format, Report, SecondRow, WindowRow, rfc3339};
+use crate::report::{Format, Report, SecondRow, WindowRow, html, rfc3339};
 
 /// Runs that a page of the list has, unless said otherwise, and at most.
 const PAGE: usize = 50;
@@ -49,7 +50,7 @@ async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
     match known(api, run_id).await? {
         Known::Live(run) => match run.report() {
             Some(report) => Ok(Box::new((*report).clone())),
-            None => Err(Problem::not_found(format!("run `{run_id}` is not over: its report follows"))
+            None => Err(Problem::conflict("wrong_state", format!("run `{run_id}` is not over: its report follows"))
                 .with_hint("GET /api/v1/runs/{run_id}/events tells when it is")),
         },
         Known::Over(report) => Ok(report),
@@ -112,6 +113,14 @@ impl From<RunRow> for RunSummary {
     }
 }
 
+fn state_named(name: &str) -> Result<RunState, Problem> {
+    RunState::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
+        let all = RunState::ALL.map(RunState::name).join(", ");
+        let detail = format!("`{name}` is no state: write one of {all}");
+        Problem::invalid(detail.clone()).with_error("status", detail)
+    })
+}
+
 pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<HttpResponse, Problem> {
     let ListQuery { status, limit, before } = query.into_inner();
     let limit = limit.unwrap_or(PAGE);
@@ -121,14 +130,7 @@ pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<H
     }
     let state = match status {
         None => None,
-        Some(name) => match RunState::ALL.into_iter().find(|state| state.name() == name) {
-            Some(state) => Some(state),
-            None => {
-                let all = RunState::ALL.map(RunState::name).join(", ");
-                let detail = format!("`{name}` is no state: write one of {all}");
-                return Err(Problem::invalid(detail.clone()).with_error("status", detail));
-            }
-        },
+        Some(name) => Some(state_named(&name)?),
     };
     let shared = Arc::clone(&api.shared);
     let listed = blocking(move || {
@@ -152,10 +154,9 @@ pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<H
         })
     });
     let rows = listed.await?.map_err(|error| Problem::internal(format!("{error:#}")))?;
-    let Some(mut rows) = rows else {
-        let detail = "is no run's id: take `next_before` of the page before";
-        return Err(Problem::invalid(format!("before {detail}")).with_error("before", detail));
-    };
+    let mut rows = rows.ok_or_else(|| {
+        Problem::not_found("`before` names no run").with_error("before", "take `next_before` of the page before")
+    })?;
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     let next_before = rows.last().filter(|_| has_more).map(|row: &RunRow| row.run_id.clone());
@@ -199,8 +200,13 @@ pub(super) async fn report(
         Format::Csv => "text/csv; charset=utf-8",
         Format::Hdr => "text/plain; charset=utf-8",
     };
+    let policy = if format == Format::Html { html::CONTENT_SECURITY_POLICY } else { "default-src 'none'" };
     let name = format!("inline; filename=\"streamgauge-{run_id}.{extension}\"");
-    Ok(HttpResponse::Ok().content_type(media).insert_header(("Content-Disposition", name)).body(text))
+    Ok(HttpResponse::Ok()
+        .content_type(media)
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
+        .insert_header((CONTENT_DISPOSITION, name))
+        .body(text))
 }
 
 /// A run's seconds and windows.
@@ -218,13 +224,13 @@ pub struct Timeseries {
 pub(super) async fn timeseries(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let run_id = run_id.into_inner();
     let (series, windows) = match known(&api, &run_id).await? {
-        Known::Live(run) => match run.report() {
-            Some(report) => (report.series.clone(), report.windows.clone()),
-            None => {
+        Known::Live(run) => run.report().map_or_else(
+            || {
                 let news = run.news(Seen::default());
                 (news.seconds, news.windows)
-            }
-        },
+            },
+            |report| (report.series.clone(), report.windows.clone()),
+        ),
         Known::Over(report) => (report.series, report.windows),
         Known::Unreported(_) => (Vec::new(), Vec::new()),
     };

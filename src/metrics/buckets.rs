@@ -65,13 +65,15 @@ mod tests {
     #[test]
     fn every_sample_is_in_one_bucket() {
         let mut samples = LatencyHistogram::default();
-        [0, 50_000, 51_000, 7_000_000, 61_000_000_000, -5].iter().for_each(|&ns| samples.record(ns));
+        for ns in [0, 50_000, 51_000, 7_000_000, 61_000_000_000, -5] {
+            samples.record(ns);
+        }
         let mut buckets = Buckets::default();
         buckets.add(&samples);
         buckets.add(&samples);
         let proto = buckets.to_proto();
         assert_eq!((proto.get_sample_count(), buckets.negative), (10, 2));
-        let cumulative: Vec<u64> = proto.get_bucket().iter().map(|bucket| bucket.cumulative_count()).collect();
+        let cumulative: Vec<u64> = proto.get_bucket().iter().map(Bucket::cumulative_count).collect();
         assert_eq!((cumulative[0], cumulative[1], cumulative[8], cumulative[9]), (4, 6, 6, 8));
         assert_eq!(cumulative.last(), Some(&8), "what is beyond the last edge is in +Inf alone");
     }

@@ -275,7 +275,10 @@ fn last_runs(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
     let mut valid = gauge("last_run_valid", "Whether the last run passed; 0 before any (see runs_total).");
     let mut quantiles =
         gauge("last_run_latency_seconds", "Latency quantiles of the last run; NaN where nothing was measured.");
-    let mut passed = gauge("last_run_threshold_passed", "Whether the last run satisfied a threshold; 0 before any.");
+    let mut passed = gauge(
+        "last_run_threshold_passed",
+        "Whether the last run satisfied a threshold; 0 before any run, NaN if that one was not judged by it.",
+    );
     let mut info = gauge("run_info", "The present run, or the last one.");
     for view in views {
         let last = &view.series.last;
@@ -289,8 +292,11 @@ fn last_runs(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
         }
         let judged = last.thresholds.iter().map(|(threshold, &is)| (threshold.as_str(), is));
         let unjudged = state.thresholds.iter().map(String::as_str).filter(|t| !last.thresholds.contains_key(*t));
-        for (threshold, is_passed) in judged.chain(unjudged.map(|threshold| (threshold, false))) {
-            passed.value(&view.labels(&[("threshold", threshold)]), f64::from(u8::from(is_passed)));
+        // One that came after the last run was not judged, which is not a failure.
+        let unknown = if view.series.runs == [0; 4] { 0.0 } else { f64::NAN };
+        let judged = judged.map(|(threshold, is_passed)| (threshold, f64::from(u8::from(is_passed))));
+        for (threshold, value) in judged.chain(unjudged.map(|threshold| (threshold, unknown))) {
+            passed.value(&view.labels(&[("threshold", threshold)]), value);
         }
         if view.is_present {
             let run_id = state.present.run_id.as_str();

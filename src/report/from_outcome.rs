@@ -95,8 +95,7 @@ impl Report {
     /// Judges the thresholds. A failed one turns a pass into a failure, and follows the reasons of anything graver.
     fn apply(&mut self, thresholds: &[Threshold]) {
         self.thresholds = thresholds::judge(thresholds, self);
-        let failed: Vec<String> =
-            self.thresholds.iter().filter(|row| !row.passed).map(|row| failed_threshold(row)).collect();
+        let failed: Vec<String> = self.thresholds.iter().filter(|row| !row.passed).map(failed_threshold).collect();
         if failed.is_empty() || self.ending.how == EndingName::Failed {
             // A run that failed measured nothing that a threshold could judge.
             return;

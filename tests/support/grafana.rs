@@ -1,4 +1,4 @@
-//! The files of `grafana/`, and every PromQL expression in them.
+//! The files of `grafana/`, and every expression of Prometheus in them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// A PromQL expression of a dashboard, with Grafana's variables still in it.
+/// An expression of a dashboard, with Grafana's variables still in it.
 pub struct Query {
     /// The panel or annotation.
     pub place: String,

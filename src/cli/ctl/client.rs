@@ -126,11 +126,11 @@ fn told(problem: &Json, status: u16) -> String {
     for error in problem["errors"].as_array().into_iter().flatten() {
         let (pointer, why) = (error["pointer"].as_str().unwrap_or(""), error["detail"].as_str().unwrap_or(""));
         if !text.contains(why) {
-            text += &format!("; {pointer}: {why}");
+            text.extend(["; ", pointer, ": ", why]);
         }
     }
     if let Some(hint) = problem["hint"].as_str() {
-        text += &format!(" ({hint})");
+        text.extend([" (", hint, ")"]);
     }
     text
 }

@@ -194,12 +194,13 @@ pub(super) fn percent(share: Option<f64>) -> String {
         Some(share) => {
             let percent = share * 100.0;
             let text = match percent.abs() {
-                0.0..99.95 => format!("{percent:+.1} %"),
+                0.0..0.995 => format!("{percent:+.2} %"),
+                0.995..99.95 => format!("{percent:+.1} %"),
                 0.0..9999.5 => format!("{percent:+.0} %"),
                 _ => format!("{percent:+.0e} %"),
             };
             // -0.0 is no change.
-            if text == "-0.0 %" { "+0.0 %".to_owned() } else { text }
+            if text == "-0.00 %" { "+0.00 %".to_owned() } else { text }
         }
     }
 }

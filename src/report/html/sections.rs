@@ -6,7 +6,7 @@ use streamgauge_actors::histogram::LatencyKind;
 use streamgauge_actors::outcome::Verdict;
 
 use super::{chart_data, dash};
-use crate::report::numbers::{bytes, grouped, millis, rate};
+use crate::report::numbers::{bytes, exact, grouped, millis, rate};
 use crate::report::tables::{self, Rows};
 use crate::report::{LatencyFigures, ModeName, Report, ThresholdRow, WindowRow};
 
@@ -120,7 +120,7 @@ pub struct Threshold {
 pub fn thresholds(report: &Report) -> Vec<Threshold> {
     let row = |row: &ThresholdRow| Threshold {
         expression: row.expression.clone(),
-        observed: row.observed.map_or_else(|| "–".to_owned(), |value| value.to_string()),
+        observed: row.observed.map_or_else(|| "–".to_owned(), exact),
         passed: row.passed,
     };
     report.thresholds.iter().map(row).collect()

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use subtle::ConstantTimeEq;
@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use super::problem::Problem;
 
 /// What is asked of callers.
-pub(super) struct Guard {
+pub(super) struct Gate {
     ip: IpAddr,
     token: Option<Vec<u8>>,
     allowed_hosts: Vec<String>,
@@ -24,7 +24,7 @@ const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 /// What needs the token.
 const PROTECTED: &str = "/api/";
 
-impl Guard {
+impl Gate {
     pub(super) fn new(listen: SocketAddr, token: Option<&str>, allowed_hosts: &[String]) -> Self {
         Self {
             ip: listen.ip(),
@@ -74,7 +74,7 @@ impl Guard {
 
     fn is_authorized(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
-        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let bearer = shown.filter(|value| value.len() > 7 && value[..7].eq_ignore_ascii_case(b"bearer "));
         bearer.is_some_and(|value| value[7..].trim_ascii().ct_eq(token).into())
     }
@@ -99,8 +99,8 @@ pub(super) async fn check<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let verdict = match request.app_data::<web::Data<Guard>>() {
-        Some(guard) => guard.check(request.path(), request.headers(), request.uri().host()),
+    let verdict = match request.app_data::<web::Data<Gate>>() {
+        Some(gate) => gate.check(request.path(), request.headers(), request.uri().host()),
         None => Ok(()),
     };
     match verdict {
@@ -111,15 +111,15 @@ pub(super) async fn check<B: MessageBody + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::HeaderName;
 
     use super::*;
 
-    fn guard(token: Option<&str>) -> Guard {
-        Guard::new("127.0.0.1:9464".parse().unwrap(), token, &["Bench.Example".to_owned()])
+    fn gate(token: Option<&str>) -> Gate {
+        Gate::new("127.0.0.1:9464".parse().unwrap(), token, &["Bench.Example".to_owned()])
     }
 
-    fn status(guard: &Guard, path: &str, headers: &[(HeaderName, &str)]) -> u16 {
+    fn status(guard: &Gate, path: &str, headers: &[(HeaderName, &str)]) -> u16 {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name.clone(), HeaderValue::from_str(value).unwrap());
@@ -129,22 +129,22 @@ mod tests {
 
     #[test]
     fn only_names_of_this_host_are_answered() {
-        let guard = guard(None);
+        let gate = gate(None);
         for host in ["localhost", "LOCALHOST:9464", "127.0.0.1:9464", "[::1]:9464", "bench.example:80", "127.0.0.2"] {
-            assert_eq!(status(&guard, "/api/v1/status", &[(HOST, host)]), 200, "{host}");
+            assert_eq!(status(&gate, "/api/v1/status", &[(HOST, host)]), 200, "{host}");
         }
         for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.evil.example:9464"] {
-            assert_eq!(status(&guard, "/api/v1/status", &[(HOST, host)]), 403, "{host}");
-            assert_eq!(status(&guard, "/metrics", &[(HOST, host)]), 200, "{host}");
+            assert_eq!(status(&gate, "/api/v1/status", &[(HOST, host)]), 403, "{host}");
+            assert_eq!(status(&gate, "/metrics", &[(HOST, host)]), 200, "{host}");
         }
-        assert_eq!(status(&guard, "/", &[]), 400);
-        assert_eq!(status(&guard, "/", &[(HOST, "localhost"), (HOST, "evil.example")]), 400);
+        assert_eq!(status(&gate, "/", &[]), 400);
+        assert_eq!(status(&gate, "/", &[(HOST, "localhost"), (HOST, "evil.example")]), 400);
     }
 
     #[test]
     fn pages_of_other_origins_are_refused() {
-        let guard = guard(None);
-        let with = |origin| status(&guard, "/api/v1/runs", &[(HOST, "localhost:9464"), (ORIGIN, origin)]);
+        let gate = gate(None);
+        let with = |origin| status(&gate, "/api/v1/runs", &[(HOST, "localhost:9464"), (ORIGIN, origin)]);
         assert_eq!((with("http://localhost:9464"), with("https://bench.example")), (200, 200));
         for origin in ["http://evil.example", "null", "http://localhost:3000", "localhost:9464", ""] {
             assert_eq!(with(origin), 403, "{origin}");
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn the_api_asks_for_the_token_and_probes_do_not() {
-        let guard = guard(Some("s3cret"));
-        let with = |path, token| status(&guard, path, &[(HOST, "localhost"), (AUTHORIZATION, token)]);
+        let gate = gate(Some("s3cret"));
+        let with = |path, token| status(&gate, path, &[(HOST, "localhost"), (AUTHORIZATION, token)]);
         assert_eq!((with("/api/v1/status", "Bearer s3cret"), with("/api/v1/status", "bearer s3cret")), (200, 200));
         for token in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "s3cret", "Basic s3cret", ""] {
             assert_eq!(with("/api/v1/status", token), 401, "{token}");
