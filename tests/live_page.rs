@@ -24,7 +24,7 @@ const TABS: usize = 40;
 struct Daemon {
     child: Child,
     url: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Daemon {
@@ -32,7 +32,7 @@ impl Daemon {
         let folder = TempDir::new().unwrap();
         let state = folder.path().join("state");
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_streamgauge"))
+        let child = Command::new(env!("CARGO_BIN_EXE_streamgauge"))
             .env_clear()
             .env("XDG_STATE_HOME", folder.path())
             .envs(environment.iter().copied())
@@ -44,8 +44,11 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .unwrap();
-        let address = wait_for_file(&state.join("listen"), &mut child, &folder.path().join("log"));
-        Self { child, url: format!("http://{address}"), _folder: folder }
+        // Made first: whatever happens while it starts, it ends.
+        let mut daemon = Self { child, url: String::new(), folder };
+        let address = wait_for_file(&state.join("listen"), &mut daemon.child, &daemon.folder.path().join("log"));
+        daemon.url = format!("http://{address}");
+        daemon
     }
 }
 

@@ -77,7 +77,9 @@ async function refusal(answer) {
   }
   if (said === null || typeof said !== "object") said = {};
   if (answer.status === 401) onUnauthorized();
-  return new Problem({ title: answer.statusText, ...said, status: answer.status });
+  // The status in words tells people nothing that the detail does not.
+  if (said.title === answer.statusText && said.detail) said.title = "";
+  return new Problem({ title: said.detail ? "" : answer.statusText, ...said, status: answer.status });
 }
 
 /** Asks, and gives the JSON of the answer. */

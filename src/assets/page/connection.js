@@ -71,7 +71,7 @@ export class Connection {
       return;
     }
     this.#failures += 1;
-    const why = problem.status > 0 ? `${problem.status} ${problem.title}: ${problem.message}` : problem.message;
+    const why = problem.status > 0 ? `${problem.message} (HTTP status ${problem.status})` : problem.message;
     if (this.#said !== why) announce(`Not connected: ${why}.`);
     this.#said = why;
     byId("retry-now").hidden = false;

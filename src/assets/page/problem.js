@@ -10,15 +10,17 @@ export function showProblem(slot, problem) {
   }
   const known = problem.status !== undefined;
   if (!known) console.error(problem); // A defect of this page, not an answer of the daemon.
-  const title = problem.title || (problem.status > 0 ? `HTTP status ${problem.status}` : "It did not work");
   const detail = (known ? problem.detail : problem.message) || "";
+  const title = problem.title || detail || "It did not work";
+  // What the detail says already is not said again.
+  const errors = (problem.errors ?? []).filter((error) => !error.detail || !detail.includes(error.detail));
   slot.replaceChildren(
     el(
       "div",
       { class: "problem" },
       el("p", { class: "problem-title" }, shape("bad"), el("span", {}, title)),
       detail !== "" && detail !== title ? el("p", {}, detail) : null,
-      errorList(problem.errors ?? []),
+      errorList(errors),
       problem.hint ? el("p", { class: "hint" }, problem.hint) : null,
     ),
   );
