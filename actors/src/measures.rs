@@ -188,11 +188,27 @@ pub struct Second {
 #[derive(Clone, Debug)]
 pub struct Collector {
     base_ns: Nanos,
-    target: f64,
+    targets: Targets,
     stages: BTreeMap<StageId, StageCounters>,
     latencies: BTreeMap<LatencyKind, LatencyHistogram>,
     open: BTreeMap<i64, OpenSecond>,
     series: Vec<Second>,
+}
+
+/// Events per second asked for, each from a time on; in order.
+#[derive(Clone, Debug)]
+struct Targets(Vec<(Nanos, f64)>);
+
+impl Targets {
+    /// The mean over `from..to`.
+    fn mean(&self, from: Nanos, to: Nanos) -> f64 {
+        let ends = self.0.iter().skip(1).map(|&(at, _)| at).chain([Nanos::MAX]);
+        let parts = self.0.iter().zip(ends).map(|(&(start, target), end)| {
+            let span = end.min(to).saturating_sub(start.max(from)).max(0);
+            target * span as f64
+        });
+        parts.sum::<f64>() / (to - from) as f64
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -209,7 +225,7 @@ impl Collector {
     pub fn new(base_ns: Nanos, target: f64) -> Self {
         Self {
             base_ns,
-            target,
+            targets: Targets(vec![(Nanos::MIN, target)]),
             stages: BTreeMap::new(),
             latencies: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -217,9 +233,14 @@ impl Collector {
         }
     }
 
-    /// The target of the seconds that are not closed yet.
-    pub fn set_target(&mut self, target: f64) {
-        self.target = target;
+    /// The target from `at_ns` on.
+    pub fn set_target(&mut self, at_ns: Nanos, target: f64) {
+        self.targets.0.push((at_ns, target));
+    }
+
+    fn close(&mut self, second: i64, open: OpenSecond) {
+        let from = self.base_ns.saturating_add(second.saturating_mul(SECOND));
+        self.series.push(open.close(second, self.targets.mean(from, from.saturating_add(SECOND))));
     }
 
     /// Adds one stage's report; gives the seconds that it completes. Its last one (`is_last`) completes none: it may come
@@ -255,7 +276,7 @@ impl Collector {
                 break;
             }
             let (second, open) = entry.remove_entry();
-            self.series.push(open.close(second, self.target));
+            self.close(second, open);
         }
         &self.series[closed_before..]
     }
@@ -275,7 +296,7 @@ impl Collector {
     /// Ends the run: closes every second, gives series and whole-run histograms.
     pub fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
         for (second, open) in std::mem::take(&mut self.open) {
-            self.series.push(open.close(second, self.target));
+            self.close(second, open);
         }
         (self.series, self.latencies)
     }
@@ -313,6 +334,18 @@ impl Quantiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seconds_target_is_what_was_asked_for_in_it() {
+        let mut collector = Collector::new(0, 1000.0);
+        // Told while the seconds before are still open.
+        collector.set_target(2 * SECOND + SECOND / 4, 2000.0);
+        for second in 1..=4 {
+            collector.add(StageId::Producer(0), second * SECOND, false, StageCounters::default(), &[]);
+        }
+        let targets: Vec<f64> = collector.finish().0.iter().map(|second| second.target).collect();
+        assert_eq!(targets, [1000.0, 1000.0, 1750.0, 2000.0]);
+    }
 
     #[test]
     fn seconds_hold_deltas_and_totals_hold_sums() {

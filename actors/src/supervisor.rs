@@ -591,9 +591,10 @@ impl Handler<SetRate> for Supervisor {
         if let Some(run) = &mut self.run
             && let Some(pipeline) = &run.pipeline
         {
+            let at_ns = run.plan.clock.now();
             run.target = rate;
-            run.collector.set_target(rate);
-            pipeline.order(Order::SetRate { at_ns: run.plan.clock.now(), events_per_second: rate });
+            run.collector.set_target(at_ns, rate);
+            pipeline.order(Order::SetRate { at_ns, events_per_second: rate });
             self.tell(RunFact::RateChanged(rate));
         }
         Ok(())
