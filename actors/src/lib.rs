@@ -59,6 +59,7 @@ pub mod producer;
 pub mod progress;
 pub mod result;
 pub mod result_writer;
+mod run;
 pub mod run_state;
 pub mod serials;
 pub mod spec;

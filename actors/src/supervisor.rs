@@ -14,19 +14,18 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{error, info, warn};
 
-use crate::audit::{Finding, MAX_FINDINGS, WindowAudit};
+use crate::audit::{MAX_FINDINGS, WindowAudit};
 use crate::clock::{MILLISECOND, Nanos, SECOND};
-use crate::latency::Measured;
 use crate::measures::{Collector, Second, StageCounters};
 use crate::messages::{
-    GetStatus, Order, PipelineId, RestartRun, RunFact, RunMeasured, SetRate, StageFailed, StageId, StageMeasured,
-    StageReport, StartRun, StopMode, StopRun,
+    GetStatus, Order, PipelineId, RestartRun, RunFact, RunMeasured, SetRate, StageFailed, StageMeasured, StageReport,
+    StartRun, StopMode, StopRun,
 };
-use crate::outcome::{Ending, RunOutcome};
+use crate::outcome::Ending;
 use crate::pipeline::{Pipeline, Prepared, Reports, RunPlan, delete_topics, prepare};
-use crate::ports::{BrokerDescription, PortError};
+use crate::ports::PortError;
+use crate::run::{Run, greater_step, now_is_early};
 use crate::run_state::{Effect, OrderKind, RunState, effect};
-use crate::spec::RunSpec;
 use crate::stage::{FailureKind, StageError, Waiting, caught};
 
 /// How often the supervisor looks at its run.
@@ -70,36 +69,6 @@ pub struct RunStatus {
     pub latest: Option<Second>,
     /// The window judged last.
     pub latest_window: Option<WindowAudit>,
-}
-
-/// A run from its acceptance to its outcome.
-struct Run {
-    plan: Arc<RunPlan>,
-    /// As the topics' real shape completed it.
-    spec: Arc<RunSpec>,
-    started_at_ns: Nanos,
-    preparing: bool,
-    broker: Option<BrokerDescription>,
-    pipeline: Option<Pipeline>,
-    /// Ports of a run that was stopped before they were of use: closing them may block.
-    unused: Option<Prepared>,
-    base_ns: Option<Nanos>,
-    end_ns: Nanos,
-    drained_since_ns: Option<Nanos>,
-    collector: Collector,
-    finished: BTreeSet<StageId>,
-    findings: Vec<Finding>,
-    /// Set once the latency actor is done.
-    measured: Option<Measured>,
-    id: PipelineId,
-    latest_window: Option<WindowAudit>,
-    target: f64,
-    /// The greatest step of the wall clock so far: one that is taken back spoils what it came across all the same.
-    wall_step_ns: Nanos,
-    /// Set once a drain was asked for.
-    stop_asked: bool,
-    /// Set once the run is over and being torn down.
-    ending: Option<Ending>,
 }
 
 /// The supervisor actor.
@@ -152,7 +121,13 @@ impl Supervisor {
     }
 
     fn begin(&mut self, plan: Arc<RunPlan>, ctx: &mut Context<Self>) {
-        info!(run_id = plan.spec.run_id, workload = plan.spec.workload, actor = "supervisor", "preparing a run");
+        info!(
+            run_id = plan.spec.run_id,
+            workload = plan.spec.workload,
+            actor = "supervisor",
+            generation = FIRST_GENERATION,
+            "preparing a run"
+        );
         let spec = Arc::new(plan.spec.clone());
         self.runs += 1;
         let started_at_ns = plan.clock.now();
@@ -246,7 +221,8 @@ impl Supervisor {
         let ending = run.ending.clone().unwrap_or(Ending::Completed);
         self.state = ending.state();
         self.last.state = self.state;
-        info!(run_id = run.spec.run_id, actor = "supervisor", state = ?self.state, "the run is over");
+        let PipelineId { generation, .. } = run.id;
+        info!(run_id = run.spec.run_id, actor = "supervisor", generation, state = ?self.state, "the run is over");
         self.tell(RunFact::Finished(Arc::new(run.into_outcome(ending))));
         if let Some(plan) = self.next.take() {
             self.begin(plan, ctx);
@@ -353,43 +329,6 @@ impl Supervisor {
                 waiting.join(", ")
             );
             self.end(Ending::failed(cause), ctx);
-        }
-    }
-}
-
-/// Whether a run that was asked to stop really ended before its schedule. One that others feed has no schedule, and
-/// would have gone on.
-fn now_is_early(run: &Run) -> bool {
-    !run.plan.mode.produces()
-        || run.base_ns.is_some_and(|base| run.end_ns < base.saturating_add(run.spec.schedule_ns()))
-}
-
-/// The one of two steps that is further from none.
-fn greater_step(a: Nanos, b: Nanos) -> Nanos {
-    if b.abs() > a.abs() { b } else { a }
-}
-
-impl Run {
-    fn into_outcome(self, ending: Ending) -> RunOutcome {
-        let counters = self.collector.totals();
-        let (series, latencies) = self.collector.finish();
-        let Measured { measures, truth } = self.measured.unwrap_or_default();
-        RunOutcome {
-            spec: (*self.spec).clone(),
-            broker: self.broker.unwrap_or_default(),
-            generation: self.id.generation,
-            ending,
-            started_at_ns: self.started_at_ns,
-            base_ns: self.base_ns,
-            schedule_end_ns: self.end_ns,
-            finished_at_ns: self.plan.clock.now(),
-            counters,
-            latencies,
-            series,
-            measures: measures.map(|measures| *measures),
-            truth,
-            findings: self.findings,
-            wall_step_ns: greater_step(self.wall_step_ns, self.plan.clock.wall_step_ns()),
         }
     }
 }
