@@ -174,7 +174,7 @@ impl Lab {
         }
         match effect(state, order) {
             Effect::Drain => {
-                wait_until(&self.host, &cell, |status| matches!(status.state, RunState::Draining | RunState::Stopped))
+                wait_until(&self.host, &cell, |status| matches!(status.state, RunState::Draining | RunState::Stopped));
             }
             Effect::ChangeRate => {
                 let status = self.host.ask(GetStatus).unwrap();
