@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use streamgauge_actors::clock::{Nanos, SharedClock, WallClock};
+use streamgauge_actors::clock::{Nanos, RunClock, SharedClock, WallClock};
 use streamgauge_actors::messages::RunFact;
 use streamgauge_actors::pipeline::RunPlan;
 use streamgauge_actors::supervisor::Refusal;
@@ -225,10 +225,11 @@ impl Daemon {
         }
         let Settings { broker, thresholds, .. } = &current.resolved.settings;
         let (names, expressions) = (&current.workload_names, &thresholds.expressions);
-        let metrics = Metrics::new(broker.kind.name(), names, expressions, Arc::clone(&clock));
+        let timer: SharedClock = Arc::new(RunClock::start());
+        let metrics = Metrics::new(broker.kind.name(), names, expressions, Arc::clone(&timer));
         let shared = Arc::new(Shared {
             planner,
-            live: Live::new(Arc::clone(&clock)),
+            live: Live::new(Arc::clone(&timer)),
             metrics,
             history: Mutex::new(history),
             started_ns: clock.now(),
@@ -317,15 +318,16 @@ fn own(folder: &std::path::Path) -> anyhow::Result<File> {
 
 /// What is done with every fact, at once and without blocking; the keeper does the rest.
 fn hear(shared: Arc<Shared>, notes: Sender<Note>) -> impl FnMut(RunFact) + Send + Unpin + 'static {
-    let mut broker = String::new();
     move |fact| {
-        if let RunFact::Accepted { spec, .. } | RunFact::Queued(spec) | RunFact::Dropped(spec) = &fact
-            && let Some(of_run) =
-                shared.contexts(|contexts| contexts.get(&spec.run_id).map(|context| context.broker.clone()))
-        {
-            broker = of_run;
-        }
-        shared.metrics.hear(&broker, &fact);
+        // Whichever fact names a run, its context is there from before its order until it is filed.
+        let context = match &fact {
+            RunFact::Accepted { spec, .. } | RunFact::Queued(spec) | RunFact::Dropped(spec) => {
+                shared.contexts(|contexts| contexts.get(&spec.run_id).cloned())
+            }
+            _ => None,
+        };
+        let (broker, is_own) = context.map_or_else(Default::default, |of| (of.broker, of.is_own_broker));
+        shared.metrics.hear(&broker, is_own, &fact);
         shared.live.hear(&broker, &fact);
         let note = match fact {
             RunFact::Accepted { spec, started_at_ns } => Note::Accepted { spec, started_at_ns },

@@ -149,6 +149,23 @@ impl History {
         })
     }
 
+    /// Keeps a run that was accepted and never began.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn drop_run(&self, run: &NewRun, reason: &str) -> anyhow::Result<()> {
+        let NewRun { run_id, workload, broker, started_at_ms } = run;
+        let (state, verdict) = (name(RunState::Stopped), name(Verdict::Aborted));
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO runs (run_id, state, workload, broker, started_at_ms, verdict, reason, exit_code)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
+                params![run_id, state, workload, broker, started_at_ms, verdict, reason],
+            )?;
+            Ok(())
+        })
+    }
+
     /// Keeps a run that has ended, with its report: one that began, or one that nobody announced.
     ///
     /// # Errors

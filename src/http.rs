@@ -238,6 +238,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(read("/assets/{name}").route(get().to(page::asset)))
         .service(
             web::scope("/api/v1")
+                .wrap(from_fn(gate::authorize))
                 .service(read("/version").route(get().to(status::version)))
                 .service(read("/config").route(get().to(status::config)))
                 .service(read("/workloads").route(get().to(status::workloads)))

@@ -65,12 +65,16 @@ struct RunData {
     state: RunState,
     started_at_ns: Option<Nanos>,
     base_ns: Option<Nanos>,
+    /// The same on the clock that is shown by.
+    begins_ns: Option<Nanos>,
     target: f64,
     totals: StageCounters,
     mailboxes: BTreeMap<StageId, u64>,
     seconds: Rows<SecondRow>,
     windows: Rows<WindowRow>,
     report: Option<Arc<Report>>,
+    /// Its report is in the history.
+    filed: bool,
     /// It never began.
     dropped: bool,
 }
@@ -107,11 +111,13 @@ impl LiveRun {
             state: RunState::Preparing,
             started_at_ns: None,
             base_ns: None,
+            begins_ns: None,
             totals: StageCounters::default(),
             mailboxes: BTreeMap::new(),
             seconds: Rows::keeping(SHOWN_SECONDS),
             windows: Rows::keeping(SHOWN_WINDOWS),
             report: None,
+            filed: false,
             dropped: false,
         };
         Self { state: Mutex::new(data), changed: watch::channel(0).0, clock }
@@ -178,8 +184,8 @@ impl RunData {
         }
         let spec = &self.spec;
         let totals = &self.totals;
-        let is_wrong = totals.windows_incorrect > 0 || totals.events_lost > 0 || totals.events_duplicated > 0;
-        let so_far = if is_wrong { Some("wrong") } else { Some("exact").filter(|_| totals.windows_judged > 0) };
+        let counts = EventCounts::from(totals);
+        let windows = WindowCounts { judged: totals.windows_judged, incorrect: totals.windows_incorrect };
         RunView {
             run_id: Some(spec.run_id.clone()),
             state: if self.dropped { RunState::Stopped.name() } else { self.state.name() },
@@ -194,12 +200,12 @@ impl RunData {
                 vec![]
             },
             exit_code: None,
-            verdict_so_far: so_far,
+            verdict_so_far: view::so_far(&counts, windows),
             target_per_second: (spec.arrivals != ArrivalKind::Max).then_some(self.target),
-            elapsed_s: self.base_ns.map_or(0.0, |base| (now - base) as f64 / SECOND as f64),
+            elapsed_s: self.begins_ns.map_or(0.0, |begins| (now - begins) as f64 / SECOND as f64),
             planned_s: spec.schedule_ns() as f64 / SECOND as f64,
-            events: EventCounts::from(totals),
-            windows: WindowCounts { judged: totals.windows_judged, incorrect: totals.windows_incorrect },
+            events: counts,
+            windows,
             in_flight: totals.in_flight,
             lag: totals.lag,
             backpressure_s: totals.backpressure_ns as f64 / SECOND as f64,
@@ -212,10 +218,10 @@ impl RunData {
         self.mailboxes.insert(measured.stage, measured.mailbox);
         let is_scheduled = self.spec.arrivals != ArrivalKind::Max;
         for second in &measured.seconds {
-            self.seconds.push(SecondRow::of(second, self.base_ns, is_scheduled, false));
+            self.seconds.push(SecondRow::of(second, self.base_ns, is_scheduled, measured.clock_stepped));
         }
         for window in &measured.windows {
-            self.windows.push(WindowRow::of(window, false));
+            self.windows.push(WindowRow::of(window, measured.clock_stepped));
         }
     }
 }
@@ -231,7 +237,7 @@ pub struct Live {
 struct Runs {
     present: Option<(String, Arc<LiveRun>)>,
     queued: Option<(String, Arc<LiveRun>)>,
-    /// Over, and about to be reported.
+    /// Over, and not filed yet.
     ending: BTreeMap<String, Arc<LiveRun>>,
 }
 
@@ -282,15 +288,18 @@ impl Live {
                 let (id, run) = queued.unwrap_or_else(|| (spec.run_id.clone(), new()));
                 run.change(|data| data.started_at_ns = Some(*started_at_ns));
                 if let Some((id, before)) = runs.present.replace((id, run))
-                    && before.report().is_none()
+                    && !before.lock().filed
                 {
                     runs.ending.insert(id, before);
                 }
             }
-            RunFact::Began { spec, base_ns } => self.change_present(|data| {
-                data.spec = Arc::clone(spec);
-                data.base_ns = Some(*base_ns);
-            }),
+            RunFact::Began { spec, base_ns, lead_ns } => {
+                let begins_ns = self.clock.now() + lead_ns;
+                self.change_present(|data| {
+                    data.spec = Arc::clone(spec);
+                    (data.base_ns, data.begins_ns) = (Some(*base_ns), Some(begins_ns));
+                });
+            }
             RunFact::StateChanged(state) => self.change_present(|data| data.state = *state),
             RunFact::RateChanged(rate) => self.change_present(|data| data.target = *rate),
             RunFact::Measured(measured) => self.change_present(|data| data.measured(measured)),
@@ -305,7 +314,7 @@ impl Live {
         }
     }
 
-    /// A run's report is there (and in the history). What was shown of it is completed by it: the last seconds, windows.
+    /// A run's report is there. What was shown of it is completed by it: seconds are told when the next one begins.
     pub fn reported(&self, outcome: &RunOutcome, report: &Arc<Report>) {
         let Some(run) = self.run(&report.run_id) else { return };
         run.change(|data| {
@@ -316,6 +325,13 @@ impl Live {
             data.totals.clone_from(&outcome.counters);
             data.report = Some(Arc::clone(report));
         });
-        self.lock().ending.remove(&report.run_id);
+    }
+
+    /// A run's report is in the history, or is given up: it need not be kept here.
+    pub fn filed(&self, run_id: &str) {
+        if let Some(run) = self.run(run_id) {
+            run.lock().filed = true;
+        }
+        self.lock().ending.remove(run_id);
     }
 }

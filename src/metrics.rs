@@ -12,12 +12,13 @@ mod buckets;
 mod exposition;
 mod process;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
+use streamgauge_actors::arrivals::ArrivalKind;
 use streamgauge_actors::clock::{Nanos, SECOND, SharedClock};
 use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
 use streamgauge_actors::measures::StageCounters;
@@ -29,7 +30,8 @@ use streamgauge_actors::stage::FailureKind;
 
 pub use self::buckets::{Buckets, EDGES_S};
 pub use self::process::ProcessUsage;
-use crate::report::Report;
+use crate::report::{EndingName, Report};
+use crate::thresholds::Threshold;
 
 /// What [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -97,6 +99,8 @@ struct LastRun {
 struct Present {
     subject: Subject,
     run_id: String,
+    /// Whether its broker is the one that is asked whether it is there.
+    is_own_broker: bool,
     state: RunState,
     target: f64,
     totals: StageCounters,
@@ -113,7 +117,7 @@ struct State {
     present: Present,
     /// What runs unless a request says otherwise.
     configured: Subject,
-    thresholds: Vec<String>,
+    thresholds: BTreeSet<String>,
     broker_up: bool,
 }
 
@@ -125,6 +129,7 @@ impl Metrics {
         let present = Present {
             subject: configured.clone(),
             run_id: String::new(),
+            is_own_broker: false,
             state: RunState::Idle,
             target: 0.0,
             totals: StageCounters::default(),
@@ -137,7 +142,7 @@ impl Metrics {
             series: BTreeMap::new(),
             present,
             configured: configured.clone(),
-            thresholds: thresholds.to_vec(),
+            thresholds: normal(thresholds),
             broker_up: false,
         };
         for workload in workloads.iter().map(|workload| subject(workload)).chain([configured]) {
@@ -158,19 +163,33 @@ impl Metrics {
     /// Another configuration is in force for the next run.
     pub fn reconfigured(&self, broker: &str, workload: &str, thresholds: &[String]) {
         let mut state = self.lock();
-        state.thresholds = thresholds.to_vec();
+        state.thresholds = normal(thresholds);
         state.configured = state.subject(broker, workload);
     }
 
-    /// Takes what the supervisor tells.
-    pub fn hear(&self, broker: &str, fact: &RunFact) {
+    /// Takes what the supervisor tells. `broker`, `is_own_broker`: of the run that is accepted, its kind, and whether it is
+    /// the one that [`Self::probed`] tells of.
+    pub fn hear(&self, broker: &str, is_own_broker: bool, fact: &RunFact) {
         let now = self.clock.now();
         let mut state = self.lock();
         match fact {
             RunFact::Queued(_) | RunFact::Dropped(_) => {}
-            RunFact::Accepted { spec, started_at_ns } => state.accepted(broker, spec, *started_at_ns),
-            RunFact::Began { spec, .. } => state.present.target = spec.rate,
-            RunFact::StateChanged(run_state) => state.present.state = *run_state,
+            RunFact::Accepted { spec, started_at_ns } => {
+                state.accepted(broker, spec, *started_at_ns);
+                state.present.is_own_broker = is_own_broker;
+            }
+            RunFact::Began { spec, .. } => {
+                // Nobody asks for a rate where events go out as fast as they can.
+                state.present.target = if spec.arrivals == ArrivalKind::Max { 0.0 } else { spec.rate };
+                // Whoever has prepared a run has reached the broker.
+                state.broker_up |= state.present.is_own_broker;
+            }
+            RunFact::StateChanged(run_state) => {
+                state.present.state = *run_state;
+                if *run_state == RunState::Draining {
+                    state.present.target = 0.0;
+                }
+            }
             RunFact::RateChanged(rate) => state.present.target = *rate,
             RunFact::Measured(measured) => state.measured(measured, now),
             RunFact::Finished(outcome) => state.finished(outcome),
@@ -185,12 +204,14 @@ impl Metrics {
         if let Some(at) = OUTCOMES.iter().position(|(_, verdict)| *verdict == report.verdict) {
             series.runs[at] += 1;
         }
-        series.last.thresholds = report.thresholds.iter().map(|row| (row.expression.clone(), row.passed)).collect();
+        // A run that failed outright measured nothing to judge.
+        let judged = report.thresholds.iter().filter(|_| report.ending.how != EndingName::Failed);
+        series.last.thresholds = judged.map(|row| (row.expression.clone(), row.passed)).collect();
         series.last.valid = report.verdict == Verdict::Pass;
         series.last.quantiles = Some(LatencyKind::ALL.map(|kind| quantiles(report, kind)));
     }
 
-    /// Whether the broker answered when it was asked between runs.
+    /// Whether the broker answered when it was last asked.
     pub fn probed(&self, broker: &str, workload: &str, failure: Option<FailureKind>) {
         let mut state = self.lock();
         state.broker_up = failure.is_none();
@@ -214,6 +235,14 @@ impl Metrics {
     pub fn names(&self) -> Vec<String> {
         self.registry.gather().iter().map(|family| family.name().to_owned()).collect()
     }
+}
+
+/// Expressions as reports write them, each once.
+fn normal(thresholds: &[String]) -> BTreeSet<String> {
+    let text = |expression: &String| {
+        Threshold::parse(expression).map_or_else(|_| expression.clone(), |threshold| threshold.text().to_owned())
+    };
+    thresholds.iter().map(text).collect()
 }
 
 fn quantiles(report: &Report, kind: LatencyKind) -> [Option<f64>; QUANTILES.len()] {
@@ -245,6 +274,7 @@ impl State {
         self.present = Present {
             subject,
             run_id: spec.run_id.clone(),
+            is_own_broker: false,
             state: RunState::Preparing,
             target: 0.0,
             totals: StageCounters::default(),
@@ -258,13 +288,13 @@ impl State {
     fn measured(&mut self, measured: &StageMeasured, now: Nanos) {
         let Some(series) = self.series.get_mut(&self.present.subject) else { return };
         let present = &mut self.present;
-        // Whoever measures has reached the broker.
-        self.broker_up = true;
         present.totals.clone_from(&measured.totals);
         present.mailboxes.insert(measured.stage, measured.mailbox);
         present.supervisor_mailbox = measured.supervisor_mailbox;
         if matches!(measured.stage, StageId::WindowAggregator(_)) {
-            let lag = |at: Nanos| if at == Nanos::MIN || at == Nanos::MAX { 0 } else { (now - at).max(0) };
+            // Watermarks are on the run's clock.
+            let run_now = measured.at_ns;
+            let lag = |at: Nanos| if at == Nanos::MIN || at == Nanos::MAX { 0 } else { (run_now - at).max(0) };
             present.watermark_lag = measured.totals.watermarks.iter().map(|(&p, &at)| (p, lag(at))).collect();
         }
         let second = now.div_euclid(SECOND);
@@ -272,7 +302,9 @@ impl State {
             present.recent.push_back((second, Default::default()));
         }
         present.forget_before(second - RECENT_S);
-        for (kind, samples) in &measured.latencies {
+        // A stepped clock spoils result latencies: one of their ends is the broker's.
+        let is_spoiled = |kind: LatencyKind| kind == LatencyKind::ResultLatency && measured.clock_stepped;
+        for (kind, samples) in measured.latencies.iter().filter(|(kind, _)| !is_spoiled(*kind)) {
             let place = *kind as usize;
             series.latencies[place].add(samples);
             if let Some((_, recent)) = present.recent.back_mut() {
@@ -287,7 +319,7 @@ impl State {
             && FailureKind::BROKERS.contains(kind)
         {
             self.broker_error(subject.clone(), stage.map_or("prepare", StageId::actor), *kind);
-            self.broker_up &= *kind != FailureKind::Connection;
+            self.broker_up &= *kind != FailureKind::Connection || !self.present.is_own_broker;
         }
         self.present.totals.clone_from(&outcome.counters);
         self.settle();

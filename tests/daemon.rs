@@ -165,15 +165,51 @@ fn a_new_configuration_is_in_force_for_the_next_run_and_a_bad_one_is_not() {
     wait_for("the error", || process.log().contains("the configuration stays as it was"));
     assert_eq!(rate(), "1k/s");
     let body = json!({"workload": "smoke", "set": {"workload.duration": "200ms", "workload.window": "100ms"}});
-    fs::write(process.path("config.toml"), [CALM, json_log].concat()).unwrap();
+    // The broken file is not in force: runs start as if nobody had touched it.
     let run_id = process.start_run(&body);
     process.wait_for_state("completed");
     // Every line is an object with its fields at the top.
-    wait_for("the run in the log", || process.log().contains("the run is filed"));
+    wait_for("the run in the log", || process.log().contains("the run is reported"));
     let lines: Vec<Value> = process.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let of_run: Vec<&Value> = lines.iter().filter(|line| line["run_id"] == run_id.as_str()).collect();
     assert!(of_run.iter().any(|line| line["actor"] == "supervisor"), "{of_run:?}");
 }
+
+#[test]
+fn a_report_that_cannot_be_filed_is_kept_and_filed_later() {
+    let lab = Lab::new(&[]);
+    let run_id = lab.start("1h");
+    lab.wait_for_state(&run_id, "running");
+    // Somebody else writes to the history, and takes his time.
+    let history = lab.folder.path().join("history.db");
+    let other = Command::new("python3")
+        .args(["-c", HOLD, history.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut other) = other else {
+        eprintln!("SKIPPED: this test needs python3 to hold the history");
+        return;
+    };
+    let mut word = [0; 5];
+    std::io::Read::read_exact(other.stdout.as_mut().unwrap(), &mut word).unwrap();
+    drop(lab.post(&format!("/api/v1/runs/{run_id}/stop"), &json!({})));
+    assert_eq!(lab.over(&run_id)["verdict"], "aborted", "shown all the same");
+    assert_eq!(lab.get(&format!("/api/v1/runs/{run_id}/report")).status, 200);
+    let listed = || lab.get("/api/v1/runs").json()["runs"][0].clone();
+    assert_eq!((&listed()["verdict"], &listed()["finished_at"]), (&json!("aborted"), &Value::Null));
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    wait_for("the run in the history", || listed()["finished_at"].is_string());
+}
+
+/// Holds the history's write lock until its input ends.
+const HOLD: &str = "import sqlite3, sys
+held = sqlite3.connect(sys.argv[1], isolation_level=None)
+held.execute('BEGIN IMMEDIATE')
+print('held', flush=True)
+sys.stdin.read()
+held.execute('ROLLBACK')";
 
 #[test]
 fn the_service_manager_is_told() {

@@ -131,7 +131,9 @@ fn impossible_requests_name_what_is_wrong() {
     refused(json!({"set": {"workload.rat": "1"}}), "/set/workload.rat", "did you mean `workload.rate`");
     refused(json!({"set": {"workload.rate": "fast"}}), "/set/workload.rate", "no rate");
     refused(json!({"set": {"workload.rate": {}}}), "/set/workload.rate", "must be a text");
-    refused(json!({"set": {"server.token": "x"}}), "/set/server.token", "cannot be set by a request");
+    for key in ["server.token", "supervisor.drain_timeout", "topics.events", "topics.prefix", "aggregator.group"] {
+        refused(json!({"set": {key: "x"}}), &format!("/set/{key}"), "cannot be set by a request");
+    }
     let path = "broker.kafka.properties.ssl.ca.location";
     refused(json!({"set": {path: "/etc/passwd"}}), &format!("/set/{path}"), "cannot be set by a request");
     refused(json!({"wrkload": "smoke"}), "/wrkload", "unknown field");
@@ -156,7 +158,10 @@ fn impossible_requests_name_what_is_wrong() {
 #[test]
 fn who_must_not_ask_is_refused() {
     let mut lab = Lab::new(&[("server.token", "s3cret"), ("server.allowed_hosts", "bench.example")]);
-    problem(&lab.get("/api/v1/status"), 401, "unauthorized");
+    for spelling in ["/api/v1/status", "/%61pi/v1/status", "/api/%761/status", "/api/v1/nothing"] {
+        problem(&lab.get(spelling), 401, "unauthorized");
+    }
+    problem(&lab.post("/%61pi/v1/runs", &short("1s")), 401, "unauthorized");
     for open in ["/livez", "/readyz", "/metrics", "/openapi.json", "/"] {
         wait_for("the first probe", || lab.get(open).status != 503);
         assert_eq!(lab.get(open).status, 200, "{open}");

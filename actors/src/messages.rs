@@ -93,8 +93,10 @@ pub enum RunFact {
     Began {
         /// The workload, with the topics' real partition count.
         spec: Arc<RunSpec>,
-        /// Start of window 0.
+        /// Start of window 0, on the run's clock.
         base_ns: Nanos,
+        /// How long after this fact that is.
+        lead_ns: Nanos,
     },
     /// The run is in another state.
     StateChanged(RunState),
@@ -111,6 +113,10 @@ pub enum RunFact {
 pub struct StageMeasured {
     /// Who reported.
     pub stage: StageId,
+    /// When, on the run's clock: the one of watermarks.
+    pub at_ns: Nanos,
+    /// Whether the wall clock was stepped so far: then result latencies mean nothing.
+    pub clock_stepped: bool,
     /// All stages' totals.
     pub totals: StageCounters,
     /// The stage's samples since its last report.

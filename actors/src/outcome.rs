@@ -92,10 +92,15 @@ pub struct RunOutcome {
 /// A step of the wall clock beyond this spoils `result_latency` (slewing stays far below).
 pub const CLOCK_STEP_LIMIT_NS: Nanos = 100 * MILLISECOND;
 
+/// Whether the wall clock moved so far against the monotonic one that it was stepped.
+pub fn is_step(wall_step_ns: Nanos) -> bool {
+    wall_step_ns.abs() > CLOCK_STEP_LIMIT_NS
+}
+
 impl RunOutcome {
     /// Whether the wall clock was stepped during the run.
     pub fn clock_stepped(&self) -> bool {
-        self.wall_step_ns.abs() > CLOCK_STEP_LIMIT_NS
+        is_step(self.wall_step_ns)
     }
 
     /// Length of the measured part as it was played, seconds.

@@ -261,9 +261,12 @@ pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
     }
     let mut admin = plan.broker.admin()?;
     for (_, topic) in made.into_iter().filter(|(made, _)| *made) {
-        if let Some(_present) = admin.describe(topic)? {
-            outcome = outcome.and(admin.delete(topic));
-        }
+        let deleted = match admin.describe(topic) {
+            Ok(Some(_)) => admin.delete(topic),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        outcome = outcome.and(deleted);
     }
     outcome
 }
@@ -407,14 +410,12 @@ impl Pipeline {
     /// Stops every stage, upstream first, and waits until their threads have ended and their ports are dropped. Gives
     /// the stages that are frozen, and are left behind: nothing ended for `patience`, and a thread cannot be killed.
     /// Blocks: call it on a thread of its own.
-    pub fn stop(self, patience: Duration) -> Vec<StageId> {
-        self.retired.store(true, Ordering::Relaxed);
-        for arbiter in self.arbiters.iter().rev() {
-            arbiter.stop();
-        }
+    pub fn stop(mut self, patience: Duration) -> Vec<StageId> {
+        self.retire();
         let mut running: Vec<StageId> = self.orders.iter().map(|(id, _)| *id).collect();
         let (ended, ends) = channel();
-        for (&id, arbiter) in running.iter().zip(self.arbiters).rev() {
+        let arbiters = std::mem::take(&mut self.arbiters);
+        for (&id, arbiter) in running.iter().zip(arbiters).rev() {
             let ended = ended.clone();
             let joined = std::thread::Builder::new().name(format!("join {id}")).spawn(move || {
                 // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
@@ -431,6 +432,23 @@ impl Pipeline {
             running.retain(|&stage| stage != id);
         }
         running
+    }
+}
+
+impl Pipeline {
+    /// Tells every stage to end, upstream first.
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        for arbiter in self.arbiters.iter().rev() {
+            arbiter.stop();
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    /// One that was started in part, or that nobody could stop in order, leaves no thread behind.
+    fn drop(&mut self) {
+        self.retire();
     }
 }
 

@@ -21,7 +21,7 @@ use crate::messages::{
     GetStatus, Order, PipelineId, RestartRun, RunFact, RunMeasured, SetRate, StageFailed, StageMeasured, StageReport,
     StartRun, StopMode, StopRun,
 };
-use crate::outcome::Ending;
+use crate::outcome::{Ending, is_step};
 use crate::pipeline::{Pipeline, Prepared, Reports, RunPlan, delete_topics, prepare};
 use crate::ports::PortError;
 use crate::run::{Run, greater_step, now_is_early};
@@ -191,7 +191,8 @@ impl Supervisor {
         }
         if let Ending::Failed { stage, cause, .. } = &ending {
             let stage = stage.map(tracing::field::display);
-            error!(run_id = run.spec.run_id, actor = "supervisor", stage, cause, "the run failed");
+            let PipelineId { generation, .. } = run.id;
+            error!(run_id = run.spec.run_id, actor = "supervisor", generation, stage, cause, "the run failed");
         }
         if !matches!(ending, Ending::Completed) {
             run.end_ns = run.plan.clock.now().min(run.end_ns);
@@ -207,7 +208,7 @@ impl Supervisor {
         let tear_down = move || {
             drop(unused);
             for stage in pipeline.map_or_else(Vec::new, |pipeline| pipeline.stop(patience)) {
-                warn!(%stage, "the stage is frozen: its thread and its ports are left behind");
+                warn!(run_id = plan.spec.run_id, %stage, "the stage is frozen: its thread and its ports are left behind");
             }
             TornDown { warning: delete_topics(&plan).err().map(|error| error.message) }
         };
@@ -397,14 +398,15 @@ impl Handler<Ready> for Supervisor {
             Err(StageError { cause, .. }) => return self.end(Ending::failed(cause), ctx),
         };
         // A whole millisecond, so that produce times and window bounds have no fraction to disagree on.
-        let base = (run.plan.clock.now() + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
+        let now = run.plan.clock.now();
+        let base = (now + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
         run.base_ns = Some(base);
         run.end_ns = base.saturating_add(run.spec.schedule_ns());
         run.collector = Collector::new(base, run.spec.rate);
         pipeline.order(Order::Begin { base_ns: base });
         run.pipeline = Some(pipeline);
         let spec = Arc::clone(&run.spec);
-        self.tell(RunFact::Began { spec, base_ns: base });
+        self.tell(RunFact::Began { spec, base_ns: base, lead_ns: base - now });
         self.enter(RunState::WarmingUp);
     }
 }
@@ -414,7 +416,8 @@ impl Handler<TornDown> for Supervisor {
 
     fn handle(&mut self, message: TornDown, ctx: &mut Context<Self>) {
         if let Some(warning) = message.warning {
-            warn!(warning, "the run was not cleaned up in full");
+            let run_id = self.run.as_ref().map(|run| run.spec.run_id.as_str());
+            warn!(run_id, actor = "supervisor", warning, "the run was not cleaned up in full");
         }
         self.conclude(ctx);
     }
@@ -439,7 +442,18 @@ impl Handler<StageReport> for Supervisor {
         }
         let totals = run.collector.totals();
         let supervisor_mailbox = self.waiting.count();
-        let measured = StageMeasured { stage, totals, latencies, seconds, windows, mailbox, supervisor_mailbox };
+        let (at_ns, clock_stepped) = (run.plan.clock.now(), is_step(run.wall_step_ns));
+        let measured = StageMeasured {
+            stage,
+            at_ns,
+            clock_stepped,
+            totals,
+            latencies,
+            seconds,
+            windows,
+            mailbox,
+            supervisor_mailbox,
+        };
         self.tell(RunFact::Measured(Arc::new(measured)));
     }
 }

@@ -28,7 +28,7 @@ pub struct ServerSection {
     pub allowed_hosts: Vec<String>,
     /// Connections open at once, at most.
     pub max_connections: u32,
-    /// How long a caller may take for a request's head, or between two of them.
+    /// How long a caller may take for a request's head, and for its body.
     pub request_timeout: Span,
     /// Size of a request's body, at most.
     pub max_body_bytes: Bytes,
@@ -68,7 +68,7 @@ pub struct ScheduleSection {
     pub every: Span,
     /// What is run, in turn: presets and workload files.
     pub workloads: Vec<String>,
-    /// How often the broker is asked whether it is there, while nothing runs.
+    /// How often the broker is asked whether it is there.
     pub probe_interval: Span,
     /// How long the daemon waits after a broker's first failure; twice as long after each further one.
     pub retry_min: Span,

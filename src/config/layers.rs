@@ -53,6 +53,8 @@ pub struct Layers {
     pub environment: BTreeMap<String, String>,
     /// Settings by flags; later ones over earlier ones.
     pub flags: Vec<Assignment>,
+    /// Texts of files as they were when they were kept ([`Self::keep_texts`]): these are not read again.
+    pub texts: BTreeMap<PathBuf, String>,
     /// Thresholds by flags (`--threshold`): they come on top of those that are set.
     pub thresholds: Vec<String>,
 }
@@ -74,6 +76,24 @@ impl Layers {
         Self { system_file: Some(SYSTEM_FILE.into()), environment: environment.collect(), ..Self::default() }
     }
 
+    /// Keeps the texts of the configuration files, and of these workloads where they are files: what is edited later is not
+    /// seen. A file that cannot be read now is an error when the layers are loaded.
+    pub fn keep_texts(&mut self, workloads: &[String]) {
+        let files = self.system_file.iter().chain(&self.config_file).cloned();
+        let workloads = workloads.iter().filter(|name| preset(name).is_none()).map(PathBuf::from);
+        for path in files.chain(workloads) {
+            let is_optional = self.system_file.as_ref() == Some(&path);
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => Some(text),
+                Err(error) if error.kind() == ErrorKind::NotFound && is_optional => Some(String::new()),
+                Err(_) => None,
+            };
+            if let Some(text) = text {
+                self.texts.entry(path).or_insert(text);
+            }
+        }
+    }
+
     /// Merges the layers, and checks what came out.
     ///
     /// # Errors
@@ -81,6 +101,7 @@ impl Layers {
     /// with file (or variable, or flag), key and what to do.
     pub fn load(&self) -> Result<Resolved, ConfigError> {
         let mut merge = Merge::new()?;
+        merge.texts_kept.clone_from(&self.texts);
         if let Some(path) = &self.system_file {
             merge.file(path, false);
         }
@@ -118,21 +139,33 @@ struct Merge {
     /// What comes on top of the thresholds that are set.
     thresholds: Vec<String>,
     problems: Vec<Problem>,
+    /// Files that are not read again.
+    texts_kept: BTreeMap<PathBuf, String>,
 }
 
 impl Merge {
     fn new() -> Result<Self, ConfigError> {
         let known = parse(DEFAULTS, DEFAULT_ORIGIN).map_err(|problem| ConfigError { problems: vec![problem] })?;
-        Ok(Self { layers: vec![Layer(known.clone())], known, thresholds: Vec::new(), problems: Vec::new() })
+        Ok(Self {
+            layers: vec![Layer(known.clone())],
+            known,
+            thresholds: Vec::new(),
+            problems: Vec::new(),
+            texts_kept: BTreeMap::new(),
+        })
     }
 
     fn problem(&mut self, origin: &str, key: &str, message: impl Into<String>) {
         self.problems.push(Problem { origin: origin.to_owned(), key: key.to_owned(), message: message.into() });
     }
 
+    fn read(&self, path: &Path) -> std::io::Result<String> {
+        self.texts_kept.get(path).map_or_else(|| std::fs::read_to_string(path), |text| Ok(text.clone()))
+    }
+
     fn file(&mut self, path: &Path, required: bool) {
         let origin = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        match self.read(path) {
             Ok(text) => self.text(&text, &origin, None),
             Err(error) if error.kind() == ErrorKind::NotFound && !required => {}
             Err(error) => self.problem(&origin, "", format!("cannot be read: {error}; check the path")),
@@ -143,10 +176,14 @@ impl Merge {
         let path = Path::new(workload);
         if let Some(preset) = preset(workload) {
             self.text(preset.settings, &format!("preset {}", preset.name), None);
-        } else if path.is_file() || path.extension().is_some() || path.components().count() > 1 {
+        } else if self.texts_kept.contains_key(path)
+            || path.is_file()
+            || path.extension().is_some()
+            || path.components().count() > 1
+        {
             let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             let origin = path.display().to_string();
-            match std::fs::read_to_string(path) {
+            match self.read(path) {
                 Ok(text) => self.text(&text, &origin, name),
                 Err(error) => self.problem(&origin, "", format!("cannot be read: {error}; check the workload's path")),
             }

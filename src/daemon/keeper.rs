@@ -1,9 +1,10 @@
 //! The thread that files finished runs, follows the schedule, and ends the daemon in order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
-use streamgauge_actors::clock::{Nanos, SECOND};
+use streamgauge_actors::clock::{Clock as _, Nanos, RunClock, SECOND};
 use streamgauge_actors::messages::{GetStatus, StartRun, StopMode, StopRun};
 use streamgauge_actors::outcome::{Ending, RunOutcome};
 use streamgauge_actors::pipeline::Mode;
@@ -14,6 +15,7 @@ use super::planner::{RunContext, RunRequest};
 use super::probe::{BrokerHealth, Probe};
 use super::schedule::Schedule;
 use super::{LOOK_EVERY, Planned, RequestError, Shared};
+use crate::config::Settings;
 use crate::history::NewRun;
 use crate::host::Host;
 use crate::report::{Host as Machine, Report, ReportContext, ResourceMeter, Versions};
@@ -49,6 +51,11 @@ pub(super) struct Keeper {
     starting: bool,
     running: Option<Running>,
     machine: Machine,
+    /// Never steps, so that a stepped wall clock neither starts runs nor keeps them from starting.
+    timer: RunClock,
+    /// Reports that could not be filed, the oldest first.
+    unfiled: VecDeque<Arc<Report>>,
+    next_filing_ns: Nanos,
     next_prune_ns: Nanos,
     next_alive_ns: Nanos,
     stop_asked: bool,
@@ -62,6 +69,12 @@ struct Running {
     next_sample_ns: Nanos,
 }
 
+/// What is said of a run that waited in vain.
+const NEVER_BEGAN: &str = "it was replaced, or stopped, before it began";
+/// How soon a report that could not be filed is tried again.
+const FILE_AGAIN_NS: Nanos = 5 * SECOND;
+/// Reports that wait to be filed, at most.
+const MOST_UNFILED: usize = 16;
 /// How often old runs are looked for, besides after each run.
 const PRUNE_EVERY_NS: Nanos = 3600 * SECOND;
 /// How often a run's threads and memory are looked at.
@@ -70,7 +83,8 @@ const SAMPLE_EVERY_NS: Nanos = SECOND;
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, host: Host, notes: Sender<Note>) -> anyhow::Result<Self> {
         let section = shared.planner.current().resolved.settings.schedule.clone();
-        let schedule = Schedule::new(section, shared.clock.now());
+        let timer = RunClock::start();
+        let schedule = Schedule::new(section, timer.now());
         let planner = Arc::clone(&shared);
         let probe = Probe::start(planner, move |health| notes.send(Note::Probed(health)).is_ok())?;
         Ok(Self {
@@ -81,6 +95,9 @@ impl Keeper {
             starting: false,
             running: None,
             machine: Machine::describe(),
+            timer,
+            unfiled: VecDeque::new(),
+            next_filing_ns: 0,
             next_prune_ns: 0,
             next_alive_ns: 0,
             stop_asked: false,
@@ -98,17 +115,23 @@ impl Keeper {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let now = self.shared.clock.now();
+            if !self.host.supervisor().connected() {
+                tracing::error!("the supervisor is gone: the daemon ends");
+                return;
+            }
+            let now = self.timer.now();
             self.sample(now);
+            self.file_again(now);
             if self.stop_asked {
                 if self.is_drained() {
-                    return;
+                    // The last chance: whatever is in the way now stays there.
+                    return self.file();
                 }
             } else {
                 self.follow_schedule(now);
                 self.prune(now);
             }
-            self.show_schedule();
+            self.show_schedule(now);
         }
     }
 
@@ -139,8 +162,17 @@ impl Keeper {
     }
 
     fn dropped(&self, spec: &RunSpec) {
-        tracing::info!(run_id = spec.run_id, "the run was replaced, or stopped, before it began");
-        self.shared.contexts(|contexts| contexts.remove(&spec.run_id));
+        tracing::info!(run_id = spec.run_id, "{NEVER_BEGAN}");
+        let context = self.shared.contexts(|contexts| contexts.remove(&spec.run_id));
+        let run = NewRun {
+            run_id: spec.run_id.clone(),
+            workload: spec.workload.clone(),
+            broker: context.map_or_else(String::new, |of| of.broker),
+            started_at_ms: self.shared.clock.now() / 1_000_000,
+        };
+        if let Err(error) = self.shared.with_history(|history| history.drop_run(&run, NEVER_BEGAN)) {
+            tracing::error!(run_id = spec.run_id, "the run cannot be filed: {error:#}");
+        }
     }
 
     /// Reports a run, files it, and only then shows it as over.
@@ -149,20 +181,20 @@ impl Keeper {
         let context = self.shared.contexts(|contexts| contexts.remove(run_id));
         let broker = context.as_ref().map_or_else(String::new, |of| of.broker.clone());
         let meter = self.running.take().map(|running| running.meter);
+        let is_own_broker = context.as_ref().is_some_and(|of| of.is_own_broker);
         let report = Arc::new(self.report(outcome, context, meter));
-        if let Err(error) = self.shared.with_history(|history| history.finish(&report)) {
-            tracing::error!(run_id, "the run's report cannot be filed: {error:#}");
-        }
+        self.unfiled.push_back(Arc::clone(&report));
+        self.file();
         self.shared.metrics.reported(&broker, &report);
         self.shared.live.reported(outcome, &report);
         let reason = report.reasons.first().map_or("", String::as_str);
-        tracing::info!(run_id, verdict = ?report.verdict, reason, "the run is filed");
+        tracing::info!(run_id, verdict = ?report.verdict, reason, "the run is reported");
         service::status(&format!("idle; last run {run_id}: {:?}", report.verdict));
-        let now = self.shared.clock.now();
+        let now = self.timer.now();
         match &outcome.ending {
             Ending::Failed { kind, cause, .. } => {
                 self.schedule.failed(now);
-                if *kind == FailureKind::Connection {
+                if *kind == FailureKind::Connection && is_own_broker {
                     let cause = cause.clone();
                     self.shared.change_health(|health| {
                         (health.broker_up, health.broker_error) = (Some(false), Some(cause));
@@ -175,23 +207,52 @@ impl Keeper {
     }
 
     fn report(&self, outcome: &RunOutcome, context: Option<RunContext>, meter: Option<ResourceMeter>) -> Report {
-        let (config, rerun, thresholds, planned_ns) = context.map_or_else(
-            || (serde_json::Value::Null, String::new(), Vec::new(), outcome.started_at_ns),
-            |of| (of.config, of.rerun, of.thresholds, of.planned_ns),
+        let (broker, config, rerun, thresholds) = context.map_or_else(
+            || (String::new(), serde_json::Value::Null, String::new(), Vec::new()),
+            |of| (of.broker, of.config, of.rerun, of.thresholds),
         );
-        Report::new(
+        let mut report = Report::new(
             outcome,
             &ReportContext {
                 mode: Mode::Run,
                 config,
                 rerun,
-                process_started_ns: planned_ns,
+                process_started_ns: outcome.started_at_ns,
                 resources: meter.map(ResourceMeter::finish).unwrap_or_default(),
                 host: self.machine.clone(),
                 versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
                 thresholds,
             },
-        )
+        );
+        if report.broker.kind.is_empty() {
+            // A broker that was never reached has not said what it is.
+            report.broker.kind = broker;
+        }
+        report
+    }
+
+    /// Files what there is to file, in order, as far as the disk takes it. What it does not take is still shown, and tried
+    /// again; the oldest is given up where too many wait.
+    fn file(&mut self) {
+        self.next_filing_ns = self.timer.now() + FILE_AGAIN_NS;
+        while let Some(report) = self.unfiled.front() {
+            let run_id = &report.run_id;
+            if let Err(error) = self.shared.with_history(|history| history.finish(report)) {
+                tracing::error!(run_id, waiting = self.unfiled.len(), "the report cannot be filed: {error:#}");
+                if self.unfiled.len() <= MOST_UNFILED {
+                    return;
+                }
+                tracing::error!(run_id, "the report is given up: too many wait to be filed");
+            }
+            self.shared.live.filed(run_id);
+            self.unfiled.pop_front();
+        }
+    }
+
+    fn file_again(&mut self, now: Nanos) {
+        if !self.unfiled.is_empty() && now >= self.next_filing_ns {
+            self.file();
+        }
     }
 
     fn sample(&mut self, now: Nanos) {
@@ -214,7 +275,7 @@ impl Keeper {
     }
 
     fn probed(&mut self, BrokerHealth { failure }: BrokerHealth) {
-        let now = self.shared.clock.now();
+        let now = self.timer.now();
         let was_up = self.shared.health().broker_up;
         let current = self.shared.planner.current();
         let (broker, workload) = (current.resolved.settings.broker.kind.name(), current.first_workload());
@@ -257,17 +318,22 @@ impl Keeper {
 
     fn reload(&mut self) {
         service::reloading();
+        let before = self.shared.planner.current();
         match self.shared.planner.reload() {
             Ok(()) => {
                 let current = self.shared.planner.current();
                 let settings = &current.resolved.settings;
                 let (broker, thresholds) = (settings.broker.kind.name(), &settings.thresholds.expressions);
                 self.shared.metrics.reconfigured(broker, current.first_workload(), thresholds);
-                if *self.schedule.section() != settings.schedule {
-                    self.schedule = Schedule::new(settings.schedule.clone(), self.shared.clock.now());
-                }
+                self.schedule.reconfigure(settings.schedule.clone(), self.timer.now());
+                self.starting = false;
                 self.probe.now();
                 tracing::info!("the configuration was read again; it is in force for the next run");
+                let sections = |settings: &Settings| settings.to_json();
+                let (old, new) = (sections(&before.resolved.settings), sections(settings));
+                for section in ["server", "log"].into_iter().filter(|section| old[section] != new[section]) {
+                    tracing::warn!("[{section}] has changed: it is in force once the daemon is started again");
+                }
             }
             Err(error) => tracing::error!("the configuration stays as it was: {error}"),
         }
@@ -280,16 +346,16 @@ impl Keeper {
         }
         self.next_prune_ns = now + PRUNE_EVERY_NS;
         let section = self.shared.planner.current().resolved.settings.history;
-        match self.shared.with_history(|history| history.prune(&section, now / 1_000_000)) {
+        match self.shared.with_history(|history| history.prune(&section, self.shared.clock.now() / 1_000_000)) {
             Ok(0) => {}
             Ok(forgotten) => tracing::info!(forgotten, "old runs were forgotten ([history])"),
             Err(error) => tracing::error!("old runs cannot be forgotten: {error:#}"),
         }
     }
 
-    fn show_schedule(&self) {
+    fn show_schedule(&self, now: Nanos) {
         let next_workload = self.schedule.next_workload();
-        let next_start_ns = self.schedule.next_start_ns();
+        let next_start_ns = self.schedule.next_start_ns().map(|start| self.shared.clock.now() + (start - now));
         self.shared.change_health(|health| {
             if health.next_workload.as_deref() != next_workload {
                 health.next_workload = next_workload.map(str::to_owned);

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value as Json;
-use streamgauge_actors::clock::{Nanos, RunClock, SharedClock};
+use streamgauge_actors::clock::{RunClock, SharedClock};
 use streamgauge_actors::pipeline::{Mode, RunPlan};
 use streamgauge_actors::ports::Broker;
 
 use crate::broker;
 use crate::config::{self, Assignment, ConfigError, Layers, PRESETS, Resolved};
+use crate::http::ServerSettings;
 use crate::nearest::nearest;
 use crate::plan::{check_whole_run, plan};
 use crate::thresholds::Threshold;
@@ -43,8 +44,8 @@ pub struct RunContext {
     pub thresholds: Vec<Threshold>,
     /// What was asked for.
     pub request: RunRequest,
-    /// When it was planned, on the run's own clock.
-    pub planned_ns: Nanos,
+    /// Whether the broker is the one that the daemon's own settings name.
+    pub is_own_broker: bool,
 }
 
 /// Resolves settings and plans runs.
@@ -55,20 +56,40 @@ pub struct Planner {
     current: Mutex<Arc<Current>>,
 }
 
-/// The settings in force.
+/// The settings in force, with the texts of the files that they came from: what is edited later is not in force until it
+/// is asked for.
 pub struct Current {
+    layers: Layers,
     /// The daemon's own, and what every run's start from.
     pub resolved: Resolved,
     /// What reports call the scheduled workloads, in their order.
     pub workload_names: Vec<String>,
 }
 
-/// Sections that a request may change; all else is the daemon's own.
-const REQUESTABLE: [&str; 7] =
-    ["workload.", "topics.", "aggregator.", "result_writer.", "supervisor.", "thresholds.", "broker."];
+/// What a request may set: sections, and keys of others. All else is the daemon's own: where it connects, with which
+/// credentials, whose topics and groups it touches, how long its end may take.
+const REQUESTABLE: [&str; 16] = [
+    "workload.",
+    "thresholds.",
+    "result_writer.",
+    "aggregator.count",
+    "aggregator.allowed_lateness",
+    "aggregator.max_open_windows",
+    "topics.partitions",
+    "topics.replication",
+    "topics.keep",
+    "broker.kind",
+    "broker.embedded.",
+    "broker.kafka.events_linger",
+    "broker.kafka.results_linger",
+    "broker.kafka.batch_bytes",
+    "broker.kafka.queue_",
+    "broker.kafka.prefetch_bytes",
+];
 
-/// Not even there: they may name files to read, or libraries to load.
-const NEVER_REQUESTABLE: &str = "broker.kafka.properties";
+/// A broker of the caller's own is his to name, as long as no credentials would be shown to it.
+const ADDRESS: &str = "broker.kafka.bootstrap_servers";
+const PROPERTIES: &str = "broker.kafka.properties";
 
 impl Planner {
     /// Resolves the daemon's settings for the first time.
@@ -91,6 +112,8 @@ impl Planner {
     /// [`ConfigError`]: as in [`Layers::load`].
     pub fn reload(&self) -> Result<(), ConfigError> {
         let current = Current::read(&self.layers, &self.open_broker)?;
+        // What would keep the daemon from starting again is refused, too.
+        ServerSettings::new(&current.resolved)?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
         Ok(())
     }
@@ -131,13 +154,15 @@ impl Planner {
             return Err(ConfigError::one(REQUEST, "workload", message));
         }
         for key in request.set.keys() {
-            let is_free = REQUESTABLE.iter().any(|section| key.starts_with(section));
-            if key.starts_with(NEVER_REQUESTABLE) || (!is_free && config::is_setting(key)) {
+            let has_credentials = || !current.resolved.settings.broker.kafka.properties.is_empty();
+            let is_free =
+                REQUESTABLE.iter().any(|free| key.starts_with(free)) || (key == ADDRESS && !has_credentials());
+            if key.starts_with(PROPERTIES) || (!is_free && config::is_setting(key)) {
                 let message = "cannot be set by a request: set it where the daemon is configured";
                 return Err(ConfigError::one(REQUEST, key, message));
             }
         }
-        let resolved = resolve(&self.layers, workload, &request.set)?;
+        let resolved = resolve(&current.layers, workload, &request.set)?;
         let settings = &resolved.settings;
         // A clock of its own: one that runs for weeks drifts away from the broker's.
         let clock: SharedClock = Arc::new(RunClock::start());
@@ -150,8 +175,8 @@ impl Planner {
             config: settings.to_json(),
             rerun,
             thresholds: settings.thresholds()?,
+            is_own_broker: broker::address(settings) == broker::address(&current.resolved.settings),
             request: RunRequest { workload: Some(workload.to_owned()), set: request.set.clone() },
-            planned_ns: clock.now(),
         };
         Ok((plan(settings, spec, Mode::Run, broker, clock), context))
     }
@@ -165,14 +190,17 @@ impl Current {
 
     /// Every scheduled workload must make a run.
     fn read(layers: &Layers, open_broker: &OpenBroker) -> Result<Self, ConfigError> {
+        let mut layers = layers.clone();
+        layers.keep_texts(&[]);
         let resolved = layers.load()?;
+        layers.keep_texts(&resolved.settings.schedule.workloads);
         let mut workload_names = Vec::new();
         for workload in &resolved.settings.schedule.workloads {
-            let resolved = resolve(layers, workload, &BTreeMap::new())?;
+            let resolved = resolve(&layers, workload, &BTreeMap::new())?;
             open_broker(&resolved, Arc::new(RunClock::start()))?;
             workload_names.push(resolved.settings.workload.name);
         }
-        Ok(Self { resolved, workload_names })
+        Ok(Self { layers, resolved, workload_names })
     }
 }
 

@@ -12,15 +12,28 @@ use crate::config::{ScheduleMode, ScheduleSection, Span};
 pub struct Schedule {
     section: ScheduleSection,
     turn: usize,
-    next_start_ns: Option<Nanos>,
+    /// When the next run is planned.
+    planned_ns: Option<Nanos>,
+    /// After a failure: not before this.
+    not_before_ns: Nanos,
     backoff: Option<ExponentialBackoff>,
 }
 
 impl Schedule {
     /// A schedule that begins now.
     pub fn new(section: ScheduleSection, now: Nanos) -> Self {
-        let next_start_ns = (section.mode != ScheduleMode::OnRequest).then_some(now);
-        Self { section, turn: 0, next_start_ns, backoff: None }
+        let planned_ns = (section.mode != ScheduleMode::OnRequest).then_some(now);
+        Self { section, turn: 0, planned_ns, not_before_ns: Nanos::MIN, backoff: None }
+    }
+
+    /// Another configuration is in force. What does not change when runs start leaves turn and plan as they are.
+    pub fn reconfigure(&mut self, section: ScheduleSection, now: Nanos) {
+        let plan = |of: &ScheduleSection| (of.mode, of.every, of.workloads.clone());
+        if plan(&section) == plan(&self.section) {
+            self.section = section;
+        } else {
+            *self = Self::new(section, now);
+        }
     }
 
     /// What is in force.
@@ -37,24 +50,24 @@ impl Schedule {
 
     /// When it starts, unless a run is under way then; `None`: never.
     pub fn next_start_ns(&self) -> Option<Nanos> {
-        self.next_start_ns
+        self.planned_ns.map(|planned| planned.max(self.not_before_ns))
     }
 
     /// Whether it should start now.
     pub fn is_due(&self, now: Nanos) -> bool {
-        self.next_start_ns.is_some_and(|start| now >= start)
+        self.next_start_ns().is_some_and(|start| now >= start)
     }
 
     /// The scheduled run has started.
     pub fn started(&mut self, now: Nanos) {
         self.turn = self.turn.wrapping_add(1);
-        self.next_start_ns = match self.section.mode {
+        self.planned_ns = match self.section.mode {
             ScheduleMode::OnRequest => None,
             ScheduleMode::Continuous => Some(now),
             // On the grid of the first start; a start that was missed is made up for once, not many times.
             ScheduleMode::Every => {
                 let every = self.section.every.as_nanos().max(1);
-                let planned = self.next_start_ns.unwrap_or(now);
+                let planned = self.planned_ns.unwrap_or(now);
                 Some(planned + ((now - planned) / every + 1) * every)
             }
         };
@@ -75,13 +88,13 @@ impl Schedule {
                 .build()
         });
         let wait: Duration = backoff.next().unwrap_or(most);
-        let retry = now + wait.as_nanos() as Nanos;
-        self.next_start_ns = Some(self.next_start_ns.map_or(retry, |start| start.max(retry)));
+        self.not_before_ns = now + wait.as_nanos() as Nanos;
     }
 
     /// All is well: the next failure waits the shortest time again.
     pub fn succeeded(&mut self) {
         self.backoff = None;
+        self.not_before_ns = Nanos::MIN;
     }
 }
 
@@ -149,6 +162,29 @@ mod tests {
         schedule.succeeded();
         schedule.failed(now);
         assert_eq!(schedule.next_start_ns(), Some(now + SECOND));
+    }
+
+    #[test]
+    fn a_broker_that_comes_back_late_does_not_move_the_grid() {
+        let mut schedule = Schedule::new(section(ScheduleMode::Every), 0);
+        schedule.failed(0);
+        schedule.failed(SECOND);
+        assert_eq!(schedule.next_start_ns(), Some(3 * SECOND));
+        schedule.started(3 * SECOND);
+        assert_eq!(schedule.next_start_ns(), Some(60 * SECOND));
+    }
+
+    #[test]
+    fn another_probe_interval_starts_nothing() {
+        let mut schedule = Schedule::new(section(ScheduleMode::Every), 0);
+        schedule.started(0);
+        schedule.reconfigure(
+            ScheduleSection { probe_interval: Span::default(), ..section(ScheduleMode::Every) },
+            9 * SECOND,
+        );
+        assert_eq!((schedule.next_start_ns(), schedule.next_workload()), (Some(60 * SECOND), Some("bursty")));
+        schedule.reconfigure(section(ScheduleMode::Continuous), 9 * SECOND);
+        assert!(schedule.is_due(9 * SECOND));
     }
 
     #[test]

@@ -82,7 +82,7 @@ struct Stage {
     run: Arc<LiveRun>,
     changes: watch::Receiver<u64>,
     seen: Seen,
-    last_view: Option<RunView>,
+    is_begun: bool,
     ready: VecDeque<String>,
     is_over: bool,
 }
@@ -90,7 +90,7 @@ struct Stage {
 /// A run that goes on, as it goes on.
 fn live(run: Arc<LiveRun>, seen: Seen) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
     let changes = run.watch();
-    let stage = Stage { run, changes, seen, last_view: None, ready: VecDeque::new(), is_over: false };
+    let stage = Stage { run, changes, seen, is_begun: false, ready: VecDeque::new(), is_over: false };
     stream::unfold(stage, |mut stage| async move {
         loop {
             if !stage.ready.is_empty() {
@@ -100,7 +100,7 @@ fn live(run: Arc<LiveRun>, seen: Seen) -> impl Stream<Item = Result<Bytes, actix
             if stage.is_over {
                 return None;
             }
-            if stage.last_view.is_some() {
+            if stage.is_begun {
                 // Whatever wakes it, there is something to say: a change, or that it still lives.
                 drop(tokio::time::timeout(STATUS_EVERY, stage.changes.changed()).await);
                 tokio::time::sleep(GATHER).await;
@@ -132,7 +132,7 @@ impl Stage {
             self.is_over = true;
         }
         self.seen = news.seen;
-        self.last_view = Some(news.view);
+        self.is_begun = true;
     }
 }
 

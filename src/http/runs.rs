@@ -147,6 +147,12 @@ pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<H
             for row in rows.iter_mut().filter(|row| row.finished_at_ms.is_none()) {
                 if let Some(run) = shared.live.run(&row.run_id) {
                     row.state = run.state();
+                    // Its report may be known though it could not be filed yet.
+                    if let Some(report) = run.report() {
+                        row.verdict = Some(report.verdict);
+                        row.reason = report.reasons.first().cloned();
+                        row.exit_code = Some(report.exit_code);
+                    }
                 }
             }
             rows.retain(|row| state.is_none_or(|state| row.state == state));

@@ -5,6 +5,7 @@ use streamgauge_actors::measures::StageCounters;
 use streamgauge_actors::outcome::Verdict;
 use streamgauge_actors::run_state::RunState;
 
+use crate::config::Span;
 use crate::history::RunRow;
 use crate::report::{AuditReport, Report, rfc3339};
 
@@ -130,6 +131,18 @@ impl From<&StageCounters> for EventCounts {
     }
 }
 
+/// The length of the schedule as it was set, warm-up included.
+fn planned_s(report: &Report) -> Option<f64> {
+    let length = |key: &str| report.config.pointer(key)?.as_str()?.parse::<Span>().ok();
+    Some(report.warmup_s + length("/workload/duration")?.0.as_secs_f64())
+}
+
+/// What can be said of a run's counts: `wrong` for whatever fails its audit, `exact` once a window was checked.
+pub(super) fn so_far(events: &EventCounts, windows: WindowCounts) -> Option<&'static str> {
+    let wrong = [windows.incorrect, events.lost, events.duplicated, events.reordered, events.late];
+    if wrong.iter().any(|&count| count > 0) { Some("wrong") } else { Some("exact").filter(|_| windows.judged > 0) }
+}
+
 impl RunView {
     /// Before any run.
     pub fn idle(workload: &str, broker: &str) -> Self {
@@ -161,6 +174,19 @@ impl RunView {
         let audit = report.audit.as_ref();
         let (judged, exact) = audit.map_or((0, 0), |audit| (audit.windows, audit.windows_exact));
         let count = |of: fn(&AuditReport) -> u64| audit.map_or(0, of);
+        let windows = WindowCounts { judged, incorrect: judged - exact };
+        let events = EventCounts {
+            produced: report.events.produced,
+            acknowledged: report.events.acknowledged,
+            consumed: report.events.consumed,
+            lost: count(|audit| audit.events_lost),
+            duplicated: count(|audit| audit.events_duplicated),
+            reordered: count(|audit| audit.events_reordered),
+            late: report.events.late,
+            malformed: report.events.malformed,
+            strangers: report.events.strangers,
+        };
+        let played_s = report.warmup_s + report.duration_s;
         Self {
             run_id: Some(report.run_id.clone()),
             state: report.ending.how.state().name(),
@@ -171,22 +197,13 @@ impl RunView {
             verdict: Some(report.verdict),
             reasons: report.reasons.clone(),
             exit_code: Some(report.exit_code),
-            verdict_so_far: audit.map(|_| if judged == exact { "exact" } else { "wrong" }),
+            verdict_so_far: so_far(&events, windows),
             target_per_second: report.throughput.target_per_second,
-            elapsed_s: report.warmup_s + report.duration_s,
-            planned_s: report.warmup_s + report.duration_s,
-            events: EventCounts {
-                produced: report.events.produced,
-                acknowledged: report.events.acknowledged,
-                consumed: report.events.consumed,
-                lost: count(|audit| audit.events_lost),
-                duplicated: count(|audit| audit.events_duplicated),
-                reordered: count(|audit| audit.events_reordered),
-                late: report.events.late,
-                malformed: report.events.malformed,
-                strangers: report.events.strangers,
-            },
-            windows: WindowCounts { judged, incorrect: judged - exact },
+            // A run that was stopped in its warm-up has played less than that.
+            elapsed_s: played_s.min(report.series.len() as f64),
+            planned_s: planned_s(report).unwrap_or(played_s),
+            events,
+            windows,
             in_flight: 0,
             lag: report.series.last().map_or(0, |second| second.lag),
             backpressure_s: report.events.backpressure_s,

@@ -21,6 +21,8 @@ fn measured(produced: u64, latency_ns: Nanos) -> RunFact {
     samples.record(latency_ns);
     RunFact::Measured(Arc::new(StageMeasured {
         stage: StageId::Producer(0),
+        at_ns: 1000 * SECOND,
+        clock_stepped: false,
         totals: StageCounters { produced, ..StageCounters::default() },
         latencies: vec![(LatencyKind::PublishDelay, samples)],
         seconds: Vec::new(),
@@ -74,13 +76,13 @@ fn counters_go_on_from_run_to_run() {
     let (metrics, _) = metrics();
     let series = format!("streamgauge_events_produced_total{{{LABELS}}}");
     let produced = |metrics: &Metrics| value(&metrics.render().unwrap(), &series);
-    metrics.hear("embedded", &accepted());
-    metrics.hear("embedded", &measured(10, MILLISECOND));
-    metrics.hear("embedded", &measured(25, MILLISECOND));
+    metrics.hear("embedded", true, &accepted());
+    metrics.hear("embedded", true, &measured(10, MILLISECOND));
+    metrics.hear("embedded", true, &measured(25, MILLISECOND));
     assert_eq!(produced(&metrics), Some(25.0));
-    metrics.hear("embedded", &accepted());
+    metrics.hear("embedded", true, &accepted());
     assert_eq!(produced(&metrics), Some(25.0), "a run that is followed at once is not forgotten");
-    metrics.hear("embedded", &measured(5, MILLISECOND));
+    metrics.hear("embedded", true, &measured(5, MILLISECOND));
     assert_eq!(produced(&metrics), Some(30.0));
 }
 
@@ -96,11 +98,11 @@ fn quantiles_look_back_ten_seconds() {
         });
         line.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).unwrap()
     };
-    metrics.hear("embedded", &accepted());
+    metrics.hear("embedded", true, &accepted());
     assert!(p99(&metrics).is_nan(), "nothing was measured, which is not 0");
-    metrics.hear("embedded", &measured(1, 80 * MILLISECOND));
+    metrics.hear("embedded", true, &measured(1, 80 * MILLISECOND));
     clock.advance(5 * SECOND);
-    metrics.hear("embedded", &measured(2, 2 * MILLISECOND));
+    metrics.hear("embedded", true, &measured(2, 2 * MILLISECOND));
     assert!((p99(&metrics) - 0.080).abs() < 0.001);
     clock.advance(8 * SECOND);
     assert!((p99(&metrics) - 0.002).abs() < 0.0001);
@@ -113,7 +115,7 @@ fn workloads_without_end_do_not_make_series_without_end() {
     let (metrics, _) = metrics();
     for i in 0..2 * MAX_SUBJECTS {
         let spec = RunSpec { workload: format!("w{i}"), ..small_spec("r1") };
-        metrics.hear("embedded", &RunFact::Accepted { spec: Arc::new(spec), started_at_ns: 0 });
+        metrics.hear("embedded", true, &RunFact::Accepted { spec: Arc::new(spec), started_at_ns: 0 });
     }
     let text = metrics.render().unwrap();
     let series = text.lines().filter(|line| line.starts_with("streamgauge_windows_closed_total{")).count();

@@ -50,7 +50,8 @@ fn show(event: &str, data: &Json, format: Format) -> Result<Option<ExitCode>, Cl
     if data["links"].is_null() {
         say("the run ended without a report");
     }
-    let code = data["exit_code"].as_u64().unwrap_or(0);
+    // A run that never began, or was left behind by a daemon that was killed, has none.
+    let code = data["exit_code"].as_u64().unwrap_or(1);
     Ok(Some(ExitCode::from(code as u8)))
 }
 
