@@ -82,7 +82,16 @@ fn a_run_is_restarted_as_a_new_one() {
     let first = lab.start("1h");
     lab.wait(&first, "events", |run| run["events"]["consumed"].as_u64() > Some(0));
     let restart = |of: &str, body: Value| lab.post(&format!("/api/v1/runs/{of}/restart"), &body);
-    let answer = restart(&first, json!({"mode": "drain", "set": {"workload.seed": 7}}));
+    let answer = std::thread::scope(|scope| {
+        // Whoever watches the run sees its end, though the next one begins at once.
+        let watched = scope.spawn(|| lab.get(&format!("/api/v1/runs/{first}/events")).text);
+        wait_for("the new rate", || {
+            lab.patch(&format!("/api/v1/runs/{first}"), &json!({"target_rate": 6000})).status == 200
+        });
+        let answer = restart(&first, json!({"mode": "drain", "set": {"workload.seed": 7}}));
+        assert!(watched.join().unwrap().contains("event: finished\n"));
+        answer
+    });
     assert_eq!(answer.status, 202, "{}", answer.text);
     let second = answer.json()["run_id"].as_str().unwrap().to_owned();
     assert_eq!(answer.location, Some(format!("/api/v1/runs/{second}")));

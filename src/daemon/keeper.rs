@@ -175,7 +175,7 @@ impl Keeper {
         }
     }
 
-    /// Reports a run, files it, and only then shows it as over.
+    /// Reports a run, shows it as over, and files it.
     fn finished(&mut self, outcome: &RunOutcome) {
         let run_id = &outcome.spec.run_id;
         let context = self.shared.contexts(|contexts| contexts.remove(run_id));
@@ -183,10 +183,11 @@ impl Keeper {
         let meter = self.running.take().map(|running| running.meter);
         let is_own_broker = context.as_ref().is_some_and(|of| of.is_own_broker);
         let report = Arc::new(self.report(outcome, context, meter));
+        self.shared.metrics.reported(&broker, &report);
+        // Shown first: once it is filed, it need not be known here any more.
+        self.shared.live.reported(outcome, &report);
         self.unfiled.push_back(Arc::clone(&report));
         self.file();
-        self.shared.metrics.reported(&broker, &report);
-        self.shared.live.reported(outcome, &report);
         let reason = report.reasons.first().map_or("", String::as_str);
         tracing::info!(run_id, verdict = ?report.verdict, reason, "the run is reported");
         service::status(&format!("idle; last run {run_id}: {:?}", report.verdict));
