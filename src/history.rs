@@ -327,6 +327,8 @@ fn connect(path: &Path) -> anyhow::Result<Connection> {
     // One write a run: a flush to disk at each commit costs nothing, and keeps the run through a power failure too.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // The history is read seldom: a daemon's memory need not grow with it, by the default of 2 MiB. (Negative: KiB.)
+    connection.pragma_update(None, "cache_size", -256)?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES, |_| Ok(()))?;
     schema::migrate(&connection, schema::MIGRATIONS)?;
     Ok(connection)
