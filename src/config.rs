@@ -21,11 +21,11 @@ use streamgauge_actors::clock::{Nanos, SECOND};
 use streamgauge_actors::spec::RunSpec;
 
 pub use self::daemon::{HistorySection, ScheduleMode, ScheduleSection, ServerSection, ThresholdsSection};
-pub(crate) use self::layers::is_setting;
 pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};
+pub(crate) use self::layers::{WORKLOAD_ARGUMENT, is_setting};
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
-pub(crate) use self::show::{read_secret, shell_quoted};
+pub(crate) use self::show::{check_token, read_secret, shell_quoted};
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
 use crate::thresholds::Threshold;
 

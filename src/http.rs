@@ -35,7 +35,7 @@ use streamgauge_actors::supervisor::Supervisor;
 
 use self::gate::Gate;
 use self::problem::Problem;
-use crate::config::{ConfigError, Resolved, read_secret};
+use crate::config::{ConfigError, Resolved, check_token, read_secret};
 use crate::daemon::Shared;
 
 pub use self::openapi::document as openapi_document;
@@ -75,12 +75,14 @@ impl ServerSettings {
                 let token = read_secret(file).map_err(|why| {
                     error("server.token_file", format!("names a file that cannot be read: {why}; check the path"))
                 })?;
-                if token.is_empty() {
-                    return Err(error("server.token_file", format!("names an empty file, `{file}`")));
-                }
+                check_token(&token)
+                    .map_err(|why| error("server.token_file", format!("names `{file}`, whose token {why}")))?;
                 Some(token)
             }
-            (token, _) => Some(token.to_owned()),
+            (token, _) => {
+                check_token(token).map_err(|why| error("server.token", why.to_owned()))?;
+                Some(token.to_owned())
+            }
         };
         if !listen.ip().is_loopback() && token.is_none() {
             let message = format!(

@@ -156,7 +156,9 @@ impl LiveRun {
     /// The messages that wait, by kind of actor.
     pub fn mailboxes(&self) -> BTreeMap<&'static str, u64> {
         let mut sums: BTreeMap<&str, u64> = StageId::ACTORS.into_iter().map(|actor| (actor, 0)).collect();
-        for (stage, count) in &self.lock().mailboxes {
+        let data = self.lock();
+        // What waits in the mailboxes of a run that is over went with them.
+        for (stage, count) in data.mailboxes.iter().filter(|_| data.report.is_none()) {
             *sums.entry(stage.actor()).or_default() += count;
         }
         sums
@@ -202,7 +204,7 @@ impl RunData {
             exit_code: None,
             verdict_so_far: view::so_far(&counts, windows),
             target_per_second: (spec.arrivals != ArrivalKind::Max).then_some(self.target),
-            elapsed_s: self.begins_ns.map_or(0.0, |begins| (now - begins) as f64 / SECOND as f64),
+            elapsed_s: self.begins_ns.map_or(0.0, |begins| (now - begins).max(0) as f64 / SECOND as f64),
             planned_s: spec.schedule_ns() as f64 / SECOND as f64,
             events: counts,
             windows,

@@ -74,12 +74,7 @@ struct Series {
 }
 
 /// The verdicts, as `runs_total` names them.
-const OUTCOMES: [(&str, Verdict); 4] = [
-    ("pass", Verdict::Pass),
-    ("fail", Verdict::Fail),
-    ("inconclusive", Verdict::Inconclusive),
-    ("aborted", Verdict::Aborted),
-];
+const OUTCOMES: [Verdict; 4] = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Aborted];
 
 /// The quantiles shown, with their labels.
 const QUANTILES: [(&str, f64); 6] =
@@ -201,7 +196,7 @@ impl Metrics {
         let mut state = self.lock();
         let subject = state.subject(broker, &report.workload);
         let series = state.series.entry(subject).or_default();
-        if let Some(at) = OUTCOMES.iter().position(|(_, verdict)| *verdict == report.verdict) {
+        if let Some(at) = OUTCOMES.iter().position(|verdict| *verdict == report.verdict) {
             series.runs[at] += 1;
         }
         // A run that failed outright measured nothing to judge.

@@ -85,10 +85,12 @@ fn errors_name_what_to_do() {
     fs::write(&file, "s3cret\n").unwrap();
     let path = file.to_str().unwrap();
     assert!(printed(&lab, &["status", "--token-file", path]).contains("no run yet"));
-    refused(&ctl(&lab, &["start", "clasic", "--token-file", path]), 1, "did you mean `classic`");
-    refused(&ctl(&lab, &["start", "--set", "workload.rat=1", "--token-file", path]), 1, "workload.rate");
+    refused(&ctl(&lab, &["start", "clasic", "--token-file", path]), 78, "did you mean `classic`");
+    refused(&ctl(&lab, &["start", "--set", "workload.rat=1", "--token-file", path]), 78, "workload.rate");
     refused(&ctl(&lab, &["stop", "nobody", "--token-file", path]), 1, "no run `nobody`");
     refused(&ctl(&lab, &["status", "--token-file", "/nowhere"]), 2, "/nowhere");
+    fs::write(&file, "s3cret\nand more\n").unwrap();
+    refused(&ctl(&lab, &["status", "--token-file", path]), 2, "one line");
     let url = lab.url("");
     lab.daemon = None;
     let output = command(&url, &["status"]).output().unwrap();

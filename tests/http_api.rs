@@ -272,6 +272,7 @@ fn runs_are_listed_in_pages_and_outlive_the_daemon() {
     lab.restart(&[]).unwrap();
     assert_eq!(listed(&lab, "").0, ids);
     assert_eq!(lab.run(&ids[0])["verdict"], json!("pass"));
+    assert_eq!(lab.get("/api/v1/status").json()["run_id"], json!(ids[0]), "the last run, though of an earlier daemon");
     assert_eq!(lab.get(&format!("/api/v1/runs/{}/report", ids[2])).status, 200);
 }
 
@@ -290,7 +291,8 @@ fn a_daemon_that_must_not_start_says_why() {
     for (settings, words) in [
         (&[("server.listen", "0.0.0.0:0")][..], "set `server.token_file`"),
         (&[("server.token_file", "/nowhere/token")], "cannot be read"),
-        (&[("schedule.workloads", "clasic")], "did you mean `classic`"),
+        (&[("schedule.workloads", "clasic")], "`schedule.workloads` has `clasic`"),
+        (&[("server.token", "two words")], "without spaces"),
     ] {
         match start(&other, settings) {
             Err(StartError::Config(error)) => assert!(error.to_string().contains(words), "{error}"),

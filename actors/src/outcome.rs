@@ -140,6 +140,18 @@ pub enum Verdict {
     Aborted,
 }
 
+impl Verdict {
+    /// The name in reports, metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
 /// A verdict, why, and the exit code of the command that made the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {

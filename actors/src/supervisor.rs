@@ -223,7 +223,7 @@ impl Supervisor {
         self.state = ending.state();
         self.last.state = self.state;
         let PipelineId { generation, .. } = run.id;
-        info!(run_id = run.spec.run_id, actor = "supervisor", generation, state = ?self.state, "the run is over");
+        info!(run_id = run.spec.run_id, actor = "supervisor", generation, state = self.state.name(), "the run is over");
         self.tell(RunFact::Finished(Arc::new(run.into_outcome(ending))));
         if let Some(plan) = self.next.take() {
             self.begin(plan, ctx);

@@ -154,7 +154,14 @@ pub(super) fn run(session: &Session, args: &CtlArgs) -> CliResult {
         Command::Stop { run_id, mode, output } => {
             let run_id = client.run_id(run_id.as_deref())?;
             let answer = client.post(&format!("/api/v1/runs/{run_id}/stop"), &json!({"mode": mode.name()}))?;
-            print(output, &answer, || format!("{} is {}\n", text(&answer["run_id"]), text(&answer["state"])))?;
+            print(output, &answer, || {
+                format!(
+                    "{} is told to stop ({}); now {}\n",
+                    text(&answer["run_id"]),
+                    mode.name(),
+                    text(&answer["state"])
+                )
+            })?;
         }
         Command::Restart { workload, run_id, mode, change, output } => {
             let run_id = client.run_id(run_id.as_deref())?;

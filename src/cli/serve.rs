@@ -1,6 +1,5 @@
 //! `streamgauge serve`: the daemon.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::{broker, signals};
 pub(super) struct ServeArgs {
     /// Address and port to listen on [default: 127.0.0.1:9464]
     #[arg(long, value_name = "ADDRESS", help_heading = "Server")]
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
     #[command(flatten)]
     broker: BrokerFlags,
     #[command(flatten)]
@@ -31,10 +30,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
     let mut flags = args.broker.settings();
-    flags.extend(args.listen.map(|listen| Assignment {
+    flags.extend(args.listen.clone().map(|listen| Assignment {
         origin: "flag --listen".to_owned(),
         key: "server.listen".to_owned(),
-        value: listen.to_string(),
+        value: listen,
     }));
     // Logging as configured; the daemon reads the layers again, for every run.
     let layers = args.threshold.over(session.layers(None, flags));
@@ -45,7 +44,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
         Daemon::start(DaemonSetup { layers, folder: session.state_folder(), open_broker: Arc::new(broker::open) })?;
     while daemon.is_alive() {
         if let Some(signal) = signals.received() {
-            tracing::info!(signal, "the daemon ends: the present run is drained; a second signal quits at once");
+            tracing::info!(signal, "the daemon ends, once a run under way is drained; a second signal quits at once");
             daemon.stop();
             return Ok(ExitCode::from(128 + signal as u8));
         }

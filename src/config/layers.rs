@@ -15,6 +15,9 @@ use crate::thresholds::Threshold;
 /// Read first of all files, where it exists.
 pub const SYSTEM_FILE: &str = "/etc/streamgauge/config.toml";
 
+/// The origin of a workload that is neither a preset nor a file.
+pub(crate) const WORKLOAD_ARGUMENT: &str = "argument WORKLOAD";
+
 /// The origin of what nobody set.
 pub(super) const DEFAULT_ORIGIN: &str = "default";
 
@@ -194,7 +197,7 @@ impl Merge {
             let message = format!(
                 "is neither a preset nor a file; did you mean `{nearest}`? The presets are {all}; a file is TOML"
             );
-            self.problem("argument WORKLOAD", workload, message);
+            self.problem(WORKLOAD_ARGUMENT, workload, message);
         }
     }
 

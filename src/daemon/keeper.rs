@@ -189,8 +189,8 @@ impl Keeper {
         self.unfiled.push_back(Arc::clone(&report));
         self.file();
         let reason = report.reasons.first().map_or("", String::as_str);
-        tracing::info!(run_id, verdict = ?report.verdict, reason, "the run is reported");
-        service::status(&format!("idle; last run {run_id}: {:?}", report.verdict));
+        tracing::info!(run_id, verdict = report.verdict.name(), reason, "the run is reported");
+        service::status(&format!("idle; last run {run_id}: {}", report.verdict.name()));
         let now = self.timer.now();
         match &outcome.ending {
             Ending::Failed { kind, cause, .. } => {

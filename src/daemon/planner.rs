@@ -10,7 +10,7 @@ use streamgauge_actors::pipeline::{Mode, RunPlan};
 use streamgauge_actors::ports::Broker;
 
 use crate::broker;
-use crate::config::{self, Assignment, ConfigError, Layers, PRESETS, Resolved};
+use crate::config::{self, Assignment, ConfigError, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT};
 use crate::http::ServerSettings;
 use crate::nearest::nearest;
 use crate::plan::{check_whole_run, plan};
@@ -196,12 +196,23 @@ impl Current {
         layers.keep_texts(&resolved.settings.schedule.workloads);
         let mut workload_names = Vec::new();
         for workload in &resolved.settings.schedule.workloads {
-            let resolved = resolve(&layers, workload, &BTreeMap::new())?;
+            let resolved = resolve(&layers, workload, &BTreeMap::new()).map_err(|error| scheduled(error, &resolved))?;
             open_broker(&resolved, Arc::new(RunClock::start()))?;
             workload_names.push(resolved.settings.workload.name);
         }
         Ok(Self { layers, resolved, workload_names })
     }
+}
+
+/// What is wrong with the name of a scheduled workload is wrong with the schedule.
+fn scheduled(mut error: ConfigError, resolved: &Resolved) -> ConfigError {
+    const KEY: &str = "schedule.workloads";
+    for problem in error.problems.iter_mut().filter(|problem| problem.origin == WORKLOAD_ARGUMENT) {
+        problem.message = format!("has `{}`, which {}", problem.key, problem.message);
+        KEY.clone_into(&mut problem.key);
+        problem.origin = resolved.origins.get(KEY).cloned().unwrap_or_default();
+    }
+    error
 }
 
 fn resolve(layers: &Layers, workload: &str, set: &BTreeMap<String, String>) -> Result<Resolved, ConfigError> {

@@ -45,6 +45,15 @@ pub(super) async fn known(api: &Api, run_id: &str) -> Result<Known, Problem> {
     }
 }
 
+/// How a run is, or was.
+pub(super) fn view(run: &Known) -> RunView {
+    match run {
+        Known::Live(run) => run.view(),
+        Known::Over(report) => RunView::of_report(report),
+        Known::Unreported(row) => RunView::of_row(row),
+    }
+}
+
 /// The report of a run that is over.
 async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
     match known(api, run_id).await? {
@@ -170,12 +179,7 @@ pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<H
 }
 
 pub(super) async fn show(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let view = match known(&api, &run_id).await? {
-        Known::Live(run) => run.view(),
-        Known::Over(report) => RunView::of_report(&report),
-        Known::Unreported(row) => RunView::of_row(&row),
-    };
-    Ok(HttpResponse::Ok().json(view))
+    Ok(HttpResponse::Ok().json(view(&known(&api, &run_id).await?)))
 }
 
 /// The form of a report.

@@ -1,14 +1,17 @@
 //! The daemon itself: how it is, what it is, what it is set to; probes and metrics.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use serde::Serialize;
 use streamgauge_actors::clock::SECOND;
 
 use super::problem::Problem;
-use super::{ApiData, blocking};
+use super::runs::{known, view};
+use super::{Api, ApiData, blocking};
 use crate::config::preset;
+use crate::history::History;
 use crate::live::RunView;
 use crate::metrics::{CONTENT_TYPE, ProcessUsage};
 use crate::report::rfc3339;
@@ -130,16 +133,24 @@ pub struct ProcessResources {
     open_fds: Option<u64>,
 }
 
+/// The last run of an earlier daemon.
+async fn last_run(api: &Api) -> Result<Option<RunView>, Problem> {
+    let shared = Arc::clone(&api.shared);
+    let latest = blocking(move || shared.with_history(History::latest)).await?;
+    let Some(row) = latest.map_err(|error| Problem::internal(format!("{error:#}")))? else { return Ok(None) };
+    Ok(Some(view(&known(api, &row.run_id).await?)))
+}
+
 pub(super) async fn status(api: ApiData) -> Result<HttpResponse, Problem> {
-    let shared = std::sync::Arc::clone(&api.shared);
+    let shared = Arc::clone(&api.shared);
     let usage = blocking(ProcessUsage::now).await?;
+    let present = shared.live.present();
+    let before = if present.is_none() { last_run(&api).await? } else { None };
     let current = shared.planner.current();
     let settings = &current.resolved.settings;
     let health = shared.health();
-    let present = shared.live.present();
-    let run = present
-        .as_ref()
-        .map_or_else(|| RunView::idle(current.first_workload(), settings.broker.kind.name()), |run| run.view());
+    let idle = || RunView::idle(current.first_workload(), settings.broker.kind.name());
+    let run = present.as_ref().map(|run| run.view()).or(before).unwrap_or_else(idle);
     let mode = serde_json::to_value(settings.schedule.mode).ok();
     let daemon = DaemonStatus {
         version: env!("CARGO_PKG_VERSION"),

@@ -35,7 +35,7 @@ pub struct RunView {
     pub verdict_so_far: Option<&'static str>,
     /// Events per second asked for; `null` with arrivals `max`.
     pub target_per_second: Option<f64>,
-    /// Seconds since window 0 began; negative before it.
+    /// Seconds since window 0 began; 0 before it.
     pub elapsed_s: f64,
     /// Seconds of warm-up and measured part together.
     pub planned_s: f64,

@@ -176,8 +176,8 @@ fn counters_by_label(views: &[View<'_>]) -> Vec<MetricFamily> {
             let count = view.series.latencies[kind as usize].negative;
             negative.value(&view.labels(&[("stage", kind.name())]), count as f64);
         }
-        for ((outcome, _), count) in OUTCOMES.iter().zip(view.series.runs) {
-            runs.value(&view.labels(&[("outcome", outcome)]), count as f64);
+        for (outcome, count) in OUTCOMES.iter().zip(view.series.runs) {
+            runs.value(&view.labels(&[("outcome", outcome.name())]), count as f64);
         }
         for actor in StageId::ACTORS.into_iter().chain([SUPERVISOR]) {
             // A failed stage ends its run: none is rebuilt yet.

@@ -193,7 +193,8 @@ fn events(outcome: &RunOutcome) -> Events {
 
 fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
     let counters = &outcome.counters;
-    let began = outcome.base_ns.is_some();
+    // A run that was stopped in its warm-up has no rate of its measured part.
+    let began = outcome.base_ns.is_some() && outcome.measured_seconds() > 0.0;
     let (produced, consumed) = outcome.throughput();
     match &context.mode {
         mode @ (Mode::Run | Mode::Produce) => Throughput {

@@ -166,7 +166,9 @@ fn command(label: &str, text: &str) -> Vec<String> {
         } else if begun {
             line.push(' ');
         }
-        while line.chars().count() + word.len() > WIDTH - 2 {
+        // Within quotes a broken line stays broken: such a word may be longer than a line.
+        let is_quoted = word.iter().any(|c| matches!(c, '\'' | '"'));
+        while !is_quoted && line.chars().count() + word.len() > WIDTH - 2 {
             // A word longer than a line: the shell joins it again.
             let room = WIDTH - 1 - line.chars().count();
             line.extend(word.drain(..room.min(word.len())));
@@ -182,6 +184,13 @@ fn command(label: &str, text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quoted_word_is_never_broken() {
+        let quoted = format!("'thresholds.expressions=[\"{}\"]'", "audit.events_lost == 0 ".repeat(6));
+        let lines = command("rerun: ", &format!("streamgauge run --set {quoted} --seed 7"));
+        assert!(lines.iter().any(|line| line.contains(&quoted)), "{lines:#?}");
+    }
 
     #[test]
     fn a_broken_command_is_the_same_for_a_shell() {

@@ -10,6 +10,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use crate::cli::CliError;
+use crate::config::{ConfigError, check_token};
 
 /// How long a daemon may take to be reached, and to answer. (A stream of events has no end of its own.)
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,12 +31,13 @@ impl Client {
             )));
         }
         let read = |path: &Path| {
-            fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
-                CliError::Usage(format!(
-                    "cannot read the token in `{}`: {error} (--token-file, STREAMGAUGE_TOKEN_FILE)",
-                    path.display()
-                ))
-            })
+            let refused = |why: &str| {
+                let path = path.display();
+                CliError::Usage(format!("the token in `{path}` {why} (--token-file, STREAMGAUGE_TOKEN_FILE)"))
+            };
+            let token = fs::read_to_string(path).map_err(|error| refused(&format!("cannot be read: {error}")))?;
+            check_token(token.trim()).map_err(refused)?;
+            Ok::<_, CliError>(token.trim().to_owned())
         };
         let token = token_file.map(read).transpose()?;
         let config = Agent::config_builder()
@@ -63,9 +65,18 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        let status = response.status();
+        let status = response.status().as_u16();
         let problem: Json = response.body_mut().read_json().unwrap_or(Json::Null);
-        Err(CliError::Runtime(anyhow::anyhow!("{}", told(&problem, status.as_u16()))))
+        let Some(told) = told(&problem) else {
+            let url = &self.url;
+            return Err(CliError::Runtime(anyhow::anyhow!("{url} answered {status}: is that a streamgauge daemon?")));
+        };
+        // Settings are refused as they are where they are written.
+        Err(if status == 422 {
+            ConfigError::one("the daemon", "", told).into()
+        } else {
+            CliError::Runtime(anyhow::anyhow!("{told}"))
+        })
     }
 
     fn json(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Json, CliError> {
@@ -119,10 +130,9 @@ impl Client {
     }
 }
 
-/// A problem document in a line or two.
-fn told(problem: &Json, status: u16) -> String {
-    let Some(detail) = problem["detail"].as_str() else { return format!("the daemon answered {status}") };
-    let mut text = detail.to_owned();
+/// A problem document in a line or two; `None`: it is none.
+fn told(problem: &Json) -> Option<String> {
+    let mut text = problem["detail"].as_str()?.to_owned();
     for error in problem["errors"].as_array().into_iter().flatten() {
         let (pointer, why) = (error["pointer"].as_str().unwrap_or(""), error["detail"].as_str().unwrap_or(""));
         if !text.contains(why) {
@@ -132,5 +142,5 @@ fn told(problem: &Json, status: u16) -> String {
     if let Some(hint) = problem["hint"].as_str() {
         text.extend([" (", hint, ")"]);
     }
-    text
+    Some(text)
 }
