@@ -220,10 +220,13 @@ fn status_lines(status: &Json) -> String {
             }
             let events = &status["events"];
             lines.push(format!(
-                "  {:.1} of {:.1} s, target {}; {} produced, {} acknowledged, {} consumed, lag {}",
+                "  {:.1} of {:.1} s, target {}",
                 status["elapsed_s"].as_f64().unwrap_or(0.0),
                 status["planned_s"].as_f64().unwrap_or(0.0),
                 rate(status["target_per_second"].as_f64()),
+            ));
+            lines.push(format!(
+                "  {} produced, {} acknowledged, {} consumed, lag {}",
                 count(&events["produced"]),
                 count(&events["acknowledged"]),
                 count(&events["consumed"]),
@@ -244,6 +247,9 @@ fn status_lines(status: &Json) -> String {
     };
     lines.push(format!("daemon {}, {broker}", text(&daemon["version"])));
     let schedule = &daemon["schedule"];
+    if let Some(queued) = daemon["next_run_id"].as_str() {
+        lines.push(format!("{queued} waits for the present run's end"));
+    }
     if let Some(next) = schedule["next_workload"].as_str() {
         lines.push(format!("next: {next}, {} ({})", text(&schedule["next_start_at"]), text(&schedule["mode"])));
     }

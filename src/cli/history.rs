@@ -25,11 +25,20 @@ pub(super) struct HistoryArgs {
     /// So many at most
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Only those in this state
+    /// Only those that ended so
     #[arg(long, value_enum, value_name = "STATE")]
     status: Option<Status>,
+    /// Only those with this verdict
+    #[arg(long, value_parser = verdict, value_name = "VERDICT")]
+    verdict: Option<Verdict>,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+fn verdict(text: &str) -> Result<Verdict, String> {
+    let all = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Aborted];
+    let names = all.map(Verdict::name).join(", ");
+    all.into_iter().find(|verdict| verdict.name() == text).ok_or_else(|| format!("write one of {names}"))
 }
 
 /// The states that the history tells apart.
@@ -116,14 +125,20 @@ fn rfc3339(at_ms: i64) -> String {
 
 pub(super) fn run(session: &Session, args: &HistoryArgs) -> CliResult {
     let folder = session.state_folder();
-    let filter = Filter { status: args.status.map(RunState::from), limit: Some(args.limit), before: None };
-    let runs = match History::open_existing(&folder)? {
+    // Verdicts are picked out of all.
+    let limit = args.verdict.is_none().then_some(args.limit);
+    let filter = Filter { status: args.status.map(RunState::from), limit, before: None };
+    let mut runs = match History::open_existing(&folder)? {
         Some(history) => history.list(&filter)?,
         None => Vec::new(),
     };
+    runs.retain(|run| args.verdict.is_none() || run.verdict == args.verdict);
+    runs.truncate(args.limit as usize);
     let rows: Vec<Shown> = runs.into_iter().map(Shown::from).collect();
     if rows.is_empty() && args.output.output == Format::Table {
-        eprintln!("no such runs in {}; `streamgauge run smoke` makes one", folder.join(FILE).display());
+        let is_all = args.status.is_none() && args.verdict.is_none();
+        let hint = if is_all { "; `streamgauge run smoke` makes one" } else { "" };
+        eprintln!("no such runs in {}{hint}", folder.join(FILE).display());
         return Ok(ExitCode::SUCCESS);
     }
     output::list(&rows, args.output.output)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,6 +19,10 @@ use crate::config::Rate;
 use crate::daemon::Planned;
 use crate::daemon::planner::RunRequest;
 use crate::live::Links;
+
+/// How often, and how long in between, an accepted run is looked for: a second in all.
+const FACT_LOOKS: u32 = 500;
+const FACT_WAIT: Duration = Duration::from_millis(2);
 
 /// Which run to start.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -162,7 +167,16 @@ fn texts(set: Option<BTreeMap<String, Json>>) -> Result<BTreeMap<String, String>
     set.unwrap_or_default().into_iter().map(text).collect()
 }
 
-fn accepted(run_id: String) -> HttpResponse {
+/// The answer to an order that was accepted. The supervisor's facts come through another thread: whoever follows the
+/// link finds the run there.
+async fn accepted(api: &Api, run_id: String) -> HttpResponse {
+    let is_unknown = || api.shared.is_ordered(&run_id) && api.shared.live.run(&run_id).is_none();
+    for _ in 0..FACT_LOOKS {
+        if !is_unknown() {
+            break;
+        }
+        tokio::time::sleep(FACT_WAIT).await;
+    }
     let links = Links::of(&run_id);
     HttpResponse::Accepted().insert_header((LOCATION, links.itself.clone())).json(Accepted { run_id, links })
 }
@@ -177,7 +191,7 @@ pub(super) async fn start(api: ApiData, request: HttpRequest, payload: web::Payl
     let StartBody { workload, set } = body::<StartBody>(&api, &request, payload).await?.unwrap_or_default();
     let Planned { run_id, plan } = planned(&api, RunRequest { workload, set: texts(set)? }).await?;
     let answer = api.supervisor.send(StartRun { plan }).await.ok();
-    Ok(accepted(api.shared.ordered(run_id, answer)?))
+    Ok(accepted(&api, api.shared.ordered(run_id, answer)?).await)
 }
 
 pub(super) async fn restart(
@@ -202,7 +216,7 @@ pub(super) async fn restart(
     let Planned { run_id, plan } = planned(&api, wanted).await?;
     let order = RestartRun { run_id: Some(before), mode: mode.into(), plan };
     let answer = api.supervisor.send(order).await.ok();
-    Ok(accepted(api.shared.ordered(run_id, answer)?))
+    Ok(accepted(&api, api.shared.ordered(run_id, answer)?).await)
 }
 
 /// The supervisor's answer to an order.
