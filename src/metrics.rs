@@ -121,18 +121,7 @@ impl Metrics {
     pub fn new(broker: &str, workloads: &[String], thresholds: &[String], clock: SharedClock) -> Self {
         let subject = |workload: &str| Subject { broker: broker.to_owned(), workload: workload.to_owned() };
         let configured = subject(workloads.first().map_or("classic", String::as_str));
-        let present = Present {
-            subject: configured.clone(),
-            run_id: String::new(),
-            is_own_broker: false,
-            state: RunState::Idle,
-            target: 0.0,
-            totals: StageCounters::default(),
-            watermark_lag: BTreeMap::new(),
-            mailboxes: BTreeMap::new(),
-            supervisor_mailbox: 0,
-            recent: VecDeque::new(),
-        };
+        let present = Present::of(configured.clone(), String::new(), RunState::Idle);
         let mut state = State {
             series: BTreeMap::new(),
             present,
@@ -266,18 +255,7 @@ impl State {
             series.last.started_at_s = started_at_ns as f64 / SECOND as f64;
         }
         self.settle();
-        self.present = Present {
-            subject,
-            run_id: spec.run_id.clone(),
-            is_own_broker: false,
-            state: RunState::Preparing,
-            target: 0.0,
-            totals: StageCounters::default(),
-            watermark_lag: BTreeMap::new(),
-            mailboxes: BTreeMap::new(),
-            supervisor_mailbox: 0,
-            recent: VecDeque::new(),
-        };
+        self.present = Present::of(subject, spec.run_id.clone(), RunState::Preparing);
     }
 
     fn measured(&mut self, measured: &StageMeasured, now: Nanos) {
@@ -340,6 +318,21 @@ impl State {
 }
 
 impl Present {
+    fn of(subject: Subject, run_id: String, state: RunState) -> Self {
+        Self {
+            subject,
+            run_id,
+            is_own_broker: false,
+            state,
+            target: 0.0,
+            totals: StageCounters::default(),
+            watermark_lag: BTreeMap::new(),
+            mailboxes: BTreeMap::new(),
+            supervisor_mailbox: 0,
+            recent: VecDeque::new(),
+        }
+    }
+
     fn forget_before(&mut self, second: Nanos) {
         while self.recent.front().is_some_and(|(oldest, _)| *oldest < second) {
             self.recent.pop_front();

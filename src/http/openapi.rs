@@ -32,6 +32,22 @@ macro_rules! described {
     };
 }
 
+/// The same of an order, which has a body, and which a daemon that is about to end does not take.
+macro_rules! order {
+    ($(#[$about:meta])* $name:ident, $method:ident, $path:literal, ($($parameter:tt)*), [$($body:tt)*], [$($response:tt)*]) => {
+        described!(
+            $(#[$about])* $name, $method, $path, ($($parameter)*), [$($body)*],
+            [
+                $($response)*
+                (status = 408, description = "the body did not come in time", body = Problem, content_type = "application/problem+json"),
+                (status = 413, description = "the body is too large", body = Problem, content_type = "application/problem+json"),
+                (status = 415, description = "the body is not application/json", body = Problem, content_type = "application/problem+json"),
+                (status = 503, description = "the daemon is draining", body = Problem, content_type = "application/problem+json"),
+            ]
+        );
+    };
+}
+
 described!(
     /// What is running
     version, get, "/api/v1/version", (), [],
@@ -66,18 +82,14 @@ described!(
         (status = 422, description = "a parameter is impossible", body = Problem, content_type = "application/problem+json"),
     ]
 );
-described!(
+order!(
     /// Start a run
     start_run, post, "/api/v1/runs", (),
     [request_body(content = Option<StartBody>, description = "both keys may be left out"),],
     [
         (status = 202, description = "accepted", body = Accepted, headers(("Location" = String, description = "the run"))),
-        (status = 408, description = "the body did not come in time", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "a run is under way", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "the body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "the body is not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "the workload or a setting is impossible", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "the daemon is draining", body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
@@ -88,49 +100,37 @@ described!(
         (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
     ]
 );
-described!(
+order!(
     /// Change the present run's rate
     set_rate, patch, "/api/v1/runs/{run_id}", (("run_id" = String, Path, description = "the run"),),
     [request_body(content = RateBody),],
     [
         (status = 200, description = "the rate is set", body = RateSet),
         (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "the body did not come in time", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "the run has no rate to set now", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "the body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "the body is not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "the rate is impossible", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "the daemon is draining", body = Problem, content_type = "application/problem+json"),
     ]
 );
-described!(
+order!(
     /// Stop a run
     stop_run, post, "/api/v1/runs/{run_id}/stop", (("run_id" = String, Path, description = "the run"),),
     [request_body(content = Option<StopBody>, description = "may be left out"),],
     [
         (status = 202, description = "the run is told to stop", body = Stopping),
         (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "the body did not come in time", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "the run is over, or draining already", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "the body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "the body is not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "the mode is none", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "the daemon is draining", body = Problem, content_type = "application/problem+json"),
     ]
 );
-described!(
+order!(
     /// Stop a run, and start it (or another workload) as a new one
     restart_run, post, "/api/v1/runs/{run_id}/restart", (("run_id" = String, Path, description = "the run"),),
     [request_body(content = Option<RestartBody>, description = "may be left out"),],
     [
         (status = 202, description = "accepted", body = Accepted, headers(("Location" = String, description = "the new run"))),
         (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "the body did not come in time", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "another run is under way", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "the body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "the body is not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "the workload or a setting is impossible", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "the daemon is draining", body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
