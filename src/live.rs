@@ -23,6 +23,9 @@ const SHOWN_SECONDS: usize = 7200;
 /// Windows of a run that are kept to be shown while it goes on.
 const SHOWN_WINDOWS: usize = 2000;
 
+/// What is said of a run that waited in vain.
+pub const NEVER_BEGAN: &str = "it was replaced, or stopped, before it began";
+
 /// Rows of which the oldest are forgotten.
 #[derive(Debug)]
 struct Rows<T> {
@@ -196,11 +199,7 @@ impl RunData {
             started_at: self.started_at_ns.map(rfc3339),
             finished_at: None,
             verdict: self.dropped.then_some(Verdict::Aborted),
-            reasons: if self.dropped {
-                vec!["it was replaced, or stopped, before it began".to_owned()]
-            } else {
-                vec![]
-            },
+            reasons: if self.dropped { vec![NEVER_BEGAN.to_owned()] } else { vec![] },
             exit_code: None,
             verdict_so_far: view::so_far(&counts, windows),
             target_per_second: (spec.arrivals != ArrivalKind::Max).then_some(self.target),

@@ -17,9 +17,9 @@ use streamgauge_actors::spec::RunSpec;
 
 use super::flags::{WindowFlag, WorkloadFlags};
 use super::output::{self, Format, Row};
-use super::progress::grouped;
 use super::session::Session;
 use super::{CliError, CliResult};
+use crate::report::numbers::grouped;
 
 /// Write events to standard output, as fast as it takes them
 #[derive(Args)]

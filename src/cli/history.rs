@@ -1,7 +1,6 @@
 //! `streamgauge history`: lists earlier runs.
 
 use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
 
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
@@ -14,7 +13,7 @@ use super::output::{self, Format, OutputArgs, Row};
 use super::session::Session;
 use crate::history::{FILE, Filter, History, RunRow};
 use crate::report::numbers::{compact, millis};
-use crate::report::tables;
+use crate::report::{rfc3339_of_ms, tables};
 
 /// Columns for a workload's name; a longer one is cut.
 const WORKLOAD_WIDTH: usize = 15;
@@ -87,8 +86,8 @@ impl From<RunRow> for Shown {
             state: run.state,
             workload: run.workload,
             broker: run.broker,
-            started_at: rfc3339(run.started_at_ms),
-            finished_at: run.finished_at_ms.map(rfc3339),
+            started_at: rfc3339_of_ms(run.started_at_ms),
+            finished_at: run.finished_at_ms.map(rfc3339_of_ms),
             verdict: run.verdict,
             reason: run.reason,
             exit_code: run.exit_code,
@@ -117,10 +116,6 @@ impl Row for Shown {
             millis(self.result_latency_p99_ms),
         ]
     }
-}
-
-fn rfc3339(at_ms: i64) -> String {
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at_ms.max(0) as u64)).to_string()
 }
 
 pub(super) fn run(session: &Session, args: &HistoryArgs) -> CliResult {

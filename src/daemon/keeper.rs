@@ -18,6 +18,7 @@ use super::{LOOK_EVERY, Planned, RequestError, Shared};
 use crate::config::Settings;
 use crate::history::NewRun;
 use crate::host::Host;
+use crate::live::NEVER_BEGAN;
 use crate::report::{Host as Machine, Report, ReportContext, ResourceMeter, Versions};
 use crate::service;
 
@@ -69,8 +70,6 @@ struct Running {
     next_sample_ns: Nanos,
 }
 
-/// What is said of a run that waited in vain.
-const NEVER_BEGAN: &str = "it was replaced, or stopped, before it began";
 /// How soon a report that could not be filed is tried again.
 const FILE_AGAIN_NS: Nanos = 5 * SECOND;
 /// Reports that wait to be filed, at most.

@@ -15,7 +15,7 @@ use super::{Api, ApiData, blocking};
 use crate::history::{Filter, RunRow};
 use crate::live::{Links, LiveRun, RunView, Seen};
 use crate::report::compare::compare as compare_reports;
-use crate::report::{Format, Report, SecondRow, WindowRow, html, rfc3339};
+use crate::report::{Format, Report, SecondRow, WindowRow, html, rfc3339_of_ms};
 
 /// Runs that a page of the list has, unless said otherwise, and at most.
 const PAGE: usize = 50;
@@ -104,15 +104,14 @@ pub(super) struct ListQuery {
 
 impl From<RunRow> for RunSummary {
     fn from(row: RunRow) -> Self {
-        let at = |ms: i64| rfc3339(ms.saturating_mul(1_000_000));
         Self {
             links: Links::of(&row.run_id),
             run_id: row.run_id,
             state: row.state.name().to_owned(),
             workload: row.workload,
             broker: row.broker,
-            started_at: Some(at(row.started_at_ms)),
-            finished_at: row.finished_at_ms.map(at),
+            started_at: Some(rfc3339_of_ms(row.started_at_ms)),
+            finished_at: row.finished_at_ms.map(rfc3339_of_ms),
             verdict: row.verdict,
             reason: row.reason,
             exit_code: row.exit_code,

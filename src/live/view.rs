@@ -7,7 +7,7 @@ use streamgauge_actors::run_state::RunState;
 
 use crate::config::Span;
 use crate::history::RunRow;
-use crate::report::{AuditReport, Report, rfc3339};
+use crate::report::{AuditReport, Report, rfc3339_of_ms};
 
 /// How a run is, or was.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -213,12 +213,11 @@ impl RunView {
 
     /// Of a run that ended without a report.
     pub fn of_row(row: &RunRow) -> Self {
-        let at = |ms: i64| rfc3339(ms.saturating_mul(1_000_000));
         Self {
             run_id: Some(row.run_id.clone()),
             state: row.state.name(),
-            started_at: Some(at(row.started_at_ms)),
-            finished_at: row.finished_at_ms.map(at),
+            started_at: Some(rfc3339_of_ms(row.started_at_ms)),
+            finished_at: row.finished_at_ms.map(rfc3339_of_ms),
             verdict: row.verdict,
             reasons: row.reason.iter().cloned().collect(),
             exit_code: row.exit_code,

@@ -133,6 +133,11 @@ fn seconds_between(from: Nanos, to: Nanos) -> f64 {
     to.saturating_sub(from).max(0) as f64 / SECOND as f64
 }
 
+/// The same of milliseconds since the Unix epoch.
+pub fn rfc3339_of_ms(at_ms: i64) -> String {
+    rfc3339(at_ms.saturating_mul(MILLISECOND))
+}
+
 /// RFC 3339 in UTC, with milliseconds.
 pub fn rfc3339(at: Nanos) -> String {
     let since_epoch = Duration::from_nanos(at.max(0) as u64);

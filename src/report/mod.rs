@@ -39,7 +39,7 @@ use streamgauge_actors::pipeline::Mode;
 use streamgauge_actors::run_state::RunState;
 
 pub use self::format::Format;
-pub use self::from_outcome::rfc3339;
+pub use self::from_outcome::{rfc3339, rfc3339_of_ms};
 pub use self::host::Host;
 pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
 pub use self::resources::{ResourceMeter, Resources};

@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn counts_are_grouped_by_thousands() {
-        let texts: Vec<_> = [0, 999, 1_000, 999_999, 2_400_000].map(grouped).into();
-        assert_eq!(texts, ["0", "999", "1,000", "999,999", "2,400,000"]);
+        let texts: Vec<_> = [0, 999, 1_000, 999_999, 1_234_567, 2_400_000].map(grouped).into();
+        assert_eq!(texts, ["0", "999", "1,000", "999,999", "1,234,567", "2,400,000"]);
         assert_eq!([999_999, 1_230_000, 4_500_000_000].map(compact), ["999,999", "1.23M", "4.50G"]);
     }
 

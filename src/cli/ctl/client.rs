@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 use ureq::http::Response;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
 use crate::cli::CliError;
 use crate::config::{ConfigError, check_token};
@@ -49,8 +49,12 @@ impl Client {
         Ok(Self { agent: Agent::new_with_config(config), url: url.trim_end_matches('/').to_owned(), token })
     }
 
-    fn bearer(&self) -> Option<String> {
-        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    /// The request, with the token where there is one.
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     /// Sends a request; an answer that is an error becomes one.
@@ -86,35 +90,23 @@ impl Client {
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Json, CliError> {
-        let mut request = self.agent.get(format!("{}{path}", self.url));
-        if let Some(bearer) = self.bearer() {
-            request = request.header("Authorization", bearer);
-        }
+        let request = self.authorized(self.agent.get(format!("{}{path}", self.url)));
         self.json(request.call())
     }
 
     pub(super) fn post(&self, path: &str, body: &Json) -> Result<Json, CliError> {
-        let mut request = self.agent.post(format!("{}{path}", self.url));
-        if let Some(bearer) = self.bearer() {
-            request = request.header("Authorization", bearer);
-        }
+        let request = self.authorized(self.agent.post(format!("{}{path}", self.url)));
         self.json(request.send_json(body))
     }
 
     pub(super) fn patch(&self, path: &str, body: &Json) -> Result<Json, CliError> {
-        let mut request = self.agent.patch(format!("{}{path}", self.url));
-        if let Some(bearer) = self.bearer() {
-            request = request.header("Authorization", bearer);
-        }
+        let request = self.authorized(self.agent.patch(format!("{}{path}", self.url)));
         self.json(request.send_json(body))
     }
 
     /// The lines of a stream of events.
     pub(super) fn lines(&self, path: &str) -> Result<impl Iterator<Item = std::io::Result<String>>, CliError> {
-        let mut request = self.agent.get(format!("{}{path}", self.url));
-        if let Some(bearer) = self.bearer() {
-            request = request.header("Authorization", bearer);
-        }
+        let request = self.authorized(self.agent.get(format!("{}{path}", self.url)));
         let response = self.answered(request.call())?;
         Ok(BufReader::new(response.into_body().into_reader()).lines())
     }
