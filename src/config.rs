@@ -74,8 +74,12 @@ pub struct Settings {
 pub enum BrokerKind {
     /// A log in this process.
     Embedded,
-    /// Kafka, or what speaks its protocol (Redpanda).
+    /// Kafka, or what speaks its protocol.
     Kafka,
+    /// Redpanda: Kafka's protocol and settings, its own properties.
+    Redpanda,
+    /// Fluvio.
+    Fluvio,
 }
 
 impl BrokerKind {
@@ -84,7 +88,19 @@ impl BrokerKind {
         match self {
             Self::Embedded => "embedded",
             Self::Kafka => "kafka",
+            Self::Redpanda => "redpanda",
+            Self::Fluvio => "fluvio",
         }
+    }
+
+    /// Whether `[broker.kafka]` holds its settings.
+    pub fn speaks_kafka(self) -> bool {
+        matches!(self, Self::Kafka | Self::Redpanda)
+    }
+
+    /// What stands between the parts of the names of own topics: Fluvio's names have no dots.
+    pub fn topic_separator(self) -> char {
+        if self == Self::Fluvio { '-' } else { '.' }
     }
 }
 
@@ -97,6 +113,8 @@ pub struct BrokerSection {
     pub kind: BrokerKind,
     /// A Kafka (or Redpanda) cluster.
     pub kafka: KafkaSection,
+    /// A Fluvio cluster.
+    pub fluvio: FluvioSection,
     /// The log in this process.
     pub embedded: EmbeddedSection,
 }
@@ -135,6 +153,82 @@ impl std::fmt::Debug for KafkaSection {
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
+}
+
+/// `[broker.fluvio]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FluvioSection {
+    /// Where the cluster's controller (SC) listens: `host:port`.
+    pub endpoint: String,
+    /// How long a first answer is waited for.
+    pub connect_timeout: Span,
+    /// How long a topic's creation, deletion or description may take.
+    pub admin_timeout: Span,
+    /// How long an event may wait for company in its batch.
+    pub events_linger: Span,
+    /// How long a result may wait for company in its batch.
+    pub results_linger: Span,
+    /// Size that a batch may reach.
+    pub batch_bytes: Bytes,
+    /// What a writer may have in flight, in bytes.
+    pub queue_bytes: Bytes,
+    /// What a writer may have in flight, in records.
+    pub queue_records: u32,
+    /// What a reader may fetch at once from a partition.
+    pub fetch_bytes: Bytes,
+    /// How batches are compressed.
+    pub compression: FluvioCompression,
+    /// Encryption.
+    pub tls: FluvioTlsSection,
+}
+
+/// How Fluvio's client compresses batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FluvioCompression {
+    /// Not at all.
+    None,
+    /// gzip
+    Gzip,
+    /// Snappy
+    Snappy,
+    /// LZ4
+    Lz4,
+    /// Zstandard
+    Zstd,
+}
+
+/// `[broker.fluvio.tls]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FluvioTlsSection {
+    /// Whether connections are encrypted, and whom they trust.
+    pub mode: FluvioTls,
+    /// The name in the servers' certificates.
+    pub domain: String,
+    /// File of the certificate authority's certificate (PEM).
+    pub ca_file: String,
+    /// File of the client's certificate (PEM).
+    pub cert_file: String,
+    /// File of the client's key (PEM).
+    pub key_file: String,
+}
+
+/// Whether connections to Fluvio are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FluvioTls {
+    /// No.
+    Disabled,
+    /// Yes, whoever the server is.
+    Anonymous,
+    /// Yes, where both sides' certificates are good.
+    Verified,
 }
 
 /// `[broker.embedded]`
@@ -368,8 +462,9 @@ impl Settings {
         check::check(self, &BTreeMap::new())?;
         let Self { topics, workload, aggregator, .. } = self;
         let topic = |named: &str, what: &str| {
-            if named.is_empty() { format!("{}.{run_id}.{what}", topics.prefix) } else { named.to_owned() }
+            if named.is_empty() { self.own_topic(&[run_id, what]) } else { named.to_owned() }
         };
+        let events_topic = topic(&topics.events, "events");
         Ok(RunSpec {
             run_id: run_id.to_owned(),
             run_tag: run_tag(run_id),
@@ -395,13 +490,20 @@ impl Settings {
             progress_records: workload.progress_records,
             max_open_windows: aggregator.max_open_windows,
             result_batch: self.result_writer.batch,
-            events_topic: topic(&topics.events, "events"),
+            malformed_topic: format!("{events_topic}{}malformed", self.broker.kind.topic_separator()),
+            events_topic,
             results_topic: topic(&topics.results, "results"),
             send_delay_limit_ns: workload.send_delay_limit.as_nanos(),
             send_delay_share: workload.send_delay_share,
             heartbeat_timeout_ns: self.supervisor.heartbeat_timeout.as_nanos(),
             drain_timeout_ns: self.supervisor.drain_timeout.as_nanos(),
         })
+    }
+
+    /// The name of a topic of the program's own: the prefix, then the parts.
+    pub fn own_topic(&self, parts: &[&str]) -> String {
+        let separator = self.broker.kind.topic_separator().to_string();
+        [&[self.topics.prefix.as_str()], parts].concat().join(&separator)
     }
 
     /// How many aggregators there will be: at least 1, at most one per partition of a topic made for the run. (A topic

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use streamgauge_actors::clock::{Nanos, SECOND, SharedClock};
-use streamgauge_actors::pipeline::{DeadLetters, DeadLettersFactory, malformed_topic};
+use streamgauge_actors::pipeline::{DeadLetters, DeadLettersFactory};
 use streamgauge_actors::ports::{
     Broker, Delivery, EventWriter, PortError, Record, Sent, StampedBy, TopicSpec, WriterRole,
 };
@@ -67,12 +67,12 @@ struct Keeper {
 pub fn factory(broker: &Arc<dyn Broker>, clock: &SharedClock, replication: u16) -> DeadLettersFactory {
     let (broker, clock) = (Arc::clone(broker), Arc::clone(clock));
     let creating = Arc::default();
-    Arc::new(move |events_topic| {
+    Arc::new(move |topic| {
         Box::new(Keeper {
             mailing: Mailing {
                 broker: Arc::clone(&broker),
                 clock: Arc::clone(&clock),
-                topic: malformed_topic(events_topic),
+                topic: topic.to_owned(),
                 replication,
                 creating: Arc::clone(&creating),
                 waiting_bytes: Arc::default(),

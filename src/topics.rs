@@ -197,9 +197,9 @@ impl Keeper {
     }
 }
 
-/// Whether a topic's name begins with the prefix and a dot.
+/// Whether a topic's name begins with the prefix and a dot (on Fluvio, a dash).
 pub fn has_prefix(topic: &str, prefix: &str) -> bool {
-    topic.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
+    topic.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['.', '-']))
 }
 
 impl TopicAdmin for OwnAdmin {

@@ -16,6 +16,9 @@ use streamgauge_actors::ports::{
 /// a few thousand records or a megabyte.
 type MakeBroker = fn(small_queues: bool) -> Option<Box<dyn Broker>>;
 
+/// How a broker says that it cannot truncate.
+const NO_DELETION: &str = "no deletion of records";
+
 /// A turn's budget; tests repeat calls until a condition holds or `PATIENCE` is over.
 const BUDGET: Duration = Duration::from_millis(1);
 const PATIENCE_S: i64 = 60;
@@ -99,6 +102,14 @@ fn truncation_keeps_offsets_going(make: MakeBroker) {
     let mut admin = topic.broker.admin().unwrap();
     let mut writer = topic.writer();
     write(writer.as_mut(), 0, 100);
+    let description = topic.broker.describe().unwrap();
+    if description.limitations.iter().any(|limitation| limitation.starts_with(NO_DELETION)) {
+        // Said beforehand, refused for good, and nothing is lost.
+        let error = admin.truncate(&topic.name).unwrap_err();
+        assert!(error.message.contains(&topic.name) && error.retry == Retry::GiveUp, "{error}");
+        assert_eq!(read(topic.reader(&[(0, StartAt::Earliest)]).as_mut(), 100).len(), 100);
+        return;
+    }
     admin.truncate(&topic.name).unwrap();
     let partitions = admin.describe(&topic.name).unwrap().unwrap().partitions;
     assert_eq!(partitions, [OffsetRange { first: 100, end: 100 }, OffsetRange { first: 0, end: 0 }]);
@@ -597,6 +608,16 @@ contract!(kafka, |small_queues| {
     }
     let broker = streamgauge::broker::kafka::KafkaBroker::new(settings).unwrap();
     Some(Box::new(broker) as Box<dyn streamgauge_actors::ports::Broker>)
+});
+
+#[cfg(feature = "fluvio")]
+contract!(fluvio, |small_queues| {
+    let mut settings = crate::support::fluvio::settings()?;
+    if small_queues {
+        settings.queue_records = 1_000;
+    }
+    Some(Box::new(streamgauge::broker::fluvio::FluvioBroker::new(settings).unwrap())
+        as Box<dyn streamgauge_actors::ports::Broker>)
 });
 
 contract!(embedded, |small_queues| {

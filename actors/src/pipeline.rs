@@ -84,12 +84,7 @@ pub trait DeadLetters: Send {
     fn keep(&mut self, record: Record<'_>, reason: &'static str);
 }
 
-/// Where malformed records of an events topic are kept.
-pub fn malformed_topic(events_topic: &str) -> String {
-    format!("{events_topic}.malformed")
-}
-
-/// Makes the keeper of an events topic's malformed records.
+/// Makes the keeper of malformed records, from the name of their topic.
 pub type DeadLettersFactory = Arc<dyn Fn(&str) -> Box<dyn DeadLetters> + Send + Sync>;
 
 /// A run to be made: the workload, the stages, and what they stand on.
@@ -249,10 +244,9 @@ fn existing_topic(admin: &mut dyn TopicAdmin, name: &str, flag: &str) -> Result<
 /// # Errors
 /// [`PortError`] of the first deletion that failed; the others were tried all the same.
 pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
-    let malformed = malformed_topic(&plan.spec.events_topic);
     let made = [
         (plan.create_events_topic, &plan.spec.events_topic),
-        (plan.create_events_topic, &malformed),
+        (plan.create_events_topic, &plan.spec.malformed_topic),
         (plan.create_results_topic, &plan.spec.results_topic),
     ];
     let mut outcome = Ok(());
@@ -325,7 +319,7 @@ impl Pipeline {
         if let Some(writer) = writer {
             let mut addresses = Vec::new();
             for (id, (owned, reader)) in aggregators.into_iter().enumerate() {
-                let dead_letters = (plan.dead_letters)(&spec.events_topic);
+                let dead_letters = (plan.dead_letters)(&spec.malformed_topic);
                 let stage = WindowAggregator::new(
                     id as u32,
                     Arc::clone(&spec),

@@ -235,6 +235,8 @@ pub struct BrokerDescription {
     pub guarantee: String,
     /// Whether a record's insertion time is the log's own.
     pub log_append_time: bool,
+    /// What it cannot do that others can, and what that means for a run: a sentence each.
+    pub limitations: Vec<String>,
 }
 
 /// Makes the ports of one broker. Making one may block for as long as the adapter's connect time-out.

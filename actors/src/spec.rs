@@ -59,6 +59,8 @@ pub struct RunSpec {
     pub events_topic: String,
     /// The results topic.
     pub results_topic: String,
+    /// Where records of the events topic that are no readable events are kept.
+    pub malformed_topic: String,
     /// Delay of sending past which an event counts as late sent.
     pub send_delay_limit_ns: Nanos,
     /// Share of events sent late past which the run is generator-limited or broker-limited.

@@ -69,6 +69,7 @@ impl Broker for EmbeddedBroker {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guarantee: "exactly once".to_owned(),
             log_append_time: true,
+            limitations: Vec::new(),
         })
     }
 

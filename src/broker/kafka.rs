@@ -28,10 +28,11 @@ use rdkafka::client::Client;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
-use streamgauge_actors::clock::{Clock, Nanos, RunClock};
 use streamgauge_actors::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt, TopicAdmin, WriterRole,
 };
+
+use super::deadline::Deadline;
 
 pub use settings::{KafkaSettings, REDACTED, is_secret};
 
@@ -84,6 +85,7 @@ impl Broker for KafkaBroker {
             version: version.unwrap_or_else(|| "unknown".to_owned()),
             guarantee: GUARANTEE.to_owned(),
             log_append_time: true,
+            limitations: Vec::new(),
         })
     }
 
@@ -97,30 +99,6 @@ impl Broker for KafkaBroker {
 
     fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
         Ok(Box::new(reader::KafkaReader::open(&self.settings, topic, start)?))
-    }
-}
-
-/// The end of a time-out that several calls share.
-struct Deadline {
-    clock: RunClock,
-    end: Nanos,
-}
-
-impl Deadline {
-    fn after(timeout: Duration) -> Self {
-        let clock = RunClock::start();
-        let end = clock.now() + timeout.as_nanos() as Nanos;
-        Self { clock, end }
-    }
-
-    /// What is left; never less than a millisecond, since librdkafka takes 0 for "do not even ask".
-    fn left(&self) -> Duration {
-        let left = u64::try_from(self.end - self.clock.now()).unwrap_or(0);
-        Duration::from_nanos(left).max(Duration::from_millis(1))
-    }
-
-    fn passed(&self) -> bool {
-        self.clock.now() >= self.end
     }
 }
 

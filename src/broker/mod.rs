@@ -1,7 +1,10 @@
 //! Where the events go: one adapter per kind of broker, behind the ports of `streamgauge_actors`; and the choice among
 //! them that the settings make.
 
+mod deadline;
 pub mod embedded;
+#[cfg(feature = "fluvio")]
+pub mod fluvio;
 pub mod kafka;
 
 use std::path::PathBuf;
@@ -26,13 +29,30 @@ pub fn open(resolved: &Resolved, clock: SharedClock) -> Result<Arc<dyn Broker>, 
             let settings = EmbeddedSettings { max_bytes: broker.embedded.max_bytes.0 };
             Arc::new(EmbeddedBroker::new(&settings, clock))
         }
-        BrokerKind::Kafka => {
+        BrokerKind::Kafka | BrokerKind::Redpanda => {
             let group = resolved.settings.aggregator.group.clone();
             let settings =
                 KafkaSettings { group: Some(group).filter(|g| !g.is_empty()), ..kafka_settings(&broker.kafka)? };
             Arc::new(KafkaBroker::new(settings).map_err(|error| refused(resolved, &error.message))?)
         }
+        BrokerKind::Fluvio => open_fluvio(resolved)?,
     })
+}
+
+#[cfg(feature = "fluvio")]
+fn open_fluvio(resolved: &Resolved) -> Result<Arc<dyn Broker>, ConfigError> {
+    let broker = self::fluvio::FluvioBroker::new(resolved.settings.broker.fluvio.clone());
+    let key = "broker.fluvio.tls";
+    let origin = resolved.origins.get("broker.fluvio.tls.mode").map_or("settings", String::as_str);
+    Ok(Arc::new(broker.map_err(|error| ConfigError::one(origin, key, format!("is refused: {}", error.message)))?))
+}
+
+#[cfg(not(feature = "fluvio"))]
+fn open_fluvio(resolved: &Resolved) -> Result<Arc<dyn Broker>, ConfigError> {
+    let origin = resolved.origins.get("broker.kind").map_or("settings", String::as_str);
+    let message = "is `fluvio`, which this program was built without: build it with `cargo build --release --features \
+                   fluvio`";
+    Err(ConfigError::one(origin, "broker.kind", message))
 }
 
 /// What the adapter has against its settings, with where they were set: a property that the message names, or all.
@@ -61,11 +81,12 @@ pub fn guard(broker: Arc<dyn Broker>, settings: &Settings, folder: PathBuf, run_
 pub fn address(settings: &Settings) -> String {
     match settings.broker.kind {
         BrokerKind::Embedded => "embedded".to_owned(),
-        BrokerKind::Kafka => {
+        BrokerKind::Kafka | BrokerKind::Redpanda => {
             let mut addresses: Vec<&str> = settings.broker.kafka.bootstrap_servers.split(',').map(str::trim).collect();
             addresses.sort_unstable();
             format!("kafka://{}", addresses.join(","))
         }
+        BrokerKind::Fluvio => format!("fluvio://{}", settings.broker.fluvio.endpoint),
     }
 }
 

@@ -13,7 +13,7 @@ use super::output::{self, OutputArgs, Row};
 use super::session::Session;
 use crate::broker;
 
-use crate::config::Settings;
+use crate::config::{BrokerKind, Settings};
 
 /// Check broker and machine
 #[derive(Args)]
@@ -101,7 +101,10 @@ fn check_broker(broker: &dyn Broker, settings: &Settings) -> (Vec<Finding>, bool
     let description = match broker.describe() {
         Ok(description) => description,
         Err(error) => {
-            let fix = "start the broker, or check `broker.kafka.bootstrap_servers`";
+            let fix = match settings.broker.kind {
+                BrokerKind::Fluvio => "start the cluster, or check `broker.fluvio.endpoint`",
+                _ => "start the broker, or check `broker.kafka.bootstrap_servers`",
+            };
             return (vec![Finding::bad("broker", Health::Fail, error.message, fix)], false);
         }
     };
@@ -117,7 +120,10 @@ fn check_broker(broker: &dyn Broker, settings: &Settings) -> (Vec<Finding>, bool
         let fix = "none needed: insertion times are read back from the topic";
         findings.push(Finding::bad("redpanda", Health::Warn, "acknowledgements carry no append time", fix));
     }
-    match check_topics(broker, settings) {
+    for limitation in &description.limitations {
+        findings.push(Finding::bad("limitation", Health::Warn, limitation.clone(), "none: reports say so, too"));
+    }
+    match check_topics(broker, settings, description.log_append_time) {
         Ok(topics) => findings.extend(topics),
         Err(error) => {
             let fix = "check the client's permissions (ACLs) on topics";
@@ -127,11 +133,12 @@ fn check_broker(broker: &dyn Broker, settings: &Settings) -> (Vec<Finding>, bool
     (findings, true)
 }
 
-fn check_topics(broker: &dyn Broker, settings: &Settings) -> Result<Vec<Finding>, PortError> {
+fn check_topics(broker: &dyn Broker, settings: &Settings, log_stamps: bool) -> Result<Vec<Finding>, PortError> {
     let topics = &settings.topics;
     let mut findings = Vec::new();
     if topics.events.is_empty() && topics.results.is_empty() {
-        findings.push(Finding::ok("topics", format!("made for each run as {}.<run id>.*", topics.prefix)));
+        findings
+            .push(Finding::ok("topics", format!("made for each run as {}", settings.own_topic(&["<run id>", "*"]))));
         return Ok(findings);
     }
     let mut admin = broker.admin()?;
@@ -144,7 +151,7 @@ fn check_topics(broker: &dyn Broker, settings: &Settings) -> Result<Vec<Finding>
                 let fix = "create it: `streamgauge topics create`, or leave the name out";
                 Finding::bad(check, Health::Fail, format!("`{name}` does not exist"), fix)
             }
-            Some(found) if check == "results topic" && found.stamped_by == StampedBy::Client => {
+            Some(found) if check == "results topic" && log_stamps && found.stamped_by == StampedBy::Client => {
                 let fix = "set its `message.timestamp.type` to LogAppendTime";
                 Finding::bad(check, Health::Fail, format!("`{name}` is stamped by the client"), fix)
             }

@@ -43,10 +43,12 @@ macro_rules! setting_flags {
 setting_flags! {
     /// Which broker.
     BrokerFlags, "Broker":
-    /// Broker: embedded (a log in this process) or kafka
+    /// Broker: embedded (a log in this process), kafka, redpanda or fluvio
     broker = "broker" "KIND" -> "broker.kind";
     /// Kafka's addresses, separated by commas; implies --broker kafka
     bootstrap_servers = "bootstrap-servers" "HOST:PORT" -> "broker.kafka.bootstrap_servers";
+    /// Where Fluvio's controller listens; implies --broker fluvio
+    fluvio_endpoint = "fluvio-endpoint" "HOST:PORT" -> "broker.fluvio.endpoint";
 }
 
 setting_flags! {
@@ -115,14 +117,19 @@ setting_flags! {
 }
 
 impl BrokerFlags {
-    /// The settings that the given flags stand for; Kafka's addresses name the broker too.
+    /// The settings that the given flags stand for; an address names the broker too.
     pub(super) fn settings(&self) -> Vec<Assignment> {
         let mut assignments = self.assignments();
-        if self.broker.is_none() && self.bootstrap_servers.is_some() {
+        let implied = match (&self.broker, &self.bootstrap_servers, &self.fluvio_endpoint) {
+            (None, Some(_), None) => Some(("flag --bootstrap-servers", "kafka")),
+            (None, None, Some(_)) => Some(("flag --fluvio-endpoint", "fluvio")),
+            _ => None,
+        };
+        if let Some((origin, kind)) = implied {
             assignments.push(Assignment {
-                origin: "flag --bootstrap-servers".to_owned(),
+                origin: origin.to_owned(),
                 key: "broker.kind".to_owned(),
-                value: "kafka".to_owned(),
+                value: kind.to_owned(),
             });
         }
         assignments

@@ -157,7 +157,7 @@ fn failed(error: &PortError) -> CliError {
 fn create(desk: &mut Desk, output: &OutputArgs) -> Result<(), CliError> {
     let topics = desk.settings.topics.clone();
     let name = |named: &str, what: &str| {
-        if named.is_empty() { format!("{}.{what}", topics.prefix) } else { named.to_owned() }
+        if named.is_empty() { desk.settings.own_topic(&[what]) } else { named.to_owned() }
     };
     let retention_bytes = Some(topics.retention_bytes.0).filter(|&bytes| bytes > 0);
     let spec = |name: String, stamped_by, retention_bytes| TopicSpec {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use streamgauge_actors::clock::MILLISECOND;
 use streamgauge_actors::event::Serial;
 
-use super::{BrokerKind, ConfigError, Problem, Settings, THRESHOLDS, threshold_refusal};
+use super::{
+    BrokerKind, Bytes, ConfigError, FluvioTls, KafkaSection, Problem, Settings, Span, THRESHOLDS, threshold_refusal,
+};
 use crate::thresholds::Threshold;
 
 /// Ads that the program keeps in memory at most; far beyond any real campaign, a fraction of a GiB.
@@ -13,6 +15,9 @@ const MAX_ADS: u64 = 10_000_000;
 
 /// The longest topic name that brokers take.
 const MAX_TOPIC_NAME: usize = 249;
+
+/// The longest topic name that Fluvio takes.
+const FLUVIO_TOPIC_NAME: usize = 63;
 
 /// What a name made for a run adds to the prefix: `.20261123-031522-7f3a.results.malformed`.
 const RUN_SUFFIX: usize = 40;
@@ -236,48 +241,116 @@ impl Checker<'_> {
     fn brokers(&mut self, settings: &Settings) {
         let embedded = &settings.broker.embedded;
         self.must(embedded.max_bytes.0 >= 1 << 20, "broker.embedded.max_bytes", "must be at least `1MiB`");
-        if settings.broker.kind != BrokerKind::Kafka {
-            return;
+        match settings.broker.kind {
+            BrokerKind::Embedded => {}
+            BrokerKind::Kafka | BrokerKind::Redpanda => self.kafka(&settings.broker.kafka),
+            BrokerKind::Fluvio => self.fluvio(settings),
         }
-        let kafka = &settings.broker.kafka;
-        let addresses = || kafka.bootstrap_servers.split(',').map(str::trim).filter(|address| !address.is_empty());
-        self.must(
-            addresses().next().is_some(),
-            "broker.kafka.bootstrap_servers",
-            "must not be empty: give at least one broker as host:port",
-        );
-        let has_port = |address: &str| address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let odd = addresses().find(|address| !has_port(address)).map(str::to_owned);
-        self.must(
-            odd.is_none(),
-            "broker.kafka.bootstrap_servers",
-            format!("must be host:port, but has `{}`", odd.unwrap_or_default()),
-        );
-        for (key, span, least_ms, most_ms) in [
-            ("broker.kafka.connect_timeout", kafka.connect_timeout, 100, 600_000),
-            ("broker.kafka.admin_timeout", kafka.admin_timeout, 100, 600_000),
-            ("broker.kafka.events_linger", kafka.events_linger, 0, 60_000),
-            ("broker.kafka.results_linger", kafka.results_linger, 0, 60_000),
-        ] {
+    }
+
+    fn client_times(&mut self, times: &[(&str, Span, u64, u64)]) {
+        for &(key, span, least_ms, most_ms) in times {
             self.must(
                 (least_ms..=most_ms).contains(&span.as_millis()) && span.as_nanos() % MILLISECOND == 0,
                 key,
                 format!("must be whole milliseconds, `{least_ms}ms` to `{}s`, but is `{span}`", most_ms / 1000),
             );
         }
-        for (key, bytes) in [
-            ("broker.kafka.batch_bytes", kafka.batch_bytes),
-            ("broker.kafka.queue_bytes", kafka.queue_bytes),
-            ("broker.kafka.prefetch_bytes", kafka.prefetch_bytes),
-        ] {
+    }
+
+    fn client_bytes(&mut self, sizes: &[(&str, Bytes, u64)]) {
+        for &(key, bytes, most) in sizes {
             self.must(
-                (1024..=2_000_000_000).contains(&bytes.0),
+                (1024..=most).contains(&bytes.0),
                 key,
-                format!("must be `1KiB` to `2GB`, but is `{bytes}`"),
+                format!("must be `1KiB` to `{}`, but is `{bytes}`", Bytes(most)),
             );
         }
+    }
+
+    fn kafka(&mut self, kafka: &KafkaSection) {
+        let addresses = || kafka.bootstrap_servers.split(',').map(str::trim).filter(|address| !address.is_empty());
+        self.must(
+            addresses().next().is_some(),
+            "broker.kafka.bootstrap_servers",
+            "must not be empty: give at least one broker as host:port",
+        );
+        let odd = addresses().find(|address| !has_port(address)).map(str::to_owned);
+        self.must(
+            odd.is_none(),
+            "broker.kafka.bootstrap_servers",
+            format!("must be host:port, but has `{}`", odd.unwrap_or_default()),
+        );
+        self.client_times(&[
+            ("broker.kafka.connect_timeout", kafka.connect_timeout, 100, 600_000),
+            ("broker.kafka.admin_timeout", kafka.admin_timeout, 100, 600_000),
+            ("broker.kafka.events_linger", kafka.events_linger, 0, 60_000),
+            ("broker.kafka.results_linger", kafka.results_linger, 0, 60_000),
+        ]);
+        self.client_bytes(&[
+            ("broker.kafka.batch_bytes", kafka.batch_bytes, 2_000_000_000),
+            ("broker.kafka.queue_bytes", kafka.queue_bytes, 2_000_000_000),
+            ("broker.kafka.prefetch_bytes", kafka.prefetch_bytes, 2_000_000_000),
+        ]);
         self.must(kafka.queue_records > 0, "broker.kafka.queue_records", "must be at least 1");
     }
+
+    fn fluvio(&mut self, settings: &Settings) {
+        let (fluvio, topics) = (&settings.broker.fluvio, &settings.topics);
+        self.must(
+            has_port(&fluvio.endpoint),
+            "broker.fluvio.endpoint",
+            format!("must be host:port, but is `{}`", fluvio.endpoint),
+        );
+        self.client_times(&[
+            ("broker.fluvio.connect_timeout", fluvio.connect_timeout, 100, 600_000),
+            ("broker.fluvio.admin_timeout", fluvio.admin_timeout, 100, 600_000),
+            ("broker.fluvio.events_linger", fluvio.events_linger, 0, 60_000),
+            ("broker.fluvio.results_linger", fluvio.results_linger, 0, 60_000),
+        ]);
+        self.client_bytes(&[
+            // What the client sends at once, at most, with room for a record's own head.
+            ("broker.fluvio.batch_bytes", fluvio.batch_bytes, 1_000_000),
+            ("broker.fluvio.queue_bytes", fluvio.queue_bytes, 2_000_000_000),
+            ("broker.fluvio.fetch_bytes", fluvio.fetch_bytes, 1 << 30),
+        ]);
+        self.must(fluvio.queue_records > 0, "broker.fluvio.queue_records", "must be at least 1");
+        let names = [
+            ("topics.prefix", &topics.prefix, FLUVIO_TOPIC_NAME - RUN_SUFFIX),
+            ("topics.events", &topics.events, FLUVIO_TOPIC_NAME),
+            ("topics.results", &topics.results, FLUVIO_TOPIC_NAME),
+        ];
+        for (key, name, longest) in names {
+            self.must(
+                name.is_empty() || is_fluvio_name(name, longest),
+                key,
+                format!(
+                    "must be 1 to {longest} of the characters a-z, 0-9 and `-`, and neither begin nor end with `-`, on \
+                     Fluvio, but is `{name}`"
+                ),
+            );
+        }
+        if fluvio.tls.mode == FluvioTls::Verified {
+            for (key, value) in [
+                ("broker.fluvio.tls.domain", &fluvio.tls.domain),
+                ("broker.fluvio.tls.ca_file", &fluvio.tls.ca_file),
+                ("broker.fluvio.tls.cert_file", &fluvio.tls.cert_file),
+                ("broker.fluvio.tls.key_file", &fluvio.tls.key_file),
+            ] {
+                self.must(!value.is_empty(), key, "must not be empty where `broker.fluvio.tls.mode` is `verified`");
+            }
+        }
+    }
+}
+
+fn has_port(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// Whether Fluvio takes the name for a topic.
+fn is_fluvio_name(name: &str, longest: usize) -> bool {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=longest).contains(&name.len()) && name.chars().all(legal) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// Whether brokers take the name for a topic.

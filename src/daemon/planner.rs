@@ -10,7 +10,7 @@ use streamgauge_actors::pipeline::{Mode, RunPlan};
 use streamgauge_actors::ports::Broker;
 
 use crate::broker;
-use crate::config::{self, Assignment, ConfigError, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT};
+use crate::config::{self, Assignment, ConfigError, FluvioTls, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT};
 use crate::http::ServerSettings;
 use crate::nearest::nearest;
 use crate::plan::{check_whole_run, plan};
@@ -68,7 +68,7 @@ pub struct Current {
 
 /// What a request may set: sections, and keys of others. All else is the daemon's own: where it connects, with which
 /// credentials, whose topics and groups it touches, how long its end may take.
-const REQUESTABLE: [&str; 16] = [
+const REQUESTABLE: [&str; 22] = [
     "workload.",
     "thresholds.",
     "result_writer.",
@@ -85,10 +85,16 @@ const REQUESTABLE: [&str; 16] = [
     "broker.kafka.batch_bytes",
     "broker.kafka.queue_",
     "broker.kafka.prefetch_bytes",
+    "broker.fluvio.events_linger",
+    "broker.fluvio.results_linger",
+    "broker.fluvio.batch_bytes",
+    "broker.fluvio.queue_",
+    "broker.fluvio.fetch_bytes",
+    "broker.fluvio.compression",
 ];
 
 /// A broker of the caller's own is his to name, as long as no credentials would be shown to it.
-const ADDRESS: &str = "broker.kafka.bootstrap_servers";
+const ADDRESSES: [&str; 2] = ["broker.kafka.bootstrap_servers", "broker.fluvio.endpoint"];
 const PROPERTIES: &str = "broker.kafka.properties";
 
 impl Planner {
@@ -154,9 +160,11 @@ impl Planner {
             return Err(ConfigError::one(REQUEST, "workload", message));
         }
         for key in request.set.keys() {
-            let has_credentials = || !current.resolved.settings.broker.kafka.properties.is_empty();
-            let is_free =
-                REQUESTABLE.iter().any(|free| key.starts_with(free)) || (key == ADDRESS && !has_credentials());
+            let broker = &current.resolved.settings.broker;
+            let has_credentials =
+                || !broker.kafka.properties.is_empty() || broker.fluvio.tls.mode != FluvioTls::Disabled;
+            let is_address = ADDRESSES.contains(&key.as_str());
+            let is_free = REQUESTABLE.iter().any(|free| key.starts_with(free)) || (is_address && !has_credentials());
             if key.starts_with(PROPERTIES) || (!is_free && config::is_setting(key)) {
                 let message = "cannot be set by a request: set it where the daemon is configured";
                 return Err(ConfigError::one(REQUEST, key, message));

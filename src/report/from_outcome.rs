@@ -49,6 +49,7 @@ impl Report {
                 version: outcome.broker.version.clone(),
                 guarantee: outcome.broker.guarantee.clone(),
                 log_append_time: outcome.broker.log_append_time,
+                limitations: outcome.broker.limitations.clone(),
             },
             topics: Topics { events: outcome.spec.events_topic.clone(), results: outcome.spec.results_topic.clone() },
             started_at: rfc3339(outcome.started_at_ns),
@@ -309,6 +310,7 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
                 .to_owned(),
         );
     }
+    notes.extend(outcome.broker.limitations.iter().map(|limitation| format!("{}: {limitation}", outcome.broker.kind)));
     for kind in LatencyKind::ALL {
         let negative = outcome.latencies.get(&kind).map_or(0, LatencyHistogram::negative);
         if negative > 0 {
@@ -321,7 +323,7 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     }
     if counters.malformed_total() > 0 {
         let reasons: Vec<_> = counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
-        let kept = format!("{}.malformed", outcome.spec.events_topic);
+        let kept = &outcome.spec.malformed_topic;
         let total = counters.malformed_total();
         let until = if matches!(mode, Mode::Run) { ", for as long as the run's topics are kept" } else { "" };
         notes.push(format!("{total} malformed record(s), kept in {kept}{until} ({})", reasons.join(", ")));

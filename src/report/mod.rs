@@ -172,6 +172,9 @@ pub struct BrokerReport {
     pub guarantee: String,
     /// Whether a record's insertion time is the log's own.
     pub log_append_time: bool,
+    /// What it cannot do that others can, and what that means for the figures: a sentence each.
+    #[serde(default)]
+    pub limitations: Vec<String>,
 }
 
 /// The topics used.

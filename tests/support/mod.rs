@@ -4,6 +4,7 @@
 
 pub mod daemon;
 pub mod events;
+pub mod fluvio;
 pub mod kafka;
 pub mod lab;
 pub mod outcomes;

@@ -1,0 +1,216 @@
+//! Fluvio, through its own client.
+//!
+//! ```text
+//! FluvioBroker --settings--> Fluvio (a connection for each port) --+--> writer.rs  EventWriter: the client's producer
+//!                                                                  +--> reader.rs  EventReader: a stream per partition
+//! offsets.rs: what a partition holds, from its leader              +--> admin.rs   TopicAdmin: topics
+//! wait.rs: futures driven from a port's own thread
+//! ```
+//!
+//! What Fluvio lacks, every report says: no idempotent producer (a lost acknowledgement leaves a record's fate unknown),
+//! no insertion time of the log's own, no deletion of records.
+
+mod admin;
+mod offsets;
+mod reader;
+mod wait;
+mod writer;
+
+use std::fmt::Display;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fluvio::config::{TlsPaths, TlsPolicy};
+use fluvio::dataplane::link::ErrorCode;
+use fluvio::{Fluvio, FluvioClusterConfig};
+use streamgauge_actors::ports::{
+    Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, TopicAdmin, WriterRole,
+};
+
+use self::wait::complete;
+use super::deadline::Deadline;
+use crate::config::{FluvioSection, FluvioTls, Span};
+
+/// Results are deterministic, but a writer cannot tell whether one whose acknowledgement was lost is stored.
+const GUARANTEE: &str = "at least once";
+
+/// What a run on Fluvio must do without.
+const LIMITATIONS: [&str; 2] = [
+    "no idempotent producer: a record whose acknowledgement is lost may be stored or not; it counts as unknown, and ends \
+     the run",
+    "no deletion of records: a topic that is kept cannot be emptied, only deleted",
+];
+
+/// The version of the client library, the crate `fluvio`.
+pub const CLIENT_VERSION: &str = "0.50.1";
+
+/// A Fluvio cluster, as a maker of ports.
+#[derive(Debug)]
+pub struct FluvioBroker {
+    settings: FluvioSection,
+}
+
+impl FluvioBroker {
+    /// Checks the settings; connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`PortError`] when a file of `[broker.fluvio.tls]` cannot be read.
+    pub fn new(settings: FluvioSection) -> Result<Self, PortError> {
+        cluster_config(&settings)?;
+        Ok(Self { settings })
+    }
+}
+
+impl Broker for FluvioBroker {
+    fn describe(&self) -> Result<BrokerDescription, PortError> {
+        let cluster = Cluster::connect(&self.settings)?;
+        Ok(BrokerDescription {
+            kind: "fluvio".to_owned(),
+            version: cluster.fluvio.platform_version().to_string(),
+            guarantee: GUARANTEE.to_owned(),
+            log_append_time: false,
+            limitations: LIMITATIONS.map(str::to_owned).to_vec(),
+        })
+    }
+
+    fn admin(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
+        Ok(Box::new(admin::FluvioTopics::new(Cluster::connect(&self.settings)?)))
+    }
+
+    fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
+        Ok(Box::new(writer::FluvioWriter::open(Cluster::connect(&self.settings)?, topic, role)?))
+    }
+
+    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+        Ok(Box::new(reader::FluvioReader::open(&Cluster::connect(&self.settings)?, topic, start)?))
+    }
+}
+
+/// A connection to the cluster's controller, with what every port asks through it.
+struct Cluster {
+    fluvio: Fluvio,
+    settings: FluvioSection,
+}
+
+impl Cluster {
+    fn connect(settings: &FluvioSection) -> Result<Self, PortError> {
+        let timeout = millis(settings.connect_timeout);
+        let endpoint = &settings.endpoint;
+        let config = cluster_config(settings)?;
+        let unreachable = |reason: &dyn Display| {
+            PortError::again(format!(
+                "no Fluvio controller (SC) answers at {endpoint}: is it running, is the port right, and is \
+                 `broker.fluvio.tls.mode` what it expects? (within {} ms: {reason})",
+                timeout.as_millis()
+            ))
+        };
+        match complete(Fluvio::connect_with_config(&config), &Deadline::after(timeout)) {
+            None => Err(unreachable(&"no answer")),
+            Some(Err(error)) => Err(unreachable(&format!("{error:#}"))),
+            Some(Ok(fluvio)) => Ok(Self { fluvio, settings: settings.clone() }),
+        }
+    }
+
+    fn connect_deadline(&self) -> Deadline {
+        Deadline::after(millis(self.settings.connect_timeout))
+    }
+
+    fn admin_deadline(&self) -> Deadline {
+        Deadline::after(millis(self.settings.admin_timeout))
+    }
+
+    /// Waits for the answer to a question about a topic.
+    fn ask<T, E: Into<Cause>>(
+        &self,
+        action: &str,
+        topic: &str,
+        deadline: &Deadline,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, PortError> {
+        match complete(future, deadline) {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) => Err(self.topic_error(action, topic, &error.into())),
+            None => Err(self.no_answer(topic)),
+        }
+    }
+
+    fn no_answer(&self, topic: &str) -> PortError {
+        let endpoint = &self.settings.endpoint;
+        PortError::again(format!("the Fluvio cluster at {endpoint} gave no answer about topic `{topic}` in time"))
+    }
+
+    fn topic_error(&self, action: &str, topic: &str, cause: &Cause) -> PortError {
+        match cause {
+            Cause::NoTopic => self.no_such_topic(topic),
+            Cause::Other(reason) => PortError::fatal(format!("cannot {action} topic `{topic}`: {reason}")),
+            Cause::Connection(reason) => PortError::reconnect(format!("cannot {action} topic `{topic}`: {reason}")),
+        }
+    }
+
+    fn no_such_topic(&self, topic: &str) -> PortError {
+        let endpoint = &self.settings.endpoint;
+        PortError::fatal(format!("there is no topic `{topic}` at {endpoint}: create it, or check its name"))
+    }
+}
+
+/// Why a question was not answered.
+enum Cause {
+    NoTopic,
+    Connection(String),
+    Other(String),
+}
+
+impl From<anyhow::Error> for Cause {
+    fn from(error: anyhow::Error) -> Self {
+        use fluvio::FluvioError;
+        let reason = format!("{error:#}");
+        match error.downcast_ref::<FluvioError>() {
+            Some(FluvioError::TopicNotFound(_) | FluvioError::PartitionNotFound(..)) => Self::NoTopic,
+            Some(FluvioError::Socket(_) | FluvioError::Io(_)) => Self::Connection(reason),
+            _ => match error.downcast_ref::<ErrorCode>() {
+                Some(ErrorCode::TopicNotFound) => Self::NoTopic,
+                _ => Self::Other(reason),
+            },
+        }
+    }
+}
+
+impl From<fluvio_socket::SocketError> for Cause {
+    fn from(error: fluvio_socket::SocketError) -> Self {
+        Self::Connection(error.to_string())
+    }
+}
+
+fn cluster_config(settings: &FluvioSection) -> Result<FluvioClusterConfig, PortError> {
+    let tls = &settings.tls;
+    let policy = match tls.mode {
+        FluvioTls::Disabled => TlsPolicy::Disabled,
+        FluvioTls::Anonymous => TlsPolicy::Anonymous,
+        FluvioTls::Verified => {
+            for (key, path) in [("ca_file", &tls.ca_file), ("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
+                if let Err(error) = std::fs::File::open(path) {
+                    return Err(PortError::fatal(format!(
+                        "`broker.fluvio.tls.{key}` names a file that cannot be read: {path}: {error}"
+                    )));
+                }
+            }
+            TlsPolicy::from(TlsPaths {
+                domain: tls.domain.clone(),
+                key: PathBuf::from(&tls.key_file),
+                cert: PathBuf::from(&tls.cert_file),
+                ca_cert: PathBuf::from(&tls.ca_file),
+            })
+        }
+    };
+    let mut config = FluvioClusterConfig::new(&settings.endpoint).with_tls(policy);
+    config.client_id = Some("streamgauge".to_owned());
+    Ok(config)
+}
+
+fn millis(span: Span) -> Duration {
+    Duration::from_millis(span.as_millis())
+}
+
+/// The pause before a cluster is asked again for what it did not have ready.
+const POLL_PAUSE: Duration = Duration::from_millis(20);

@@ -1,0 +1,76 @@
+//! Drives the client's futures from a port's own thread: no task of ours, and nothing that blocks past its budget.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use super::super::deadline::Deadline;
+
+/// Rung by whatever a future waits for; a port waits for it wherever it is driven.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    /// Waits until it has been rung since the last wait, or the time is over.
+    pub(super) fn wait(&self, timeout: Duration) {
+        let rung = self.lock();
+        let waited = self.changed.wait_timeout_while(rung, timeout, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let was_rung = std::mem::replace(&mut *self.lock(), true);
+        if !was_rung {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// Drives a future to its end; `None`: the deadline passed, and the future was dropped.
+pub(super) fn complete<F: Future>(future: F, deadline: &Deadline) -> Option<F::Output> {
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Some(output);
+        }
+        if deadline.passed() {
+            return None;
+        }
+        bell.wait(deadline.left());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[test]
+    fn a_future_ends_or_its_time_does() {
+        assert_eq!(complete(ready(7), &Deadline::after(Duration::ZERO)), Some(7));
+        assert_eq!(complete(pending::<()>(), &Deadline::after(Duration::from_millis(5))), None);
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || sender.send(7));
+        assert_eq!(complete(receiver, &Deadline::after(Duration::from_mins(1))), Some(Ok(7)));
+        thread.join().unwrap().unwrap();
+    }
+}
