@@ -23,8 +23,8 @@ pub fn read(path: &Path) -> String {
 /// A YAML file of `deploy/`. A document's own tag (Fluvio writes its version so) is left out.
 pub fn yaml(file: &str) -> Value {
     let text = read(&folder().join(file));
-    let text = if text.starts_with('!') { text.split_once('\n').unwrap().1 } else { &text };
-    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"))
+    let untagged: Vec<_> = text.lines().filter(|line| !line.starts_with('!')).collect();
+    serde_saphyr::from_str(&untagged.join("\n")).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// The texts of an array, or the words of a text.
