@@ -96,7 +96,8 @@ fn the_compose_file_keeps_to_the_specification() {
         for mount in service.mounts() {
             let Source::Path(path) = mount.source else { continue };
             let path = fs::canonicalize(path).unwrap();
-            let theirs = theirs.json["volumes"].as_array().unwrap().iter().find(|v| v["target"] == mount.target.as_str());
+            let theirs =
+                theirs.json["volumes"].as_array().unwrap().iter().find(|v| v["target"] == mount.target.as_str());
             assert_eq!(theirs.unwrap()["source"], json!(path), "{}", service.name);
         }
     }
@@ -127,7 +128,8 @@ fn every_profile_brings_up_a_broker_its_daemon_prometheus_and_grafana() {
         for service in &services {
             for (needed, condition) in service.needs() {
                 let what = format!("{}: {needed}", service.name);
-                let needed = services.iter().find(|s| s.name == needed).unwrap_or_else(|| panic!("{what} is not there"));
+                let needed =
+                    services.iter().find(|s| s.name == needed).unwrap_or_else(|| panic!("{what} is not there"));
                 // One that ends is waited for; one that stays is probed.
                 let expected = if stays(needed) { "service_healthy" } else { "service_completed_successfully" };
                 assert_eq!(condition, expected, "{what}");
@@ -305,7 +307,8 @@ fn fluvio_is_registered_as_it_listens() {
     fs::create_dir_all(inside(&metadata)).unwrap();
     let from = setup.mounts().into_iter().find(|mount| matches!(mount.source, Source::Path(_))).unwrap();
     fs::copy(setup.file_behind(&from.target).unwrap(), inside(&from.target)).unwrap();
-    let script = words(&setup.json["command"]).concat().replace("/fluvio/", &format!("{}/", inside("fluvio").display()));
+    let script =
+        words(&setup.json["command"]).concat().replace("/fluvio/", &format!("{}/", inside("fluvio").display()));
     let laid = inside(&metadata).join(format!("SPU/{id}.yaml"));
     let run = || assert!(Command::new("sh").args(["-euc", &script]).status().unwrap().success());
     run();

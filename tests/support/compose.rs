@@ -99,9 +99,7 @@ impl Service {
     pub fn file_behind(&self, path: &str) -> Option<PathBuf> {
         self.mounts().into_iter().find_map(|mount| match mount.source {
             Source::Path(source) if path == mount.target => Some(source),
-            Source::Path(source) => {
-                path.strip_prefix(&mount.target)?.strip_prefix('/').map(|below| source.join(below))
-            }
+            Source::Path(source) => path.strip_prefix(&mount.target)?.strip_prefix('/').map(|below| source.join(below)),
             Source::Volume(_) => None,
         })
     }
@@ -110,11 +108,7 @@ impl Service {
         let of = |text: String| {
             let parts: Vec<_> = text.split(':').collect();
             let [address, published, target] = parts[..] else { panic!("{}: {text}: ADDRESS:PORT:PORT", self.name) };
-            Port {
-                address: address.to_owned(),
-                published: published.parse().unwrap(),
-                target: target.parse().unwrap(),
-            }
+            Port { address: address.to_owned(), published: published.parse().unwrap(), target: target.parse().unwrap() }
         };
         words(&self.json["ports"]).into_iter().map(of).collect()
     }
