@@ -7,6 +7,8 @@
 
 #[path = "support/compose.rs"]
 mod compose;
+#[path = "support/container.rs"]
+mod container;
 #[path = "support/grafana.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod grafana;
@@ -16,43 +18,19 @@ mod prometheus;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use compose::{Compose, Dockerfile, Service, Source, folder, read, root, words, yaml};
-use prometheus::{Running, client, is_there, wait_for};
+use container::{Container, STATE, environment, port, settings};
+use prometheus::{is_there, wait_for};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const PROFILES: [&str; 3] = ["kafka", "redpanda", "fluvio"];
 
-/// Where the containers keep their state.
-const STATE: &str = "/var/lib/streamgauge";
-
 const REQUIRE: &str = "STREAMGAUGE_REQUIRE_COMPOSE";
-
-/// The environment of a profile's daemon: the image's, and the service's over it.
-fn environment(daemon: &Service) -> BTreeMap<String, String> {
-    let mut environment = Dockerfile::read().environment();
-    environment.retain(|name, _| !name.starts_with("CARGO_"));
-    environment.extend(daemon.environment());
-    environment
-}
-
-fn program(environment: &BTreeMap<String, String>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
-    command.env_clear().envs(environment).stdin(Stdio::null());
-    command
-}
-
-/// The settings as the program resolves them in an environment.
-fn settings(environment: &BTreeMap<String, String>) -> Value {
-    let output = program(environment).args(["config", "show", "-o", "json"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 fn seconds(text: &str) -> Duration {
     humantime::parse_duration(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -64,11 +42,6 @@ fn of_unit(key: &str) -> String {
     let found: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect();
     assert_eq!(found.len(), 1, "the unit has one {key}");
     found[0].to_owned()
-}
-
-fn port(address: &str) -> u16 {
-    let (_, port) = address.rsplit_once(':').unwrap_or_else(|| panic!("{address} has no port"));
-    port.parse().unwrap_or_else(|_| panic!("{address} has no port"))
 }
 
 #[test]
@@ -501,76 +474,6 @@ fn every_script_can_be_read_by_its_shell() {
             parse("sh", script);
         }
     }
-}
-
-/// A daemon in the environment of a container, whose root is a folder here.
-struct Container {
-    process: Running,
-    environment: BTreeMap<String, String>,
-    /// The address at which it can be reached.
-    address: String,
-    folder: TempDir,
-}
-
-impl Container {
-    fn start(profile: &str) -> Self {
-        let compose = Compose::read();
-        let folder = TempDir::new().unwrap();
-        let state = folder.path().join("state");
-        fs::create_dir(&state).unwrap();
-        make_token(&compose.service("token"), &state);
-        let mut environment = environment(&compose.daemon(profile));
-        for value in environment.values_mut() {
-            *value = value.replace(STATE, state.to_str().unwrap());
-        }
-        let dockerfile = Dockerfile::read();
-        assert_eq!(dockerfile.exec("ENTRYPOINT"), ["streamgauge"]);
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let mut command = program(&environment);
-        command.args(dockerfile.exec("CMD")).args(["--listen", "0.0.0.0:0"]).current_dir(folder.path());
-        let process = Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
-        let mut container = Self { process, environment, address: String::new(), folder };
-        let listen = wait_for("the daemon to listen", 30, || {
-            assert!(container.process.0.try_wait().unwrap().is_none(), "the daemon ended: {}", container.log());
-            fs::read_to_string(state.join("listen")).ok().filter(|text| !text.trim().is_empty())
-        });
-        container.address = format!("127.0.0.1:{}", port(listen.trim()));
-        container
-    }
-
-    fn log(&self) -> String {
-        read(&self.folder.path().join("log"))
-    }
-
-    fn status(&self, path: &str, host: &str, token: Option<&str>) -> u16 {
-        let mut request = client().get(format!("http://{}{path}", self.address)).header("Host", host);
-        if let Some(token) = token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        request.call().unwrap().status().as_u16()
-    }
-
-    /// Whether the image's health check finds it healthy.
-    fn is_healthy(&self) -> bool {
-        let check = Dockerfile::read().exec("HEALTHCHECK");
-        assert_eq!(check[0], "streamgauge");
-        let mut command = program(&self.environment);
-        command.env("STREAMGAUGE_URL", format!("http://{}", self.address)).args(&check[1..]);
-        command.output().unwrap().status.success()
-    }
-}
-
-/// Runs the script of the service `token` in the state folder, twice; only the first time makes one.
-fn make_token(service: &Service, state: &Path) {
-    let run = || {
-        let script = words(&service.json["command"]).concat();
-        assert!(Command::new("sh").args(["-euc", &script]).current_dir(state).status().unwrap().success());
-        read(&state.join("token"))
-    };
-    let token = run();
-    assert!(token.trim().len() >= 32, "{token}");
-    assert_eq!(run(), token);
-    assert_eq!(fs::metadata(state.join("token")).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
