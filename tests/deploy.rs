@@ -160,7 +160,9 @@ fn images_are_pinned() {
     let mut versions: BTreeMap<&str, &str> = BTreeMap::new();
     for image in images.chain(bases) {
         let (name, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{image} has no version"));
-        let is_exact = tag.matches('.').count() >= 2 || tag.split('-').any(|part| part.parse::<u32>().is_ok());
+        // Three numbers, or a day.
+        let is_day = |part: &str| part.len() == 8 && part.parse::<u32>().is_ok();
+        let is_exact = tag.matches('.').count() >= 2 || tag.split('-').any(is_day);
         assert!(is_exact && !name.ends_with('/'), "{image} is not pinned");
         let other = versions.insert(name, tag);
         assert!(other.is_none_or(|other| other == tag), "{name} comes in two versions");
@@ -476,31 +478,44 @@ fn every_script_can_be_read_by_its_shell() {
     }
 }
 
-#[test]
-fn daemons_in_their_containers_answer_under_their_names_and_stop_when_told() {
+/// The daemon of a profile, started: who may ask it under which name, whether it is found healthy, how it ends.
+fn see_daemon(profile: &str) {
     let compose = Compose::read();
     let default = settings(&BTreeMap::new())["server"]["listen"].as_str().map(port).unwrap();
-    for profile in PROFILES {
-        let mut container = Container::start(profile);
-        let token = read(Path::new(&container.environment["STREAMGAUGE__SERVER__TOKEN_FILE"]));
-        let token = Some(token.trim());
-        let target = yaml("prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"][0].clone();
-        let target = target.as_str().unwrap();
-        let published = &compose.daemon(profile).ports()[0];
-        // Containers ask for its name, people for the published port.
-        for host in [target, &format!("127.0.0.1:{}", published.published), &format!("localhost:{default}")] {
-            assert_eq!(container.status("/api/v1/status", host, token), 200, "{host}");
-            assert_eq!(container.status("/api/v1/status", host, None), 401, "{host}");
-            assert_eq!(container.status("/", host, None), 200, "{host}");
-            assert_eq!(container.status("/metrics", host, None), 200, "{host}");
-        }
-        assert_eq!(container.status("/api/v1/status", "evil.example:9464", token), 403);
-        assert!(container.is_healthy(), "{profile}: {}", container.log());
-        let signal = Dockerfile::read().one("STOPSIGNAL").trim_start_matches("SIG").to_owned();
-        let order = format!("kill -{signal} {}", container.process.0.id());
-        assert!(Command::new("sh").args(["-c", &order]).status().unwrap().success());
-        let ended = wait_for("the daemon's end", 30, || container.process.0.try_wait().unwrap());
-        assert_eq!(ended.code(), Some(143), "{}", container.log());
-        assert!(!container.is_healthy(), "a daemon that is gone is not healthy");
+    let mut container = Container::start(profile);
+    let token = read(Path::new(&container.environment["STREAMGAUGE__SERVER__TOKEN_FILE"]));
+    let token = Some(token.trim());
+    let target = yaml("prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"][0].clone();
+    let target = target.as_str().unwrap();
+    let published = &compose.daemon(profile).ports()[0];
+    // Containers ask for its name, people for the published port.
+    for host in [target, &format!("127.0.0.1:{}", published.published), &format!("localhost:{default}")] {
+        assert_eq!(container.status("/api/v1/status", host, token), 200, "{host}");
+        assert_eq!(container.status("/api/v1/status", host, None), 401, "{host}");
+        assert_eq!(container.status("/", host, None), 200, "{host}");
+        assert_eq!(container.status("/metrics", host, None), 200, "{host}");
     }
+    assert_eq!(container.status("/api/v1/status", "evil.example:9464", token), 403);
+    assert!(container.is_healthy(), "{profile}: {}", container.log());
+    let signal = Dockerfile::read().one("STOPSIGNAL").trim_start_matches("SIG").to_owned();
+    let order = format!("kill -{signal} {}", container.process.0.id());
+    assert!(Command::new("sh").args(["-c", &order]).status().unwrap().success());
+    let ended = wait_for("the daemon's end", 30, || container.process.0.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(143), "{}", container.log());
+    assert!(!container.is_healthy(), "a daemon that is gone is not healthy");
+}
+
+#[test]
+fn the_daemon_of_kafka_answers_under_its_names_and_stops_when_told() {
+    see_daemon("kafka");
+}
+
+#[test]
+fn the_daemon_of_redpanda_answers_under_its_names_and_stops_when_told() {
+    see_daemon("redpanda");
+}
+
+#[test]
+fn the_daemon_of_fluvio_answers_under_its_names_and_stops_when_told() {
+    see_daemon("fluvio");
 }
