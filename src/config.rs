@@ -493,6 +493,8 @@ impl Settings {
             malformed_topic: format!("{events_topic}{}malformed", self.broker.kind.topic_separator()),
             events_topic,
             results_topic: topic(&topics.results, "results"),
+            // Known once the broker is reached.
+            log_append_time: true,
             send_delay_limit_ns: workload.send_delay_limit.as_nanos(),
             send_delay_share: workload.send_delay_share,
             heartbeat_timeout_ns: self.supervisor.heartbeat_timeout.as_nanos(),
