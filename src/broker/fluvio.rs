@@ -214,3 +214,24 @@ fn millis(span: Span) -> Duration {
 
 /// The pause before a cluster is asked again for what it did not have ready.
 const POLL_PAUSE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_of_the_version_that_reports_say() {
+        let lock = include_str!("../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"fluvio\"\nversion = \"{CLIENT_VERSION}\"\n")));
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named_before_anything_is_reached() {
+        let defaults = crate::config::Layers::default().load().unwrap().settings.broker.fluvio;
+        let mut settings = defaults;
+        settings.tls.mode = FluvioTls::Verified;
+        settings.tls.ca_file = "/no/such.pem".to_owned();
+        let error = FluvioBroker::new(settings).unwrap_err();
+        assert!(error.message.contains("ca_file") && error.message.contains("/no/such.pem"), "{error}");
+    }
+}

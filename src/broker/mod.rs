@@ -47,6 +47,14 @@ fn open_fluvio(resolved: &Resolved) -> Result<Arc<dyn Broker>, ConfigError> {
     Ok(Arc::new(broker.map_err(|error| ConfigError::one(origin, key, format!("is refused: {}", error.message)))?))
 }
 
+/// The version of Fluvio's client library; `None`: built without it.
+pub fn fluvio_version() -> Option<String> {
+    #[cfg(feature = "fluvio")]
+    return Some(self::fluvio::CLIENT_VERSION.to_owned());
+    #[cfg(not(feature = "fluvio"))]
+    None
+}
+
 #[cfg(not(feature = "fluvio"))]
 fn open_fluvio(resolved: &Resolved) -> Result<Arc<dyn Broker>, ConfigError> {
     let origin = resolved.origins.get("broker.kind").map_or("settings", String::as_str);

@@ -86,7 +86,7 @@ pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
         process_started_ns: session.started_ns,
         resources: meter.finish(),
         host: Host::describe(),
-        versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
+        versions: Versions::new(Some(crate::broker::kafka::client_version()), crate::broker::fluvio_version()),
         thresholds,
     };
     let report = Report::new(&outcome, &context);

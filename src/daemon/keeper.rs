@@ -220,7 +220,7 @@ impl Keeper {
                 process_started_ns: outcome.started_at_ns,
                 resources: meter.map(ResourceMeter::finish).unwrap_or_default(),
                 host: self.machine.clone(),
-                versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
+                versions: Versions::new(Some(crate::broker::kafka::client_version()), crate::broker::fluvio_version()),
                 thresholds,
             },
         );
