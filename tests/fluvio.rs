@@ -83,9 +83,7 @@ fn the_stages_run_one_by_one_on_the_same_topics() {
     let truth = std::fs::read_to_string(program.folder.path().join("truth.ndjson")).unwrap();
     let base = serde_json::from_str::<Value>(truth.lines().next().unwrap()).unwrap()["base_ns"].to_string();
     let aggregate = ["aggregate", "-q", "--events-topic", &events, "--results-topic", &results, "--window", "1s"];
-    // Less than a batch is fetched at once.
-    let small = ["--set", "broker.fluvio.fetch_bytes=20KiB"];
-    let drained = program.json(&[&aggregate[..], &["--until-idle", "1s", "--base-event-time", &base], &small].concat());
+    let drained = program.json(&[&aggregate[..], &["--until-idle", "1s", "--base-event-time", &base]].concat());
     assert_eq!(drained["events"]["consumed"], 15_000, "{drained}");
     let latency = ["latency", "-q", "--results-topic", &results, "--window", "1s", "--until-idle", "1s"];
     let judged = program.json(&[&latency[..], &["--truth", "truth.ndjson"]].concat());
@@ -151,6 +149,7 @@ fn impossible_settings_are_named() {
         ("broker.fluvio.batch_bytes", "2MB"),
         ("broker.fluvio.events_linger", "1us"),
         ("broker.fluvio.queue_records", "0"),
+        ("broker.fluvio.fetch_bytes", "1MiB"),
         ("topics.prefix", "with.dots"),
         ("topics.prefix", "a-prefix-that-leaves-no-room"),
         ("topics.events", "Upper"),

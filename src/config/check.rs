@@ -314,6 +314,11 @@ impl Checker<'_> {
             ("broker.fluvio.queue_bytes", fluvio.queue_bytes, 2_000_000_000),
             ("broker.fluvio.fetch_bytes", fluvio.fetch_bytes, 1 << 30),
         ]);
+        self.must(
+            fluvio.fetch_bytes.0 >= 2 << 20,
+            "broker.fluvio.fetch_bytes",
+            "must be at least `2MiB`: a fetch holds a whole batch, which may have 1 MiB",
+        );
         self.must(fluvio.queue_records > 0, "broker.fluvio.queue_records", "must be at least 1");
         let names = [
             ("topics.prefix", &topics.prefix, FLUVIO_TOPIC_NAME - RUN_SUFFIX),
