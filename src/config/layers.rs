@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use serde_json::Value as Json;
 
+use super::matrix::{VARY, WITH, cannot_vary, choices, text_of};
 use super::{ConfigError, DEFAULTS, PRESETS, Problem, Settings, THRESHOLDS, check, preset, threshold_refusal};
 use crate::nearest::nearest;
 use crate::thresholds::Threshold;
@@ -30,7 +31,7 @@ const LEVEL: &str = "__";
 /// The origin of thresholds that come on top.
 const THRESHOLD_FLAG: &str = "flag --threshold";
 
-type Table = Map<String, Value>;
+pub(super) type Table = Map<String, Value>;
 
 /// A setting given as text: by a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,6 +230,10 @@ impl Merge {
                     self.flatten(properties, "", origin, &mut flat);
                     flat.into()
                 }
+                (Some(ValueKind::Table(_)), ValueKind::Table(inner)) if path == VARY => {
+                    self.varied(inner, origin).into()
+                }
+                (Some(ValueKind::Table(_)), ValueKind::Table(inner)) if path == WITH => self.with(inner, origin).into(),
                 (Some(ValueKind::Table(known)), ValueKind::Table(inner)) => {
                     self.checked(inner, known, &path, origin).into()
                 }
@@ -268,13 +273,84 @@ impl Merge {
         }
     }
 
-    fn unknown(&mut self, origin: &str, path: &str) {
+    /// `[matrix.vary]`: settings, each with a list of values, kept as texts.
+    fn varied(&mut self, table: Table, origin: &str) -> Table {
+        let mut kept = Table::new();
+        for (key, value) in leaves(table) {
+            let path = format!("{VARY}.{key}");
+            match &value.kind {
+                ValueKind::Array(items) if !items.is_empty() => {
+                    if self.can_vary(&key, &path, origin) {
+                        let texts: Vec<Value> = items.iter().map(|item| text_of(item).into()).collect();
+                        kept.insert(key, Value::new(Some(&origin.to_owned()), texts));
+                    }
+                }
+                _ => self.problem(origin, &path, "must be a list of values, as [\"10k/s\", \"20k/s\"]"),
+            }
+        }
+        kept
+    }
+
+    /// `[matrix.with]`: `setting=value`, each with settings, their values kept as texts.
+    fn with(&mut self, table: Table, origin: &str) -> Table {
+        let mut kept = Table::new();
+        for (choice, value) in table {
+            let path = format!("{WITH}.{choice}");
+            let ValueKind::Table(settings) = value.kind else {
+                self.problem(
+                    origin,
+                    &path,
+                    "must hold settings, as { \"broker.kafka.bootstrap_servers\" = \"b:9092\" }",
+                );
+                continue;
+            };
+            let Some((key, _)) = choice.split_once('=') else {
+                self.problem(origin, &path, "must be a setting and its value, as \"broker.kind=redpanda\"");
+                continue;
+            };
+            let mut texts = Table::new();
+            for (setting, value) in leaves(settings) {
+                let path = format!("{path}.{setting}");
+                if self.can_vary(&setting, &path, origin) {
+                    texts.insert(setting, Value::new(Some(&origin.to_owned()), text_of(&value)));
+                }
+            }
+            if self.can_vary(key.trim(), &path, origin) {
+                kept.insert(choice, texts.into());
+            }
+        }
+        kept
+    }
+
+    /// Whether a run can be given another value of this setting; if not, that is a problem of `path`.
+    fn can_vary(&mut self, key: &str, path: &str, origin: &str) -> bool {
+        let is_property = key.strip_prefix(PROPERTIES).is_some_and(|name| name.len() > 1 && name.starts_with('.'));
+        if is_property {
+            return true;
+        }
+        if let Some(why) = cannot_vary(&self.known, key) {
+            self.problem(origin, path, why);
+            return false;
+        }
+        if find(&self.known, key).is_none() {
+            let hint = self.nearest_key(key);
+            self.problem(origin, path, format!("names no setting{hint}"));
+            return false;
+        }
+        true
+    }
+
+    fn nearest_key(&self, key: &str) -> String {
         let mut paths = Vec::new();
         paths_of(&self.known, "", &mut paths);
-        let hint = match nearest(path, paths.iter().map(String::as_str)) {
+        match nearest(key, paths.iter().map(String::as_str)) {
             Some(nearest) => format!("; did you mean `{nearest}`?"),
             None => "; `streamgauge config show` lists all keys".to_owned(),
-        };
+        }
+    }
+
+    fn unknown(&mut self, origin: &str, path: &str) {
+        let hint = self.nearest_key(path);
         self.problem(origin, path, format!("is an unknown key{hint}"));
     }
 
@@ -304,6 +380,12 @@ impl Merge {
             let (segments, kind): (Vec<&str>, _) = if let Some(property) = key.strip_prefix("broker.kafka.properties.")
             {
                 (PROPERTIES.split('.').chain([property]).collect(), ValueKind::String(value.clone()))
+            } else if let Some(varied) = key.strip_prefix("matrix.vary.") {
+                if !self.can_vary(varied, key, origin) {
+                    continue;
+                }
+                let texts = choices(varied, value).into_iter().map(Value::from).collect();
+                (VARY.split('.').chain([varied]).collect(), ValueKind::Array(texts))
             } else {
                 match find(&self.known, key).map(|known| &known.kind) {
                     Some(ValueKind::Table(_)) => {
@@ -401,7 +483,7 @@ impl Merge {
 }
 
 /// Reads TOML, noting the origin at every value.
-fn parse(text: &str, origin: &str) -> Result<Table, Problem> {
+pub(super) fn parse(text: &str, origin: &str) -> Result<Table, Problem> {
     let table = File::from_str(text, FileFormat::Toml).collect().map_err(|error| {
         let cause = match error {
             config::ConfigError::FileParse { cause, .. } => cause.to_string(),
@@ -430,7 +512,7 @@ pub(crate) fn is_setting(key: &str) -> bool {
     parse(DEFAULTS, DEFAULT_ORIGIN).is_ok_and(|known| find(&known, key).is_some())
 }
 
-fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         None => table.get(key),
         Some((section, rest)) => match &table.get(section)?.kind {
@@ -438,6 +520,35 @@ fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
             _ => None,
         },
     }
+}
+
+/// Every setting, in the order of the defaults' file.
+pub(crate) fn setting_keys() -> Vec<String> {
+    let mut section = "";
+    let mut keys = Vec::new();
+    for line in DEFAULTS.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            keys.push(format!("{section}.{key}"));
+        }
+    }
+    keys
+}
+
+/// The values of a table whose keys have dots, by their whole keys: `"a.b" = 1` and `a.b = 1` alike.
+fn leaves(table: Table) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        match value.kind {
+            ValueKind::Table(inner) => {
+                found.extend(leaves(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)));
+            }
+            _ => found.push((key, value)),
+        }
+    }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found
 }
 
 fn paths_of(table: &Table, above: &str, paths: &mut Vec<String>) {
