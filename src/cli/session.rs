@@ -95,7 +95,8 @@ impl Session {
         config::run_id(self.clock.now(), config::random_bits())
     }
 
-    fn start_logging(&self, resolved: &Resolved) -> Result<(), CliError> {
+    /// Turns logging on.
+    pub(super) fn start_logging(&self, resolved: &Resolved) -> Result<(), CliError> {
         let Settings { log, .. } = &resolved.settings;
         let steps = i32::from(self.global.verbose) - i32::from(self.global.quiet);
         logging::start(&log.level, steps, log.format, !self.is_quiet()).map_err(|error| {

@@ -522,6 +522,11 @@ pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
+/// Why this setting cannot be varied; `None`: it can, or there is no such setting.
+pub(crate) fn refused_in_matrix(key: &str) -> Option<String> {
+    parse(DEFAULTS, DEFAULT_ORIGIN).ok().and_then(|known| cannot_vary(&known, key))
+}
+
 /// Every setting, in the order of the defaults' file.
 pub(crate) fn setting_keys() -> Vec<String> {
     let mut section = "";
