@@ -82,7 +82,8 @@ fn report_file(text: &str) -> Result<PathBuf, String> {
 
 pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     let plan = Plan::new(request(session, args))?;
-    session.start_logging(&plan.base)?;
+    // Every run has a line of its own.
+    session.start_logging(&plan.base, 1)?;
     args.reports.iter().map(PathBuf::as_path).try_for_each(check_writable)?;
     if let Some(folder) = &args.runs_to {
         let cannot = |error| CliError::Usage(format!("cannot write to the folder `{}`: {error}", folder.display()));
@@ -157,7 +158,8 @@ fn reach_brokers(session: &Session, plan: &Plan) -> Result<(), CliError> {
         }
     }
     let answers: Vec<Result<_, CliError>> = std::thread::scope(|scope| {
-        let ask = |&(_, resolved): &(String, _)| scope.spawn(move || connect(resolved, session.clock.clone()).map(drop));
+        let ask =
+            |&(_, resolved): &(String, _)| scope.spawn(move || connect(resolved, session.clock.clone()).map(drop));
         let asking: Vec<_> = asked.iter().map(ask).collect();
         let gone = |_| Err(CliError::Runtime(anyhow::anyhow!("the thread that asks a broker panicked")));
         asking.into_iter().map(|thread| thread.join().unwrap_or_else(gone)).collect()
@@ -221,8 +223,8 @@ fn play(session: &Session, plan: &Plan, signals: &Signals, folder: Option<&Path>
         };
         let run = Run { cell, round, place, result };
         if !session.is_quiet() {
-            let id = run.result.as_ref().map_or("", |(report, _)| report.run_id.as_str());
-            eprintln!("{which}: {}: {} {id}", tables::verdict(run.verdict()), run.reason());
+            let id = run.result.as_ref().map_or("not begun", |(report, _)| report.run_id.as_str());
+            eprintln!("{which}: {}: {} ({id})", tables::verdict(run.verdict()), run.reason());
         }
         runs.push(run);
     }

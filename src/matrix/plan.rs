@@ -68,7 +68,7 @@ pub struct PlannedCell {
     pub resolved: Resolved,
     /// The varied settings with their values here; `None`: makes no difference to this cell.
     pub values: BTreeMap<String, Option<String>>,
-    /// Its values, in the order of [`Plan::varied`]: `kafka, 10k/s`.
+    /// Its values, in the order of [`Plan::varied`]: `kafka, 10k/s, partitions 4`.
     pub name: String,
     /// Whether it was asked for; if not, it was added as a floor.
     pub asked: bool,
@@ -135,7 +135,7 @@ impl Plan {
             base,
         };
         plan.describe(&grid, cells);
-        plan.refuse_twins(&mut problems);
+        plan.refuse_twins(&grid, &mut problems);
         plan.set_baselines(&mut problems);
         if problems.0.is_empty() { Ok(plan) } else { Err(problems.into_error()) }
     }
@@ -177,7 +177,8 @@ impl Plan {
             .map(|(at, resolved)| {
                 let own: Vec<(String, Option<String>)> =
                     varied.iter().map(|&key| (keys[key].clone(), values[at][key].clone())).collect();
-                let named: Vec<&str> = own.iter().filter_map(|(_, value)| value.as_deref()).collect();
+                let named: Vec<String> =
+                    own.iter().filter_map(|(key, value)| Some(named(key, value.as_deref()?))).collect();
                 PlannedCell {
                     name: if named.is_empty() { resolved.settings.workload.name.clone() } else { named.join(", ") },
                     values: own.iter().cloned().collect(),
@@ -192,13 +193,14 @@ impl Plan {
     }
 
     /// Cells with the very same settings would be one cell under two names.
-    fn refuse_twins(&self, problems: &mut Problems) {
-        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-        for cell in self.cells.iter().filter(|cell| cell.asked) {
+    fn refuse_twins(&self, grid: &Grid, problems: &mut Problems) {
+        let written = |at: usize| grid.cells[at].choices.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for (at, cell) in self.cells.iter().enumerate().filter(|(_, cell)| cell.asked) {
             let settings = serde_json::to_string(&cell.resolved.settings).unwrap_or_default();
-            if let Some(first) = seen.insert(settings, &cell.name) {
-                let message =
-                    format!("makes two cells of the same settings (`{first}` and `{}`): leave one out", cell.name);
+            if let Some(first) = seen.insert(settings, at) {
+                let (first, second) = (written(first), written(at));
+                let message = format!("makes two cells of the same settings (`{first}` and `{second}`): leave one out");
                 problems.add("matrix", "matrix.vary", message);
             }
         }
@@ -247,6 +249,15 @@ impl PlannedCell {
         let is_own = self.values.get(key).is_some_and(Option::is_some);
         is_own && has(&self.resolved.settings, key, value)
     }
+}
+
+/// Settings whose values say themselves what they are.
+const NAMED_BY_VALUE: [&str; 3] = [BROKER, "workload.rate", "workload.arrivals"];
+
+/// A setting's value in a cell's name: `kafka`, `partitions 4`.
+fn named(key: &str, value: &str) -> String {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    if NAMED_BY_VALUE.contains(&key) { value.to_owned() } else { format!("{} {value}", last.replace('_', " ")) }
 }
 
 /// Whether a setting makes a difference to runs on this broker: all do, but those of other brokers' own sections.

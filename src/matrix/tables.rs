@@ -164,7 +164,7 @@ pub fn figure_table(report: &MatrixReport, figure: Figure, whole: bool) -> Rows 
         cells.push(each.finding);
         cells
     };
-    let mut header = vec!["cell", "value", "runs", "floor", "change"];
+    let mut header = vec!["cell", "value", "range of runs", "floor", "change"];
     header.extend(whole.then_some("95 % interval"));
     header.push("finding");
     Rows { header, left: 1, rows: figure_rows(report, figure).into_iter().map(row).collect() }
@@ -198,7 +198,7 @@ pub fn runs(report: &MatrixReport) -> Rows {
 pub fn notes(report: &MatrixReport) -> Vec<String> {
     let mut notes = vec![
         "value: over all of a cell's runs that were played to their end; percentiles are those of their merged histograms. \
-         runs: the least and the greatest of the runs' own values"
+         range of runs: the least and the greatest of the runs' own values"
             .to_owned(),
     ];
     if report.cells.iter().any(|cell| cell.floor.is_some()) {
