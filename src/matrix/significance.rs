@@ -74,6 +74,10 @@ fn row(
         (row.test, row.finding) = (None, Finding::Untested);
         row.reason = Some(if is_result { OTHER_TARGET } else { NO_RESULT });
     }
+    if !is_result {
+        // Not even a tendency is to be read from it.
+        (row.difference, row.relative_change) = (None, None);
+    }
     row
 }
 
