@@ -23,9 +23,9 @@ use streamgauge_actors::spec::RunSpec;
 
 pub use self::daemon::{HistorySection, ScheduleMode, ScheduleSection, ServerSection, ThresholdsSection};
 pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};
-pub(crate) use self::layers::{WORKLOAD_ARGUMENT, is_setting, refused_in_matrix, setting_keys};
+pub(crate) use self::layers::{WORKLOAD_ARGUMENT, is_setting, setting_keys};
 pub use self::matrix::MatrixSection;
-pub(crate) use self::matrix::choices;
+pub(crate) use self::matrix::{choices, refused_in_matrix};
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::show::{at, check_token, is_secret_setting, read_secret, shell_quoted, toml_value};

@@ -41,7 +41,7 @@ fn run(ms: f64) -> Report {
     let mut histogram = LatencyHistogram::default();
     (0..100).for_each(|_| histogram.record((ms * 1e6) as i64));
     let mut outcome = passed(6);
-    LatencyKind::ALL.into_iter().for_each(|kind| _ = outcome.latencies.insert(kind, histogram.clone()));
+    outcome.latencies = LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
     report(&outcome, Mode::Run)
 }
 

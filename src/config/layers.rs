@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use serde_json::Value as Json;
 
-use super::matrix::{VARY, WITH, cannot_vary, choices, text_of};
+use super::matrix::{VARY, WITH, choices};
 use super::{ConfigError, DEFAULTS, PRESETS, Problem, Settings, THRESHOLDS, check, preset, threshold_refusal};
 use crate::nearest::nearest;
 use crate::thresholds::Threshold;
@@ -136,9 +136,9 @@ impl Source for Layer {
     }
 }
 
-struct Merge {
+pub(super) struct Merge {
     /// The defaults: all the keys there are, and their types.
-    known: Table,
+    pub(super) known: Table,
     layers: Vec<Layer>,
     /// What comes on top of the thresholds that are set.
     thresholds: Vec<String>,
@@ -159,7 +159,7 @@ impl Merge {
         })
     }
 
-    fn problem(&mut self, origin: &str, key: &str, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, origin: &str, key: &str, message: impl Into<String>) {
         self.problems.push(Problem { origin: origin.to_owned(), key: key.to_owned(), message: message.into() });
     }
 
@@ -273,74 +273,7 @@ impl Merge {
         }
     }
 
-    /// `[matrix.vary]`: settings, each with a list of values, kept as texts.
-    fn varied(&mut self, table: Table, origin: &str) -> Table {
-        let mut kept = Table::new();
-        for (key, value) in leaves(table) {
-            let path = format!("{VARY}.{key}");
-            match &value.kind {
-                ValueKind::Array(items) if !items.is_empty() => {
-                    if self.can_vary(&key, &path, origin) {
-                        let texts: Vec<Value> = items.iter().map(|item| text_of(item).into()).collect();
-                        kept.insert(key, Value::new(Some(&origin.to_owned()), texts));
-                    }
-                }
-                _ => self.problem(origin, &path, "must be a list of values, as [\"10k/s\", \"20k/s\"]"),
-            }
-        }
-        kept
-    }
-
-    /// `[matrix.with]`: `setting=value`, each with settings, their values kept as texts.
-    fn with(&mut self, table: Table, origin: &str) -> Table {
-        let mut kept = Table::new();
-        for (choice, value) in table {
-            let path = format!("{WITH}.{choice}");
-            let ValueKind::Table(settings) = value.kind else {
-                self.problem(
-                    origin,
-                    &path,
-                    "must hold settings, as { \"broker.kafka.bootstrap_servers\" = \"b:9092\" }",
-                );
-                continue;
-            };
-            let Some((key, _)) = choice.split_once('=') else {
-                self.problem(origin, &path, "must be a setting and its value, as \"broker.kind=redpanda\"");
-                continue;
-            };
-            let mut texts = Table::new();
-            for (setting, value) in leaves(settings) {
-                let path = format!("{path}.{setting}");
-                if self.can_vary(&setting, &path, origin) {
-                    texts.insert(setting, Value::new(Some(&origin.to_owned()), text_of(&value)));
-                }
-            }
-            if self.can_vary(key.trim(), &path, origin) {
-                kept.insert(choice, texts.into());
-            }
-        }
-        kept
-    }
-
-    /// Whether a run can be given another value of this setting; if not, that is a problem of `path`.
-    fn can_vary(&mut self, key: &str, path: &str, origin: &str) -> bool {
-        let is_property = key.strip_prefix(PROPERTIES).is_some_and(|name| name.len() > 1 && name.starts_with('.'));
-        if is_property {
-            return true;
-        }
-        if let Some(why) = cannot_vary(&self.known, key) {
-            self.problem(origin, path, why);
-            return false;
-        }
-        if find(&self.known, key).is_none() {
-            let hint = self.nearest_key(key);
-            self.problem(origin, path, format!("names no setting{hint}"));
-            return false;
-        }
-        true
-    }
-
-    fn nearest_key(&self, key: &str) -> String {
+    pub(super) fn nearest_key(&self, key: &str) -> String {
         let mut paths = Vec::new();
         paths_of(&self.known, "", &mut paths);
         match nearest(key, paths.iter().map(String::as_str)) {
@@ -522,11 +455,6 @@ pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
-/// Why this setting cannot be varied; `None`: it can, or there is no such setting.
-pub(crate) fn refused_in_matrix(key: &str) -> Option<String> {
-    parse(DEFAULTS, DEFAULT_ORIGIN).ok().and_then(|known| cannot_vary(&known, key))
-}
-
 /// Every setting, in the order of the defaults' file.
 pub(crate) fn setting_keys() -> Vec<String> {
     let mut section = "";
@@ -539,21 +467,6 @@ pub(crate) fn setting_keys() -> Vec<String> {
         }
     }
     keys
-}
-
-/// The values of a table whose keys have dots, by their whole keys: `"a.b" = 1` and `a.b = 1` alike.
-fn leaves(table: Table) -> Vec<(String, Value)> {
-    let mut found = Vec::new();
-    for (key, value) in table {
-        match value.kind {
-            ValueKind::Table(inner) => {
-                found.extend(leaves(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)));
-            }
-            _ => found.push((key, value)),
-        }
-    }
-    found.sort_by(|(a, _), (b, _)| a.cmp(b));
-    found
 }
 
 fn paths_of(table: &Table, above: &str, paths: &mut Vec<String>) {

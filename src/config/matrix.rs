@@ -6,8 +6,8 @@ use config::{Value, ValueKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::SCHEMA;
-use super::layers::{Table, find, parse};
+use super::layers::{DEFAULT_ORIGIN, Merge, PROPERTIES, Table, find, parse};
+use super::{DEFAULTS, SCHEMA};
 
 /// The table of what is varied: its keys are settings.
 pub(super) const VARY: &str = "matrix.vary";
@@ -38,7 +38,7 @@ pub struct MatrixSection {
 }
 
 /// Why this setting cannot be varied; `None`: it can, or there is no such setting.
-pub(super) fn cannot_vary(known: &Table, key: &str) -> Option<String> {
+fn cannot_vary(known: &Table, key: &str) -> Option<String> {
     let section = key.split('.').next().unwrap_or_default();
     if NO_RUN.contains(&section) && find(known, key).is_some() {
         return Some("makes no run another one: vary a setting of [broker], [topics], [workload] …".to_owned());
@@ -47,6 +47,95 @@ pub(super) fn cannot_vary(known: &Table, key: &str) -> Option<String> {
         Some(ValueKind::Table(_)) => Some(format!("is a section: name one of its settings, as `{key}.…`")),
         _ => None,
     }
+}
+
+impl Merge {
+    /// `[matrix.vary]`: settings, each with a list of values, kept as texts.
+    pub(super) fn varied(&mut self, table: Table, origin: &str) -> Table {
+        let mut kept = Table::new();
+        for (key, value) in leaves(table) {
+            let path = format!("{VARY}.{key}");
+            match &value.kind {
+                ValueKind::Array(items) if !items.is_empty() => {
+                    if self.can_vary(&key, &path, origin) {
+                        let texts: Vec<Value> = items.iter().map(|item| text_of(item).into()).collect();
+                        kept.insert(key, Value::new(Some(&origin.to_owned()), texts));
+                    }
+                }
+                _ => self.problem(origin, &path, "must be a list of values, as [\"10k/s\", \"20k/s\"]"),
+            }
+        }
+        kept
+    }
+
+    /// `[matrix.with]`: `setting=value`, each with settings, their values kept as texts.
+    pub(super) fn with(&mut self, table: Table, origin: &str) -> Table {
+        let mut kept = Table::new();
+        for (choice, value) in table {
+            let path = format!("{WITH}.{choice}");
+            let ValueKind::Table(settings) = value.kind else {
+                self.problem(
+                    origin,
+                    &path,
+                    "must hold settings, as { \"broker.kafka.bootstrap_servers\" = \"b:9092\" }",
+                );
+                continue;
+            };
+            let Some((key, _)) = choice.split_once('=') else {
+                self.problem(origin, &path, "must be a setting and its value, as \"broker.kind=redpanda\"");
+                continue;
+            };
+            let mut texts = Table::new();
+            for (setting, value) in leaves(settings) {
+                let path = format!("{path}.{setting}");
+                if self.can_vary(&setting, &path, origin) {
+                    texts.insert(setting, Value::new(Some(&origin.to_owned()), text_of(&value)));
+                }
+            }
+            if self.can_vary(key.trim(), &path, origin) {
+                kept.insert(choice, texts.into());
+            }
+        }
+        kept
+    }
+
+    /// Whether a run can be given another value of this setting; if not, that is a problem of `path`.
+    pub(super) fn can_vary(&mut self, key: &str, path: &str, origin: &str) -> bool {
+        let is_property = key.strip_prefix(PROPERTIES).is_some_and(|name| name.len() > 1 && name.starts_with('.'));
+        if is_property {
+            return true;
+        }
+        if let Some(why) = cannot_vary(&self.known, key) {
+            self.problem(origin, path, why);
+            return false;
+        }
+        if find(&self.known, key).is_none() {
+            let hint = self.nearest_key(key);
+            self.problem(origin, path, format!("names no setting{hint}"));
+            return false;
+        }
+        true
+    }
+}
+
+/// The values of a table whose keys have dots, by their whole keys: `"a.b" = 1` and `a.b = 1` alike.
+fn leaves(table: Table) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        match value.kind {
+            ValueKind::Table(inner) => {
+                found.extend(leaves(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)));
+            }
+            _ => found.push((key, value)),
+        }
+    }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found
+}
+
+/// Why this setting cannot be varied; `None`: it can, or there is no such setting.
+pub(crate) fn refused_in_matrix(key: &str) -> Option<String> {
+    parse(DEFAULTS, DEFAULT_ORIGIN).ok().and_then(|known| cannot_vary(&known, key))
 }
 
 /// The values that `text` holds for this setting. `[a, b]` is a list for any setting (for one that is a list itself:
@@ -79,7 +168,7 @@ fn bracketed(text: &str) -> Option<Vec<Value>> {
 }
 
 /// A value as a flag would have it.
-pub(super) fn text_of(value: &Value) -> String {
+fn text_of(value: &Value) -> String {
     match &value.kind {
         ValueKind::Array(items) => format!("[{}]", items.iter().map(item).collect::<Vec<_>>().join(", ")),
         _ => value.clone().into_string().unwrap_or_default(),

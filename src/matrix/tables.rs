@@ -46,12 +46,20 @@ impl Figure {
     }
 }
 
-/// A cell's number and name, cut to a column.
+/// A cell's number and name, cut to a column: in its middle, for what varies may stand at either end.
 fn cut(title: &str) -> String {
-    if title.chars().count() <= TITLE_WIDTH {
+    let length = title.chars().count();
+    if length <= TITLE_WIDTH {
         return title.to_owned();
     }
-    title.chars().take(TITLE_WIDTH - 1).chain(['…']).collect()
+    let end = TITLE_WIDTH / 2;
+    title.chars().take(TITLE_WIDTH - end - 1).chain(['…']).chain(title.chars().skip(length - end)).collect()
+}
+
+/// Every cell with its whole name, where a table has cut one; else nothing.
+pub fn names(report: &MatrixReport) -> Vec<String> {
+    let titles: Vec<String> = report.cells.iter().map(CellReport::title).collect();
+    if titles.iter().all(|title| cut(title) == *title) { Vec::new() } else { titles }
 }
 
 /// How a value stands to the floor's: `2.4x`.

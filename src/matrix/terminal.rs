@@ -22,6 +22,11 @@ pub fn render(report: &MatrixReport, colour: bool) -> String {
         lines.extend(wrap(&line, WIDTH, "  "));
     }
     lines.push(String::new());
+    let names = tables::names(report);
+    if !names.is_empty() {
+        lines.extend(names.iter().flat_map(|name| wrap(name, WIDTH, "   ")));
+        lines.push(String::new());
+    }
     lines.extend(table(&tables::overview(report, false, false)));
     let floor = tables::overview(report, true, false);
     if !floor.rows.is_empty() {

@@ -10,6 +10,7 @@ use super::{CONTENT_SECURITY_POLICY, STYLES, sections};
 use crate::matrix::figures::Figure;
 use crate::matrix::report::MatrixReport;
 use crate::matrix::tables::{self, FigureRow};
+use crate::report::numbers::{exact, grouped};
 use crate::report::tables::Rows;
 
 const TEMPLATE: &str = include_str!("matrix.html.jinja");
@@ -172,11 +173,7 @@ impl Chart {
                 crate::report::compare::Better::Lower => "less is better",
             },
             scale: if scale.is_logarithmic { "logarithmic scale" } else { "from 0" },
-            ticks: scale
-                .ticks()
-                .into_iter()
-                .map(|value| Tick { at: scale.place(value), text: figure.text(Some(value)) })
-                .collect(),
+            ticks: scale.ticks().into_iter().map(|value| Tick { at: scale.place(value), text: tick(value) }).collect(),
             bars: rows.iter().map(bar).collect(),
             table: Table::of(tables::figure_table(report, figure, true)),
         }
@@ -229,6 +226,11 @@ impl Scale {
     }
 }
 
+/// A mark's number, without the digits that adding up steps leaves behind.
+fn tick(value: f64) -> String {
+    if value >= 1000.0 { grouped(value.round() as u64) } else { exact((value * 1e6).round() / 1e6) }
+}
+
 /// A round number that is at most [`STEPS`] times in `greatest`.
 fn step(greatest: f64) -> f64 {
     if greatest <= 0.0 {
@@ -252,6 +254,8 @@ mod tests {
         assert_eq!(Scale::of(&[0.0]), Scale { is_logarithmic: false, low: 0.0, high: 1.0 });
         assert_eq!(Scale::of(&[3.0, 9.0]).ticks(), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(Scale::of(&[0.02, 90.0]).ticks().len(), 5);
+        let marks: Vec<String> = Scale::of(&[0.28]).ticks().into_iter().map(tick).collect();
+        assert_eq!(marks, ["0", "0.1", "0.2", "0.3"]);
     }
 
     proptest! {
