@@ -210,3 +210,17 @@ fn names_and_reasons_become_no_markup_and_no_wider_than_a_terminal() {
     let rerun = text.find("rerun: ").unwrap();
     assert!(text[..rerun].lines().all(|line| line.chars().count() <= 80), "{text}");
 }
+
+#[test]
+fn a_name_that_is_too_long_for_a_column_keeps_its_last_value_and_stands_above_in_whole() {
+    let of = |key, choices| -> MatrixReport {
+        let lists: [(&str, &[&str]); 3] =
+            [("workload.rate", &["1k/s", "2k/s"]), ("workload.campaigns", &["10", "20"]), (key, choices)];
+        matrix(&plan(&lists, &[("matrix.repetitions", "1")], &[]), |_, _| run(1.0))
+    };
+    let title = |report: &MatrixReport| tables::overview(report, false, false).rows[7][0].clone();
+    let report = of("workload.seed", &["6", "7"]);
+    assert_eq!(title(&report), "#8 2k/s, …, seed 7");
+    assert!(terminal::render(&report, false).contains("\n#8 2k/s, campaigns 20, seed 7\n"));
+    assert_eq!(title(&of("workload.progress_interval", &["1s", "2s"])), "#8 …rogress interval 2s");
+}

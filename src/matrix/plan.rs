@@ -16,7 +16,7 @@ use crate::plan::check_whole_run;
 pub const MAX_CELLS: usize = 256;
 
 /// What a run takes besides its schedule, about: topics made and deleted, the last window written and audited.
-const OVERHEAD_NS: Nanos = 2 * SECOND;
+const OVERHEAD_NS: Nanos = SECOND;
 
 /// What a matrix is made of.
 #[derive(Clone, Debug, Default)]

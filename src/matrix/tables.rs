@@ -13,7 +13,7 @@ use crate::report::tables::{Rows, verdict};
 pub const BASELINE: &str = "baseline";
 
 /// Columns for a cell's number and name in the terminal; a longer one is cut.
-const TITLE_WIDTH: usize = 24;
+const TITLE_WIDTH: usize = 22;
 
 impl Figure {
     /// Its name and unit for people.
@@ -46,20 +46,29 @@ impl Figure {
     }
 }
 
-/// A cell's number and name, cut to a column: in its middle, for what varies may stand at either end.
-fn cut(title: &str) -> String {
-    let length = title.chars().count();
-    if length <= TITLE_WIDTH {
-        return title.to_owned();
+/// A cell's number and name, cut to a column: values are left out from the second one on, the last one never; where that
+/// is not enough, the end of the name is what stays.
+fn cut(cell: &CellReport) -> String {
+    let fits = |title: &String| title.chars().count() <= TITLE_WIDTH;
+    let whole = cell.title();
+    if fits(&whole) {
+        return whole;
     }
-    let end = TITLE_WIDTH / 2;
-    title.chars().take(TITLE_WIDTH - end - 1).chain(['…']).chain(title.chars().skip(length - end)).collect()
+    let values: Vec<&str> = cell.name.split(", ").collect();
+    let (first, last) = (values[0], values[values.len() - 1]);
+    let shorter = (2..values.len()).map(|from| format!("#{} {first}, …, {}", cell.cell, values[from..].join(", ")));
+    let bare = (values.len() > 1).then(|| format!("#{} …, {last}", cell.cell));
+    shorter.chain(bare).find(fits).unwrap_or_else(|| {
+        let start = format!("#{} …", cell.cell);
+        let room = TITLE_WIDTH - start.chars().count();
+        start.chars().chain(whole.chars().skip(whole.chars().count() - room)).collect()
+    })
 }
 
 /// Every cell with its whole name, where a table has cut one; else nothing.
 pub fn names(report: &MatrixReport) -> Vec<String> {
-    let titles: Vec<String> = report.cells.iter().map(CellReport::title).collect();
-    if titles.iter().all(|title| cut(title) == *title) { Vec::new() } else { titles }
+    let is_whole = |cell: &CellReport| cut(cell) == cell.title();
+    if report.cells.iter().all(is_whole) { Vec::new() } else { report.cells.iter().map(CellReport::title).collect() }
 }
 
 /// How a value stands to the floor's: `2.4x`.
@@ -98,7 +107,7 @@ pub fn overview(report: &MatrixReport, floor: bool, whole: bool) -> Rows {
     let row = |cell: &CellReport| {
         let passed = cell.verdicts.get("pass").copied().unwrap_or(0);
         let mut row = vec![
-            if whole { cell.title() } else { cut(&cell.title()) },
+            if whole { cell.title() } else { cut(cell) },
             cell.verdict.map_or("not run", verdict).to_owned(),
             format!("{passed}/{}", cell.verdicts.values().sum::<usize>()),
         ];
@@ -160,7 +169,7 @@ pub fn figure_table(report: &MatrixReport, figure: Figure, whole: bool) -> Rows 
             .filter(|row| row.difference.is_some())
             .map_or_else(|| "-".to_owned(), |row| words::percent(row.relative_change));
         let mut cells = vec![
-            if whole { each.cell.title() } else { cut(&each.cell.title()) },
+            if whole { each.cell.title() } else { cut(each.cell) },
             figure.text(each.figure.value),
             figure.range(each.figure),
             times(each.figure.relative_to_floor),
