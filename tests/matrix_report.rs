@@ -222,5 +222,5 @@ fn a_name_that_is_too_long_for_a_column_keeps_its_last_value_and_stands_above_in
     let report = of("workload.seed", &["6", "7"]);
     assert_eq!(title(&report), "#8 2k/s, …, seed 7");
     assert!(terminal::render(&report, false).contains("\n#8 2k/s, campaigns 20, seed 7\n"));
-    assert_eq!(title(&of("workload.progress_interval", &["1s", "2s"])), "#8 …rogress interval 2s");
+    assert_eq!(title(&of("workload.progress_interval", &["1s", "2s"])), "#8 …ogress interval 2s");
 }
