@@ -90,6 +90,7 @@ struct Audit {
 enum Early {
     Acknowledged(Acknowledged),
     Written(WindowWritten),
+    WindowAcknowledged(WindowAcknowledged),
 }
 
 /// Results of another processor: of several updates of one result, the last one counts.
@@ -332,6 +333,9 @@ impl Stage for Latency {
                             match early {
                                 Early::Acknowledged(message) => auditor.acknowledged(&message),
                                 Early::Written(message) => auditor.written(message),
+                                Early::WindowAcknowledged(message) => {
+                                    take_latencies(&mut auditor, &mut self.result_latency, message);
+                                }
                             }
                         }
                         audit.auditor = Some(auditor);
@@ -413,16 +417,21 @@ impl Receive<WindowWritten> for Latency {
 impl Receive<WindowAcknowledged> for Latency {
     fn receive(&mut self, message: WindowAcknowledged) {
         let Work::Audit(audit) = &mut self.work else { return };
-        // Panes close, and results are written, only after the run's begin.
-        let Some(auditor) = &mut audit.auditor else { return };
-        let WindowAcknowledged { window_id, mut latencies_ns } = message;
-        let frame = auditor.frame();
-        if frame.is_partial(window_id) || frame.is_warmup(window_id) {
-            latencies_ns.clear();
+        match &mut audit.auditor {
+            Some(auditor) => take_latencies(auditor, &mut self.result_latency, message),
+            None => audit.early.push(Early::WindowAcknowledged(message)),
         }
-        latencies_ns.iter().for_each(|&latency_ns| self.result_latency.record(latency_ns));
-        auditor.measured(window_id, latencies_ns.into_iter().map(in_ms));
     }
+}
+
+fn take_latencies(auditor: &mut Auditor, result_latency: &mut LatencyHistogram, message: WindowAcknowledged) {
+    let WindowAcknowledged { window_id, mut latencies_ns } = message;
+    let frame = auditor.frame();
+    if frame.is_partial(window_id) || frame.is_warmup(window_id) {
+        latencies_ns.clear();
+    }
+    latencies_ns.iter().for_each(|&latency_ns| result_latency.record(latency_ns));
+    auditor.measured(window_id, latencies_ns.into_iter().map(in_ms));
 }
 
 impl Receive<ResultsComplete> for Latency {

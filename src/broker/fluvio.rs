@@ -1,17 +1,17 @@
 //! Fluvio, through its own client.
 //!
 //! ```text
-//! FluvioBroker --settings--> Fluvio (a connection for each port) --+--> writer.rs  EventWriter: the client's producer
+//! FluvioBroker --settings--> Fluvio (a connection for each port) --+--> writer.rs  EventWriter: requests to leaders
 //!                                                                  +--> reader.rs  EventReader: a stream per partition
-//! offsets.rs: what a partition holds, from its leader              +--> admin.rs   TopicAdmin: topics
-//! connector.rs: connections that can be severed    wait.rs: futures driven from a port's own thread
+//! offsets.rs: the leaders, and what a partition holds              +--> admin.rs   TopicAdmin: topics
+//! batch.rs: batches as they are stored                wait.rs: futures driven from a port's own thread
 //! ```
 //!
 //! What Fluvio lacks, every report says: no idempotent producer (a record whose acknowledgement was lost is sent again, and
 //! may be stored twice), no insertion time of the log's own, no deletion of records.
 
 mod admin;
-mod connector;
+mod batch;
 mod offsets;
 mod reader;
 mod wait;
@@ -26,11 +26,12 @@ use fluvio::config::{TlsPaths, TlsPolicy};
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::{Fluvio, FluvioClusterConfig};
 use fluvio_future::net::DomainConnector;
+use fluvio_future::rust_tls::{ConnectorBuilder, TlsDomainConnector};
 use streamgauge_actors::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, TopicAdmin, WriterRole,
 };
 
-use self::connector::{Sever, Severable};
+use self::offsets::Leaders;
 use self::wait::complete;
 use super::deadline::Deadline;
 use crate::config::{FluvioSection, FluvioTls, Span};
@@ -58,9 +59,9 @@ impl FluvioBroker {
     /// Checks the settings; connects to nothing yet.
     ///
     /// # Errors
-    /// [`PortError`] when a file of `[broker.fluvio.tls]` cannot be read.
+    /// [`PortError`] when a file of `[broker.fluvio.tls]` cannot be read or used.
     pub fn new(settings: FluvioSection) -> Result<Self, PortError> {
-        cluster_config(&settings)?;
+        tls_connector(&cluster_config(&settings)?)?;
         Ok(Self { settings })
     }
 }
@@ -82,7 +83,7 @@ impl Broker for FluvioBroker {
     }
 
     fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
-        Ok(Box::new(writer::FluvioWriter::open(Cluster::connect(&self.settings)?, topic, role)?))
+        Ok(Box::new(writer::FluvioWriter::open(&Cluster::connect(&self.settings)?, topic, role)?))
     }
 
     fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
@@ -94,8 +95,6 @@ impl Broker for FluvioBroker {
 struct Cluster {
     fluvio: Fluvio,
     settings: FluvioSection,
-    /// Of everything that the client connects to.
-    sever: Sever,
 }
 
 impl Cluster {
@@ -110,10 +109,8 @@ impl Cluster {
     /// Connects, for as long as it takes.
     async fn reach(settings: FluvioSection) -> Result<Self, PortError> {
         let config = cluster_config(&settings)?;
-        let sever = Sever::default();
-        let connector = Severable::boxed(tls_connector(&config)?, sever.clone());
-        match Fluvio::connect_with_connector(connector, &config).await {
-            Ok(fluvio) => Ok(Self { fluvio, settings, sever }),
+        match Fluvio::connect_with_connector(tls_connector(&config)?, &config).await {
+            Ok(fluvio) => Ok(Self { fluvio, settings }),
             Err(error) => Err(unreachable(&settings, &format!("{error:#}"))),
         }
     }
@@ -173,7 +170,8 @@ impl From<anyhow::Error> for Cause {
         let reason = format!("{error:#}");
         match error.downcast_ref::<FluvioError>() {
             Some(FluvioError::TopicNotFound(_) | FluvioError::PartitionNotFound(..)) => Self::NoTopic,
-            Some(FluvioError::Socket(_) | FluvioError::Io(_)) => Self::Connection(reason),
+            Some(FluvioError::Socket(_) | FluvioError::Io(_) | FluvioError::SPUNotFound(_)) => Self::Connection(reason),
+            _ if error.is::<fluvio_socket::SocketError>() || error.is::<std::io::Error>() => Self::Connection(reason),
             _ => match error.downcast_ref::<ErrorCode>() {
                 Some(ErrorCode::TopicNotFound) => Self::NoTopic,
                 _ => Self::Other(reason),
@@ -188,6 +186,16 @@ impl From<fluvio_socket::SocketError> for Cause {
     }
 }
 
+/// The leaders of a topic's partitions, through a new connection.
+async fn reach_leaders(settings: FluvioSection, topic: String) -> Result<Leaders, PortError> {
+    let cluster = Cluster::reach(settings).await?;
+    match Leaders::find(&cluster, &topic).await {
+        Ok(leaders) if leaders.partitions() == 0 => Err(cluster.no_such_topic(&topic)),
+        Ok(leaders) => Ok(leaders),
+        Err(error) => Err(cluster.topic_error("find the leaders of", &topic, &error.into())),
+    }
+}
+
 fn unreachable(settings: &FluvioSection, reason: &dyn Display) -> PortError {
     PortError::again(format!(
         "no Fluvio controller (SC) answers at {}: is it running, is the port right, and is `broker.fluvio.tls.mode` what \
@@ -198,8 +206,15 @@ fn unreachable(settings: &FluvioSection, reason: &dyn Display) -> PortError {
 }
 
 fn tls_connector(config: &FluvioClusterConfig) -> Result<DomainConnector, PortError> {
-    DomainConnector::try_from(config.tls.clone())
-        .map_err(|error| PortError::fatal(format!("the files of `broker.fluvio.tls` cannot be used: {error:#}")))
+    // (This chooses the cryptography for the process, too.)
+    let connector = DomainConnector::try_from(config.tls.clone())
+        .map_err(|error| PortError::fatal(format!("the files of `broker.fluvio.tls` cannot be used: {error:#}")))?;
+    if config.tls != TlsPolicy::Anonymous {
+        return Ok(connector);
+    }
+    // The client's own anonymous connector takes host and port for the server's name, and refuses it (0.50.1).
+    let tls = ConnectorBuilder::with_safe_defaults().no_cert_verification().build();
+    Ok(Box::new(TlsDomainConnector::new(tls, "localhost".to_owned())))
 }
 
 fn cluster_config(settings: &FluvioSection) -> Result<FluvioClusterConfig, PortError> {
@@ -238,6 +253,19 @@ const POLL_PAUSE: Duration = Duration::from_millis(20);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_new_connection_may_mend_is_told_from_what_nothing_mends() {
+        let connection = [
+            anyhow::Error::from(fluvio_socket::SocketError::SocketClosed),
+            std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into(),
+            fluvio::FluvioError::SPUNotFound(1).into(),
+        ];
+        assert!(connection.into_iter().all(|error| matches!(Cause::from(error), Cause::Connection(_))));
+        let gone = [fluvio::FluvioError::TopicNotFound("t".to_owned()).into(), ErrorCode::TopicNotFound.into()];
+        assert!(gone.into_iter().all(|error: anyhow::Error| matches!(Cause::from(error), Cause::NoTopic)));
+        assert!(matches!(Cause::from(anyhow::anyhow!("not permitted")), Cause::Other(_)));
+    }
 
     #[test]
     fn the_client_is_of_the_version_that_reports_say() {

@@ -102,7 +102,9 @@ fn check_broker(broker: &dyn Broker, settings: &Settings) -> (Vec<Finding>, bool
         Ok(description) => description,
         Err(error) => {
             let fix = match settings.broker.kind {
-                BrokerKind::Fluvio => "start the cluster, or check `broker.fluvio.endpoint`",
+                BrokerKind::Fluvio => {
+                    "start the cluster, or check `broker.fluvio.endpoint` and `broker.fluvio.tls.mode`"
+                }
                 _ => "start the broker, or check `broker.kafka.bootstrap_servers`",
             };
             return (vec![Finding::bad("broker", Health::Fail, error.message, fix)], false);
@@ -219,7 +221,7 @@ mod machine {
         let available = Meminfo::current().ok().and_then(|memory| memory.mem_available);
         let memory = match available {
             Some(bytes) if bytes < MEMORY_BYTES => {
-                let fix = "free some, or lower `broker.embedded.max_bytes` and `broker.kafka.queue_bytes`";
+                let fix = "free some, or lower `max_bytes` or `queue_bytes` of the broker's section";
                 Finding::bad("memory", Health::Warn, mebibytes(bytes), fix)
             }
             Some(bytes) => Finding::ok("memory", mebibytes(bytes)),

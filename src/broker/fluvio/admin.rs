@@ -101,6 +101,11 @@ impl TopicAdmin for FluvioTopics {
             let segment = (bytes / SEGMENTS).clamp(LEAST_SEGMENT_BYTES, u64::from(u32::MAX)) as u32;
             spec.set_storage(TopicStorageConfig { segment_size: Some(segment), max_partition_size: Some(bytes) });
         }
+        // The answer that says so may be lost.
+        if cluster.topic(name, &deadline)?.is_some() {
+            let endpoint = &cluster.settings.endpoint;
+            return Err(PortError::fatal(format!("topic `{name}` exists already at {endpoint}: choose another name")));
+        }
         let admin = cluster.admin(name, &deadline)?;
         let creating = admin.create(name.to_owned(), false, spec);
         self.order("create", name, creating)?;
@@ -115,8 +120,9 @@ impl TopicAdmin for FluvioTopics {
             }
             if deadline.passed() {
                 return Err(PortError::again(format!(
-                    "topic `{name}` was created, but only {} of its {} partition(s) got a leader in time: are enough SPUs \
-                     running for {} replica(s)?",
+                    "topic `{name}` was ordered at {}, but only {} of its {} partition(s) got a leader in time: are enough \
+                     SPUs running for {} replica(s)?",
+                    cluster.settings.endpoint,
                     leaders.partitions(),
                     topic.partitions,
                     topic.replication

@@ -1,6 +1,7 @@
 //! What a partition holds, asked of its leader: the controller learns of it late.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fluvio::metadata::partition::PartitionSpec;
@@ -34,10 +35,15 @@ struct Unit {
 impl Leaders {
     /// The leaders of all partitions of a topic; those that have no leader yet are missing.
     pub(super) fn of(cluster: &Cluster, topic: &str, deadline: &Deadline) -> Result<Self, PortError> {
-        let admin = cluster.admin(topic, deadline)?;
+        cluster.ask("find the leaders of", topic, deadline, Self::find(cluster, topic))
+    }
+
+    /// The same, for as long as it takes.
+    pub(super) async fn find(cluster: &Cluster, topic: &str) -> anyhow::Result<Self> {
+        let admin = cluster.fluvio.admin().await;
         // The controller filters topics by name, and nothing else.
-        let partitions = cluster.ask("describe", topic, deadline, admin.all::<PartitionSpec>())?;
-        let units = cluster.ask("describe", topic, deadline, admin.all::<SpuSpec>())?;
+        let partitions = admin.all::<PartitionSpec>().await?;
+        let units = admin.all::<SpuSpec>().await?;
         let mut leaders = BTreeMap::new();
         for partition in partitions {
             // Its status may say offline for ever (the controller drops an update that overtakes another): the leader knows.
@@ -66,12 +72,24 @@ impl Leaders {
         self.leaders.len()
     }
 
+    fn unit(&self, partition: u32) -> Option<&Unit> {
+        self.leaders.get(&partition).and_then(|leader| self.units.get(leader))
+    }
+
+    /// The connection to a partition's leader.
+    pub(super) async fn socket_of(&self, partition: u32) -> Result<Arc<VersionedSerialSocket>, SocketError> {
+        match self.unit(partition) {
+            Some(unit) => unit.socket().await,
+            None => Err(io::Error::new(io::ErrorKind::NotConnected, "the partition has no leader").into()),
+        }
+    }
+
     /// Asks what a partition holds; `None`: its leader does not serve it (yet).
     pub(super) async fn range(&self, partition: u32) -> Result<Option<OffsetRange>, SocketError> {
-        let Some(unit) = self.leaders.get(&partition).and_then(|leader| self.units.get(leader)) else {
+        if self.unit(partition).is_none() {
             return Ok(None);
-        };
-        let socket = unit.socket().await?;
+        }
+        let socket = self.socket_of(partition).await?;
         let answer = socket.send_receive(FetchOffsetsRequest::new(self.topic.clone(), partition)).await?;
         let found = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
         Ok(found.filter(|found| !found.error_code.is_error()).map(|found| OffsetRange {

@@ -38,7 +38,7 @@ const MOST_IN_VAIN: u32 = 20;
 const QUIET_NS: Nanos = 5 * MILLISECOND;
 
 type Batches = Pin<Box<dyn Stream<Item = Result<Batch, ErrorCode>> + Send>>;
-type Opening = Pin<Box<dyn Future<Output = Result<(PartitionConsumer, Batches), PortError>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, PortError>> + Send>>;
 type Ends = Pin<Box<dyn Future<Output = Vec<(usize, u64)>> + Send>>;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
@@ -62,6 +62,8 @@ struct Assigned {
     clock: RunClock,
     /// Connections that brought nothing, in a row.
     in_vain: u32,
+    /// As found with a new connection.
+    leaders: Option<Leaders>,
     source: Source,
     batch: Fetched,
     /// Where the stream was opened anew last: a gap that stays was made by retention.
@@ -73,10 +75,20 @@ struct Assigned {
     paused: bool,
 }
 
+/// A stream made anew, and the leaders where the connection is new, too.
+struct Opened {
+    consumer: PartitionConsumer,
+    batches: Batches,
+    leaders: Option<Leaders>,
+}
+
 /// Where batches come from.
 enum Source {
     Open(Batches),
-    Opening(Opening),
+    Opening {
+        opening: Opening,
+        since_ns: Nanos,
+    },
     /// The connection is to be made anew, not before this time.
     Closed {
         retry_ns: Nanos,
@@ -178,6 +190,10 @@ impl FluvioReader {
     }
 
     fn watch_ends(&mut self, is_busy: bool) {
+        if let Some(leaders) = self.assigned.iter_mut().find_map(|one| one.leaders.take()) {
+            self.ends.leaders = Arc::new(leaders);
+            self.ends.asking = None;
+        }
         let is_past = self.assigned.iter().any(|one| one.next > one.end);
         if self.ends.is_due(is_busy, is_past) {
             self.ends.ask(self.assigned.iter().map(|one| one.partition).collect());
@@ -207,6 +223,7 @@ impl Assigned {
             topic: topic.to_owned(),
             clock: RunClock::start(),
             in_vain: 0,
+            leaders: None,
             source: Source::Open(batches),
             batch: Fetched::default(),
             reopened_at: None,
@@ -228,10 +245,14 @@ impl Assigned {
             match &mut self.source {
                 Source::Closed { retry_ns } if self.clock.now() < *retry_ns => return Poll::Pending,
                 Source::Closed { .. } => self.reconnect(),
-                Source::Opening(opening) => match opening.as_mut().poll(context) {
+                Source::Opening { opening, since_ns } => match opening.as_mut().poll(context) {
+                    Poll::Pending if self.clock.now() - *since_ns > self.settings.connect_timeout.as_nanos() => {
+                        self.closed("no answer in time")?;
+                    }
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok((consumer, batches))) => {
+                    Poll::Ready(Ok(Opened { consumer, batches, leaders })) => {
                         self.consumer = consumer;
+                        self.leaders = leaders;
                         self.source = Source::Open(batches);
                     }
                     Poll::Ready(Err(error)) if error.retry == Retry::GiveUp => {
@@ -245,7 +266,10 @@ impl Assigned {
                 Source::Open(batches) => match batches.as_mut().poll_next(context) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(None) => self.closed("its leader closed the connection")?,
-                    // The connection broke, or a compressed batch was cut short.
+                    // A compressed batch was cut short, or the connection broke.
+                    Poll::Ready(Some(Err(ErrorCode::Other(_)))) if self.reopened_at != Some(self.next) => {
+                        self.reopen()?
+                    }
                     Poll::Ready(Some(Err(ErrorCode::Other(reason)))) => self.closed(&reason)?,
                     Poll::Ready(Some(Err(code))) if is_passing(&code) => self.closed(&code.to_sentence())?,
                     Poll::Ready(Some(Err(code))) => return Poll::Ready(Err(End::Refused(code))),
@@ -264,11 +288,11 @@ impl Assigned {
         self.reopened_at = Some(self.next);
         self.batch = Fetched::default();
         let (consumer, next, settings) = (self.consumer.clone(), self.next, self.settings.clone());
-        self.source = Source::Opening(Box::pin(async move {
+        self.opening(async move {
             let batches = open(&consumer, next, &settings).await;
             let batches = batches.map_err(|error| PortError::reconnect(format!("{error:#}")))?;
-            Ok((consumer, batches))
-        }));
+            Ok(Opened { consumer, batches, leaders: None })
+        });
         Ok(())
     }
 
@@ -281,20 +305,29 @@ impl Assigned {
                 "cannot read partition {partition} of topic `{topic}` at offset {next}: {reason}"
             ))));
         }
-        tracing::warn!("reading partition {partition} of topic `{topic}` goes on at offset {next}, after: {reason}");
+        let endpoint = &self.settings.endpoint;
+        tracing::warn!(
+            "reading partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} goes on at offset {next}, \
+             after: {reason}"
+        );
         self.source = Source::Closed { retry_ns: self.clock.now() + if self.in_vain > 1 { RETRY_NS } else { 0 } };
         Ok(())
     }
 
     fn reconnect(&mut self) {
         let (settings, topic, partition, next) = (self.settings.clone(), self.topic.clone(), self.partition, self.next);
-        self.source = Source::Opening(Box::pin(async move {
+        self.opening(async move {
             let cluster = Cluster::reach(settings).await?;
             let failed = |error: anyhow::Error| cluster.topic_error("read", &topic, &error.into());
             let consumer = consumer(&cluster, &topic, partition).await.map_err(failed)?;
             let batches = open(&consumer, next, &cluster.settings).await.map_err(failed)?;
-            Ok((consumer, batches))
-        }));
+            let leaders = Leaders::find(&cluster, &topic).await.map_err(failed)?;
+            Ok(Opened { consumer, batches, leaders: Some(leaders) })
+        });
+    }
+
+    fn opening(&mut self, opening: impl Future<Output = Result<Opened, PortError>> + Send + 'static) {
+        self.source = Source::Opening { opening: Box::pin(opening), since_ns: self.clock.now() };
     }
 
     fn visit(&mut self, max_records: usize, visit: &mut dyn FnMut(Record<'_>)) -> usize {

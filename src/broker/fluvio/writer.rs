@@ -1,52 +1,59 @@
-//! Writes a topic through the client's own producer, which batches by partition.
+//! Writes a topic: batches of our own making, one request at a time to each partition's leader.
 //!
-//! The client waits in a busy loop, holding a lock, where its queue of batches is full: here that queue has no bound of
-//! its own, and this writer bounds what is in flight. The client loses the batches of a request that fails, and refuses
-//! all that follow: here every record is kept until it is acknowledged. After a failure the producer is given up, and a
-//! new one gets all that was not acknowledged, in the same order: nothing is lost, some may be stored twice.
+//! The client's own producer is not used (0.50.1): it waits in a busy loop, holding a lock, where its queue is full; a
+//! request that fails loses its batches; one that was dropped while its leader was away stores its queue later; and each
+//! leaves a task and a connection behind for ever. Requests are the same, as are the connections they go through.
+//!
+//! A batch is kept until it is acknowledged. What is not is sent again, in the same order: nothing is lost, some may be
+//! stored twice.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use anyhow::anyhow;
 use fluvio::dataplane::link::ErrorCode;
-use fluvio::dataplane::record::RecordData;
-use fluvio::{
-    Compression, DeliverySemantic, FluvioError, Isolation, Partitioner, PartitionerConfig, ProduceOutput,
-    ProducerError, RecordKey, RecordMetadata, RetryPolicy, TopicProducerConfig, TopicProducerConfigBuilder,
-    TopicProducerPool,
+use fluvio::{Compression, Isolation};
+use fluvio_socket::SocketError;
+use fluvio_spu_schema::produce::{
+    DefaultPartitionRequest, DefaultProduceRequest, DefaultTopicRequest, ProduceResponse,
 };
-use streamgauge_actors::clock::{Clock, Nanos, RunClock, SECOND};
+use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock, to_millis};
 use streamgauge_actors::ports::{Ack, Delivery, EventWriter, PortError, Retry, Sent, WriterRole};
 
-use super::wait::{Bell, complete};
-use super::{Cluster, millis};
-use crate::broker::deadline::Deadline;
-use crate::config::{FluvioCompression, FluvioSection, Span};
+use super::batch::{BatchBuilder, SealedBatch};
+use super::offsets::Leaders;
+use super::wait::Bell;
+use super::{Cluster, reach_leaders};
+use crate::config::{FluvioCompression, FluvioSection};
 
-/// What one request may hold, as the servers take it.
-const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// What the servers take in one batch, with its heads.
+const MAX_BATCH_BYTES: usize = 1 << 20;
 
-/// How long a server may take to store and replicate a batch: the client itself gives up after a minute.
+/// A record's own head, at most.
+const RECORD_HEAD_BYTES: usize = 64;
+
+/// How long a server may take to store and replicate a batch: the connection itself gives up after a minute.
 const STORE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How often a new producer is tried for.
-const RETRY_NS: Nanos = SECOND;
+/// So many refusals in a row are no passing trouble. (A server that is away refuses nothing.)
+const MOST_REFUSALS: u32 = 100;
 
-/// How long handing over one record may wait for the client's lock, which is held for moments.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// The pause before a batch is sent again.
+const RETRY_NS: Nanos = 200 * MILLISECOND;
 
 /// A writer to one topic: see [`EventWriter`].
 pub(super) struct FluvioWriter {
-    link: Link,
     settings: FluvioSection,
-    role: WriterRole,
+    linger_ns: Nanos,
+    compression: Compression,
     topic: String,
+    clock: RunClock,
+    leaders: Arc<Leaders>,
+    /// The leaders being asked for anew, after a failure.
+    search: Option<Search>,
     lanes: Vec<Lane>,
     bell: Arc<Bell>,
     waker: Waker,
@@ -55,98 +62,69 @@ pub(super) struct FluvioWriter {
     failure: Option<PortError>,
 }
 
-/// The way to the cluster.
-enum Link {
-    Up(Session),
-    /// Being made anew; the next attempt begins at this time.
-    Down {
-        clock: RunClock,
-        retry_ns: Nanos,
-        attempt: Option<Attempt>,
-    },
-}
+type Search = Pin<Box<dyn Future<Output = Result<Leaders, PortError>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<ProduceResponse, SocketError>> + Send>>;
 
-type Attempt = Pin<Box<dyn Future<Output = Result<Session, PortError>> + Send>>;
-
-/// A producer of the client's.
-struct Session {
-    producer: TopicProducerPool,
-    /// Where the next record goes: read by the client's partitioner.
-    target: Arc<AtomicU32>,
-    /// The connection that the producer's metadata comes through.
-    cluster: Cluster,
-}
-
-/// The records in flight to one partition, in the order of sending.
+/// What is on its way to one partition, in the order of sending.
 #[derive(Default)]
 struct Lane {
-    records: VecDeque<InFlight>,
-    /// How many of them the present producer has; all, but for a while after a failure.
-    sent: usize,
-    /// The fate of the first of them.
-    first: Option<Fate>,
+    /// Sent, and not answered.
+    request: Option<Request>,
+    sealed: VecDeque<SealedBatch>,
+    /// Waits for company, since a time.
+    open: Option<(BatchBuilder, Nanos)>,
+    /// Nothing is sent before this time.
+    retry_ns: Nanos,
+    /// Requests that the server answered with a refusal, in a row.
+    refusals: u32,
 }
 
-struct InFlight {
-    token: u64,
-    key: RecordData,
-    value: RecordData,
-    /// From the present producer, until its fate is asked for.
-    output: Option<ProduceOutput>,
+struct Request {
+    batches: Vec<SealedBatch>,
+    answer: Answer,
 }
 
-type Fate = Pin<Box<dyn Future<Output = Result<RecordMetadata, FluvioError>> + Send>>;
-
-/// Sends every record where the writer says.
-struct Told(Arc<AtomicU32>);
-
-impl Partitioner for Told {
-    fn partition(&self, _config: &PartitionerConfig, _key: Option<&[u8]>, _value: &[u8]) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Session {
-    async fn open(cluster: Cluster, topic: &str, role: WriterRole) -> Result<Self, PortError> {
-        let target = Arc::new(AtomicU32::new(0));
-        let config = config(&cluster.settings, role, Told(Arc::clone(&target)))
-            .map_err(|error| PortError::fatal(format!("cannot make a Fluvio producer: {error}")))?;
-        match cluster.fluvio.topic_producer_with_config(topic, config).await {
-            Ok(producer) => Ok(Self { producer, target, cluster }),
-            Err(error) => Err(cluster.topic_error("write", topic, &error.into())),
-        }
-    }
-
-    /// Hands a record to the client, whose lock may have to be waited for.
-    fn send(&self, partition: u32, record: &InFlight) -> anyhow::Result<ProduceOutput> {
-        self.target.store(partition, Ordering::Relaxed);
-        let key = if record.key.is_empty() { RecordKey::NULL } else { RecordKey::from(record.key.clone()) };
-        let sending = self.producer.send(key, record.value.clone());
-        complete(sending, &Deadline::after(LOCK_PATIENCE))
-            .unwrap_or_else(|| Err(anyhow!("the client does not take it")))
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // Nothing of a producer that was given up may be stored later on.
-        self.cluster.sever.now();
-    }
+/// What became of a request.
+enum Fate {
+    /// All of its batches are stored.
+    Stored,
+    /// So many of its batches are stored, the next one is not for now, for this reason.
+    NotYet(usize, String),
+    /// The connection broke: what is stored is unknown.
+    Unknown(String),
+    /// The server will never take them.
+    Refused(String),
 }
 
 impl FluvioWriter {
-    pub(super) fn open(cluster: Cluster, topic: &str, role: WriterRole) -> Result<Self, PortError> {
+    pub(super) fn open(cluster: &Cluster, topic: &str, role: WriterRole) -> Result<Self, PortError> {
         let deadline = cluster.connect_deadline();
         let settings = cluster.settings.clone();
         let partitions = cluster.partitions_of(topic, &deadline)?;
-        let session = complete(Session::open(cluster, topic, role), &deadline)
-            .unwrap_or_else(|| Err(PortError::again(format!("no answer in time about topic `{topic}`"))))?;
+        let leaders = Arc::new(Leaders::of(cluster, topic, &deadline)?);
+        for partition in 0..partitions {
+            cluster.range(&leaders, partition, &deadline)?;
+        }
+        let linger = match role {
+            WriterRole::Events => settings.events_linger,
+            WriterRole::Results => settings.results_linger,
+        };
+        let compression = match settings.compression {
+            FluvioCompression::None => Compression::None,
+            FluvioCompression::Gzip => Compression::Gzip,
+            FluvioCompression::Snappy => Compression::Snappy,
+            FluvioCompression::Lz4 => Compression::Lz4,
+            FluvioCompression::Zstd => Compression::Zstd,
+        };
         let bell = Arc::new(Bell::default());
         Ok(Self {
-            link: Link::Up(session),
+            linger_ns: linger.as_nanos(),
+            compression,
             settings,
-            role,
             topic: topic.to_owned(),
+            clock: RunClock::start(),
+            leaders,
+            search: None,
             lanes: (0..partitions).map(|_| Lane::default()).collect(),
             waker: Waker::from(Arc::clone(&bell)),
             bell,
@@ -156,110 +134,121 @@ impl FluvioWriter {
         })
     }
 
-    /// Visits every acknowledgement that is there.
-    fn drain(&mut self, visit: &mut dyn FnMut(Ack)) -> usize {
-        let mut context = Context::from_waker(&self.waker);
-        let (mut visited, mut bytes, mut failed) = (0, 0, None);
-        for (partition, lane) in (0..).zip(&mut self.lanes) {
-            while let Poll::Ready(fate) = lane.poll_first(&mut context) {
-                match fate {
-                    Err(error) => {
-                        failed = Some((partition, error));
-                        break;
-                    }
-                    Ok(_) => {
-                        let Some(record) = lane.records.pop_front() else { break };
-                        lane.sent -= 1;
-                        visited += 1;
-                        bytes += record.bytes();
-                        visit(Ack { partition, token: record.token, delivery: Delivery::Acknowledged });
-                    }
-                }
+    /// Takes what was answered, and sends what is due.
+    fn pump(&mut self, visit: &mut dyn FnMut(Ack)) -> usize {
+        self.find_leaders();
+        let now = self.clock.now();
+        let mut visited = 0;
+        for partition in 0..self.lanes.len() as u32 {
+            visited += self.take_answer(partition, now, visit);
+            if self.failure.is_some() {
+                break;
+            }
+            self.send_due(partition, now);
+        }
+        if self.failure.is_some() { visited + self.give_up(visit) } else { visited }
+    }
+
+    fn take_answer(&mut self, partition: u32, now: Nanos, visit: &mut dyn FnMut(Ack)) -> usize {
+        let lane = &mut self.lanes[partition as usize];
+        let Some(request) = &mut lane.request else { return 0 };
+        let Poll::Ready(answer) = request.answer.as_mut().poll(&mut Context::from_waker(&self.waker)) else { return 0 };
+        let Some(Request { batches, .. }) = lane.request.take() else { return 0 };
+        let (stored, reason, refused) = match fate(answer, batches.len()) {
+            Fate::Stored => (batches.len(), None, None),
+            Fate::NotYet(stored, reason) if lane.refusals < MOST_REFUSALS => {
+                lane.refusals += 1;
+                (stored, Some(reason), None)
+            }
+            Fate::NotYet(stored, reason) => (stored, None, Some(reason)),
+            Fate::Unknown(reason) => (0, Some(reason), None),
+            Fate::Refused(reason) => (0, None, Some(reason)),
+        };
+        if stored > 0 {
+            lane.refusals = 0;
+        }
+        if let Some(reason) = refused {
+            let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
+            self.failure = Some(PortError::fatal(format!(
+                "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} refuses what is written: {reason}"
+            )));
+        }
+        let (mut visited, mut again) = (0, Vec::new());
+        for (place, batch) in batches.into_iter().enumerate() {
+            if place >= stored {
+                again.push(batch);
+                continue;
+            }
+            visited += batch.tokens.len();
+            self.in_flight_bytes -= batch.bytes;
+            for token in batch.tokens {
+                visit(Ack { partition, token, delivery: Delivery::Acknowledged });
             }
         }
         self.in_flight -= visited as u64;
-        self.in_flight_bytes -= bytes;
-        if let Some((partition, error)) = failed {
-            self.failed(partition, &error);
+        let records: usize = again.iter().map(|batch| batch.tokens.len()).sum();
+        again.into_iter().rev().for_each(|batch| lane.sealed.push_front(batch));
+        if let Some(reason) = reason {
+            let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
+            tracing::warn!(
+                "a request to partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} failed \
+                 ({reason}): {records} record(s) are sent again, and may be stored twice"
+            );
+            lane.retry_ns = now + RETRY_NS;
+            if self.search.is_none() {
+                self.search = Some(Box::pin(reach_leaders(self.settings.clone(), self.topic.clone())));
+            }
         }
         visited
     }
 
-    /// After a failed request: for good, or to be tried again.
-    #[cold]
-    fn failed(&mut self, partition: u32, error: &FluvioError) {
-        let topic = &self.topic;
-        match error {
-            FluvioError::Producer(ProducerError::SpuErrorCode(code)) if is_final(code) => {
-                let reason = code.to_sentence();
-                self.failure = Some(PortError::fatal(format!(
-                    "partition {partition} of topic `{topic}` refuses what is written: {reason}"
-                )));
+    fn send_due(&mut self, partition: u32, now: Nanos) {
+        let lane = &mut self.lanes[partition as usize];
+        if lane.request.is_some() || now < lane.retry_ns {
+            return;
+        }
+        let is_due =
+            lane.sealed.is_empty() && lane.open.as_ref().is_some_and(|(_, since)| now - since >= self.linger_ns);
+        if is_due && let Err(error) = lane.seal(self.compression) {
+            self.failure = Some(error);
+            return;
+        }
+        let mut batches = Vec::new();
+        let mut bytes = 0;
+        while let Some(batch) = lane.sealed.front() {
+            bytes += batch.encoded_bytes;
+            if bytes > MAX_BATCH_BYTES && !batches.is_empty() {
+                break;
             }
-            error => {
-                let (count, endpoint) = (self.in_flight, &self.settings.endpoint);
-                tracing::warn!(
-                    "a request to partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} failed \
-                     ({error}): {count} record(s) in flight are sent again, and may be stored twice"
-                );
-                self.go_down();
-            }
+            batches.extend(lane.sealed.pop_front());
+        }
+        if batches.is_empty() {
+            return;
+        }
+        let request = request(&self.topic, partition, &batches);
+        let leaders = Arc::clone(&self.leaders);
+        let answer = Box::pin(async move { leaders.socket_of(partition).await?.send_receive(request).await });
+        lane.request = Some(Request { batches, answer });
+        // Polled once, it is on its way.
+        if let Some(request) = &mut lane.request
+            && let Poll::Ready(answer) = request.answer.as_mut().poll(&mut Context::from_waker(&self.waker))
+        {
+            request.answer = Box::pin(std::future::ready(answer));
+            self.waker.wake_by_ref();
         }
     }
 
-    /// Gives the producer up, with all that it was given.
-    fn go_down(&mut self) {
-        for lane in &mut self.lanes {
-            lane.forget_sent();
+    /// After a failure another unit may lead, or the topic may be gone.
+    fn find_leaders(&mut self) {
+        let Some(search) = &mut self.search else { return };
+        match search.as_mut().poll(&mut Context::from_waker(&self.waker)) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(leaders)) => self.leaders = Arc::new(leaders),
+            Poll::Ready(Err(error)) if error.retry == Retry::GiveUp => self.failure = Some(error),
+            // The old ones may come back as well.
+            Poll::Ready(Err(error)) => tracing::debug!("the leaders are not known yet: {error}"),
         }
-        let clock = RunClock::start();
-        self.link = Link::Down { retry_ns: clock.now(), clock, attempt: None };
-    }
-
-    /// Makes a new producer, step by step, and hands it what is in flight.
-    fn recover(&mut self) {
-        if let Link::Down { clock, retry_ns, attempt } = &mut self.link {
-            if attempt.is_none() {
-                if clock.now() < *retry_ns {
-                    return;
-                }
-                *retry_ns = clock.now() + RETRY_NS;
-                let (settings, topic, role) = (self.settings.clone(), self.topic.clone(), self.role);
-                *attempt =
-                    Some(Box::pin(async move { Session::open(Cluster::reach(settings).await?, &topic, role).await }));
-            }
-            let mut context = Context::from_waker(&self.waker);
-            match attempt.as_mut().map(|attempt| attempt.as_mut().poll(&mut context)) {
-                Some(Poll::Ready(Ok(session))) => self.link = Link::Up(session),
-                Some(Poll::Ready(Err(error))) if error.retry == Retry::GiveUp => self.failure = Some(error),
-                Some(Poll::Ready(Err(error))) => {
-                    tracing::debug!("no new producer yet: {error}");
-                    *attempt = None;
-                }
-                // An attempt that hangs is made anew.
-                Some(Poll::Pending) if clock.now() > *retry_ns + RETRY_NS => *attempt = None,
-                Some(Poll::Pending) | None => {}
-            }
-        }
-        self.send_again();
-    }
-
-    fn send_again(&mut self) {
-        let Link::Up(session) = &self.link else { return };
-        for (partition, lane) in (0..).zip(&mut self.lanes) {
-            while let Some(record) = lane.records.get_mut(lane.sent) {
-                match session.send(partition, record) {
-                    Ok(output) => {
-                        record.output = Some(output);
-                        lane.sent += 1;
-                    }
-                    Err(error) => {
-                        tracing::debug!("the new producer failed, too: {error:#}");
-                        return self.go_down();
-                    }
-                }
-            }
-        }
+        self.search = None;
     }
 
     /// After a failure for good nothing more is heard of what is in flight: it may be stored, or not.
@@ -267,55 +256,60 @@ impl FluvioWriter {
         let reason = self.failure.as_ref().map_or_else(String::new, |failure| failure.message.clone());
         let mut visited = 0;
         for (partition, lane) in (0..).zip(&mut self.lanes) {
-            lane.forget_sent();
-            for record in lane.records.drain(..) {
+            let requested = lane.request.take().map_or_else(Vec::new, |request| request.batches);
+            let open = lane.open.take().map_or_else(Vec::new, |(builder, _)| builder.into_tokens());
+            let batches = requested.into_iter().chain(lane.sealed.drain(..));
+            for token in batches.flat_map(|batch| batch.tokens).chain(open) {
                 visited += 1;
-                visit(Ack { partition, token: record.token, delivery: Delivery::Unknown(reason.clone()) });
+                visit(Ack { partition, token, delivery: Delivery::Unknown(reason.clone()) });
             }
         }
         self.in_flight = 0;
         self.in_flight_bytes = 0;
         visited
     }
-
-    fn visit_acks(&mut self, visit: &mut dyn FnMut(Ack)) -> usize {
-        if matches!(self.link, Link::Down { .. }) && self.failure.is_none() {
-            self.recover();
-        }
-        let visited = self.drain(visit);
-        if self.failure.is_some() && self.in_flight > 0 { visited + self.give_up(visit) } else { visited }
-    }
-}
-
-impl InFlight {
-    fn bytes(&self) -> u64 {
-        (self.key.len() + self.value.len()) as u64
-    }
 }
 
 impl Lane {
-    /// The fate of the first record in flight, once it is known.
-    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<Result<RecordMetadata, FluvioError>> {
-        if self.first.is_none() {
-            let output = self.records.front_mut().and_then(|record| record.output.take());
-            let Some(output) = output else { return Poll::Pending };
-            self.first = Some(Box::pin(output.wait()));
+    fn seal(&mut self, compression: Compression) -> Result<(), PortError> {
+        if let Some((builder, _)) = self.open.take() {
+            self.sealed.push_back(builder.seal(compression)?);
         }
-        let Some(fate) = &mut self.first else { return Poll::Pending };
-        let polled = fate.as_mut().poll(context);
-        if polled.is_ready() {
-            self.first = None;
-        }
-        polled
+        Ok(())
     }
+}
 
-    fn forget_sent(&mut self) {
-        self.sent = 0;
-        self.first = None;
-        for record in &mut self.records {
-            record.output = None;
+/// One request for a partition, its batches as a list.
+fn request(topic: &str, partition: u32, batches: &[SealedBatch]) -> DefaultProduceRequest {
+    let mut of_topic = DefaultTopicRequest { name: topic.to_owned(), ..Default::default() };
+    for sealed in batches {
+        let mut of_partition = DefaultPartitionRequest { partition_index: partition, ..Default::default() };
+        of_partition.records.batches.push(sealed.batch.clone());
+        of_topic.partitions.push(of_partition);
+    }
+    DefaultProduceRequest {
+        isolation: Isolation::ReadCommitted,
+        timeout: STORE_TIMEOUT,
+        topics: vec![of_topic],
+        ..Default::default()
+    }
+}
+
+fn fate(answer: Result<ProduceResponse, SocketError>, batches: usize) -> Fate {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Fate::Unknown(error.to_string()),
+    };
+    let mut answers = answer.responses.into_iter().flat_map(|topic| topic.partitions);
+    for place in 0..batches {
+        match answers.next().map(|partition| partition.error_code) {
+            Some(ErrorCode::None) => {}
+            Some(code) if is_final(&code) => return Fate::Refused(code.to_sentence()),
+            Some(code) => return Fate::NotYet(place, code.to_sentence()),
+            None => return Fate::NotYet(place, "the answer is incomplete".to_owned()),
         }
     }
+    Fate::Stored
 }
 
 /// Whether the server will never take the batch.
@@ -332,45 +326,6 @@ fn is_final(code: &ErrorCode) -> bool {
     )
 }
 
-fn config(
-    settings: &FluvioSection,
-    role: WriterRole,
-    told: Told,
-) -> Result<TopicProducerConfig, impl std::fmt::Display> {
-    let linger: Span = match role {
-        WriterRole::Events => settings.events_linger,
-        WriterRole::Results => settings.results_linger,
-    };
-    // No retry of the client's own: without idempotence it could store a batch twice.
-    let once = RetryPolicy { max_retries: 0, timeout: STORE_TIMEOUT, ..RetryPolicy::default() };
-    let mut builder = TopicProducerConfigBuilder::default();
-    builder
-        .batch_size(settings.batch_bytes.0 as usize)
-        .max_request_size(MAX_REQUEST_BYTES)
-        .batch_queue_size(usize::MAX)
-        .linger(millis(linger))
-        .partitioner(Arc::new(told))
-        .timeout(STORE_TIMEOUT)
-        .isolation(Isolation::ReadCommitted)
-        .delivery_semantic(DeliverySemantic::AtLeastOnce(once));
-    match settings.compression {
-        FluvioCompression::None => builder.compression(Compression::None),
-        FluvioCompression::Gzip => builder.compression(Compression::Gzip),
-        FluvioCompression::Snappy => builder.compression(Compression::Snappy),
-        FluvioCompression::Lz4 => builder.compression(Compression::Lz4),
-        FluvioCompression::Zstd => builder.compression(Compression::Zstd),
-    };
-    builder.build()
-}
-
-fn is_too_large(error: &anyhow::Error) -> bool {
-    let producer_error = match error.downcast_ref::<FluvioError>() {
-        Some(FluvioError::Producer(error)) => Some(error),
-        _ => error.downcast_ref::<ProducerError>(),
-    };
-    matches!(producer_error, Some(ProducerError::RecordTooLarge(..)))
-}
-
 impl EventWriter for FluvioWriter {
     fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
         if let Some(failure) = &self.failure {
@@ -383,45 +338,38 @@ impl EventWriter for FluvioWriter {
                 self.topic
             )));
         };
-        let bytes = (key.len() + payload.len()) as u64;
-        let most_bytes = self.settings.queue_bytes.0.max(bytes);
-        let has_room =
-            self.in_flight < u64::from(self.settings.queue_records) && self.in_flight_bytes + bytes <= most_bytes;
-        let Link::Up(session) = &self.link else { return Ok(Sent::Full) };
-        if !has_room {
+        let size = key.len() + payload.len();
+        if size + RECORD_HEAD_BYTES > MAX_BATCH_BYTES {
+            return Err(PortError::fatal(format!(
+                "a record of {size} bytes is too large for topic `{}`: Fluvio takes at most {MAX_BATCH_BYTES} bytes at once",
+                self.topic
+            )));
+        }
+        let bytes = size as u64;
+        if self.in_flight >= u64::from(self.settings.queue_records)
+            || self.in_flight_bytes + bytes > self.settings.queue_bytes.0.max(bytes)
+        {
             return Ok(Sent::Full);
         }
-        let mut record = InFlight { token, key: RecordData::from(key), value: RecordData::from(payload), output: None };
-        match session.send(partition, &record) {
-            Ok(output) => {
-                record.output = Some(output);
-                lane.sent += 1;
-            }
-            Err(error) if is_too_large(&error) => {
-                return Err(PortError::fatal(format!(
-                    "a record of {bytes} bytes is too large for topic `{}`: Fluvio takes at most {MAX_REQUEST_BYTES} bytes \
-                     at once",
-                    self.topic
-                )));
-            }
-            Err(error) => {
-                tracing::debug!("the client takes no more, since a request failed: {error:#}");
-                // With the others in flight it is sent again, once their fate is known.
-                self.go_down();
-                return Ok(Sent::Full);
-            }
+        let batch_bytes = self.settings.batch_bytes.0 as usize;
+        let is_full = |open: &(BatchBuilder, Nanos)| open.0.len() + size + RECORD_HEAD_BYTES > batch_bytes;
+        if lane.open.as_ref().is_some_and(is_full) {
+            lane.seal(self.compression)?;
         }
-        lane.records.push_back(record);
+        let now = self.clock.now();
+        let (open, _) =
+            lane.open.get_or_insert_with(|| (BatchBuilder::new(to_millis(now), batch_bytes.min(size * 64)), now));
+        open.push(key, payload, token, to_millis(now));
         self.in_flight += 1;
         self.in_flight_bytes += bytes;
         Ok(Sent::Ok)
     }
 
     fn poll_acks(&mut self, budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
-        let mut visited = self.visit_acks(visit);
+        let mut visited = self.pump(visit);
         if visited == 0 && self.in_flight > 0 && !budget.is_zero() {
             self.bell.wait(budget);
-            visited = self.visit_acks(visit);
+            visited = self.pump(visit);
         }
         match &self.failure {
             // What became of the records comes first; the error is told once there is nothing more to visit.
@@ -432,5 +380,31 @@ impl EventWriter for FluvioWriter {
 
     fn in_flight(&self) -> u64 {
         self.in_flight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fluvio_spu_schema::produce::{PartitionProduceResponse, TopicProduceResponse};
+
+    use super::*;
+
+    fn answer(codes: &[ErrorCode]) -> Result<ProduceResponse, SocketError> {
+        let partitions = codes
+            .iter()
+            .map(|code| PartitionProduceResponse { error_code: code.clone(), ..PartitionProduceResponse::default() });
+        let topic = TopicProduceResponse { partitions: partitions.collect(), ..TopicProduceResponse::default() };
+        Ok(ProduceResponse { responses: vec![topic], ..ProduceResponse::default() })
+    }
+
+    #[test]
+    fn only_what_the_server_says_is_stored_is_stored() {
+        let none = ErrorCode::None;
+        assert!(matches!(fate(answer(&[none.clone(), none.clone()]), 2), Fate::Stored));
+        let passing = answer(&[none.clone(), ErrorCode::NotLeaderForPartition, none.clone()]);
+        assert!(matches!(fate(passing, 3), Fate::NotYet(1, _)));
+        assert!(matches!(fate(answer(&[none.clone()]), 2), Fate::NotYet(1, _)), "an answer cut short");
+        assert!(matches!(fate(answer(&[none, ErrorCode::MessageTooLarge]), 2), Fate::Refused(_)));
+        assert!(matches!(fate(Err(SocketError::SocketClosed), 2), Fate::Unknown(_)));
     }
 }

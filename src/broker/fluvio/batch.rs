@@ -1,0 +1,162 @@
+//! Builds a batch of records in the form in which it is stored (`fluvio-protocol`, `record/batch.rs` and `data.rs`), each
+//! record written once, where it will be sent from.
+
+use fluvio::Compression;
+use fluvio::dataplane::record::{Batch, ProducerBatchHeader, RawRecords};
+use streamgauge_actors::ports::PortError;
+
+/// A batch under construction.
+pub(super) struct BatchBuilder {
+    /// The number of records (four bytes), then the records.
+    raw: Vec<u8>,
+    tokens: Vec<u64>,
+    /// Keys and payloads.
+    bytes: u64,
+    first_timestamp_ms: i64,
+    last_timestamp_ms: i64,
+}
+
+/// A batch to be sent, and the tokens of its records.
+pub(super) struct SealedBatch {
+    pub(super) batch: Batch<RawRecords>,
+    pub(super) tokens: Vec<u64>,
+    /// Keys and payloads of its records.
+    pub(super) bytes: u64,
+    /// What it takes in a request, about.
+    pub(super) encoded_bytes: usize,
+}
+
+impl BatchBuilder {
+    /// An empty batch, whose records' timestamps count from this time.
+    pub(super) fn new(now_ms: i64, capacity: usize) -> Self {
+        let mut raw = Vec::with_capacity(capacity);
+        raw.extend([0; 4]);
+        Self { raw, tokens: Vec::new(), bytes: 0, first_timestamp_ms: now_ms, last_timestamp_ms: now_ms }
+    }
+
+    /// The size that the records have so far.
+    pub(super) fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    pub(super) fn push(&mut self, key: &[u8], payload: &[u8], token: u64, now_ms: i64) {
+        let timestamp_delta = now_ms - self.first_timestamp_ms;
+        let offset_delta = self.tokens.len() as i64;
+        let key_size = if key.is_empty() { 1 } else { 1 + varint_size(key.len() as i64) + key.len() };
+        let size = 1 // attributes
+            + varint_size(timestamp_delta)
+            + varint_size(offset_delta)
+            + key_size
+            + varint_size(payload.len() as i64)
+            + payload.len()
+            + 1; // headers
+        let raw = &mut self.raw;
+        varint(raw, size as i64);
+        raw.push(0);
+        varint(raw, timestamp_delta);
+        varint(raw, offset_delta);
+        raw.push(u8::from(!key.is_empty()));
+        if !key.is_empty() {
+            varint(raw, key.len() as i64);
+            raw.extend_from_slice(key);
+        }
+        varint(raw, payload.len() as i64);
+        raw.extend_from_slice(payload);
+        raw.push(0);
+        self.tokens.push(token);
+        self.bytes += (key.len() + payload.len()) as u64;
+        self.last_timestamp_ms = now_ms;
+    }
+
+    /// The tokens of the records, which are given up.
+    pub(super) fn into_tokens(self) -> Vec<u64> {
+        self.tokens
+    }
+
+    /// Closes the batch.
+    ///
+    /// # Errors
+    /// [`PortError`] when it cannot be compressed.
+    pub(super) fn seal(mut self, compression: Compression) -> Result<SealedBatch, PortError> {
+        let count = self.tokens.len() as u32;
+        self.raw[..4].copy_from_slice(&count.to_be_bytes());
+        let records = match compression {
+            Compression::None => self.raw.into(),
+            compression => compression
+                .compress(&self.raw)
+                .map_err(|error| PortError::fatal(format!("a batch cannot be compressed: {error}")))?,
+        };
+        let encoded_bytes = records.len();
+        let mut batch = Batch::<RawRecords>::default();
+        batch.header.last_offset_delta = count as i32 - 1;
+        batch.header.set_first_timestamp(self.first_timestamp_ms);
+        batch.header.set_max_time_stamp(self.last_timestamp_ms);
+        batch.header.set_compression(compression);
+        *batch.mut_records() = RawRecords(records);
+        Ok(SealedBatch { batch, tokens: self.tokens, bytes: self.bytes, encoded_bytes })
+    }
+}
+
+/// Zigzag, seven bits a byte, least first.
+fn varint(raw: &mut Vec<u8>, value: i64) {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        raw.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    raw.push(rest as u8);
+}
+
+fn varint_size(value: i64) -> usize {
+    let bits = 64 - zigzag(value).leading_zeros() as usize;
+    bits.div_ceil(7).max(1)
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn records() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>, i64)>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..300);
+        prop::collection::vec((bytes(), bytes(), 0..100_i64), 1..50)
+    }
+
+    proptest! {
+        #[test]
+        fn the_clients_own_decoder_reads_what_was_written(records in records(), compressed in any::<bool>()) {
+            let start = 1_700_000_000_000;
+            let mut builder = BatchBuilder::new(start, 0);
+            let mut now = start;
+            let mut times = Vec::new();
+            for (n, (key, payload, pause)) in records.iter().enumerate() {
+                now += pause;
+                times.push(now);
+                builder.push(key, payload, n as u64, now);
+            }
+            let sealed = builder.seal(if compressed { Compression::Zstd } else { Compression::None }).unwrap();
+            prop_assert_eq!(sealed.tokens, (0..records.len() as u64).collect::<Vec<_>>());
+            let batch: Batch = sealed.batch.try_into().unwrap();
+            prop_assert_eq!(batch.records_len(), records.len());
+            prop_assert_eq!(batch.header.max_time_stamp, now);
+            for (n, (found, (key, payload, _))) in batch.records().iter().zip(&records).enumerate() {
+                prop_assert_eq!(found.key().map_or(&[][..], |key| key.as_ref()), &key[..]);
+                prop_assert_eq!(found.value().as_ref(), &payload[..]);
+                prop_assert_eq!(found.offset_delta(), n as i64);
+                prop_assert_eq!(batch.header.first_timestamp + found.timestamp_delta(), times[n]);
+            }
+        }
+
+        #[test]
+        fn sizes_are_those_of_what_is_written(value in any::<i64>()) {
+            let mut raw = Vec::new();
+            varint(&mut raw, value);
+            prop_assert_eq!(raw.len(), varint_size(value));
+        }
+    }
+}
