@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use fluvio::config::{TlsPaths, TlsPolicy};
 use fluvio::dataplane::link::ErrorCode;
+use fluvio::metadata::spu::SpuSpec;
 use fluvio::{Fluvio, FluvioClusterConfig};
 use fluvio_future::net::DomainConnector;
 use fluvio_future::rust_tls::{ConnectorBuilder, TlsDomainConnector};
@@ -69,6 +70,16 @@ impl FluvioBroker {
 impl Broker for FluvioBroker {
     fn describe(&self) -> Result<BrokerDescription, PortError> {
         let cluster = Cluster::connect(&self.settings)?;
+        let endpoint = &self.settings.endpoint;
+        // (A client that is dropped before it was asked anything leaves its connection open: seen in 0.50.1.)
+        let deadline = cluster.connect_deadline();
+        let admin = cluster.admin("*", &deadline)?;
+        let units = cluster.ask("list the units of", "*", &deadline, admin.all::<SpuSpec>())?;
+        if !units.iter().any(|unit| unit.status.is_online()) {
+            return Err(PortError::again(format!(
+                "the Fluvio controller (SC) at {endpoint} has no streaming unit (SPU) online: start one, and register it"
+            )));
+        }
         Ok(BrokerDescription {
             kind: "fluvio".to_owned(),
             version: cluster.fluvio.platform_version().to_string(),
