@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod events;
 pub mod fluvio;
 pub mod kafka;
+pub mod kafka2;
 pub mod lab;
 pub mod outcomes;
 pub mod runs;
