@@ -102,6 +102,8 @@ pub(super) struct Abilities {
     pub(super) version: Option<String>,
     /// Whether it takes an idempotent producer. Without that, librdkafka's would wait for one for ever.
     pub(super) idempotent: bool,
+    /// Whether a topic's records can be deleted.
+    pub(super) deletes_records: bool,
     pub(super) limitations: Vec<String>,
 }
 
@@ -125,12 +127,20 @@ impl Abilities {
             idempotent = !lacks(INIT_PRODUCER_ID);
             version = offered.metadata_version.map(release);
         }
+        let mut deletes_records = evidence.may_answer(DELETE_RECORDS);
         match kind {
             Kind::Kafka => {}
+            Kind::Other if deletes_records => {
+                deletes_records = false;
+                limitations.push(UNTRIED_DELETION.to_owned());
+            }
+            Kind::Other => {}
             Kind::Redpanda => limitations.push(DEVELOPER_MODE.to_owned()),
-            Kind::Other => limitations.push(other(evidence.cluster_id.as_deref(), idempotent)),
         }
-        Ok(Self { kind, version, idempotent, limitations })
+        if kind == Kind::Other {
+            limitations.push(other(evidence.cluster_id.as_deref(), idempotent));
+        }
+        Ok(Self { kind, version, idempotent, deletes_records, limitations })
     }
 
     /// The name in reports.
@@ -156,6 +166,10 @@ impl Abilities {
 /// `rpk redpanda mode development`: Redpanda's documentation.
 const DEVELOPER_MODE: &str = "no sign of developer mode over Kafka's protocol: a broker in that mode never waits for its disk, \
                               and its figures say nothing about one that does";
+
+/// Tansu 0.6 lists the request, and hangs up on it; its storage in SQLite never answers anybody again.
+const UNTRIED_DELETION: &str = "no deletion of records: the broker lists DeleteRecords, but is not asked, since other \
+                                implementations have broken over it; a topic that is kept cannot be emptied, only deleted";
 
 fn other(cluster_id: Option<&str>, idempotent: bool) -> String {
     let id = cluster_id.map_or_else(String::new, |id| format!(" (cluster id `{id}`)"));
@@ -230,7 +244,8 @@ mod tests {
         };
         let other = Abilities::of(&evidence).unwrap();
         assert_eq!((other.name(), other.guarantee(), other.idempotent), ("kafka", "at least once", true));
-        assert!(!other.log_append_time() && other.limitations[0].contains("`tansu_cluster`"), "{other:?}");
+        assert!(!other.deletes_records && other.limitations[0].starts_with("no deletion of records"), "{other:?}");
+        assert!(!other.log_append_time() && other.limitations[1].contains("`tansu_cluster`"), "{other:?}");
     }
 
     #[test]

@@ -280,6 +280,12 @@ impl TopicAdmin for KafkaAdmin {
 
     fn truncate(&mut self, topic: &str) -> Result<(), PortError> {
         let found = self.existing(topic)?;
+        if !self.known_abilities()?.deletes_records {
+            return Err(PortError::fatal(format!(
+                "topic `{topic}` cannot be emptied: this broker cannot be trusted to delete records; delete the topic by the \
+                 broker's own tools, and create it again"
+            )));
+        }
         let deadline = self.deadline();
         let fail = |error: KafkaError| topic_error("truncate", topic, &error);
         let mut ends = TopicPartitionList::with_capacity(found.partitions as usize);

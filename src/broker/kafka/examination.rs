@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn abilities(kind: Kind) -> Abilities {
-        Abilities { kind, version: None, idempotent: true, limitations: Vec::new() }
+        Abilities { kind, version: None, idempotent: true, deletes_records: true, limitations: Vec::new() }
     }
 
     fn wanted(kind: &'static str, replication: u16) -> Wanted {

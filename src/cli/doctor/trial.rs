@@ -54,7 +54,7 @@ impl Trial<'_> {
             }
         };
         match self.write_and_read(&mut findings) {
-            Ok(()) => findings.push(self.empty(&mut *admin)),
+            Ok(()) => findings.extend(self.empty(&mut *admin)),
             Err(error) => {
                 findings.push(Finding::bad("trial", Health::Fail, error.message, "look at the broker's own log"))
             }
@@ -146,21 +146,25 @@ impl Trial<'_> {
         Ok(back)
     }
 
-    fn empty(&self, admin: &mut dyn TopicAdmin) -> Finding {
+    /// Whether the topic can be emptied; nothing where the description has said already that it cannot.
+    fn empty(&self, admin: &mut dyn TopicAdmin) -> Option<Finding> {
+        if self.description.limitations.iter().any(|limitation| limitation.starts_with("no deletion of records")) {
+            return None;
+        }
         let left = |admin: &mut dyn TopicAdmin| {
             admin.truncate(&self.topic)?;
             let found = admin.describe(&self.topic)?;
             Ok(found.map_or(0, |topic| topic.partitions.iter().map(|range| range.end - range.first).sum::<u64>()))
         };
         let fix = "none: topics that are kept are deleted and made anew instead";
-        match left(admin) {
+        Some(match left(admin) {
             Ok(0) => Finding::ok("emptying", "a topic's records can be deleted"),
             Ok(left) => {
                 let found = format!("the broker says that it deleted {RECORDS} records, and {left} are still there");
                 Finding::bad("emptying", Health::Warn, found, fix)
             }
             Err::<_, PortError>(error) => Finding::bad("emptying", Health::Warn, error.message, fix),
-        }
+        })
     }
 }
 
