@@ -8,6 +8,7 @@
 mod check;
 mod daemon;
 mod layers;
+mod matrix;
 mod presets;
 mod problem;
 mod show;
@@ -22,10 +23,12 @@ use streamgauge_actors::spec::RunSpec;
 
 pub use self::daemon::{HistorySection, ScheduleMode, ScheduleSection, ServerSection, ThresholdsSection};
 pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};
-pub(crate) use self::layers::{WORKLOAD_ARGUMENT, is_setting};
+pub(crate) use self::layers::{WORKLOAD_ARGUMENT, is_setting, setting_keys};
+pub use self::matrix::MatrixSection;
+pub(crate) use self::matrix::{choices, refused_in_matrix};
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
-pub(crate) use self::show::{check_token, read_secret, shell_quoted};
+pub(crate) use self::show::{at, check_token, is_secret_setting, read_secret, shell_quoted, toml_value};
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
 use crate::thresholds::Threshold;
 
@@ -59,6 +62,8 @@ pub struct Settings {
     pub thresholds: ThresholdsSection,
     /// Where the daemon listens.
     pub server: ServerSection,
+    /// What `matrix` varies.
+    pub matrix: MatrixSection,
     /// When the daemon starts runs by itself.
     pub schedule: ScheduleSection,
     /// How long runs are kept.
@@ -493,6 +498,8 @@ impl Settings {
             malformed_topic: format!("{events_topic}{}malformed", self.broker.kind.topic_separator()),
             events_topic,
             results_topic: topic(&topics.results, "results"),
+            // Known once the broker is reached.
+            log_append_time: true,
             send_delay_limit_ns: workload.send_delay_limit.as_nanos(),
             send_delay_share: workload.send_delay_share,
             heartbeat_timeout_ns: self.supervisor.heartbeat_timeout.as_nanos(),

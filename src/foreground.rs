@@ -66,8 +66,7 @@ impl std::ops::Deref for Foreground {
 ///
 /// # Errors
 /// When the run cannot be started at all. A run that fails is an outcome, not an error.
-pub fn run(plan: RunPlan, observe: &mut dyn FnMut(&RunStatus)) -> anyhow::Result<Finished> {
-    let signals = Signals::watch()?;
+pub fn run(plan: RunPlan, signals: &Signals, observe: &mut dyn FnMut(&RunStatus)) -> anyhow::Result<Finished> {
     let host = Foreground::start()?;
     host.ask(StartRun { plan: Arc::new(plan) })?.map_err(|refusal| anyhow!(refusal.reason))?;
     let mut stopping = false;

@@ -16,6 +16,7 @@ pub mod history;
 pub mod host;
 pub mod http;
 pub mod live;
+pub mod matrix;
 pub mod metrics;
 pub mod nearest;
 pub mod plan;

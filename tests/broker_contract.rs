@@ -35,6 +35,7 @@ macro_rules! contract {
             bytes_arrive_as_they_were_sent,
             a_full_queue_loses_nothing,
             reading_starts_where_asked,
+            a_backlog_is_read_whole,
             readers_are_independent,
             a_paused_partition_is_not_visited_and_loses_nothing,
             pausing_before_the_first_visit_loses_nothing,
@@ -241,6 +242,30 @@ fn reading_starts_where_asked(make: MakeBroker) {
     for (reader, first) in [(&mut earliest, 0), (&mut middle, 4), (&mut end, 10), (&mut latest, 10)] {
         let read = read(reader.as_mut(), 12 - first);
         assert_eq!(read[0].offset, first as u64);
+    }
+}
+
+/// More than any broker's client fetches at once.
+fn a_backlog_is_read_whole(make: MakeBroker) {
+    const RECORDS: u64 = 40_000;
+    let Some(topic) = Topic::new(make, "backlog", 1) else { return };
+    let mut reader = topic.reader(&[(0, StartAt::Earliest)]);
+    let mut writer = topic.writer();
+    let mut payload = [7; 400];
+    for n in 0..RECORDS {
+        payload[..8].copy_from_slice(&n.to_be_bytes());
+        send(writer.as_mut(), 0, b"", &payload, n);
+    }
+    settle(writer.as_mut());
+    let mut expected = 0u64;
+    let mut patience = Patience::new("the whole backlog");
+    while expected < RECORDS {
+        let mut visit = |record: Record<'_>| {
+            assert_eq!(record.payload[..8], expected.to_be_bytes());
+            expected += 1;
+        };
+        reader.poll(BUDGET, 500, &mut visit).unwrap();
+        patience.check();
     }
 }
 
@@ -624,6 +649,8 @@ contract!(kafka2, |small_queues| {
 #[cfg(feature = "fluvio")]
 contract!(fluvio, |small_queues| {
     let mut settings = crate::support::fluvio::settings()?;
+    // The least that is allowed, so that fetches end in the middle of batches.
+    settings.fetch_bytes = streamgauge::config::Bytes(2 << 20);
     if small_queues {
         settings.queue_records = 1_000;
     }

@@ -17,6 +17,7 @@ const COMMANDS: &[&[&str]] = &[
     &["aggregate"],
     &["latency"],
     &["compare"],
+    &["matrix"],
     &["serve"],
     &["ctl"],
     &["ctl", "status"],

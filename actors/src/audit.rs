@@ -175,9 +175,19 @@ struct OpenWindow {
     results: BTreeMap<u64, u64>,
     written: Option<u64>,
     by_producer: BTreeMap<u64, Vec<u64>>,
+    /// Whether all latencies of its results came, where they come apart from the results.
+    measured: bool,
     latency_sum_ms: f64,
     latency_max_ms: Option<f64>,
     latency_count: u64,
+}
+
+impl OpenWindow {
+    fn add_latency(&mut self, latency_ms: f64) {
+        self.latency_sum_ms += latency_ms;
+        self.latency_count += 1;
+        self.latency_max_ms = Some(self.latency_max_ms.map_or(latency_ms, |max| max.max(latency_ms)));
+    }
 }
 
 /// Judges windows as soon as both sides are complete: the ledger (every producer acknowledged past its end) and the
@@ -185,6 +195,8 @@ struct OpenWindow {
 #[derive(Clone, Debug)]
 pub struct Auditor {
     frame: AuditFrame,
+    /// Whether a window waits for [`Self::measured`], too.
+    latencies_apart: bool,
     ledger: Ledger,
     open: BTreeMap<i64, OpenWindow>,
     judged: BTreeSet<i64>,
@@ -200,6 +212,7 @@ impl Auditor {
     pub fn new(frame: AuditFrame, producers: u32) -> Self {
         Self {
             frame,
+            latencies_apart: false,
             ledger: Ledger::new(producers),
             open: BTreeMap::new(),
             judged: BTreeSet::new(),
@@ -208,6 +221,11 @@ impl Auditor {
             told: 0,
             findings: Vec::new(),
         }
+    }
+
+    /// Results come without their latency, which is told for a window at once by [`Self::measured`].
+    pub fn with_latencies_apart(self) -> Self {
+        Self { latencies_apart: true, ..self }
     }
 
     /// An auditor of results whose whole truth is known beforehand.
@@ -250,10 +268,18 @@ impl Auditor {
         let open = self.open.entry(result.window_id).or_default();
         open.results.insert(result.campaign_id, result.count);
         if let Some(latency) = result_latency_ms {
-            open.latency_sum_ms += latency;
-            open.latency_count += 1;
-            open.latency_max_ms = Some(open.latency_max_ms.map_or(latency, |max| max.max(latency)));
+            open.add_latency(latency);
         }
+    }
+
+    /// Takes the latencies of all results of a window.
+    pub fn measured(&mut self, window_id: i64, latencies_ms: impl Iterator<Item = f64>) {
+        if self.judged.contains(&window_id) {
+            return;
+        }
+        let open = self.open.entry(window_id).or_default();
+        open.measured = true;
+        latencies_ms.for_each(|latency| open.add_latency(latency));
     }
 
     /// Judges every window that both sides are complete for.
@@ -263,6 +289,7 @@ impl Auditor {
             .open
             .range(..complete_before)
             .filter(|(_, open)| open.written.is_some_and(|written| open.results.len() as u64 >= written))
+            .filter(|(_, open)| open.measured || !self.latencies_apart)
             .map(|(&id, _)| id)
             .collect();
         for id in ready {

@@ -1,7 +1,7 @@
 //! Latency: reads the results back, judges every count against the ledger, and measures what only a reader can.
 //!
 //! Owns: the ledger (`ledger.rs`), the auditor (`audit.rs`), a reader of the results topic. Receives: [`Acknowledged`]
-//! from the producers, [`WindowWritten`] and [`ResultsComplete`] from the result writer. Sends: [`Measured`] to the
+//! from the producers, [`WindowWritten`], [`WindowAcknowledged`] and [`ResultsComplete`] from the result writer. Sends: [`Measured`] to the
 //! supervisor (as a `RunMeasured`), once, when both sides are complete.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::drain::Drain;
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::ledger::{Ledger, Truth};
 use crate::measures::{RunMeasures, StageCounters};
-use crate::messages::{Acknowledged, Order, ResultsComplete, StageId, WindowWritten};
+use crate::messages::{Acknowledged, Order, ResultsComplete, StageId, WindowAcknowledged, WindowWritten};
 use crate::pipeline::Follow;
 use crate::ports::{EventReader, MAX_BUDGET, Record, TimestampKind};
 use crate::result::ResultRecord;
@@ -104,7 +104,8 @@ struct Judge {
 
 struct JudgedResult {
     record: ResultRecord,
-    result_latency_ns: Nanos,
+    /// `None`: the log stamps no insertion time, and whoever wrote it knows when it was acknowledged.
+    result_latency_ns: Option<Nanos>,
 }
 
 impl Latency {
@@ -149,7 +150,7 @@ impl Latency {
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
             // Read after the wait, once for all that came together.
             let now = *read_at.get_or_insert_with(|| clock.now());
-            let insertion = match insertion_time(&record, &spec.results_topic) {
+            let insertion = match insertion_time(&record, spec) {
                 Ok(insertion) => insertion,
                 Err(error) => return failure = Some(error),
             };
@@ -158,12 +159,14 @@ impl Latency {
                     counters.results_read += 1;
                     let frame = auditor.frame();
                     let measured = !frame.is_partial(result.window_id) && !frame.is_warmup(result.window_id);
-                    let latency_ns = result_latency_ns(&result, insertion);
+                    let latency_ns = insertion.filter(|_| measured).map(|at| result_latency_ns(&result, at));
                     if measured {
                         end_to_end.record(now.saturating_sub(frame.end(result.window_id)));
+                    }
+                    if let Some(latency_ns) = latency_ns {
                         result_latency.record(latency_ns);
                     }
-                    auditor.result(&result, measured.then(|| latency_ns as f64 / MILLISECOND as f64));
+                    auditor.result(&result, latency_ns.map(in_ms));
                 }
                 Ok(_) => counters.strangers += 1,
                 Err(_) => *counters.malformed.entry("bad_result").or_default() += 1,
@@ -225,7 +228,7 @@ impl Latency {
         let Judge { reader, latest, .. } = &mut **judge;
         let mut failure = None;
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
-            let insertion = match insertion_time(&record, &spec.results_topic) {
+            let insertion = match insertion_time(&record, spec) {
                 Ok(insertion) => insertion,
                 Err(error) => return failure = Some(error),
             };
@@ -235,7 +238,8 @@ impl Latency {
             };
             counters.results_read += 1;
             let key = (record.window_id, record.campaign_id);
-            let judged = JudgedResult { result_latency_ns: result_latency_ns(&record, insertion), record };
+            let result_latency_ns = insertion.map(|at| result_latency_ns(&record, at));
+            let judged = JudgedResult { result_latency_ns, record };
             counters.result_updates += u64::from(latest.insert(key, judged).is_some());
         })?;
         if let Some(error) = failure {
@@ -263,8 +267,8 @@ impl Latency {
         };
         let latest = std::mem::take(&mut judge.latest);
         let truth = judge.truth.take();
-        for judged in latest.values() {
-            self.result_latency.record(judged.result_latency_ns);
+        for latency_ns in latest.values().filter_map(|judged| judged.result_latency_ns) {
+            self.result_latency.record(latency_ns);
         }
         let Some(truth) = truth else {
             return Measured::default();
@@ -279,22 +283,27 @@ impl Latency {
         let frame = AuditFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
         let mut auditor = Auditor::with_truth(frame, &truth);
         for judged in latest.values() {
-            auditor.result(&judged.record, Some(judged.result_latency_ns as f64 / MILLISECOND as f64));
+            auditor.result(&judged.record, judged.result_latency_ns.map(in_ms));
         }
         self.audited(auditor)
     }
 }
 
-/// The log's own time of a result, nanoseconds.
-fn insertion_time(record: &Record<'_>, topic: &str) -> Result<Nanos, StageError> {
+/// The log's own time of a result, nanoseconds; `None`: this broker's log stamps none.
+fn insertion_time(record: &Record<'_>, spec: &RunSpec) -> Result<Option<Nanos>, StageError> {
     match record.timestamp_kind {
-        TimestampKind::LogAppend => Ok(record.timestamp_ns),
+        _ if !spec.log_append_time => Ok(None),
+        TimestampKind::LogAppend => Ok(Some(record.timestamp_ns)),
         TimestampKind::Create | TimestampKind::None => Err(StageError::own(format!(
-            "topic `{topic}`, partition {}, offset {}: the record's timestamp is not the log's own; set \
+            "topic `{}`, partition {}, offset {}: the record's timestamp is not the log's own; set \
              message.timestamp.type=LogAppendTime on the topic and run again",
-            record.partition, record.offset
+            spec.results_topic, record.partition, record.offset
         ))),
     }
+}
+
+fn in_ms(latency_ns: Nanos) -> f64 {
+    latency_ns as f64 / MILLISECOND as f64
 }
 
 /// From the greatest `produce_time` to the insertion, in whole milliseconds (both sides have no finer step).
@@ -316,6 +325,9 @@ impl Stage for Latency {
                 match &mut self.work {
                     Work::Audit(audit) => {
                         let mut auditor = Auditor::new(self.spec.frame(base_ns, None), self.spec.producers);
+                        if !self.spec.log_append_time {
+                            auditor = auditor.with_latencies_apart();
+                        }
                         for early in audit.early.drain(..) {
                             match early {
                                 Early::Acknowledged(message) => auditor.acknowledged(&message),
@@ -395,6 +407,21 @@ impl Receive<WindowWritten> for Latency {
                 None => audit.early.push(Early::Written(message)),
             }
         }
+    }
+}
+
+impl Receive<WindowAcknowledged> for Latency {
+    fn receive(&mut self, message: WindowAcknowledged) {
+        let Work::Audit(audit) = &mut self.work else { return };
+        // Panes close, and results are written, only after the run's begin.
+        let Some(auditor) = &mut audit.auditor else { return };
+        let WindowAcknowledged { window_id, mut latencies_ns } = message;
+        let frame = auditor.frame();
+        if frame.is_partial(window_id) || frame.is_warmup(window_id) {
+            latencies_ns.clear();
+        }
+        latencies_ns.iter().for_each(|&latency_ns| self.result_latency.record(latency_ns));
+        auditor.measured(window_id, latencies_ns.into_iter().map(in_ms));
     }
 }
 

@@ -17,7 +17,7 @@
 //!  +----------+                      +------------------+         |
 //!        |                  PanesClosed |      ^ WindowsMerged    |
 //!        | Acknowledged                 v      |                  |
-//!        |                           +--------------+ WindowWritten, ResultsComplete
+//!        |                           +--------------+ WindowWritten, WindowAcknowledged, ResultsComplete
 //!        |                           | ResultWriter |-----.       |
 //!        |                           +--------------+     |       |
 //!        |                     results |                  v       |

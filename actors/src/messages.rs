@@ -313,6 +313,17 @@ pub struct WindowWritten {
     pub by_producer: Vec<(u64, Vec<u64>)>,
 }
 
+/// ResultWriter -> Latency, where the log stamps no insertion time: a window's results are acknowledged.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct WindowAcknowledged {
+    /// The window.
+    pub window_id: i64,
+    /// Of each of its results: from its greatest `produce_time` to the receipt of its acknowledgement, nanoseconds (in
+    /// whole milliseconds).
+    pub latencies_ns: Vec<Nanos>,
+}
+
 /// ResultWriter -> Latency: every result of the run is acknowledged.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]

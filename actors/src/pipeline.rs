@@ -13,7 +13,7 @@ use crate::clock::{Nanos, SharedClock};
 use crate::latency::{Latency, Measured, Task, TruthTable};
 use crate::messages::{
     Acknowledged, Order, PanesClosed, PipelineId, ResultsComplete, RunMeasured, StageFailed, StageId, StageReport,
-    WindowWritten, WindowsMerged,
+    WindowAcknowledged, WindowWritten, WindowsMerged,
 };
 use crate::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StampedBy, StartAt, TopicAdmin,
@@ -133,6 +133,7 @@ pub struct Prepared {
 pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     let mut spec = plan.spec.clone();
     let description = plan.broker.describe()?;
+    spec.log_append_time = description.log_append_time;
     let mut admin = plan.broker.admin()?;
     let needs_events = plan.mode.produces() || plan.mode.writes_results();
     if needs_events {
@@ -141,7 +142,7 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     }
     let mut result_partitions = 1;
     if plan.mode.writes_results() || !needs_events {
-        result_partitions = prepare_results_topic(plan, &mut *admin)?;
+        result_partitions = prepare_results_topic(plan, &mut *admin, spec.log_append_time)?;
     }
     let spec = Arc::new(spec);
     let mut prepared = Prepared {
@@ -206,20 +207,20 @@ fn prepare_events_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u3
     Ok(existing_topic(admin, &spec.events_topic, "--events-topic")?.partitions.len() as u32)
 }
 
-fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u32, PortError> {
+fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin, log_stamps: bool) -> Result<u32, PortError> {
     let spec = &plan.spec;
     if plan.create_results_topic {
         admin.create(&TopicSpec {
             name: spec.results_topic.clone(),
             partitions: 1,
             replication: spec.replication,
-            stamped_by: StampedBy::Log,
+            stamped_by: if log_stamps { StampedBy::Log } else { StampedBy::Client },
             retention_bytes: None,
         })?;
         return Ok(1);
     }
     let topic = existing_topic(admin, &spec.results_topic, "--results-topic")?;
-    if topic.stamped_by == StampedBy::Log {
+    if topic.stamped_by == StampedBy::Log || !log_stamps {
         return Ok(topic.partitions.len() as u32);
     }
     Err(PortError::fatal(format!(
@@ -492,10 +493,15 @@ fn writer_route(
     merged: Arc<OnceLock<Vec<Inbox<WindowsMerged>>>>,
 ) -> Route<WriterOut> {
     let written: Option<Inbox<WindowWritten>> = latency.map(Started::inbox);
+    let acknowledged: Option<Inbox<WindowAcknowledged>> = latency.map(Started::inbox);
     let complete: Option<Inbox<ResultsComplete>> = latency.map(Started::inbox);
     Box::new(move |out| match out {
         WriterOut::Written(message) => match &written {
             Some(to) => to.take(message).map_err(WriterOut::Written),
+            None => Ok(()),
+        },
+        WriterOut::Acknowledged(message) => match &acknowledged {
+            Some(to) => to.take(message).map_err(WriterOut::Acknowledged),
             None => Ok(()),
         },
         WriterOut::Complete(message) => match &complete {

@@ -1,18 +1,19 @@
 //! ResultWriter: merges the panes of all partitions, and writes one result per window and campaign.
 //!
 //! Owns: the merge (`merge.rs`) and a writer of the results topic. Receives: [`PanesClosed`] from the aggregators.
-//! Sends: [`WindowWritten`] and at last [`ResultsComplete`] to the latency actor, [`WindowsMerged`] to the aggregators.
+//! Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the log stamps no insertion time) and at last
+//! [`ResultsComplete`] to the latency actor, [`WindowsMerged`] to the aggregators.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::AuditFrame;
-use crate::clock::{Nanos, SharedClock, to_millis};
+use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::measures::StageCounters;
 use crate::merge::{Merge, MergedWindow};
-use crate::messages::{Order, PanesClosed, ResultsComplete, StageId, WindowWritten, WindowsMerged};
+use crate::messages::{Order, PanesClosed, ResultsComplete, StageId, WindowAcknowledged, WindowWritten, WindowsMerged};
 use crate::ports::{Delivery, EventWriter, MAX_BUDGET, Sent};
 use crate::result::ResultRecord;
 use crate::spec::RunSpec;
@@ -26,6 +27,8 @@ const BY_LOG: u64 = 1;
 pub enum WriterOut {
     /// To the latency actor.
     Written(WindowWritten),
+    /// To the latency actor.
+    Acknowledged(WindowAcknowledged),
     /// To every aggregator.
     Merged(WindowsMerged),
     /// To the latency actor.
@@ -52,9 +55,45 @@ pub struct ResultWriter {
     base_event_time_ns: Option<Nanos>,
     frame: Option<AuditFrame>,
     queue: VecDeque<Outgoing>,
+    unacknowledged: Unacknowledged,
     announced_before: i64,
     counters: StageCounters,
     close_latency: LatencyHistogram,
+}
+
+/// Results whose acknowledgement is waited for, where nothing else tells when they were stored.
+#[derive(Default)]
+struct Unacknowledged {
+    /// Window and greatest `produce_time` (ms), by token.
+    results: BTreeMap<u64, (i64, i64)>,
+    next_token: u64,
+    /// Of each window: how many are waited for, and the latencies of the others.
+    windows: BTreeMap<i64, (u64, Vec<Nanos>)>,
+}
+
+impl Unacknowledged {
+    /// A window's results will be sent.
+    fn expect(&mut self, window_id: i64, results: u64) {
+        self.windows.insert(window_id, (results, Vec::with_capacity(results as usize)));
+    }
+
+    fn sent(&mut self, record: &ResultRecord) {
+        self.results.insert(self.next_token, (record.window_id, record.max_produce_time));
+        self.next_token += 1;
+    }
+
+    /// The window, if this was the last acknowledgement that it waited for.
+    fn acknowledged(&mut self, token: u64, now: Nanos) -> Option<WindowAcknowledged> {
+        let (window_id, max_produce_ms) = self.results.remove(&token)?;
+        let (missing, latencies_ns) = self.windows.get_mut(&window_id)?;
+        latencies_ns.push(to_millis(now).saturating_sub(max_produce_ms).saturating_mul(MILLISECOND));
+        *missing -= 1;
+        if *missing > 0 {
+            return None;
+        }
+        let (_, latencies_ns) = self.windows.remove(&window_id)?;
+        Some(WindowAcknowledged { window_id, latencies_ns })
+    }
 }
 
 impl ResultWriter {
@@ -76,6 +115,7 @@ impl ResultWriter {
             base_event_time_ns,
             frame: None,
             queue: VecDeque::new(),
+            unacknowledged: Unacknowledged::default(),
             announced_before: i64::MIN,
             counters: StageCounters::default(),
             close_latency: LatencyHistogram::default(),
@@ -105,6 +145,9 @@ impl ResultWriter {
                 measured_end_ns: measured.then_some(end),
             });
         }
+        if !self.spec.log_append_time {
+            self.unacknowledged.expect(window.window_id, window.campaigns.len() as u64);
+        }
         outbox.push(WriterOut::Written(WindowWritten {
             window_id: window.window_id,
             results: window.campaigns.len() as u64,
@@ -119,9 +162,12 @@ impl ResultWriter {
             let Some(outgoing) = self.queue.front() else { break };
             let record = &outgoing.record;
             let partition = (record.campaign_id % u64::from(self.partitions)) as u32;
-            let token = if outgoing.by_log { BY_LOG } else { 0 };
+            let token = self.unacknowledged.next_token << 1 | u64::from(outgoing.by_log);
             if self.writer.send(partition, record.key().as_bytes(), &record.to_json(), token)? == Sent::Full {
                 return Ok(false);
+            }
+            if !self.spec.log_append_time {
+                self.unacknowledged.sent(record);
             }
             if let Some(end) = outgoing.measured_end_ns {
                 self.close_latency.record(now.saturating_sub(end));
@@ -131,16 +177,18 @@ impl ResultWriter {
         Ok(true)
     }
 
-    fn take_acks(&mut self, budget: Duration) -> Result<(), StageError> {
-        let Self { writer, counters, clock, spec, .. } = self;
+    fn take_acks(&mut self, budget: Duration, outbox: &mut Vec<WriterOut>) -> Result<(), StageError> {
+        let Self { writer, counters, clock, spec, unacknowledged, .. } = self;
         let mut failure = None;
         let mut now = None;
         writer.poll_acks(budget, &mut |ack| match ack.delivery {
             Delivery::Acknowledged => {
+                let now = *now.get_or_insert_with(|| clock.now());
                 counters.results_written += 1;
                 if ack.token & BY_LOG != 0 {
-                    counters.last_result_ns = *now.get_or_insert_with(|| clock.now());
+                    counters.last_result_ns = now;
                 }
+                outbox.extend(unacknowledged.acknowledged(ack.token >> 1, now).map(WriterOut::Acknowledged));
             }
             Delivery::Rejected(why) | Delivery::Unknown(why) => {
                 failure.get_or_insert(why);
@@ -185,7 +233,7 @@ impl Stage for ResultWriter {
         let taken = self.send()?;
         let waits = !taken || self.queue.is_empty();
         let in_flight = self.writer.in_flight() > 0;
-        self.take_acks(if waits && in_flight { MAX_BUDGET } else { Duration::ZERO })?;
+        self.take_acks(if waits && in_flight { MAX_BUDGET } else { Duration::ZERO }, outbox)?;
         if !self.queue.is_empty() || self.writer.in_flight() > 0 {
             return Ok(if waits && !in_flight { Turn::Rest } else { Turn::Again });
         }

@@ -61,6 +61,8 @@ pub struct RunSpec {
     pub results_topic: String,
     /// Where records of the events topic that are no readable events are kept.
     pub malformed_topic: String,
+    /// Whether the broker's log stamps a result's insertion time; where not, its latency ends at the acknowledgement.
+    pub log_append_time: bool,
     /// Delay of sending past which an event counts as late sent.
     pub send_delay_limit_ns: Nanos,
     /// Share of events sent late past which the run is generator-limited or broker-limited.

@@ -129,6 +129,7 @@ pub fn small_spec(run_id: &str) -> RunSpec {
         result_batch: 1000,
         events_topic: format!("{run_id}.events"),
         results_topic: format!("{run_id}.results"),
+        log_append_time: true,
         malformed_topic: format!("{run_id}.events.malformed"),
         send_delay_limit_ns: SECOND,
         send_delay_share: 0.5,

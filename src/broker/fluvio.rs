@@ -4,13 +4,14 @@
 //! FluvioBroker --settings--> Fluvio (a connection for each port) --+--> writer.rs  EventWriter: the client's producer
 //!                                                                  +--> reader.rs  EventReader: a stream per partition
 //! offsets.rs: what a partition holds, from its leader              +--> admin.rs   TopicAdmin: topics
-//! wait.rs: futures driven from a port's own thread
+//! connector.rs: connections that can be severed    wait.rs: futures driven from a port's own thread
 //! ```
 //!
-//! What Fluvio lacks, every report says: no idempotent producer (a lost acknowledgement leaves a record's fate unknown),
-//! no insertion time of the log's own, no deletion of records.
+//! What Fluvio lacks, every report says: no idempotent producer (a record whose acknowledgement was lost is sent again, and
+//! may be stored twice), no insertion time of the log's own, no deletion of records.
 
 mod admin;
+mod connector;
 mod offsets;
 mod reader;
 mod wait;
@@ -24,21 +25,23 @@ use std::time::Duration;
 use fluvio::config::{TlsPaths, TlsPolicy};
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::{Fluvio, FluvioClusterConfig};
+use fluvio_future::net::DomainConnector;
 use streamgauge_actors::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, TopicAdmin, WriterRole,
 };
 
+use self::connector::{Sever, Severable};
 use self::wait::complete;
 use super::deadline::Deadline;
 use crate::config::{FluvioSection, FluvioTls, Span};
 
-/// Results are deterministic, but a writer cannot tell whether one whose acknowledgement was lost is stored.
+/// What is not acknowledged is sent again.
 const GUARANTEE: &str = "at least once";
 
 /// What a run on Fluvio must do without.
 const LIMITATIONS: [&str; 2] = [
-    "no idempotent producer: a record whose acknowledgement is lost may be stored or not; it counts as unknown, and ends \
-     the run",
+    "no idempotent producer: a record whose acknowledgement is lost is sent again, and may be stored twice; the audit \
+     tells",
     "no deletion of records: a topic that is kept cannot be emptied, only deleted",
 ];
 
@@ -91,24 +94,27 @@ impl Broker for FluvioBroker {
 struct Cluster {
     fluvio: Fluvio,
     settings: FluvioSection,
+    /// Of everything that the client connects to.
+    sever: Sever,
 }
 
 impl Cluster {
     fn connect(settings: &FluvioSection) -> Result<Self, PortError> {
         let timeout = millis(settings.connect_timeout);
-        let endpoint = &settings.endpoint;
-        let config = cluster_config(settings)?;
-        let unreachable = |reason: &dyn Display| {
-            PortError::again(format!(
-                "no Fluvio controller (SC) answers at {endpoint}: is it running, is the port right, and is \
-                 `broker.fluvio.tls.mode` what it expects? (within {} ms: {reason})",
-                timeout.as_millis()
-            ))
-        };
-        match complete(Fluvio::connect_with_config(&config), &Deadline::after(timeout)) {
-            None => Err(unreachable(&"no answer")),
-            Some(Err(error)) => Err(unreachable(&format!("{error:#}"))),
-            Some(Ok(fluvio)) => Ok(Self { fluvio, settings: settings.clone() }),
+        match complete(Self::reach(settings.clone()), &Deadline::after(timeout)) {
+            None => Err(unreachable(settings, &"no answer")),
+            Some(cluster) => cluster,
+        }
+    }
+
+    /// Connects, for as long as it takes.
+    async fn reach(settings: FluvioSection) -> Result<Self, PortError> {
+        let config = cluster_config(&settings)?;
+        let sever = Sever::default();
+        let connector = Severable::boxed(tls_connector(&config)?, sever.clone());
+        match Fluvio::connect_with_connector(connector, &config).await {
+            Ok(fluvio) => Ok(Self { fluvio, settings, sever }),
+            Err(error) => Err(unreachable(&settings, &format!("{error:#}"))),
         }
     }
 
@@ -182,6 +188,20 @@ impl From<fluvio_socket::SocketError> for Cause {
     }
 }
 
+fn unreachable(settings: &FluvioSection, reason: &dyn Display) -> PortError {
+    PortError::again(format!(
+        "no Fluvio controller (SC) answers at {}: is it running, is the port right, and is `broker.fluvio.tls.mode` what \
+         it expects? (within {} ms: {reason})",
+        settings.endpoint,
+        settings.connect_timeout.as_millis()
+    ))
+}
+
+fn tls_connector(config: &FluvioClusterConfig) -> Result<DomainConnector, PortError> {
+    DomainConnector::try_from(config.tls.clone())
+        .map_err(|error| PortError::fatal(format!("the files of `broker.fluvio.tls` cannot be used: {error:#}")))
+}
+
 fn cluster_config(settings: &FluvioSection) -> Result<FluvioClusterConfig, PortError> {
     let tls = &settings.tls;
     let policy = match tls.mode {
@@ -214,3 +234,24 @@ fn millis(span: Span) -> Duration {
 
 /// The pause before a cluster is asked again for what it did not have ready.
 const POLL_PAUSE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_of_the_version_that_reports_say() {
+        let lock = include_str!("../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"fluvio\"\nversion = \"{CLIENT_VERSION}\"\n")));
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named_before_anything_is_reached() {
+        let defaults = crate::config::Layers::default().load().unwrap().settings.broker.fluvio;
+        let mut settings = defaults;
+        settings.tls.mode = FluvioTls::Verified;
+        settings.tls.ca_file = "/no/such.pem".to_owned();
+        let error = FluvioBroker::new(settings).unwrap_err();
+        assert!(error.message.contains("ca_file") && error.message.contains("/no/such.pem"), "{error}");
+    }
+}

@@ -18,6 +18,7 @@ use self::embedded::{EmbeddedBroker, EmbeddedSettings};
 use self::kafka::{KafkaBroker, KafkaSettings, Wanted};
 pub use self::remark::{Remark, Weight};
 use crate::config::{BrokerKind, ConfigError, KafkaSection, Resolved, Settings};
+use crate::report::Versions;
 use crate::topics::{OwnTopics, TopicRecord};
 
 /// Makes the broker's adapter; connects to nothing yet. The embedded log takes insertion times from `clock`.
@@ -70,6 +71,19 @@ fn open_fluvio(resolved: &Resolved) -> Result<Arc<dyn Broker>, ConfigError> {
     let key = "broker.fluvio.tls";
     let origin = resolved.origins.get("broker.fluvio.tls.mode").map_or("settings", String::as_str);
     Ok(Arc::new(broker.map_err(|error| ConfigError::one(origin, key, format!("is refused: {}", error.message)))?))
+}
+
+/// The versions of this program and of its clients' libraries.
+pub fn versions() -> Versions {
+    Versions::new(Some(self::kafka::client_version()), fluvio_version())
+}
+
+/// The version of Fluvio's client library; `None`: built without it.
+pub fn fluvio_version() -> Option<String> {
+    #[cfg(feature = "fluvio")]
+    return Some(self::fluvio::CLIENT_VERSION.to_owned());
+    #[cfg(not(feature = "fluvio"))]
+    None
 }
 
 #[cfg(not(feature = "fluvio"))]

@@ -34,17 +34,20 @@ impl CliError {
         }
     }
 
+    /// What is wrong, a line each.
+    pub(super) fn messages(&self) -> Vec<String> {
+        match self {
+            Self::OutputClosed => Vec::new(),
+            Self::Usage(message) | Self::Unreachable(message) => vec![message.clone()],
+            Self::Config(error) => error.problems.iter().map(ToString::to_string).collect(),
+            Self::Runtime(error) => vec![format!("{error:#}")],
+        }
+    }
+
     /// Says what is wrong on standard error, and gives the exit code.
     pub(super) fn report(&self) -> ExitCode {
-        match self {
-            Self::OutputClosed => {}
-            Self::Usage(message) | Self::Unreachable(message) => eprintln!("error: {message}"),
-            Self::Config(error) => {
-                for problem in &error.problems {
-                    eprintln!("error: {problem}");
-                }
-            }
-            Self::Runtime(error) => eprintln!("error: {error:#}"),
+        for message in self.messages() {
+            eprintln!("error: {message}");
         }
         let _ = io::stderr().flush();
         ExitCode::from(self.exit_code())

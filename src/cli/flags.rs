@@ -205,8 +205,13 @@ impl RunFlags {
         self.threshold.over(session.layers(workload, self.settings()))
     }
 
+    /// Thresholds on top of those that are set.
+    pub(super) fn threshold(&self) -> &ThresholdFlag {
+        &self.threshold
+    }
+
     /// The settings that the given flags stand for.
-    fn settings(&self) -> Vec<Assignment> {
+    pub(super) fn settings(&self) -> Vec<Assignment> {
         [
             self.broker.settings(),
             self.events.assignments(),
@@ -234,6 +239,11 @@ pub(super) struct ReportFlag {
 fn report_file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     report::Format::from_path(&path).map_err(|error| error.to_string())?;
+    in_a_folder(path)
+}
+
+/// Refuses a file in a folder that is not there.
+pub(super) fn in_a_folder(path: PathBuf) -> Result<PathBuf, String> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
             Err(format!("there is no folder `{}`: create it first", folder.display()))

@@ -16,7 +16,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use crate::config::LogFormat;
 
 /// What the HTTP server's own crates say that nobody wants to read: every start, and what any caller may send.
-const QUIETER: &str = "actix_server=warn,actix_http=off,mio=warn";
+const QUIETER: &str = "actix_server=warn,actix_http=off,mio=warn,fluvio=warn";
 
 /// Turns the log on. `level`: a level, or directives; `steps` moves a plain level; `clears`: a line of progress may stand
 /// where the log goes.

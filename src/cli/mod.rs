@@ -21,6 +21,7 @@ mod history;
 mod latency;
 mod logging;
 mod man;
+mod matrix;
 mod output;
 mod perform;
 mod produce;
@@ -72,6 +73,7 @@ enum Command {
     History(history::HistoryArgs),
     Report(report::ReportArgs),
     Compare(compare::CompareArgs),
+    Matrix(matrix::MatrixArgs),
     Topics(topics::TopicsArgs),
     Config(config::ConfigArgs),
     Doctor(doctor::DoctorArgs),
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::History(args) => history::run(&session, &args),
         Command::Report(args) => report::run(&session, &args),
         Command::Compare(args) => compare::run(&session, &args),
+        Command::Matrix(args) => matrix::run(&session, &args),
         Command::Topics(args) => topics::run(&session, &args),
         Command::Config(args) => config::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),

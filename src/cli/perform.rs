@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use anyhow::Context;
-use streamgauge_actors::clock::{Clock, to_millis};
+use streamgauge_actors::clock::{Clock, Nanos, RunClock, to_millis};
 use streamgauge_actors::latency::TruthTable;
 use streamgauge_actors::outcome::RunOutcome;
 use streamgauge_actors::pipeline::Mode;
@@ -20,11 +20,12 @@ use super::output::{self, Format};
 use super::progress::Progress;
 use super::session::Session;
 use crate::broker;
-use crate::config::{HistorySection, Resolved, shell_quoted};
+use crate::config::{self, HistorySection, Resolved, shell_quoted};
 use crate::foreground::{self, Finished};
 use crate::history::History;
 use crate::plan::plan;
-use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, Versions, terminal};
+use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, terminal};
+use crate::signals::Signals;
 use crate::truth::TruthFile;
 
 /// What a command asks for.
@@ -49,49 +50,48 @@ pub(super) struct Order<'a> {
     pub(super) format: Format,
 }
 
+/// When a run starts, and from when on what it uses counts.
+pub(super) struct Start {
+    clock: Arc<RunClock>,
+    process_started_ns: Nanos,
+    meter: ResourceMeter,
+}
+
+impl Start {
+    /// The one run of a process.
+    pub(super) fn of_process(session: &Session) -> Self {
+        Self {
+            clock: session.clock.clone(),
+            process_started_ns: session.started_ns,
+            meter: ResourceMeter::since_process_start(),
+        }
+    }
+
+    /// One of several runs, with a clock of its own: an older one would have drifted away from the broker's.
+    pub(super) fn now() -> Self {
+        let clock = Arc::new(RunClock::start());
+        Self { process_started_ns: clock.now(), clock, meter: ResourceMeter::start() }
+    }
+}
+
+/// A run that is over.
+pub(super) struct Measured {
+    /// Its report.
+    pub(super) report: Report,
+    /// Everything measured.
+    outcome: Arc<RunOutcome>,
+    /// The signal that stopped it, if one did.
+    signal: Option<i32>,
+}
+
 /// Makes the run and reports on it.
 pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
     order.reports.iter().map(PathBuf::as_path).chain(order.write_truth).try_for_each(check_writable)?;
-    let settings = &order.resolved.settings;
-    let thresholds = settings.thresholds()?;
-    let mut spec = settings.run_spec(&session.new_run_id())?;
-    (order.adapt)(&mut spec);
-    let broker = broker::guard(
-        connect(order.resolved, session.clock.clone())?,
-        settings,
-        session.state_folder(),
-        Some(&spec.run_id),
-    );
-    let mut plan = plan(settings, spec, order.mode, broker, session.clock.clone());
-    plan.truth.clone_from(&order.truth);
-
-    let progress = Progress::new(session.is_quiet());
-    let mut meter = ResourceMeter::since_process_start();
-    let mut sampled_second = i64::MIN;
-    let outcome = foreground::run(plan, &mut |status| {
-        // Threads are counted once a second.
-        if sampled_second != status.elapsed_s as i64 {
-            sampled_second = status.elapsed_s as i64;
-            meter.sample();
-        }
-        progress.show(status);
-    });
-    progress.finish();
-    let Finished { outcome, signal } = outcome?;
-
-    let context = ReportContext {
-        mode: order.mode,
-        config: settings.to_json(),
-        rerun: rerun(order),
-        process_started_ns: session.started_ns,
-        resources: meter.finish(),
-        host: Host::describe(),
-        versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
-        thresholds,
-    };
-    let report = Report::new(&outcome, &context);
+    let start = Start::of_process(session);
+    let signals = Signals::watch()?;
+    let Measured { report, outcome, signal } = measure(session, order, start, &signals, "")?;
     if order.mode == Mode::Run {
-        remember(session, &report, &settings.history);
+        remember(session, &report, &order.resolved.settings.history);
     }
     let mut written = write_truth(order, &outcome);
     for path in order.reports {
@@ -110,8 +110,52 @@ pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
     Ok(exit_code(&report, signal))
 }
 
+/// Makes the run, and its report. `label`: what its progress begins with.
+pub(super) fn measure(
+    session: &Session,
+    order: &Order<'_>,
+    start: Start,
+    signals: &Signals,
+    label: &str,
+) -> Result<Measured, CliError> {
+    let Start { clock, process_started_ns, mut meter } = start;
+    let settings = &order.resolved.settings;
+    let thresholds = settings.thresholds()?;
+    let mut spec = settings.run_spec(&config::run_id(clock.now(), config::random_bits()))?;
+    (order.adapt)(&mut spec);
+    let broker =
+        broker::guard(connect(order.resolved, clock.clone())?, settings, session.state_folder(), Some(&spec.run_id));
+    let mut plan = plan(settings, spec, order.mode, broker, clock);
+    plan.truth.clone_from(&order.truth);
+
+    let progress = Progress::new(session.is_quiet(), label);
+    let mut sampled_second = i64::MIN;
+    let outcome = foreground::run(plan, signals, &mut |status| {
+        // Threads are counted once a second.
+        if sampled_second != status.elapsed_s as i64 {
+            sampled_second = status.elapsed_s as i64;
+            meter.sample();
+        }
+        progress.show(status);
+    });
+    progress.finish();
+    let Finished { outcome, signal } = outcome?;
+
+    let context = ReportContext {
+        mode: order.mode,
+        config: settings.to_json(),
+        rerun: rerun(order),
+        process_started_ns,
+        resources: meter.finish(),
+        host: Host::describe(),
+        versions: crate::broker::versions(),
+        thresholds,
+    };
+    Ok(Measured { report: Report::new(&outcome, &context), outcome, signal })
+}
+
 /// Puts the run into the history. It is over, and reported in any case: where that fails, a warning is all.
-fn remember(session: &Session, report: &Report, keep: &HistorySection) {
+pub(super) fn remember(session: &Session, report: &Report, keep: &HistorySection) {
     let remembered = History::open(&session.state_folder()).and_then(|history| {
         history.finish(report)?;
         history.prune(keep, to_millis(session.clock.now()))
@@ -122,7 +166,7 @@ fn remember(session: &Session, report: &Report, keep: &HistorySection) {
 }
 
 /// Refuses a file that cannot be written, before the run rather than after it. Leaves it as it is.
-fn check_writable(path: &Path) -> Result<(), CliError> {
+pub(super) fn check_writable(path: &Path) -> Result<(), CliError> {
     let present = path.metadata();
     if present.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         // Opening a pipe might wait for its reader.

@@ -13,11 +13,13 @@ use crate::report::numbers::grouped;
 /// One line on standard error.
 pub(super) struct Progress {
     bar: ProgressBar,
+    label: String,
 }
 
 impl Progress {
     /// A line that is drawn only on a terminal, and not when unwelcome.
-    pub(super) fn new(is_quiet: bool) -> Self {
+    /// `label`: what stands before everything, as which of several runs it is.
+    pub(super) fn new(is_quiet: bool, label: &str) -> Self {
         let shown = !is_quiet && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
@@ -27,7 +29,7 @@ impl Progress {
         if shown {
             bar.enable_steady_tick(Duration::from_millis(250));
         }
-        Self { bar }
+        Self { bar, label: label.to_owned() }
     }
 
     /// Shows how the run is.
@@ -39,7 +41,7 @@ impl Progress {
             self.bar.set_length((status.planned_s * 10.0) as u64);
             self.bar.set_position((status.elapsed_s.clamp(0.0, status.planned_s) * 10.0) as u64);
         }
-        self.bar.set_message(line(status));
+        self.bar.set_message(format!("{}{}", self.label, line(status)));
     }
 
     /// Clears the line.

@@ -86,7 +86,7 @@ impl Session {
     /// Resolves these layers, and turns logging on.
     pub(super) fn resolve(&self, layers: &Layers) -> Result<Resolved, CliError> {
         let resolved = layers.load()?;
-        self.start_logging(&resolved)?;
+        self.start_logging(&resolved, 0)?;
         Ok(resolved)
     }
 
@@ -95,9 +95,10 @@ impl Session {
         config::run_id(self.clock.now(), config::random_bits())
     }
 
-    fn start_logging(&self, resolved: &Resolved) -> Result<(), CliError> {
+    /// Turns logging on. `further`: steps by which a command logs less on its own account.
+    pub(super) fn start_logging(&self, resolved: &Resolved, further: i32) -> Result<(), CliError> {
         let Settings { log, .. } = &resolved.settings;
-        let steps = i32::from(self.global.verbose) - i32::from(self.global.quiet);
+        let steps = i32::from(self.global.verbose) - i32::from(self.global.quiet) - further;
         logging::start(&log.level, steps, log.format, !self.is_quiet()).map_err(|error| {
             let origin = resolved.origins.get("log.level").map_or("settings", String::as_str);
             let message = format!("cannot be read: {error}; write `info`, or `warn,streamgauge=debug`");

@@ -22,6 +22,9 @@ const FLUVIO_TOPIC_NAME: usize = 63;
 /// What a name made for a run adds to the prefix: `.20261123-031522-7f3a.results.malformed`.
 const RUN_SUFFIX: usize = 40;
 
+/// Runs of one cell of a matrix at most.
+const MAX_REPETITIONS: u32 = 1000;
+
 /// The length of a text value of an event, at most.
 const MAX_TYPE_NAME: usize = 1000;
 
@@ -34,6 +37,7 @@ pub(super) fn check(settings: &Settings, origins: &BTreeMap<String, String>) -> 
     checker.stages(settings);
     checker.brokers(settings);
     checker.thresholds(settings);
+    checker.matrix(settings);
     checker.daemon(settings);
     if checker.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: checker.problems }) }
 }
@@ -198,6 +202,15 @@ impl Checker<'_> {
         }
     }
 
+    fn matrix(&mut self, settings: &Settings) {
+        let repetitions = settings.matrix.repetitions;
+        self.must(
+            (1..=MAX_REPETITIONS).contains(&repetitions),
+            "matrix.repetitions",
+            format!("must be 1 to {MAX_REPETITIONS}, but is {repetitions}"),
+        );
+    }
+
     fn daemon(&mut self, settings: &Settings) {
         let Settings { server, schedule, history, .. } = settings;
         self.must(
@@ -314,6 +327,11 @@ impl Checker<'_> {
             ("broker.fluvio.queue_bytes", fluvio.queue_bytes, 2_000_000_000),
             ("broker.fluvio.fetch_bytes", fluvio.fetch_bytes, 1 << 30),
         ]);
+        self.must(
+            fluvio.fetch_bytes.0 >= 2 << 20,
+            "broker.fluvio.fetch_bytes",
+            "must be at least `2MiB`: a fetch holds a whole batch, which may have 1 MiB",
+        );
         self.must(fluvio.queue_records > 0, "broker.fluvio.queue_records", "must be at least 1");
         let names = [
             ("topics.prefix", &topics.prefix, FLUVIO_TOPIC_NAME - RUN_SUFFIX),

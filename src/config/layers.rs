@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use serde_json::Value as Json;
 
+use super::matrix::{VARY, WITH, choices};
 use super::{ConfigError, DEFAULTS, PRESETS, Problem, Settings, THRESHOLDS, check, preset, threshold_refusal};
 use crate::nearest::nearest;
 use crate::thresholds::Threshold;
@@ -30,7 +31,7 @@ const LEVEL: &str = "__";
 /// The origin of thresholds that come on top.
 const THRESHOLD_FLAG: &str = "flag --threshold";
 
-type Table = Map<String, Value>;
+pub(super) type Table = Map<String, Value>;
 
 /// A setting given as text: by a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,9 +136,9 @@ impl Source for Layer {
     }
 }
 
-struct Merge {
+pub(super) struct Merge {
     /// The defaults: all the keys there are, and their types.
-    known: Table,
+    pub(super) known: Table,
     layers: Vec<Layer>,
     /// What comes on top of the thresholds that are set.
     thresholds: Vec<String>,
@@ -158,7 +159,7 @@ impl Merge {
         })
     }
 
-    fn problem(&mut self, origin: &str, key: &str, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, origin: &str, key: &str, message: impl Into<String>) {
         self.problems.push(Problem { origin: origin.to_owned(), key: key.to_owned(), message: message.into() });
     }
 
@@ -229,6 +230,10 @@ impl Merge {
                     self.flatten(properties, "", origin, &mut flat);
                     flat.into()
                 }
+                (Some(ValueKind::Table(_)), ValueKind::Table(inner)) if path == VARY => {
+                    self.varied(inner, origin).into()
+                }
+                (Some(ValueKind::Table(_)), ValueKind::Table(inner)) if path == WITH => self.with(inner, origin).into(),
                 (Some(ValueKind::Table(known)), ValueKind::Table(inner)) => {
                     self.checked(inner, known, &path, origin).into()
                 }
@@ -268,13 +273,17 @@ impl Merge {
         }
     }
 
-    fn unknown(&mut self, origin: &str, path: &str) {
+    pub(super) fn nearest_key(&self, key: &str) -> String {
         let mut paths = Vec::new();
         paths_of(&self.known, "", &mut paths);
-        let hint = match nearest(path, paths.iter().map(String::as_str)) {
+        match nearest(key, paths.iter().map(String::as_str)) {
             Some(nearest) => format!("; did you mean `{nearest}`?"),
             None => "; `streamgauge config show` lists all keys".to_owned(),
-        };
+        }
+    }
+
+    fn unknown(&mut self, origin: &str, path: &str) {
+        let hint = self.nearest_key(path);
         self.problem(origin, path, format!("is an unknown key{hint}"));
     }
 
@@ -304,6 +313,12 @@ impl Merge {
             let (segments, kind): (Vec<&str>, _) = if let Some(property) = key.strip_prefix("broker.kafka.properties.")
             {
                 (PROPERTIES.split('.').chain([property]).collect(), ValueKind::String(value.clone()))
+            } else if let Some(varied) = key.strip_prefix("matrix.vary.") {
+                if !self.can_vary(varied, key, origin) {
+                    continue;
+                }
+                let texts = choices(varied, value).into_iter().map(Value::from).collect();
+                (VARY.split('.').chain([varied]).collect(), ValueKind::Array(texts))
             } else {
                 match find(&self.known, key).map(|known| &known.kind) {
                     Some(ValueKind::Table(_)) => {
@@ -401,7 +416,7 @@ impl Merge {
 }
 
 /// Reads TOML, noting the origin at every value.
-fn parse(text: &str, origin: &str) -> Result<Table, Problem> {
+pub(super) fn parse(text: &str, origin: &str) -> Result<Table, Problem> {
     let table = File::from_str(text, FileFormat::Toml).collect().map_err(|error| {
         let cause = match error {
             config::ConfigError::FileParse { cause, .. } => cause.to_string(),
@@ -430,7 +445,7 @@ pub(crate) fn is_setting(key: &str) -> bool {
     parse(DEFAULTS, DEFAULT_ORIGIN).is_ok_and(|known| find(&known, key).is_some())
 }
 
-fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         None => table.get(key),
         Some((section, rest)) => match &table.get(section)?.kind {
@@ -438,6 +453,20 @@ fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
             _ => None,
         },
     }
+}
+
+/// Every setting, in the order of the defaults' file.
+pub(crate) fn setting_keys() -> Vec<String> {
+    let mut section = "";
+    let mut keys = Vec::new();
+    for line in DEFAULTS.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            keys.push(format!("{section}.{key}"));
+        }
+    }
+    keys
 }
 
 fn paths_of(table: &Table, above: &str, paths: &mut Vec<String>) {

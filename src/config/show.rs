@@ -7,11 +7,20 @@ use serde_json::Value as Json;
 use crate::broker::kafka::{REDACTED, is_secret};
 
 use super::layers::{DEFAULT_ORIGIN, PROPERTIES};
+use super::matrix::{VARY, WITH};
 use super::{ConfigError, DEFAULTS, KafkaSection, Layers, Resolved, Settings, preset};
+
+/// The tables whose keys are free, and may have dots.
+const FREE_TABLES: [&str; 3] = [PROPERTIES, VARY, WITH];
 
 /// Whether the value of an entry of `[broker.kafka.properties]` must never be shown; a file's name may be.
 fn is_secret_entry(name: &str) -> bool {
     !name.to_ascii_lowercase().ends_with("_file") && is_secret(name)
+}
+
+/// Whether the value of a setting must never be shown.
+pub(crate) fn is_secret_setting(key: &str) -> bool {
+    key.strip_prefix(PROPERTIES).and_then(|name| name.strip_prefix('.')).is_some_and(is_secret_entry)
 }
 
 /// What a file holds, the line end at its end aside.
@@ -63,6 +72,16 @@ impl Settings {
                 }
             }
         }
+        for (key, values) in &self.matrix.vary {
+            if is_secret_setting(key) {
+                json["matrix"]["vary"][key] = vec![REDACTED; values.len()].into();
+            }
+        }
+        for (choice, settings) in &self.matrix.with {
+            for key in settings.keys().filter(|key| is_secret_setting(key)) {
+                json["matrix"]["with"][choice][key] = REDACTED.into();
+            }
+        }
         if !self.server.token.is_empty() {
             json["server"]["token"] = REDACTED.into();
         }
@@ -80,8 +99,8 @@ impl Resolved {
             if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
                 name.clone_into(&mut section);
                 let _ = writeln!(text, "{}[{section}]", if text.is_empty() { "" } else { "\n" });
-                if section == PROPERTIES {
-                    self.write_properties(&json, &mut text);
+                if FREE_TABLES.contains(&section.as_str()) {
+                    self.write_free_table(&section, &json, &mut text);
                 }
             } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
                 let path = format!("{section}.{key}");
@@ -92,10 +111,10 @@ impl Resolved {
         text
     }
 
-    fn write_properties(&self, json: &Json, text: &mut String) {
-        if let Some(Json::Object(properties)) = at(json, PROPERTIES) {
-            for (name, value) in properties {
-                let origin = self.origin_comment(&format!("{PROPERTIES}.{name}"));
+    fn write_free_table(&self, table: &str, json: &Json, text: &mut String) {
+        if let Some(Json::Object(entries)) = at(json, table) {
+            for (name, value) in entries {
+                let origin = self.origin_comment(&format!("{table}.{name}"));
                 let _ = writeln!(text, "{} = {}{origin}", Json::from(name.as_str()), toml_value(value));
             }
         }
@@ -126,10 +145,11 @@ impl Resolved {
         let plain = Layers { workload: workload.map(str::to_owned), ..Layers::default() };
         let base = plain.load().map_or(Json::Null, |plain| plain.settings.to_json());
         let json = self.settings.to_json();
-        // What only the daemon reads makes no run another one.
-        let is_daemons = |path: &str| ["server.", "schedule.", "history."].iter().any(|of| path.starts_with(of));
+        // What only the daemon reads, and what makes a matrix of runs, makes no run another one.
+        let is_no_runs =
+            |path: &str| ["server.", "schedule.", "history.", "matrix."].iter().any(|of| path.starts_with(of));
         let is_shown = |path: &str| {
-            if is_daemons(path) {
+            if is_no_runs(path) {
                 return false;
             }
             let property = path.strip_prefix(PROPERTIES).unwrap_or_default().trim_start_matches('.');
@@ -147,18 +167,24 @@ impl Resolved {
     }
 }
 
-/// The value at a dotted path; below the free properties the rest is one key.
-fn at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
-    let (path, property) = match path.strip_prefix(PROPERTIES).and_then(|rest| rest.strip_prefix('.')) {
-        Some(property) => (PROPERTIES, Some(property)),
+/// The value at a dotted path; below a table with free keys the rest is one key.
+pub(crate) fn at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
+    let below = |table: &'static str| Some((table, path.strip_prefix(table)?.strip_prefix('.')?));
+    let (path, entry) = match FREE_TABLES.into_iter().find_map(below) {
+        Some((table, entry)) => (table, Some(entry)),
         None => (path, None),
     };
-    path.split('.').chain(property).try_fold(json, |json, key| json.get(key))
+    path.split('.').chain(entry).try_fold(json, |json, key| json.get(key))
 }
 
 /// JSON's text of scalars and lists is TOML too; strings need only the escapes that both have.
-fn toml_value(value: &Json) -> String {
+pub(crate) fn toml_value(value: &Json) -> String {
     match value {
+        Json::Object(members) => {
+            let members =
+                members.iter().map(|(name, value)| format!("{} = {}", Json::from(name.as_str()), toml_value(value)));
+            format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
+        }
         Json::Array(values) => format!("[{}]", values.iter().map(toml_value).collect::<Vec<_>>().join(", ")),
         // The one character that JSON leaves as it is and TOML does not.
         Json::String(_) => value.to_string().replace('\u{7f}', "\\u007f"),

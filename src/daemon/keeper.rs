@@ -19,7 +19,7 @@ use crate::config::Settings;
 use crate::history::NewRun;
 use crate::host::Host;
 use crate::live::NEVER_BEGAN;
-use crate::report::{Host as Machine, Report, ReportContext, ResourceMeter, Versions};
+use crate::report::{Host as Machine, Report, ReportContext, ResourceMeter};
 use crate::service;
 
 /// What the keeper is told.
@@ -220,7 +220,7 @@ impl Keeper {
                 process_started_ns: outcome.started_at_ns,
                 resources: meter.map(ResourceMeter::finish).unwrap_or_default(),
                 host: self.machine.clone(),
-                versions: Versions::new(Some(crate::broker::kafka::client_version()), None),
+                versions: crate::broker::versions(),
                 thresholds,
             },
         );

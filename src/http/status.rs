@@ -57,11 +57,17 @@ pub(super) async fn metrics(api: ApiData) -> Result<HttpResponse, Problem> {
 pub struct Version {
     streamgauge: &'static str,
     librdkafka: String,
+    /// `null`: built without it.
+    fluvio: Option<String>,
 }
 
 pub(super) async fn version() -> HttpResponse {
     let librdkafka = crate::broker::kafka::client_version();
-    HttpResponse::Ok().json(Version { streamgauge: env!("CARGO_PKG_VERSION"), librdkafka })
+    HttpResponse::Ok().json(Version {
+        streamgauge: env!("CARGO_PKG_VERSION"),
+        librdkafka,
+        fluvio: crate::broker::fluvio_version(),
+    })
 }
 
 pub(super) async fn config(api: ApiData) -> HttpResponse {

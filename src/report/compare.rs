@@ -21,8 +21,9 @@ use streamgauge_actors::outcome::Verdict;
 pub use self::alike::Difference;
 pub use self::regression::Regression;
 pub use self::series::Better;
-use self::series::{Metric, metrics};
-use self::welch::{ALPHA, MIN_SAMPLES, Sample, Test, Untestable, holm, welch};
+use self::series::metrics;
+pub(crate) use self::series::{Metric, Per};
+use self::welch::{ALPHA, MIN_INDEPENDENT, MIN_SAMPLES, Sample, Test, Untestable, holm, welch};
 use super::Report;
 
 /// Share of its target from which on a paced run meets it: what it was asked for is no merit, nor is a little less
@@ -109,8 +110,8 @@ pub enum Finding {
 pub struct MetricRow {
     /// Its name: `publish_latency.p99_ms`.
     pub metric: String,
-    /// What one value stands for: `second` or `window`.
-    pub per: &'static str,
+    /// What one value stands for.
+    pub per: Per,
     /// Which direction is good.
     pub better: Better,
     /// The base's values, summed up; `null`: none.
@@ -255,17 +256,24 @@ fn tested(base: &Report, candidate: &Report) -> Vec<MetricRow> {
         .filter(|(base, candidate)| !base.values.is_empty() || !candidate.values.is_empty())
         .map(|(base, candidate)| MetricRow::test(&base, &candidate))
         .collect();
-    let adjusted = holm(&rows.iter().filter_map(|row| row.test.map(|test| test.p_value)).collect::<Vec<_>>());
-    for (row, p) in rows.iter_mut().filter(|row| row.test.is_some()).zip(adjusted) {
+    conclude(rows.iter_mut().map(|row| (row, targets)).collect());
+    rows
+}
+
+/// Adjusts the chances of all tests for their number, and says what is to be said of each. Beside each: what rate was
+/// asked for, on both sides.
+pub(crate) fn conclude(mut rows: Vec<(&mut MetricRow, [Option<f64>; 2])>) {
+    rows.retain(|(row, _)| row.test.is_some());
+    let chances: Vec<f64> = rows.iter().filter_map(|(row, _)| row.test.map(|test| test.p_value)).collect();
+    for ((row, targets), p) in rows.into_iter().zip(holm(&chances)) {
         row.conclude(p, targets);
     }
-    rows
 }
 
 impl MetricRow {
     /// The row, its chance not yet adjusted.
-    fn test(base: &Metric, candidate: &Metric) -> Self {
-        let (first, second) = (Sample::of(&base.values), Sample::of(&candidate.values));
+    pub(crate) fn test(base: &Metric, candidate: &Metric) -> Self {
+        let (first, second) = (base.sample(), candidate.sample());
         let means = first.zip(second).map(|(first, second)| (first.mean, second.mean));
         let mut row = Self {
             metric: base.name.clone(),
@@ -297,7 +305,7 @@ impl MetricRow {
                 row.reason = Some("constant and equal");
             }
             Err(Untestable::DifferentConstants) => row.reason = Some("constant in both: no noise to test against"),
-            Err(Untestable::TooFew) => row.reason = Some(TOO_FEW),
+            Err(Untestable::TooFew) => row.reason = Some(if base.per == Per::Run { TOO_FEW_RUNS } else { TOO_FEW }),
         }
         row
     }
@@ -330,6 +338,10 @@ impl MetricRow {
 /// Stands where [`MIN_SAMPLES`] are not reached.
 const TOO_FEW: &str = "fewer than 4 values";
 const _: () = assert!(MIN_SAMPLES == 4, "TOO_FEW names it");
+
+/// Stands where [`MIN_INDEPENDENT`] are not reached.
+const TOO_FEW_RUNS: &str = "a single run tells nothing of chance";
+const _: () = assert!(MIN_INDEPENDENT == 2, "TOO_FEW_RUNS names it");
 
 /// The audit's counts, and those beside it, that are greater in the candidate.
 fn wrong_counts(base: &Report, candidate: &Report) -> Vec<AuditRow> {

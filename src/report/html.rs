@@ -2,11 +2,13 @@
 //!
 //! - [`chart_data`]: what the charts plot, and what each says in words
 //! - [`sections`]: what the tables hold; [`waterfall`]: where the time goes; [`self_check`]: whether it was us
+//! - [`matrix`]: the page of a whole matrix of runs
 //! - `html/report.html.jinja`, `html/report.css`, `html/charts.js`: the page; charts are drawn by uPlot (`src/assets/uplot`)
 //!
 //! Everything that comes from a run is escaped by the template; the charts' data are JSON in which no tag can end.
 
 pub mod chart_data;
+pub mod matrix;
 pub mod sections;
 pub mod self_check;
 pub mod waterfall;

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
 use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
 use streamgauge_actors::measures::Quantiles;
@@ -48,6 +48,19 @@ impl<T> PerLatency<T> {
             LatencyKind::ResultLatency => self.result_latency.as_ref(),
             LatencyKind::EndToEnd => self.end_to_end.as_ref(),
         }
+    }
+
+    /// Puts the value of one kind.
+    pub fn set(&mut self, kind: LatencyKind, value: Option<T>) {
+        let place = match kind {
+            LatencyKind::PublishDelay => &mut self.publish_delay,
+            LatencyKind::PublishLatency => &mut self.publish_latency,
+            LatencyKind::EventLatency => &mut self.event_latency,
+            LatencyKind::CloseLatency => &mut self.close_latency,
+            LatencyKind::ResultLatency => &mut self.result_latency,
+            LatencyKind::EndToEnd => &mut self.end_to_end,
+        };
+        *place = value;
     }
 
     /// All kinds with their values, in the order of a report.
@@ -102,6 +115,43 @@ impl LatencyFigures {
             resolution_ms: kind.resolution_ms(),
             histogram: BASE64.encode(histogram.to_hdr_v2()),
         })
+    }
+
+    /// Of all samples of several runs together: their histograms are merged, for percentiles cannot be averaged. `None`
+    /// where nothing was measured.
+    ///
+    /// # Errors
+    /// When a stored histogram cannot be read.
+    pub fn merged<'a>(runs: impl IntoIterator<Item = &'a Self>) -> anyhow::Result<Option<Self>> {
+        let mut whole: Option<(Histogram<u64>, u64, f64)> = None;
+        for run in runs {
+            let histogram = run.decode_histogram()?;
+            let (merged, negative, resolution_ms) =
+                whole.get_or_insert((Histogram::new(histogram.sigfig())?, 0, run.resolution_ms));
+            merged.add(histogram).map_err(|error| anyhow::anyhow!("histograms that cannot be merged: {error}"))?;
+            *negative += run.negative;
+            *resolution_ms = resolution_ms.max(run.resolution_ms);
+        }
+        let Some((histogram, negative, resolution_ms)) = whole else { return Ok(None) };
+        let in_ms = |micros: f64| (!histogram.is_empty()).then_some(micros / 1000.0);
+        let quantile_ms = |quantile: f64| in_ms(histogram.value_at_quantile(quantile) as f64);
+        let mut bytes = Vec::new();
+        V2Serializer::new()
+            .serialize(&histogram, &mut bytes)
+            .map_err(|error| anyhow::anyhow!("a histogram that cannot be written: {error}"))?;
+        Ok(Some(Self {
+            count: histogram.len(),
+            negative,
+            avg_ms: in_ms(histogram.mean()),
+            p50_ms: quantile_ms(0.5),
+            p90_ms: quantile_ms(0.9),
+            p95_ms: quantile_ms(0.95),
+            p99_ms: quantile_ms(0.99),
+            p999_ms: quantile_ms(0.999),
+            max_ms: in_ms(histogram.max() as f64),
+            resolution_ms,
+            histogram: BASE64.encode(bytes),
+        }))
     }
 
     /// The histogram, of microseconds.

@@ -43,19 +43,19 @@ pub fn render(report: &Report) -> String {
     blocks.join("\n\n") + "\n"
 }
 
-pub(super) fn list(items: impl Iterator<Item = String>) -> String {
+pub(crate) fn list(items: impl Iterator<Item = String>) -> String {
     items.map(|item| format!("- {}", escape(&item))).collect::<Vec<_>>().join("\n")
 }
 
-fn code(language: &str, text: &str) -> String {
+pub(crate) fn code(language: &str, text: &str) -> String {
     format!("```{language}\n{text}\n```")
 }
 
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;")
 }
 
-pub(super) fn table(rows: &Rows) -> String {
+pub(crate) fn table(rows: &Rows) -> String {
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let header = rows.header.iter().map(|&name| name.to_owned()).collect();
     let rules = (0..rows.header.len()).map(|i| if i < rows.left { ":--" } else { "--:" }.to_owned()).collect();

@@ -128,7 +128,7 @@ fn windows(report: &Report) -> Vec<String> {
 }
 
 /// A table without borders, with a line under the header.
-pub(super) fn table(rows: &Rows) -> Vec<String> {
+pub(crate) fn table(rows: &Rows) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -154,7 +154,7 @@ pub(super) fn table(rows: &Rows) -> Vec<String> {
 }
 
 /// A command line that can be pasted into a shell although it is broken into lines.
-fn command(label: &str, text: &str) -> Vec<String> {
+pub(crate) fn command(label: &str, text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = label.to_owned();
     let mut begun = false;

@@ -50,6 +50,7 @@ pub fn spec() -> RunSpec {
         result_batch: 100,
         events_topic: "streamgauge.r-7f3a.events".to_owned(),
         results_topic: "streamgauge.r-7f3a.results".to_owned(),
+        log_append_time: true,
         malformed_topic: "streamgauge.r-7f3a.events.malformed".to_owned(),
         send_delay_limit_ns: 10 * MILLISECOND,
         send_delay_share: 0.01,

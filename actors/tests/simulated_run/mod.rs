@@ -153,6 +153,7 @@ impl Plan {
             progress_interval_ns: dice.between(10, 200) * MILLISECOND,
             max_open_windows: dice.pick(&[1, 2, 16]),
             result_batch: dice.pick(&[1, 10, 100, 1000]),
+            log_append_time: !dice.once_in(3),
             ..small_spec("simulated")
         };
         let stress = Stress {

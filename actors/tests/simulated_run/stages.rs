@@ -8,7 +8,7 @@ use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, SharedClock};
 use streamgauge_actors::latency::{Latency, Task};
 use streamgauge_actors::measures::RunMeasures;
 use streamgauge_actors::messages::{
-    Acknowledged, Order, PanesClosed, ResultsComplete, StageId, WindowWritten, WindowsMerged,
+    Acknowledged, Order, PanesClosed, ResultsComplete, StageId, WindowAcknowledged, WindowWritten, WindowsMerged,
 };
 use streamgauge_actors::producer::Producer;
 use streamgauge_actors::result_writer::{ResultWriter, WriterOut};
@@ -27,6 +27,7 @@ enum Mail {
     Panes(PanesClosed),
     Merged(WindowsMerged),
     Written(WindowWritten),
+    WindowAcknowledged(WindowAcknowledged),
     Complete(ResultsComplete),
 }
 
@@ -233,6 +234,7 @@ impl Logic {
             (Self::Latency(stage), Mail::Order(order)) => stage.order(order),
             (Self::Latency(stage), Mail::Acknowledged(message)) => stage.receive(message),
             (Self::Latency(stage), Mail::Written(message)) => stage.receive(message),
+            (Self::Latency(stage), Mail::WindowAcknowledged(message)) => stage.receive(message),
             (Self::Latency(stage), Mail::Complete(message)) => stage.receive(message),
             _ => unreachable!("no stage is sent what it does not take"),
         }
@@ -249,6 +251,7 @@ impl Logic {
             Self::ResultWriter(stage) => take_turn(&mut **stage, now, |out| {
                 said.mail.push(match out {
                     WriterOut::Written(message) => (LATENCY, Mail::Written(message)),
+                    WriterOut::Acknowledged(message) => (LATENCY, Mail::WindowAcknowledged(message)),
                     WriterOut::Complete(message) => (LATENCY, Mail::Complete(message)),
                     WriterOut::Merged(message) => (FIRST_AGGREGATOR, Mail::Merged(message)),
                 });

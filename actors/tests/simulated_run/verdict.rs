@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use streamgauge_actors::audit::FindingKind;
+use streamgauge_actors::audit::{FindingKind, WindowAudit};
 use streamgauge_actors::clock::{Nanos, to_millis};
 use streamgauge_actors::result::ResultRecord;
 use streamgauge_actors::spec::RunSpec;
@@ -56,6 +56,10 @@ fn audit(run: &Outcome, expected: &Expected) -> Result<(), String> {
     same("events extra", audit.events_extra, expected.count(FindingKind::EventsExtra))?;
     same("results missing", audit.results_missing, expected.count(FindingKind::ResultMissing))?;
     same("results duplicated", audit.results_duplicated, expected.count(FindingKind::ResultDuplicated))?;
+    // Whether a result's latency ends at the log's time or at its acknowledgement: each window has it.
+    let measured = |window: &&WindowAudit| !window.partial && !window.warmup && window.campaigns > 0;
+    let unmeasured = run.table.iter().filter(measured).filter(|window| window.result_latency_ms_avg.is_none()).count();
+    same("windows without a latency", unmeasured, 0)?;
     same("events expected", run.table.iter().map(|window| window.expected).sum::<u64>(), run.events)?;
     if run.injections.is_empty() {
         same("events in the results", run.table.iter().map(|window| window.count).sum::<u64>(), run.events)?;

@@ -17,21 +17,28 @@ use fluvio::dataplane::link::ErrorCode;
 use fluvio::dataplane::record::{Batch, Record as FluvioRecord};
 use futures_util::Stream;
 use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock};
-use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, StartAt, TimestampKind};
+use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, Retry, StartAt, TimestampKind};
 
 use super::Cluster;
 use super::offsets::Leaders;
 use super::wait::Bell;
 use crate::broker::deadline::Deadline;
+use crate::config::FluvioSection;
 
 /// How often the partitions' ends are asked for while records come.
 const ENDS_INTERVAL_NS: Nanos = 250 * MILLISECOND;
+
+/// The pause before a leader that is away is tried again.
+const RETRY_NS: Nanos = 500 * MILLISECOND;
+
+/// After so many connections that brought no record, there is something wrong with what is read.
+const MOST_IN_VAIN: u32 = 20;
 
 /// Without records for so long, a reader that is past the ends it knows asks for them.
 const QUIET_NS: Nanos = 5 * MILLISECOND;
 
 type Batches = Pin<Box<dyn Stream<Item = Result<Batch, ErrorCode>> + Send>>;
-type Opening = Pin<Box<dyn Future<Output = anyhow::Result<Batches>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<(PartitionConsumer, Batches), PortError>> + Send>>;
 type Ends = Pin<Box<dyn Future<Output = Vec<(usize, u64)>> + Send>>;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
@@ -50,7 +57,11 @@ pub(super) struct FluvioReader {
 struct Assigned {
     partition: u32,
     consumer: PartitionConsumer,
-    fetch_bytes: i32,
+    settings: FluvioSection,
+    topic: String,
+    clock: RunClock,
+    /// Connections that brought nothing, in a row.
+    in_vain: u32,
     source: Source,
     batch: Fetched,
     /// Where the stream was opened anew last: a gap that stays was made by retention.
@@ -66,14 +77,17 @@ struct Assigned {
 enum Source {
     Open(Batches),
     Opening(Opening),
+    /// The connection is to be made anew, not before this time.
+    Closed {
+        retry_ns: Nanos,
+    },
 }
 
 /// Why there is nothing more to read.
 enum End {
-    Closed,
     Gap,
     Refused(ErrorCode),
-    NotOpened(anyhow::Error),
+    NotOpened(PortError),
 }
 
 /// A batch, and how far it was visited.
@@ -184,17 +198,15 @@ impl Assigned {
         range: OffsetRange,
         deadline: &Deadline,
     ) -> Result<Self, PortError> {
-        let fetch_bytes = i32::try_from(cluster.settings.fetch_bytes.0).unwrap_or(i32::MAX);
-        // Deprecated for a stream of records that allocates several times for each, sets a timer, and connects anew by
-        // itself.
-        #[expect(deprecated, reason = "there is no other way to batches")]
-        let consumer = cluster.fluvio.partition_consumer(topic, partition);
-        let consumer = cluster.ask("read", topic, deadline, consumer)?;
-        let batches = cluster.ask("read", topic, deadline, open(consumer.clone(), next, fetch_bytes))?;
+        let consumer = cluster.ask("read", topic, deadline, consumer(cluster, topic, partition))?;
+        let batches = cluster.ask("read", topic, deadline, open(&consumer, next, &cluster.settings))?;
         Ok(Self {
             partition,
             consumer,
-            fetch_bytes,
+            settings: cluster.settings.clone(),
+            topic: topic.to_owned(),
+            clock: RunClock::start(),
+            in_vain: 0,
             source: Source::Open(batches),
             batch: Fetched::default(),
             reopened_at: None,
@@ -214,16 +226,28 @@ impl Assigned {
                 self.reopen()?;
             }
             match &mut self.source {
+                Source::Closed { retry_ns } if self.clock.now() < *retry_ns => return Poll::Pending,
+                Source::Closed { .. } => self.reconnect(),
                 Source::Opening(opening) => match opening.as_mut().poll(context) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(batches)) => self.source = Source::Open(batches),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(End::NotOpened(error))),
+                    Poll::Ready(Ok((consumer, batches))) => {
+                        self.consumer = consumer;
+                        self.source = Source::Open(batches);
+                    }
+                    Poll::Ready(Err(error)) if error.retry == Retry::GiveUp => {
+                        return Poll::Ready(Err(End::NotOpened(error)));
+                    }
+                    Poll::Ready(Err(error)) => {
+                        tracing::debug!("not connected yet: {error}");
+                        self.source = Source::Closed { retry_ns: self.clock.now() + RETRY_NS };
+                    }
                 },
                 Source::Open(batches) => match batches.as_mut().poll_next(context) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(None) => return Poll::Ready(Err(End::Closed)),
-                    // A compressed batch that was cut short.
-                    Poll::Ready(Some(Err(ErrorCode::Other(_)))) => self.reopen()?,
+                    Poll::Ready(None) => self.closed("its leader closed the connection")?,
+                    // The connection broke, or a compressed batch was cut short.
+                    Poll::Ready(Some(Err(ErrorCode::Other(reason)))) => self.closed(&reason)?,
+                    Poll::Ready(Some(Err(code))) if is_passing(&code) => self.closed(&code.to_sentence())?,
                     Poll::Ready(Some(Err(code))) => return Poll::Ready(Err(End::Refused(code))),
                     Poll::Ready(Some(Ok(batch))) if batch.base_offset as u64 > self.next => self.reopen()?,
                     Poll::Ready(Some(Ok(batch))) => self.batch = Fetched::new(batch),
@@ -239,8 +263,38 @@ impl Assigned {
         }
         self.reopened_at = Some(self.next);
         self.batch = Fetched::default();
-        self.source = Source::Opening(Box::pin(open(self.consumer.clone(), self.next, self.fetch_bytes)));
+        let (consumer, next, settings) = (self.consumer.clone(), self.next, self.settings.clone());
+        self.source = Source::Opening(Box::pin(async move {
+            let batches = open(&consumer, next, &settings).await;
+            let batches = batches.map_err(|error| PortError::reconnect(format!("{error:#}")))?;
+            Ok((consumer, batches))
+        }));
         Ok(())
+    }
+
+    /// The stream broke off: it is opened anew where it stopped, through a new connection.
+    fn closed(&mut self, reason: &str) -> Result<(), End> {
+        let (partition, topic, next) = (self.partition, &self.topic, self.next);
+        self.in_vain += 1;
+        if self.in_vain > MOST_IN_VAIN {
+            return Err(End::NotOpened(PortError::reconnect(format!(
+                "cannot read partition {partition} of topic `{topic}` at offset {next}: {reason}"
+            ))));
+        }
+        tracing::warn!("reading partition {partition} of topic `{topic}` goes on at offset {next}, after: {reason}");
+        self.source = Source::Closed { retry_ns: self.clock.now() + if self.in_vain > 1 { RETRY_NS } else { 0 } };
+        Ok(())
+    }
+
+    fn reconnect(&mut self) {
+        let (settings, topic, partition, next) = (self.settings.clone(), self.topic.clone(), self.partition, self.next);
+        self.source = Source::Opening(Box::pin(async move {
+            let cluster = Cluster::reach(settings).await?;
+            let failed = |error: anyhow::Error| cluster.topic_error("read", &topic, &error.into());
+            let consumer = consumer(&cluster, &topic, partition).await.map_err(failed)?;
+            let batches = open(&consumer, next, &cluster.settings).await.map_err(failed)?;
+            Ok((consumer, batches))
+        }));
     }
 
     fn visit(&mut self, max_records: usize, visit: &mut dyn FnMut(Record<'_>)) -> usize {
@@ -256,6 +310,7 @@ impl Assigned {
                 continue;
             }
             self.next = offset + 1;
+            self.in_vain = 0;
             count += 1;
             visit(Record {
                 partition: self.partition,
@@ -328,10 +383,17 @@ impl EndsWatch {
     }
 }
 
-async fn open(consumer: PartitionConsumer, next: u64, fetch_bytes: i32) -> anyhow::Result<Batches> {
+/// What reads a partition through this connection. (Deprecated for a stream of records that allocates several times for
+/// each, sets a timer, and connects anew by itself.)
+#[expect(deprecated, reason = "there is no other way to batches")]
+async fn consumer(cluster: &Cluster, topic: &str, partition: u32) -> anyhow::Result<PartitionConsumer> {
+    cluster.fluvio.partition_consumer(topic, partition).await
+}
+
+async fn open(consumer: &PartitionConsumer, next: u64, settings: &FluvioSection) -> anyhow::Result<Batches> {
     let config = ConsumerConfig {
         disable_continuous: false,
-        max_bytes: fetch_bytes,
+        max_bytes: i32::try_from(settings.fetch_bytes.0).unwrap_or(i32::MAX),
         isolation: Isolation::ReadCommitted,
         smartmodule: Vec::new(),
     };
@@ -359,12 +421,23 @@ fn records_removed(topic: &str, partition: u32, offset: u64) -> PortError {
     ))
 }
 
+/// Whether a leader may take this back.
+fn is_passing(code: &ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotLeaderForPartition
+            | ErrorCode::PartitionNotLeader
+            | ErrorCode::PartitionPendingInitialization
+            | ErrorCode::SpuError
+            | ErrorCode::SpuOffline
+            | ErrorCode::RequestTimedOut { .. }
+            | ErrorCode::UnknownServerError
+    )
+}
+
 /// What the end of a stream means.
 fn read_error(topic: &str, partition: u32, next: u64, end: End) -> PortError {
     match end {
-        End::Closed => PortError::reconnect(format!(
-            "cannot read partition {partition} of topic `{topic}` past offset {next}: its leader closed the connection"
-        )),
         End::Gap | End::Refused(ErrorCode::OffsetEvicted { .. } | ErrorCode::OffsetOutOfRange) => {
             records_removed(topic, partition, next)
         }
@@ -375,9 +448,7 @@ fn read_error(topic: &str, partition: u32, next: u64, end: End) -> PortError {
             "cannot read partition {partition} of topic `{topic}`: {}",
             code.to_sentence()
         )),
-        End::NotOpened(error) => {
-            PortError::reconnect(format!("cannot read partition {partition} of topic `{topic}` on: {error:#}"))
-        }
+        End::NotOpened(error) => error,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use streamgauge_actors::histogram::LatencyKind;
 
+use super::welch::Sample;
 use crate::report::{ModeName, Report, SecondLatency, SecondRow};
 
 /// Which direction of a metric is good.
@@ -15,24 +16,46 @@ pub enum Better {
     Higher,
 }
 
-/// One metric of one run.
+/// What one value of a metric stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// A second of a run.
+    Second,
+    /// A window of a run.
+    Window,
+    /// A whole run.
+    Run,
+}
+
+/// One metric of one run, or of several.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     /// Its name: `publish_latency.p99_ms`.
     pub name: String,
-    /// What a value stands for: `second` or `window`.
-    pub per: &'static str,
+    /// What a value stands for.
+    pub per: Per,
     /// Which direction is good.
     pub better: Better,
     /// Its values, in the order of time.
     pub values: Vec<f64>,
 }
 
+impl Metric {
+    /// What the values say of their mean: neighbouring seconds resemble each other, whole runs are independent.
+    pub(crate) fn sample(&self) -> Option<Sample> {
+        match self.per {
+            Per::Second | Per::Window => Sample::of(&self.values),
+            Per::Run => Sample::independent(&self.values),
+        }
+    }
+}
+
 /// All metrics, the same ones for every report, in the order of a comparison; without values where nothing was measured.
 pub fn metrics(report: &Report) -> Vec<Metric> {
     let rate = |name: &str, has: bool, of: fn(&SecondRow) -> u64| Metric {
         name: name.to_owned(),
-        per: "second",
+        per: Per::Second,
         better: Better::Higher,
         values: if has { rates(report, of) } else { Vec::new() },
     };
@@ -46,7 +69,7 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
     for kind in LatencyKind::ALL {
         let figure = |figure: &str, of: fn(&SecondLatency) -> f64| Metric {
             name: format!("{}.{figure}", kind.name()),
-            per: "second",
+            per: Per::Second,
             better: Better::Lower,
             values: measured(report).filter_map(|row| row.latency.get(kind)).map(of).collect(),
         };
@@ -55,7 +78,7 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
     let windows = report.windows.iter().filter(|window| !window.warmup && !window.partial);
     metrics.push(Metric {
         name: "windows.result_latency_ms_avg".to_owned(),
-        per: "window",
+        per: Per::Window,
         better: Better::Lower,
         values: windows.filter_map(|window| window.result_latency_ms_avg).collect(),
     });

@@ -9,8 +9,11 @@
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Values below which a side cannot be tested.
+/// Values of a series below which a side cannot be tested: how alike neighbours are must be estimated too.
 pub const MIN_SAMPLES: usize = 4;
+
+/// Independent values below which a side cannot be tested.
+pub const MIN_INDEPENDENT: usize = 2;
 
 /// Two means whose difference is beyond this chance (after [`holm`]) differ significantly.
 pub const ALPHA: f64 = 0.05;
@@ -29,6 +32,9 @@ pub struct Sample {
     /// Variance of the mean.
     #[serde(skip)]
     variance_of_mean: f64,
+    /// Values that a test needs.
+    #[serde(skip)]
+    needed: usize,
 }
 
 /// Welch's test of two samples.
@@ -49,7 +55,7 @@ pub struct Test {
 /// Why there is no [`Test`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Untestable {
-    /// A side has fewer than [`MIN_SAMPLES`] values.
+    /// A side has fewer than [`MIN_SAMPLES`] values, or [`MIN_INDEPENDENT`].
     TooFew,
     /// Both sides are constant, and equal.
     SameConstant,
@@ -83,7 +89,14 @@ impl Sample {
             let standard_deviation = (series.len() > 1).then_some(0.0);
             // The rounded mean of equal values need not be that value.
             let mean = if constant { series[0] } else { mean };
-            return Some(Self { n: series.len(), effective_n: n, mean, standard_deviation, variance_of_mean: 0.0 });
+            return Some(Self {
+                n: series.len(),
+                effective_n: n,
+                mean,
+                standard_deviation,
+                variance_of_mean: 0.0,
+                needed: MIN_SAMPLES,
+            });
         }
         let autocorrelation = |lag: usize| -> f64 {
             deviations.iter().zip(&deviations[lag..]).map(|(a, b)| a * b).sum::<f64>() / squares
@@ -98,6 +111,22 @@ impl Sample {
             mean,
             standard_deviation: Some(variance.sqrt()),
             variance_of_mean: variance * tau / n,
+            needed: MIN_SAMPLES,
+        })
+    }
+
+    /// Sums up values that are independent of each other, as whole runs in a drawn order are; `None` where there are none.
+    pub fn independent(values: &[f64]) -> Option<Self> {
+        let series = Self::of(values)?;
+        let n = values.len() as f64;
+        let squares: f64 = values.iter().map(|value| (value - series.mean).powi(2)).sum();
+        let variance = if series.variance_of_mean > 0.0 { squares / (n - 1.0) } else { 0.0 };
+        Some(Self {
+            effective_n: n,
+            standard_deviation: (values.len() > 1).then_some(variance.sqrt()),
+            variance_of_mean: variance / n,
+            needed: MIN_INDEPENDENT,
+            ..series
         })
     }
 }
@@ -129,7 +158,7 @@ fn lag_one(n: f64, first: f64) -> f64 {
 /// [`Untestable`] where the series cannot tell.
 pub fn welch(base: &Sample, candidate: &Sample) -> Result<Test, Untestable> {
     let constant = |sample: &Sample| sample.n > 1 && sample.variance_of_mean <= 0.0;
-    if base.n < MIN_SAMPLES || candidate.n < MIN_SAMPLES {
+    if base.n < base.needed || candidate.n < candidate.needed {
         return Err(Untestable::TooFew);
     }
     if constant(base) && constant(candidate) {
@@ -211,10 +240,7 @@ mod tests {
 
     /// The same sample, its values taken for independent.
     fn uncorrected(series: &[f64]) -> Sample {
-        let sample = Sample::of(series).unwrap();
-        let n = series.len() as f64;
-        let variance = series.iter().map(|value| (value - sample.mean).powi(2)).sum::<f64>() / (n - 1.0);
-        Sample { effective_n: n, variance_of_mean: variance / n, ..sample }
+        Sample::independent(series).unwrap()
     }
 
     /// Shares of 600 pairs found different, by the corrected and by the uncorrected test.
@@ -268,6 +294,22 @@ mod tests {
         // Student's t with 7.353 degrees of freedom: two-sided chance of 2, and the 97.5 % quantile.
         assert!((found.p_value - 0.0837).abs() < 5e-4, "{found:?}");
         assert!((found.high - 2.0 - 2.3416).abs() < 2e-3 && (found.low + found.high - 4.0).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn two_independent_values_a_side_can_be_tested_and_stay_honest() {
+        let independent = |values: &[f64]| Sample::independent(values).unwrap();
+        let of = |base: &[f64], candidate: &[f64]| welch(&independent(base), &independent(candidate));
+        assert_eq!(of(&[1.0], &[2.0, 3.0]), Err(Untestable::TooFew));
+        assert_eq!(of(&[1.0, 1.0], &[1.0, 1.0]), Err(Untestable::SameConstant));
+        assert!(of(&[1.0, 1.1], &[9.0, 9.1]).unwrap().p_value < 0.05);
+        for n in 2..5 {
+            const PAIRS: usize = 600;
+            let mut noise = Noise(n as u64);
+            let mut pair = || (noise.autoregressive(0.0, n, 10.0), noise.autoregressive(0.0, n, 10.0));
+            let alarms = (0..PAIRS).map(|_| pair()).filter(|(a, b)| of(a, b).unwrap().p_value < ALPHA).count();
+            assert!(alarms as f64 / (PAIRS as f64) <= ALPHA + 0.03, "{n}: {alarms}");
+        }
     }
 
     #[test]

@@ -7,22 +7,26 @@ use crate::report::numbers::{grouped, wrap};
 use crate::report::tables::{self, Rows};
 use crate::report::terminal::{WIDTH, table};
 
-/// The comparison in a sentence.
-pub(super) fn conclusion(comparison: &Comparison) -> String {
-    let among = |finding: Finding| comparison.metrics.iter().filter(move |row| row.finding == finding);
+/// What is to be said of the metrics, in a sentence.
+pub(crate) fn figures(metrics: &[MetricRow]) -> String {
+    let among = |finding: Finding| metrics.iter().filter(move |row| row.finding == finding);
     let named = |finding: Finding| {
         let text = |row: &MetricRow| format!("{} {}", short(&row.metric), percent(row.relative_change));
         among(finding).map(text).collect::<Vec<_>>().join(", ")
     };
     let count = |finding: Finding| among(finding).count();
-    let (worse, better) = (count(Finding::Worse), count(Finding::Better));
-    let figures = match (worse, better) {
+    match (count(Finding::Worse), count(Finding::Better)) {
         (0, 0) if count(Finding::NoDifference) + count(Finding::OnTarget) > 0 => "no significant difference".to_owned(),
         (0, 0) => "nothing could be tested".to_owned(),
         (_, 0) => format!("significantly worse: {}", named(Finding::Worse)),
         (0, _) => format!("significantly better: {}", named(Finding::Better)),
         (_, _) => format!("significantly worse: {}; better: {}", named(Finding::Worse), named(Finding::Better)),
-    };
+    }
+}
+
+/// The comparison in a sentence.
+pub(super) fn conclusion(comparison: &Comparison) -> String {
+    let figures = figures(&comparison.metrics);
     let counts = match comparison.audit.as_slice() {
         [] => "",
         _ => "; counts of the audit are worse",
@@ -165,7 +169,7 @@ fn notes(comparison: &Comparison) -> Vec<String> {
 }
 
 /// A metric's name in few letters: `publish_latency p99`.
-fn short(metric: &str) -> String {
+pub(crate) fn short(metric: &str) -> String {
     match metric {
         "windows.result_latency_ms_avg" => "result per window".to_owned(),
         other => other
@@ -188,7 +192,7 @@ fn figure(row: &MetricRow, mean: f64) -> String {
 }
 
 /// A share in percent, with its sign.
-pub(super) fn percent(share: Option<f64>) -> String {
+pub(crate) fn percent(share: Option<f64>) -> String {
     match share {
         None => "from 0".to_owned(),
         Some(share) => {
@@ -206,7 +210,7 @@ pub(super) fn percent(share: Option<f64>) -> String {
 }
 
 /// The confidence interval as shares of the base's mean.
-fn interval(row: &MetricRow) -> String {
+pub(crate) fn interval(row: &MetricRow) -> String {
     let Some((test, base)) = row.test.zip(row.base).filter(|(_, base)| base.mean > 0.0) else { return "-".to_owned() };
     let end = |end: f64| {
         let share = percent(Some(end / base.mean));
@@ -215,7 +219,7 @@ fn interval(row: &MetricRow) -> String {
     format!("{}..{}", end(test.low), end(test.high))
 }
 
-fn said(row: &MetricRow) -> String {
+pub(crate) fn said(row: &MetricRow) -> String {
     match row.finding {
         Finding::Better => format!("better, {}", chance(row.p_adjusted.unwrap_or_default())),
         Finding::Worse => format!("WORSE, {}", chance(row.p_adjusted.unwrap_or_default())),

@@ -1,0 +1,251 @@
+//! What the Fluvio ports cost against the client used bare: same settings, same process, in turns.
+//!
+//! ```text
+//! STREAMGAUGE_TEST_FLUVIO=host:port cargo bench --bench fluvio -- produce [--records N] [--rounds N] [--partitions N]
+//! STREAMGAUGE_TEST_FLUVIO=host:port cargo bench --bench fluvio -- drain   [--records N] [--rounds N] [--partitions N]
+//! ```
+//!
+//! Both put the whole program beside them, as `benches/kafka.rs` does. The bare loops are those of the client's own
+//! documentation: `send`, then `wait` with a bounded number of records under way; a stream of records, partition by
+//! partition. What the bare streams leave out where a fetch ends in the middle of a batch is printed.
+
+#[path = "../tests/support/fluvio.rs"]
+mod cluster;
+#[path = "support/side_by_side.rs"]
+mod side_by_side;
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use fluvio::consumer::{ConsumerConfigExt, RetryMode};
+use fluvio::{
+    DeliverySemantic, Fluvio, FluvioClusterConfig, Isolation, Offset, Partitioner, PartitionerConfig, RecordKey,
+    RetryPolicy, TopicProducerConfigBuilder,
+};
+use fluvio_future::task::run_block_on;
+use futures_util::StreamExt as _;
+use streamgauge::broker::fluvio::FluvioBroker;
+use streamgauge::config::FluvioSection;
+use streamgauge_actors::ports::{Ack, Broker as _, Delivery, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
+
+use side_by_side::{Figures, Side, compare};
+
+const PAYLOAD: [u8; 330] = [b'x'; 330];
+const BUDGET: Duration = Duration::from_millis(1);
+/// Records between two looks at the acknowledgements.
+const TURN: u64 = 1000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let option = |name: &str, default: u64| {
+        let value = arguments.iter().skip_while(|argument| *argument != name).nth(1);
+        value.map_or(default, |value| value.parse().expect("a number"))
+    };
+    let command = arguments.first().map(String::as_str);
+    if !matches!(command, Some("produce" | "drain")) {
+        println!("usage: cargo bench --bench fluvio -- produce|drain [--records N] [--rounds N] [--partitions N]");
+        return;
+    }
+    let Some(settings) = cluster::settings() else { return };
+    let bench = Bench {
+        broker: FluvioBroker::new(settings.clone()).expect("valid settings"),
+        settings,
+        topic: format!("streamgauge-bench-{}", std::process::id()),
+        partitions: option("--partitions", 2) as u32,
+    };
+    println!("broker: {:?}", bench.broker.describe().expect("a broker"));
+    match command {
+        Some("produce") => bench.produce(option("--records", 400_000), option("--rounds", 5)),
+        _ => bench.drain(option("--records", 400_000), option("--rounds", 5)),
+    }
+}
+
+struct Bench {
+    settings: FluvioSection,
+    broker: FluvioBroker,
+    topic: String,
+    partitions: u32,
+}
+
+/// Every record to the next partition.
+struct InTurn(AtomicU32);
+
+impl Partitioner for InTurn {
+    fn partition(&self, config: &PartitionerConfig, _key: Option<&[u8]>, _value: &[u8]) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed) % config.partition_count
+    }
+}
+
+impl Bench {
+    fn create(&self) {
+        let spec = TopicSpec {
+            name: self.topic.clone(),
+            partitions: self.partitions,
+            replication: 1,
+            stamped_by: StampedBy::Client,
+            retention_bytes: None,
+        };
+        self.broker.admin().expect("admin").create(&spec).expect("a topic");
+    }
+
+    fn delete(&self) {
+        self.broker.admin().expect("admin").delete(&self.topic).expect("deletion");
+    }
+
+    fn produce(&self, records: u64, rounds: u64) {
+        self.create();
+        self.produce_port(records / 4);
+        let sides = vec![
+            Side::new("bare client", |records| self.produce_bare(records)),
+            Side::new("port", |records| self.produce_port(records)),
+            Side::program("streamgauge", || {
+                let report = self.program("produce", &["--arrivals", "max", "--producers", "1", "--duration", "4s"]);
+                Figures::of(&report, &report["throughput"]["produced_per_second"])
+            }),
+        ];
+        compare(sides, records, rounds, || {
+            // Nothing can be deleted from a topic here.
+            self.delete();
+            self.create();
+        });
+        self.delete();
+    }
+
+    fn drain(&self, records: u64, rounds: u64) {
+        self.create();
+        let seconds = records.div_ceil(40_000);
+        let (rate, duration) = ((records / seconds).to_string(), format!("{seconds}s"));
+        self.program("produce", &["--arrivals", "uniform", "--rate", &rate, "--duration", &duration]);
+        let topic = self.broker.admin().expect("admin").describe(&self.topic).expect("a broker").expect("made above");
+        let ends: Vec<u64> = topic.partitions.iter().map(|range| range.end).collect();
+        let records = ends.iter().sum();
+        let sides = vec![
+            Side::new("bare client", |_| self.drain_bare(&ends)),
+            Side::new("port", |records| self.drain_port(records)),
+            Side::program("streamgauge", || {
+                let report = self.program("aggregate", &["--from", "earliest", "--until-idle", "2s"]);
+                Figures::of(&report, &report["drain"]["per_second"])
+            }),
+        ];
+        compare(sides, records, rounds, || ());
+        self.delete();
+    }
+
+    /// Runs the program's `command` on the bench's topic, with windows of a second; gives its report.
+    fn program(&self, command: &str, arguments: &[&str]) -> serde_json::Value {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_streamgauge"))
+            .args([command, "--fluvio-endpoint", &self.settings.endpoint, "--events-topic", &self.topic])
+            .args(["--window", "1s", "-o", "json", "-q"])
+            .args(if command == "produce" { &["--warmup", "0s"][..] } else { &[] })
+            .args(arguments)
+            .output()
+            .expect("the program runs");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+        assert_eq!(report["verdict"], "pass", "{}", report["reasons"]);
+        report
+    }
+
+    fn produce_port(&self, records: u64) {
+        let mut writer = self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
+        let mut acknowledged = 0;
+        let mut visit = |ack: Ack| {
+            assert_eq!(ack.delivery, Delivery::Acknowledged);
+            acknowledged += 1;
+        };
+        for n in 0..records {
+            let partition = (n % u64::from(self.partitions)) as u32;
+            while writer.send(partition, b"", &PAYLOAD, n).expect("a queue") == Sent::Full {
+                writer.poll_acks(BUDGET, &mut visit).expect("a broker");
+            }
+            if n % TURN == 0 {
+                writer.poll_acks(Duration::ZERO, &mut visit).expect("a broker");
+            }
+        }
+        while writer.in_flight() > 0 {
+            writer.poll_acks(BUDGET, &mut visit).expect("a broker");
+        }
+        assert_eq!(acknowledged, records);
+    }
+
+    /// With the settings that the port uses for events, by default.
+    fn produce_bare(&self, records: u64) {
+        let once = RetryPolicy { max_retries: 0, timeout: Duration::from_mins(1), ..RetryPolicy::default() };
+        let config = TopicProducerConfigBuilder::default()
+            .batch_size(self.settings.batch_bytes.0 as usize)
+            .batch_queue_size(usize::MAX)
+            .linger(Duration::from_millis(self.settings.events_linger.as_millis()))
+            .partitioner(Arc::new(InTurn(AtomicU32::new(0))))
+            .timeout(Duration::from_mins(1))
+            .isolation(Isolation::ReadCommitted)
+            .delivery_semantic(DeliverySemantic::AtLeastOnce(once))
+            .build()
+            .expect("a configuration");
+        // What the port has in flight, at most.
+        let most = (self.settings.queue_bytes.0 as usize / PAYLOAD.len()).min(self.settings.queue_records as usize);
+        run_block_on(async {
+            let producer = self.connect().await.topic_producer_with_config(self.topic.as_str(), config).await;
+            let producer = producer.expect("a producer");
+            let mut under_way = VecDeque::new();
+            for _ in 0..records {
+                if under_way.len() >= most {
+                    let output: fluvio::ProduceOutput = under_way.pop_front().expect("not empty");
+                    output.wait().await.expect("stored");
+                }
+                under_way.push_back(producer.send(RecordKey::NULL, &PAYLOAD[..]).await.expect("a queue"));
+            }
+            for output in under_way {
+                output.wait().await.expect("stored");
+            }
+        });
+    }
+
+    async fn connect(&self) -> Fluvio {
+        let config = FluvioClusterConfig::new(&self.settings.endpoint);
+        Fluvio::connect_with_config(&config).await.expect("a cluster")
+    }
+
+    fn drain_port(&self, records: u64) {
+        let start: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
+        let mut reader = self.broker.reader(&self.topic, &start).expect("a reader");
+        let (mut bytes, mut read) = (0, 0);
+        while read < records {
+            read += reader.poll(BUDGET, 4096, &mut |record| bytes += record.payload.len()).expect("records") as u64;
+        }
+        black_box(bytes);
+    }
+
+    fn drain_bare(&self, ends: &[u64]) {
+        let read: u64 = run_block_on(async {
+            let fluvio = self.connect().await;
+            let (mut read, mut bytes) = (0, 0);
+            for (partition, &end) in (0..).zip(ends) {
+                let config = ConsumerConfigExt::builder()
+                    .topic(self.topic.as_str())
+                    .partition(partition)
+                    .offset_start(Offset::beginning())
+                    .isolation(Isolation::ReadCommitted)
+                    .retry_mode(RetryMode::Disabled)
+                    .build()
+                    .expect("a configuration");
+                let mut records = fluvio.consumer_with_config(config).await.expect("a consumer");
+                while let Some(record) = records.next().await {
+                    let record = record.expect("a record");
+                    bytes += record.value().len();
+                    read += 1;
+                    if record.offset() as u64 + 1 >= end {
+                        break;
+                    }
+                }
+            }
+            black_box(bytes);
+            read
+        });
+        let stored: u64 = ends.iter().sum();
+        if read < stored {
+            println!("the bare client left out {} of {stored} records", stored - read);
+        }
+    }
+}

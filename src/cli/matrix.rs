@@ -1,0 +1,274 @@
+//! `streamgauge matrix`: one workload over lists of settings, every combination several times, one report.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstream::eprintln;
+use anyhow::Context;
+use clap::Args;
+use streamgauge_actors::clock::{Clock, SECOND};
+use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::pipeline::Mode;
+
+use super::CliResult;
+use super::broker::connect;
+use super::error::CliError;
+use super::flags::{RunFlags, in_a_folder};
+use super::output::{self, Format, OutputArgs};
+use super::perform::{Order, Start, check_writable, measure, remember};
+use super::session::Session;
+use crate::config::{Assignment, Layers, choices};
+use crate::matrix::cells::Dimension;
+use crate::matrix::figures::Run;
+use crate::matrix::format::Format as FileFormat;
+use crate::matrix::plan::{Plan, Request, With};
+use crate::matrix::report::{MatrixContext, MatrixReport};
+use crate::matrix::terminal;
+use crate::report::{Host, Report, rfc3339, tables};
+use crate::signals::Signals;
+
+/// Run one workload over lists of settings, and compare
+///
+/// Any setting takes a list: --rate 10k/s,20k/s, or --set KEY=V1,V2, or KEY=[V1, V2] where a comma is part of a value, as
+/// in addresses. Every combination is a cell. Every cell is run once a round, each round in another order, so that what
+/// changes on the machine falls on all alike. The same on the embedded log is shown as the harness's own floor.
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+#[allow(clippy::doc_markdown, reason = "help texts are shown as they are")]
+pub(super) struct MatrixArgs {
+    /// Preset or TOML file, maybe with a [matrix] table [default: classic]
+    workload: Option<String>,
+    /// How often every cell is run [default: 3]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Matrix")]
+    repetitions: Option<String>,
+    /// Add no cells on the embedded log
+    #[arg(long, help_heading = "Matrix")]
+    no_floor: bool,
+    /// Compare each cell with the one that has this value and is otherwise the same, as broker.kind=kafka; repeatable
+    /// [default: all with the first]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Matrix")]
+    baseline: Vec<(String, String)>,
+    /// Where a setting has a value, set another one too, as broker.kind=redpanda broker.kafka.bootstrap_servers=b:9092;
+    /// repeatable
+    #[arg(long, num_args = 2, value_names = ["KEY=VALUE", "KEY=VALUE"], value_parser = pair, help_heading = "Matrix")]
+    with: Vec<(String, String)>,
+    /// Write each run's JSON report to this folder, besides the history
+    #[arg(long, value_name = "DIR", help_heading = "Reports")]
+    runs_to: Option<PathBuf>,
+    /// Write the report to a file, its form by its extension: html, md, json or csv; repeatable
+    #[arg(long = "report", value_name = "FILE", value_parser = report_file, help_heading = "Reports")]
+    reports: Vec<PathBuf>,
+    #[command(flatten)]
+    flags: RunFlags,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: the gravest of all runs; 130, 143 where a signal ended it.";
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`: write section.key=value"))?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn report_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    FileFormat::from_path(&path).map_err(|error| error.to_string())?;
+    in_a_folder(path)
+}
+
+pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
+    let plan = Plan::new(request(session, args))?;
+    // Every run has a line of its own.
+    session.start_logging(&plan.base, 1)?;
+    args.reports.iter().map(PathBuf::as_path).try_for_each(check_writable)?;
+    if let Some(folder) = &args.runs_to {
+        let cannot = |error| CliError::Usage(format!("cannot write to the folder `{}`: {error}", folder.display()));
+        fs::create_dir_all(folder).map_err(cannot)?;
+    }
+    let signals = Signals::watch()?;
+    reach_brokers(session, &plan)?;
+    announce(session, &plan);
+    let started_at = rfc3339(session.clock.now());
+    let runs = play(session, &plan, &signals, args.runs_to.as_deref());
+    let context = MatrixContext {
+        started_at,
+        finished_at: rfc3339(session.clock.now()),
+        aborted: runs.len() < plan.runs() || runs.iter().any(|run| run.verdict() == Verdict::Aborted),
+        versions: crate::broker::versions(),
+        host: Host::describe(),
+    };
+    let report = MatrixReport::new(&plan, &runs, &context)?;
+    hand_out(&report, args)?;
+    Ok(ExitCode::from(match (report.exit_code, signals.received()) {
+        (0, Some(signal)) if context.aborted => 128 + signal as u8,
+        (code, _) => code,
+    }))
+}
+
+/// What the arguments ask for: those that hold several values are varied, the others are set.
+fn request(session: &Session, args: &MatrixArgs) -> Request {
+    let mut varied: Vec<Dimension> = Vec::new();
+    let mut flags: Vec<Assignment> = Vec::new();
+    for Assignment { origin, key, value } in session.set().iter().cloned().chain(args.flags.settings()) {
+        let mut choices = choices(&key, &value);
+        // A later one lies over an earlier one.
+        varied.retain(|dimension| dimension.key != key);
+        if choices.len() == 1 {
+            flags.push(Assignment { origin, key, value: choices.remove(0) });
+        } else {
+            flags.retain(|flag| flag.key != key);
+            varied.push(Dimension { key, origin, choices });
+        }
+    }
+    let own = |flag: &str, key: &str, value: &str| Assignment {
+        origin: format!("flag --{flag}"),
+        key: format!("matrix.{key}"),
+        value: value.to_owned(),
+    };
+    flags.extend(args.repetitions.as_ref().map(|value| own("repetitions", "repetitions", value)));
+    flags.extend(args.no_floor.then(|| own("no-floor", "floor", "false")));
+    let with = |pair: &[(String, String)]| match pair {
+        [(key, value), (further, text)] => Some(With {
+            key: key.clone(),
+            value: value.clone(),
+            assignment: Assignment { origin: "flag --with".to_owned(), key: further.clone(), value: text.clone() },
+        }),
+        _ => None,
+    };
+    let layers = Layers { flags, ..session.layers(args.workload.as_deref(), Vec::new()) };
+    Request {
+        layers: args.flags.threshold().over(layers),
+        varied,
+        with: args.with.chunks(2).filter_map(with).collect(),
+        baseline: args.baseline.clone(),
+    }
+}
+
+/// Refuses to begin while a broker does not answer. All are asked at once, lest their timeouts add up.
+fn reach_brokers(session: &Session, plan: &Plan) -> Result<(), CliError> {
+    let mut asked = Vec::new();
+    for cell in &plan.cells {
+        let settings = serde_json::to_string(&cell.resolved.settings.broker)?;
+        if !asked.iter().any(|(known, _)| *known == settings) {
+            asked.push((settings, &cell.resolved));
+        }
+    }
+    let answers: Vec<Result<_, CliError>> = std::thread::scope(|scope| {
+        let ask =
+            |&(_, resolved): &(String, _)| scope.spawn(move || connect(resolved, session.clock.clone()).map(drop));
+        let asking: Vec<_> = asked.iter().map(ask).collect();
+        let gone = |_| Err(CliError::Runtime(anyhow::anyhow!("the thread that asks a broker panicked")));
+        asking.into_iter().map(|thread| thread.join().unwrap_or_else(gone)).collect()
+    });
+    let mut unreachable: Vec<String> = Vec::new();
+    for answer in answers {
+        match answer {
+            Err(CliError::Unreachable(message)) if unreachable.contains(&message) => {}
+            Err(CliError::Unreachable(message)) => unreachable.push(message),
+            other => other?,
+        }
+    }
+    if unreachable.is_empty() { Ok(()) } else { Err(CliError::Unreachable(unreachable.join("\nerror: "))) }
+}
+
+/// Says what is to come.
+fn announce(session: &Session, plan: &Plan) {
+    if session.is_quiet() {
+        return;
+    }
+    let varied = if plan.varied.is_empty() {
+        "nothing is varied (any setting takes a list, as --rate 10k/s,20k/s)".to_owned()
+    } else {
+        format!("varied: {}", plan.varied.join(", "))
+    };
+    let added = plan.cells.iter().filter(|cell| !cell.asked).count();
+    let floors = if added > 0 { format!(" ({added} of them the floor, on the embedded log)") } else { String::new() };
+    let about = std::time::Duration::from_secs((plan.expected_ns() / SECOND).max(1) as u64);
+    eprintln!(
+        "matrix: {} cell(s){floors}, {} run(s), about {}; {varied}",
+        plan.cells.len(),
+        plan.runs(),
+        humantime::format_duration(about)
+    );
+}
+
+/// Makes the runs, one after the other; a signal ends them after the present one.
+fn play(session: &Session, plan: &Plan, signals: &Signals, folder: Option<&Path>) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let order = plan.order.iter().enumerate().flat_map(|(round, cells)| cells.iter().map(move |&cell| (round, cell)));
+    for (place, (round, cell)) in order.enumerate() {
+        if signals.received().is_some() {
+            break;
+        }
+        let which =
+            format!("run {}/{}, round {}, #{} {}", place + 1, plan.runs(), round + 1, cell + 1, plan.cells[cell].name);
+        let order = Order {
+            command: "run",
+            arguments: Vec::new(),
+            resolved: &plan.cells[cell].resolved,
+            mode: Mode::Run,
+            adapt: &|_| {},
+            truth: None,
+            write_truth: None,
+            reports: &[],
+            format: Format::Table,
+        };
+        let result = match measure(session, &order, Start::now(), signals, &format!("{which}  ")) {
+            Ok(measured) => Ok(keep(session, plan, measured.report, folder)),
+            Err(error) => Err(error.messages().join("; ")),
+        };
+        let run = Run { cell, round, place, result };
+        if !session.is_quiet() {
+            let id = run.result.as_ref().map_or("not begun", |(report, _)| report.run_id.as_str());
+            eprintln!("{which}: {}: {} ({id})", tables::verdict(run.verdict()), run.reason());
+        }
+        runs.push(run);
+    }
+    runs
+}
+
+/// Keeps the whole report where `report` and `compare` find it, and what the matrix needs of it.
+fn keep(session: &Session, plan: &Plan, mut report: Report, folder: Option<&Path>) -> (Report, Option<String>) {
+    remember(session, &report, &plan.base.settings.history);
+    let file = folder.map(|folder| folder.join(format!("{}.json", report.run_id))).and_then(|path| {
+        let written = report.write(&path);
+        match written {
+            Ok(()) => Some(path.display().to_string()),
+            Err(error) => {
+                tracing::warn!("{error:#}");
+                None
+            }
+        }
+    });
+    // Hours of a matrix need not stay in memory second by second.
+    report.series = Vec::new();
+    report.windows = Vec::new();
+    report.findings = Vec::new();
+    (report, file)
+}
+
+/// Writes the report wherever it was asked for.
+fn hand_out(report: &MatrixReport, args: &MatrixArgs) -> Result<(), CliError> {
+    let mut written = Ok(());
+    for path in &args.reports {
+        // Every file is tried, and the report is printed whatever becomes of them.
+        match report.write(path) {
+            Ok(()) => eprintln!("report: {}", path.display()),
+            Err(error) => written = Err(error),
+        }
+    }
+    let text = match args.output.output {
+        Format::Table => terminal::render(report, output::colour()),
+        Format::Json => report.to_json()?,
+        Format::Ndjson => report.to_ndjson()?,
+    };
+    match output::text(&text) {
+        // Who has seen enough of the report still wants to know how the runs went.
+        Ok(()) | Err(CliError::OutputClosed) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(written.context("the runs are over, but their report is not complete")?)
+}

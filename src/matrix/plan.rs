@@ -1,0 +1,385 @@
+//! The cells' settings, resolved and checked before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value as Json;
+use streamgauge_actors::clock::{Nanos, SECOND};
+
+use super::cells::{BROKER, Dimension, Grid};
+use super::order::rounds;
+use crate::config::{
+    self, Assignment, BrokerKind, ConfigError, Layers, Problem, Resolved, Settings, at, is_setting, toml_value,
+};
+use crate::plan::check_whole_run;
+
+/// Cells at most: more is most likely a slip, and a report that nobody reads.
+pub const MAX_CELLS: usize = 256;
+
+/// What a run takes besides its schedule, about: topics made and deleted, the last window written and audited.
+const OVERHEAD_NS: Nanos = SECOND;
+
+/// What a matrix is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The layers with all that is not varied.
+    pub layers: Layers,
+    /// What flags vary, over what `[matrix.vary]` does.
+    pub varied: Vec<Dimension>,
+    /// Further settings of the cells in which a setting has a certain value, over `[matrix.with]`.
+    pub with: Vec<With>,
+    /// Settings and the values that they have in the cells compared with; empty: all cells are compared with the first.
+    pub baseline: Vec<(String, String)>,
+}
+
+/// A setting of the cells in which another one has a certain value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct With {
+    /// The setting looked at.
+    pub key: String,
+    /// The value that it must have.
+    pub value: String,
+    /// What is set then.
+    pub assignment: Assignment,
+}
+
+/// A matrix that can be run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What all cells have in common.
+    pub base: Resolved,
+    /// The settings that are varied: those of which not all cells have the same value.
+    pub varied: Vec<String>,
+    /// The cells: those asked for, then the floors added.
+    pub cells: Vec<PlannedCell>,
+    /// Which cell comes when, round by round.
+    pub order: Vec<Vec<usize>>,
+    /// What was asked for, to be written as a command again.
+    pub dimensions: Vec<Dimension>,
+    /// The same.
+    pub with: Vec<With>,
+    /// The same.
+    pub baseline: Vec<(String, String)>,
+}
+
+/// One cell.
+#[derive(Clone, Debug)]
+pub struct PlannedCell {
+    /// Its settings.
+    pub resolved: Resolved,
+    /// The varied settings with their values here; `None`: makes no difference to this cell.
+    pub values: BTreeMap<String, Option<String>>,
+    /// Its values, in the order of [`Plan::varied`]: `kafka, 10k/s, partitions 4`.
+    pub name: String,
+    /// Whether it was asked for; if not, it was added as a floor.
+    pub asked: bool,
+    /// Whether it is on the embedded log, while others are not.
+    pub is_floor: bool,
+    /// The cell on the embedded log below it.
+    pub floor: Option<usize>,
+    /// The cell that it is compared with; `None`: with none, since it is one itself, or was not asked for.
+    pub baseline: Option<usize>,
+}
+
+impl Plan {
+    /// Resolves and checks everything.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with all that is wrong, in any cell.
+    pub fn new(request: Request) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let base = problems.take(request.layers.load());
+        let own = base.as_ref().map(|base| &base.settings.matrix);
+        let flag_keys: BTreeSet<&str> = request.layers.flags.iter().map(|flag| flag.key.as_str()).collect();
+        let mut dimensions = request.varied.clone();
+        for (key, choices) in own.map(|own| &own.vary).into_iter().flatten() {
+            // A flag for the same setting lies over the file's list, be it with one value or several.
+            if !flag_keys.contains(key.as_str()) && !dimensions.iter().any(|dimension| dimension.key == *key) {
+                let origin = base.as_ref().and_then(|base| base.origins.get(&format!("matrix.vary.{key}")));
+                let origin = origin.map_or("settings", String::as_str).to_owned();
+                dimensions.push(Dimension { key: key.clone(), origin, choices: choices.clone() });
+            }
+        }
+        in_order(&mut dimensions);
+        let kind = base.as_ref().map_or(BrokerKind::Embedded, |base| base.settings.broker.kind);
+        if dimensions.first().is_none_or(|first| first.key != BROKER) {
+            let choices = vec![kind.name().to_owned()];
+            dimensions.insert(0, Dimension { key: BROKER.to_owned(), origin: String::new(), choices });
+        }
+        for dimension in &dimensions {
+            if let Some(why) = config::refused_in_matrix(&dimension.key) {
+                problems.add(&dimension.origin, &dimension.key, why);
+            }
+        }
+        let with: Vec<With> = base.as_ref().map(of_file).unwrap_or_default().into_iter().chain(request.with).collect();
+        for each in with.iter().filter(|each| at(&everything(), &each.key).is_none()) {
+            problems.add(&each.assignment.origin, &each.key, "is an unknown key, so no cell has a value of it");
+        }
+        if Grid::size(&dimensions) > MAX_CELLS as u128 {
+            let size = Grid::size(&dimensions);
+            let message =
+                format!("makes {size} cells, and {MAX_CELLS} is the most: give fewer values, or several matrices");
+            problems.add("matrix", "matrix.vary", message);
+            return Err(problems.into_error());
+        }
+        let floor = own.is_none_or(|own| own.floor).then_some(BrokerKind::Embedded.name());
+        let grid = Grid::expand(dimensions.clone(), &matters, floor);
+        let cells = resolve(&request.layers, &grid, &with, &mut problems);
+        let (Some(base), true) = (base, problems.0.is_empty()) else { return Err(problems.into_error()) };
+        let mut plan = Self {
+            order: rounds(grid.cells.len(), base.settings.matrix.repetitions, base.settings.matrix.seed),
+            varied: Vec::new(),
+            cells: Vec::new(),
+            dimensions,
+            with,
+            baseline: request.baseline,
+            base,
+        };
+        plan.describe(&grid, cells);
+        plan.refuse_twins(&grid, &mut problems);
+        plan.set_baselines(&mut problems);
+        if problems.0.is_empty() { Ok(plan) } else { Err(problems.into_error()) }
+    }
+
+    /// How many runs there will be.
+    pub fn runs(&self) -> usize {
+        self.order.iter().map(Vec::len).sum()
+    }
+
+    /// About how long all of them take.
+    pub fn expected_ns(&self) -> Nanos {
+        let of_cell = |&cell: &usize| {
+            let workload = &self.cells[cell].resolved.settings.workload;
+            workload.warmup_ns() + workload.duration.as_nanos() + OVERHEAD_NS
+        };
+        self.order.iter().flatten().map(of_cell).sum()
+    }
+
+    /// Names the cells, and finds what varies and what is the floor.
+    fn describe(&mut self, grid: &Grid, resolved: Vec<Resolved>) {
+        let embedded = BrokerKind::Embedded.name();
+        let keys: Vec<&String> = grid.dimensions.iter().map(|dimension| &dimension.key).collect();
+        let values: Vec<Vec<Option<String>>> = grid
+            .cells
+            .iter()
+            .zip(&resolved)
+            .map(|(cell, resolved)| {
+                let json = resolved.settings.to_json();
+                keys.iter().zip(&cell.choices).map(|(key, choice)| choice.as_ref().map(|_| shown(&json, key))).collect()
+            })
+            .collect();
+        let is_varied = |at: &usize| values.iter().any(|cell| cell[*at] != values[0][*at]);
+        let varied: Vec<usize> = (0..keys.len()).filter(is_varied).collect();
+        let has_others = resolved.iter().any(|cell| cell.settings.broker.kind != BrokerKind::Embedded);
+        self.varied = varied.iter().map(|&at| keys[at].clone()).collect();
+        self.cells = resolved
+            .into_iter()
+            .enumerate()
+            .map(|(at, resolved)| {
+                let own: Vec<(String, Option<String>)> =
+                    varied.iter().map(|&key| (keys[key].clone(), values[at][key].clone())).collect();
+                let named: Vec<String> =
+                    own.iter().filter_map(|(key, value)| Some(named(key, value.as_deref()?))).collect();
+                PlannedCell {
+                    name: if named.is_empty() { resolved.settings.workload.name.clone() } else { named.join(", ") },
+                    values: own.iter().cloned().collect(),
+                    asked: grid.cells[at].asked,
+                    is_floor: has_others && resolved.settings.broker.kind == BrokerKind::Embedded,
+                    floor: grid.floor_of(at, embedded, &matters),
+                    baseline: None,
+                    resolved,
+                }
+            })
+            .collect();
+    }
+
+    /// Cells with the very same settings would be one cell under two names.
+    fn refuse_twins(&self, grid: &Grid, problems: &mut Problems) {
+        let written = |at: usize| grid.cells[at].choices.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for (at, cell) in self.cells.iter().enumerate().filter(|(_, cell)| cell.asked) {
+            let settings = serde_json::to_string(&cell.resolved.settings).unwrap_or_default();
+            if let Some(first) = seen.insert(settings, at) {
+                let (first, second) = (written(first), written(at));
+                let message = format!("makes two cells of the same settings (`{first}` and `{second}`): leave one out");
+                problems.add("matrix", "matrix.vary", message);
+            }
+        }
+    }
+
+    /// Finds the cell that each one is compared with.
+    fn set_baselines(&mut self, problems: &mut Problems) {
+        const FLAG: &str = "flag --baseline";
+        for (key, value) in &self.baseline {
+            let choices: BTreeSet<&str> =
+                self.cells.iter().filter_map(|cell| cell.values.get(key)?.as_deref()).collect();
+            if choices.is_empty() {
+                problems.add(FLAG, key, format!("is not varied: that is {}", self.varied.join(", ")));
+            } else if !self.cells.iter().any(|cell| cell.asked && cell.has(key, value)) {
+                let choices = choices.into_iter().collect::<Vec<_>>().join(", ");
+                problems.add(FLAG, key, format!("is `{value}` in no cell that was asked for: it takes {choices}"));
+            }
+        }
+        let first = self.cells.iter().position(|cell| !cell.is_floor);
+        for at in 0..self.cells.len() {
+            let found = if self.baseline.is_empty() { first } else { self.counterpart(at) };
+            self.cells[at].baseline = found.filter(|&baseline| baseline != at && self.cells[at].asked);
+        }
+    }
+
+    /// The cell with the baseline's values, and otherwise those of this one.
+    fn counterpart(&self, at: usize) -> Option<usize> {
+        let own = &self.cells[at];
+        let fits = |other: &PlannedCell| {
+            let is_given = |key: &String| self.baseline.iter().any(|(given, _)| given == key);
+            let alike = |key: &String| {
+                let (mine, others) = (&own.values[key], &other.values[key]);
+                mine == others || mine.is_none() || others.is_none()
+            };
+            other.asked
+                && self.baseline.iter().all(|(key, value)| other.has(key, value))
+                && self.varied.iter().all(|key| is_given(key) || alike(key))
+        };
+        self.cells.iter().position(fits)
+    }
+}
+
+impl PlannedCell {
+    /// Whether this setting has this value here, be it written so or as the report shows it.
+    fn has(&self, key: &str, value: &str) -> bool {
+        let is_own = self.values.get(key).is_some_and(Option::is_some);
+        is_own && has(&self.resolved.settings, key, value)
+    }
+}
+
+/// Settings whose values say themselves what they are.
+const NAMED_BY_VALUE: [&str; 3] = [BROKER, "workload.rate", "workload.arrivals"];
+
+/// A setting's value in a cell's name: `kafka`, `partitions 4`.
+fn named(key: &str, value: &str) -> String {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    if NAMED_BY_VALUE.contains(&key) { value.to_owned() } else { format!("{} {value}", last.replace('_', " ")) }
+}
+
+/// Whether a setting makes a difference to runs on this broker: all do, but those of other brokers' own sections.
+fn matters(broker: &str, key: &str) -> bool {
+    let Some((section, _)) = key.strip_prefix("broker.").and_then(|rest| rest.split_once('.')) else { return true };
+    let embedded = BrokerKind::Embedded.name();
+    if section == broker || broker == embedded || section == embedded {
+        return section == broker;
+    }
+    // A broker without a section of its own uses another's.
+    !is_setting(&format!("broker.{broker}"))
+}
+
+/// Sorts dimensions by the order of the defaults' file, the broker first.
+fn in_order(dimensions: &mut [Dimension]) {
+    let keys = config::setting_keys();
+    let place = |key: &str| keys.iter().position(|known| known == key).unwrap_or(usize::MAX);
+    dimensions.sort_by_key(|dimension| (place(&dimension.key), dimension.key.clone()));
+}
+
+/// `[matrix.with]`.
+fn of_file(base: &Resolved) -> Vec<With> {
+    let mut found = Vec::new();
+    for (choice, settings) in &base.settings.matrix.with {
+        let Some((key, value)) = choice.split_once('=') else { continue };
+        for (setting, text) in settings {
+            let origin = base.origins.get(&format!("matrix.with.{choice}.{setting}"));
+            let origin = origin.map_or("settings", String::as_str).to_owned();
+            let assignment = Assignment { origin, key: setting.clone(), value: text.clone() };
+            found.push(With { key: key.trim().to_owned(), value: value.trim().to_owned(), assignment });
+        }
+    }
+    found
+}
+
+/// The settings of every cell; what is wrong with any of them becomes problems.
+fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems) -> Vec<Resolved> {
+    let mut cells = Vec::new();
+    for cell in &grid.cells {
+        let mut layers = layers.clone();
+        for (dimension, choice) in grid.dimensions.iter().zip(&cell.choices) {
+            let Some(value) = choice.as_ref().filter(|_| !dimension.origin.is_empty() || !cell.asked) else { continue };
+            let origin = if dimension.origin.is_empty() { "floor" } else { dimension.origin.as_str() };
+            layers.flags.push(Assignment {
+                origin: origin.to_owned(),
+                key: dimension.key.clone(),
+                value: value.clone(),
+            });
+        }
+        if !cell.asked {
+            // Topics that are there already are on the other broker.
+            for key in ["topics.events", "topics.results"] {
+                layers.flags.push(Assignment { origin: "floor".to_owned(), key: key.to_owned(), value: String::new() });
+            }
+        }
+        let Some(plain) = problems.take(layers.load()) else { continue };
+        let fitting = with.iter().filter(|each| has(&plain.settings, &each.key, &each.value));
+        let further: Vec<Assignment> = fitting.map(|each| each.assignment.clone()).collect();
+        let resolved = if further.is_empty() {
+            Some(plain)
+        } else {
+            layers.flags.extend(further);
+            problems.take(layers.load())
+        };
+        if let Some(resolved) = resolved {
+            problems.take(check_whole_run(&resolved));
+            cells.push(resolved);
+        }
+    }
+    cells
+}
+
+/// Whether a setting has this value, however it is written.
+fn has(settings: &Settings, key: &str, value: &str) -> bool {
+    let json = settings.to_json();
+    let Some(own) = at(&json, key) else { return false };
+    let numbers = value.trim().parse::<f64>().ok().zip(own.as_f64());
+    shown(&json, key) == value.trim() || numbers.is_some_and(|(value, own)| value.total_cmp(&own).is_eq())
+}
+
+/// A setting's value as people read it.
+fn shown(json: &Json, key: &str) -> String {
+    match at(json, key) {
+        Some(Json::String(text)) => text.clone(),
+        Some(other) => toml_value(other),
+        None => "not set".to_owned(),
+    }
+}
+
+/// All settings, to ask for names.
+fn everything() -> Json {
+    Layers::default().load().map_or(Json::Null, |resolved| resolved.settings.to_json())
+}
+
+/// All that is wrong, each once.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn take<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                for problem in error.problems {
+                    self.push(problem);
+                }
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, origin: &str, key: &str, message: impl Into<String>) {
+        self.push(Problem { origin: origin.to_owned(), key: key.to_owned(), message: message.into() });
+    }
+
+    fn push(&mut self, problem: Problem) {
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
+    }
+
+    fn into_error(self) -> ConfigError {
+        ConfigError { problems: self.0 }
+    }
+}

@@ -1,0 +1,352 @@
+//! The report of a matrix: the JSON document of `schemas/matrix.schema.json`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+use streamgauge_actors::outcome::Verdict;
+
+use super::figures::{CellFigure, CellFigures, Figure, Run};
+use super::plan::Plan;
+use super::significance::{CellComparison, comparisons};
+use crate::config::{shell_quoted, toml_value};
+use crate::report::compare::welch::ALPHA;
+use crate::report::{BrokerReport, Host, LatencyFigures, PerLatency, Versions, tables};
+
+/// The version of the document's schema; it grows when a key changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The JSON Schema of the document.
+pub const SCHEMA: &str = include_str!("../../schemas/matrix.schema.json");
+
+/// Exit codes, the gravest first.
+const PRECEDENCE: [u8; 5] = [1, 4, 5, 99, 0];
+
+/// What a report says besides what was planned and run.
+#[derive(Clone, Debug)]
+pub struct MatrixContext {
+    /// When the first run started (RFC 3339, UTC).
+    pub started_at: String,
+    /// When the last one ended.
+    pub finished_at: String,
+    /// Whether it was stopped before its end.
+    pub aborted: bool,
+    /// What was running.
+    pub versions: Versions,
+    /// The machine.
+    pub host: Host,
+}
+
+/// The report of one matrix.
+#[derive(Clone, Debug, Serialize)]
+pub struct MatrixReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The gravest verdict of all runs; `aborted` where it was stopped and nothing is graver.
+    pub verdict: Verdict,
+    /// Why, the gravest first; never empty.
+    pub reasons: Vec<String>,
+    /// The exit code that goes with it, the gravest of all runs.
+    pub exit_code: u8,
+    /// The preset or file that the workload came from.
+    pub workload: String,
+    /// When the first run started (RFC 3339, UTC).
+    pub started_at: String,
+    /// When the last one ended.
+    pub finished_at: String,
+    /// The settings that are varied, with their values in the order of the cells.
+    pub varied: Vec<Varied>,
+    /// How often every cell was to be run.
+    pub repetitions: u32,
+    /// What the order of the runs derives from.
+    pub order_seed: u64,
+    /// Which cell was to come when: their numbers, round by round.
+    pub order: Vec<Vec<usize>>,
+    /// The cells.
+    pub cells: Vec<CellReport>,
+    /// Every run that was begun, in the order of time.
+    pub runs: Vec<RunReport>,
+    /// The chance of a false alarm that is put up with, over all comparisons together.
+    pub alpha: f64,
+    /// Every cell against its baseline.
+    pub comparisons: Vec<CellComparison>,
+    /// What all cells have in common: the resolved settings, secrets redacted.
+    pub config: Json,
+    /// What was running.
+    pub versions: Versions,
+    /// The machine.
+    pub host: Host,
+    /// The command line that runs the matrix again.
+    pub rerun: String,
+}
+
+/// A setting that is varied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Varied {
+    /// The setting.
+    pub key: String,
+    /// Its values.
+    pub values: Vec<String>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, Serialize)]
+pub struct CellReport {
+    /// Its number, from 1.
+    pub cell: usize,
+    /// Its values: `kafka, 10k/s`.
+    pub name: String,
+    /// The varied settings with their values; `null`: makes no difference to this cell's broker.
+    pub settings: BTreeMap<String, Option<String>>,
+    /// Whether it was asked for; if not, it was added as a floor.
+    pub asked: bool,
+    /// Whether it is on the embedded log, the harness's own floor, while others are not.
+    pub is_floor: bool,
+    /// The number of the cell that is the floor of this one.
+    pub floor: Option<usize>,
+    /// The number of the cell that it is compared with.
+    pub baseline: Option<usize>,
+    /// The broker, as it described itself; `null`: no run reached it.
+    pub broker: Option<BrokerReport>,
+    /// The gravest verdict of its runs; `null`: none was begun.
+    pub verdict: Option<Verdict>,
+    /// Whether its figures are a result: at least one run was played to its end, and none failed or was inconclusive.
+    pub valid: bool,
+    /// The gravest reason of the gravest run.
+    pub reason: Option<String>,
+    /// How many runs had each verdict.
+    pub verdicts: BTreeMap<&'static str, usize>,
+    /// Its runs, by their ids.
+    pub run_ids: Vec<String>,
+    /// The rate asked for; `null` with arrivals `max`.
+    pub target_per_second: Option<f64>,
+    /// The figures over all runs that were played to their end.
+    pub figures: BTreeMap<String, CellFigure>,
+    /// The latencies, the histograms of these runs merged.
+    pub latency: PerLatency<LatencyFigures>,
+}
+
+/// One run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// Its id, by which history, `report` and `compare` know it; `null`: it could not be begun.
+    pub run_id: Option<String>,
+    /// The number of its cell.
+    pub cell: usize,
+    /// Its round, from 1.
+    pub round: usize,
+    /// Its place among all runs, from 1.
+    pub place: usize,
+    /// When it started (RFC 3339, UTC).
+    pub started_at: Option<String>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The exit code that goes with it.
+    pub exit_code: u8,
+    /// The gravest reason for it.
+    pub reason: String,
+    /// The file that its report was written to, besides the history.
+    pub file: Option<String>,
+    /// Its own figures; all `null` where it was not played to its end.
+    pub figures: BTreeMap<String, Option<f64>>,
+}
+
+impl CellReport {
+    /// Its number and name.
+    pub fn title(&self) -> String {
+        format!("#{} {}", self.cell, self.name)
+    }
+
+    /// One figure.
+    pub fn figure(&self, figure: Figure) -> Option<&CellFigure> {
+        self.figures.get(&figure.name())
+    }
+
+    /// Why it is no result, in a few words.
+    pub(super) fn no_result(&self) -> String {
+        match self.verdict {
+            None => format!("{} was not run", self.title()),
+            Some(Verdict::Pass | Verdict::Aborted) => format!("no run of {} was played to its end", self.title()),
+            Some(verdict) => format!("{} did not pass ({})", self.title(), tables::verdict(verdict)),
+        }
+    }
+}
+
+impl MatrixReport {
+    /// The report of what was run.
+    ///
+    /// # Errors
+    /// When a run's histogram cannot be read.
+    pub fn new(plan: &Plan, runs: &[Run], context: &MatrixContext) -> anyhow::Result<Self> {
+        let of_cell = |at: usize| runs.iter().filter(move |run| run.cell == at);
+        let mut figures = Vec::new();
+        for at in 0..plan.cells.len() {
+            figures.push(CellFigures::of(&of_cell(at).filter_map(Run::completed).collect::<Vec<_>>())?);
+        }
+        for (at, cell) in plan.cells.iter().enumerate() {
+            if let Some(floor) = cell.floor {
+                let floor = figures[floor].clone();
+                figures[at].relate(&floor);
+            }
+        }
+        let cells: Vec<CellReport> = (0..plan.cells.len())
+            .map(|at| cell_report(plan, at, &of_cell(at).collect::<Vec<_>>(), &figures[at]))
+            .collect();
+        let exit_code = runs.iter().map(Run::exit_code).min_by_key(|&code| gravity(code)).unwrap_or(0);
+        let verdict = match exit_code {
+            0 if context.aborted => Verdict::Aborted,
+            0 => Verdict::Pass,
+            5 => Verdict::Inconclusive,
+            _ => Verdict::Fail,
+        };
+        Ok(Self {
+            schema_version: SCHEMA_VERSION,
+            verdict,
+            reasons: reasons(plan, runs, &cells, context.aborted),
+            exit_code,
+            workload: plan.base.settings.workload.name.clone(),
+            started_at: context.started_at.clone(),
+            finished_at: context.finished_at.clone(),
+            varied: plan.varied.iter().map(|key| varied(key, &cells)).collect(),
+            repetitions: plan.base.settings.matrix.repetitions,
+            order_seed: plan.base.settings.matrix.seed,
+            order: plan.order.iter().map(|round| round.iter().map(|cell| cell + 1).collect()).collect(),
+            comparisons: comparisons(&cells, &figures),
+            cells,
+            runs: runs.iter().map(run_report).collect(),
+            alpha: ALPHA,
+            config: plan.base.settings.to_json(),
+            versions: context.versions.clone(),
+            host: context.host.clone(),
+            rerun: rerun(plan),
+        })
+    }
+
+    /// The document as indented JSON, with a line end.
+    ///
+    /// # Errors
+    /// None that a report made by this program can cause.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self).map(|text| text + "\n")
+    }
+
+    /// The document as one line of JSON, with a line end.
+    ///
+    /// # Errors
+    /// None that a report made by this program can cause.
+    pub fn to_ndjson(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self).map(|text| text + "\n")
+    }
+}
+
+/// How grave an exit code is: the less, the graver.
+fn gravity(code: u8) -> usize {
+    PRECEDENCE.iter().position(|&known| known == code).unwrap_or(0)
+}
+
+fn cell_report(plan: &Plan, at: usize, runs: &[&Run], figures: &CellFigures) -> CellReport {
+    let cell = &plan.cells[at];
+    let mut verdicts = BTreeMap::new();
+    for run in runs {
+        *verdicts.entry(run.verdict().name()).or_insert(0) += 1;
+    }
+    let gravest = runs.iter().min_by_key(|run| (gravity(run.exit_code()), run.verdict() != Verdict::Aborted));
+    let completed: Vec<_> = runs.iter().filter_map(|run| run.completed()).collect();
+    let is_clean = runs.iter().all(|run| matches!(run.verdict(), Verdict::Pass | Verdict::Aborted));
+    let reports = || runs.iter().filter_map(|run| run.result.as_ref().ok()).map(|(report, _)| report);
+    CellReport {
+        cell: at + 1,
+        name: cell.name.clone(),
+        settings: cell.values.clone(),
+        asked: cell.asked,
+        is_floor: cell.is_floor,
+        floor: cell.floor.map(|floor| floor + 1),
+        baseline: cell.baseline.map(|baseline| baseline + 1),
+        broker: reports().map(|report| &report.broker).find(|broker| !broker.kind.is_empty()).cloned(),
+        verdict: gravest.map(|run| run.verdict()),
+        valid: is_clean && !completed.is_empty(),
+        reason: gravest.map(|run| run.reason().to_owned()),
+        verdicts,
+        run_ids: reports().map(|report| report.run_id.clone()).collect(),
+        target_per_second: completed.first().and_then(|report| report.throughput.target_per_second),
+        figures: Figure::ALL.into_iter().map(Figure::name).zip(figures.figures.iter().cloned()).collect(),
+        latency: figures.latency.clone(),
+    }
+}
+
+fn run_report(run: &Run) -> RunReport {
+    let report = run.result.as_ref().ok();
+    RunReport {
+        run_id: report.map(|(report, _)| report.run_id.clone()),
+        cell: run.cell + 1,
+        round: run.round + 1,
+        place: run.place + 1,
+        started_at: report.map(|(report, _)| report.started_at.clone()),
+        verdict: run.verdict(),
+        exit_code: run.exit_code(),
+        reason: run.reason().to_owned(),
+        file: report.and_then(|(_, file)| file.clone()),
+        figures: run.figures(),
+    }
+}
+
+fn varied(key: &str, cells: &[CellReport]) -> Varied {
+    let mut values: Vec<String> = Vec::new();
+    for value in cells.iter().filter_map(|cell| cell.settings[key].clone()) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    Varied { key: key.to_owned(), values }
+}
+
+/// Why the verdict is what it is: every cell that is no result, then what passed.
+fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Vec<String> {
+    let mut bad: Vec<(usize, String)> = Vec::new();
+    for (at, cell) in cells.iter().enumerate() {
+        let failed: Vec<&Run> = runs
+            .iter()
+            .filter(|run| run.cell == at && matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive))
+            .collect();
+        let Some(gravest) = failed.iter().min_by_key(|run| gravity(run.exit_code())) else { continue };
+        let played = runs.iter().filter(|run| run.cell == at).count();
+        let which = format!("{} of {played} run(s) of {}", failed.len(), cell.title());
+        let text = format!("{which}: {}: {}", tables::verdict(gravest.verdict()), gravest.reason());
+        bad.push((gravity(gravest.exit_code()), text));
+    }
+    bad.sort_by_key(|(gravity, _)| *gravity);
+    let mut reasons: Vec<String> = bad.into_iter().map(|(_, text)| text).collect();
+    if aborted {
+        reasons.push(format!("stopped on request after {} of {} run(s)", runs.len(), plan.runs()));
+    }
+    if reasons.is_empty() {
+        reasons.push(format!("all {} run(s) of {} cell(s) passed", runs.len(), cells.len()));
+    }
+    reasons
+}
+
+/// The command line that runs the matrix again on a machine without any configuration; secrets are left out.
+fn rerun(plan: &Plan) -> String {
+    let matrix = &plan.base.settings.matrix;
+    let mut words = vec!["streamgauge matrix".to_owned(), plan.base.rerun_arguments()];
+    let is_secret = crate::config::is_secret_setting;
+    let given = |dimension: &&super::cells::Dimension| !dimension.origin.is_empty() && !is_secret(&dimension.key);
+    for dimension in plan.dimensions.iter().filter(given) {
+        let list = toml_value(&Json::from(dimension.choices.clone()));
+        words.push(format!("--set {}", shell_quoted(&format!("matrix.vary.{}={list}", dimension.key))));
+    }
+    for each in plan.with.iter().filter(|each| !is_secret(&each.assignment.key)) {
+        let choice = shell_quoted(&format!("{}={}", each.key, each.value));
+        let setting = shell_quoted(&format!("{}={}", each.assignment.key, each.assignment.value));
+        words.push(format!("--with {choice} {setting}"));
+    }
+    for (key, value) in &plan.baseline {
+        words.push(format!("--baseline {}", shell_quoted(&format!("{key}={value}"))));
+    }
+    words.push(format!("--repetitions {} --set matrix.seed={}", matrix.repetitions, matrix.seed));
+    if !matrix.floor {
+        words.push("--no-floor".to_owned());
+    }
+    words.retain(|word| !word.is_empty());
+    words.join(" ")
+}

@@ -1,0 +1,88 @@
+//! Whether a cell differs from its baseline: Welch's test of the runs, Holm's adjustment over all comparisons of the
+//! matrix.
+//!
+//! One run is one value: seconds of a run resemble each other, and what differs from run to run (where partitions and
+//! files lie, what else the machine did) is the same for all of them. So the seconds, which `compare` must make do with,
+//! cannot tell a cell from an accident of its one run; repetitions can.
+
+use serde::Serialize;
+
+use super::figures::{CellFigures, Figure};
+use super::report::CellReport;
+use crate::report::compare::{Finding, MetricRow, conclude};
+
+/// Stands where a cell is no result.
+const NO_RESULT: &str = "not every run passed, so it is no result";
+
+/// Stands where different rates were asked for.
+const OTHER_TARGET: &str = "another rate was asked for";
+
+/// A cell compared with its baseline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CellComparison {
+    /// The cell's number.
+    pub cell: usize,
+    /// The number of the cell that it is compared with.
+    pub baseline: usize,
+    /// The conclusion, in words.
+    pub conclusion: String,
+    /// Every figure; the values tested are the runs' own, one each.
+    pub metrics: Vec<MetricRow>,
+}
+
+/// Compares every cell with its baseline.
+pub fn comparisons(cells: &[CellReport], figures: &[CellFigures]) -> Vec<CellComparison> {
+    let pairs = || cells.iter().enumerate().filter_map(|(at, cell)| Some((at, cell.baseline? - 1)));
+    let targets = |(at, base): (usize, usize)| [cells[base].target_per_second, cells[at].target_per_second];
+    let mut rows: Vec<Vec<MetricRow>> = pairs()
+        .map(|pair| {
+            let is_result = cells[pair.0].valid && cells[pair.1].valid;
+            let each = Figure::ALL.into_iter().enumerate();
+            each.map(|(i, figure)| {
+                row(figure, is_result, targets(pair), [&figures[pair.1].samples[i], &figures[pair.0].samples[i]])
+            })
+            .collect()
+        })
+        .collect();
+    conclude(
+        rows.iter_mut()
+            .zip(pairs())
+            .flat_map(|(rows, pair)| rows.iter_mut().map(move |row| (row, targets(pair))))
+            .collect(),
+    );
+    pairs()
+        .zip(rows)
+        .map(|((at, base), metrics)| CellComparison {
+            cell: at + 1,
+            baseline: base + 1,
+            conclusion: conclusion(&cells[at], &cells[base], &metrics),
+            metrics,
+        })
+        .collect()
+}
+
+fn row(
+    figure: Figure,
+    is_result: bool,
+    targets: [Option<f64>; 2],
+    [base, candidate]: [&crate::report::compare::Metric; 2],
+) -> MetricRow {
+    let mut row = MetricRow::test(base, candidate);
+    let is_rate = matches!(figure, Figure::Produced | Figure::Consumed);
+    let other_target = is_rate && targets.iter().all(Option::is_some) && targets[0] != targets[1];
+    if !is_result || other_target {
+        (row.test, row.finding) = (None, Finding::Untested);
+        row.reason = Some(if is_result { OTHER_TARGET } else { NO_RESULT });
+    }
+    if !is_result {
+        // Not even a tendency is to be read from it.
+        (row.difference, row.relative_change) = (None, None);
+    }
+    row
+}
+
+fn conclusion(cell: &CellReport, base: &CellReport, metrics: &[MetricRow]) -> String {
+    use crate::report::compare::words;
+    let no_result: Vec<String> = [base, cell].iter().filter(|each| !each.valid).map(|each| each.no_result()).collect();
+    if no_result.is_empty() { words::figures(metrics) } else { format!("NO RESULT: {}", no_result.join("; ")) }
+}
