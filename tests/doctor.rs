@@ -3,9 +3,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
 use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
@@ -14,10 +11,10 @@ use serde_json::Value;
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
 use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
 use streamgauge_actors::ports::{Broker as _, Delivery, Retry, Sent, StartAt, WriterRole};
+use support::door;
 use support::lab::Lab;
 
 /// Keys of requests in Kafka's protocol.
-const API_VERSIONS: u16 = 18;
 const INIT_PRODUCER_ID: u16 = 22;
 const FETCH: u16 = 1;
 
@@ -36,7 +33,8 @@ fn a_fit_cluster_is_tried_and_left_as_it_was() {
     let Some(mut lab) = Lab::new("doctor-fit") else { return };
     let (code, findings) = lab.report(&["doctor"]);
     assert_eq!(code, Some(0), "{findings}");
-    let checks = ["replicas", "disk", "writing", "reading", "reading from the middle", "insertion time", "emptying"];
+    let checks =
+        ["replicas", "disk", "writing", "reading", "reading from the middle", "offsets", "insertion time", "emptying"];
     for check in checks {
         assert_eq!(health(&findings, check), ["ok"], "{check}: {findings}");
     }
@@ -50,7 +48,8 @@ fn a_fit_cluster_is_tried_and_left_as_it_was() {
 #[test]
 fn what_a_cluster_would_refuse_is_named_with_the_fix() {
     let Some(lab) = Lab::new("doctor-unfit") else { return };
-    let (code, findings) = lab.report(&["doctor", "--replication", "3", "--set", "broker.kafka.batch_bytes=2MiB"]);
+    let (code, findings) =
+        lab.report(&["doctor", "--set", "topics.replication=3", "--set", "broker.kafka.batch_bytes=2MiB"]);
     assert_eq!(code, Some(1), "{findings}");
     assert_eq!(health(&findings, "replicas"), ["fail"]);
     assert!(text(&findings, "replicas").contains("lower `topics.replication` to 1"), "{findings}");
@@ -133,55 +132,8 @@ fn mock() -> (MockCluster<'static, DefaultProducerContext>, String) {
     (cluster, servers)
 }
 
-/// The address of a door to a broker that hides requests from whoever asks which ones it answers.
+/// The address of the same broker, whose answer to who asks what it answers lacks these keys.
 fn hide(servers: &str, keys: &[u16]) -> String {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
-    let (servers, keys) = (servers.to_owned(), BTreeSet::from_iter(keys.iter().copied()));
-    thread::spawn(move || {
-        for client in door.incoming().flatten() {
-            let (servers, keys) = (servers.clone(), keys.clone());
-            // It ends with either side's connection.
-            thread::spawn(move || pass(client, &servers, &keys));
-        }
-    });
-    address
-}
-
-/// Passes requests and answers on, one at a time.
-fn pass(mut client: TcpStream, servers: &str, keys: &BTreeSet<u16>) -> Option<()> {
-    let mut broker = TcpStream::connect(servers).ok()?;
-    loop {
-        let request = frame(&mut client)?;
-        send(&mut broker, &request)?;
-        let mut answer = frame(&mut broker)?;
-        if request.get(..2)? == API_VERSIONS.to_be_bytes() && request.get(2..4)? == 3_u16.to_be_bytes() {
-            answer = without(&answer, keys);
-        }
-        send(&mut client, &answer)?;
-    }
-}
-
-fn frame(from: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut size = [0; 4];
-    from.read_exact(&mut size).ok()?;
-    let mut frame = vec![0; u32::from_be_bytes(size) as usize];
-    from.read_exact(&mut frame).ok()?;
-    Some(frame)
-}
-
-fn send(to: &mut TcpStream, frame: &[u8]) -> Option<()> {
-    to.write_all(&[&(frame.len() as u32).to_be_bytes(), frame].concat()).ok()
-}
-
-/// An answer to `ApiVersions` (version 3) without these keys: correlation id, error code, and a compact array of keys
-/// with two versions and no tags.
-fn without(answer: &[u8], keys: &BTreeSet<u16>) -> Vec<u8> {
-    const ENTRY: usize = 7;
-    let count = usize::from(answer[6]) - 1;
-    assert!(count < 127, "the count takes one byte");
-    let (entries, rest) = answer[7..].split_at(count * ENTRY);
-    let kept: Vec<&[u8]> =
-        entries.chunks(ENTRY).filter(|entry| !keys.contains(&u16::from_be_bytes([entry[0], entry[1]]))).collect();
-    [&answer[..6], &[kept.len() as u8 + 1], &kept.concat(), rest].concat()
+    let keys = BTreeSet::from_iter(keys.iter().copied());
+    door::to(servers, move |version, answer| door::without(answer, version, &keys))
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod daemon;
+pub mod door;
 pub mod events;
 pub mod fluvio;
 pub mod kafka;

@@ -115,7 +115,7 @@ impl Abilities {
     pub(super) fn of(evidence: &Evidence) -> Result<Self, String> {
         let kind = evidence.kind();
         let mut limitations = Vec::new();
-        let mut idempotent = true;
+        let mut idempotent = kind != Kind::Other;
         let mut version = None;
         if let Some(offered) = &evidence.offered {
             let lacks = |key: u16| !evidence.may_answer(key);
@@ -124,7 +124,8 @@ impl Abilities {
                 return Err(missing.join(", "));
             }
             limitations.extend(OPTIONAL.iter().filter(|(key, _)| lacks(*key)).map(|(_, what)| (*what).to_owned()));
-            idempotent = !lacks(INIT_PRODUCER_ID);
+            // One that nothing is known of may list the request, and break over what follows: Tansu 0.6 on SQLite.
+            idempotent = !lacks(INIT_PRODUCER_ID) && kind != Kind::Other;
             version = offered.metadata_version.map(release);
         }
         let mut deletes_records = evidence.may_answer(DELETE_RECORDS);
@@ -138,7 +139,7 @@ impl Abilities {
             Kind::Redpanda => limitations.push(DEVELOPER_MODE.to_owned()),
         }
         if kind == Kind::Other {
-            limitations.push(other(evidence.cluster_id.as_deref(), idempotent));
+            limitations.push(other(evidence.cluster_id.as_deref()));
         }
         Ok(Self { kind, version, idempotent, deletes_records, limitations })
     }
@@ -151,9 +152,9 @@ impl Abilities {
         }
     }
 
-    /// The delivery guarantee of results: a claim of an unknown implementation is not enough.
+    /// The delivery guarantee of results.
     pub(super) fn guarantee(&self) -> &'static str {
-        if self.idempotent && self.kind != Kind::Other { EFFECTIVELY_ONCE } else { AT_LEAST_ONCE }
+        if self.idempotent { EFFECTIVELY_ONCE } else { AT_LEAST_ONCE }
     }
 
     /// Whether a topic's log stamps its records when asked to. Where nothing vouches for that, latencies end at the
@@ -171,12 +172,12 @@ const DEVELOPER_MODE: &str = "no sign of developer mode over Kafka's protocol: a
 const UNTRIED_DELETION: &str = "no deletion of records: the broker lists DeleteRecords, but is not asked, since other \
                                 implementations have broken over it; a topic that is kept cannot be emptied, only deleted";
 
-fn other(cluster_id: Option<&str>, idempotent: bool) -> String {
+fn other(cluster_id: Option<&str>) -> String {
     let id = cluster_id.map_or_else(String::new, |id| format!(" (cluster id `{id}`)"));
-    let writers = if idempotent { " and of its idempotent producers" } else { "" };
     format!(
-        "no Apache Kafka and no Redpanda{id}: nothing is known of its insertion times{writers}, so result_latency ends at the \
-         acknowledgement, and the guarantee is `{AT_LEAST_ONCE}`"
+        "no Apache Kafka and no Redpanda{id}: its insertion times and idempotent producers are not relied on; result_latency \
+         ends at the acknowledgement, a plain producer with acks=all writes, one request at a time, and a record whose \
+         acknowledgement is lost may be stored twice"
     )
 }
 
@@ -243,7 +244,7 @@ mod tests {
             ..offers(0..=60, None)
         };
         let other = Abilities::of(&evidence).unwrap();
-        assert_eq!((other.name(), other.guarantee(), other.idempotent), ("kafka", "at least once", true));
+        assert_eq!((other.name(), other.guarantee(), other.idempotent), ("kafka", "at least once", false));
         assert!(!other.deletes_records && other.limitations[0].starts_with("no deletion of records"), "{other:?}");
         assert!(!other.log_append_time() && other.limitations[1].contains("`tansu_cluster`"), "{other:?}");
     }

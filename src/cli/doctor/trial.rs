@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use streamgauge_actors::clock::{Clock, Nanos, SECOND};
 use streamgauge_actors::ports::{
-    Broker, BrokerDescription, Delivery, EventWriter, PortError, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin,
-    TopicSpec, WriterRole,
+    Broker, BrokerDescription, Delivery, EventReader, EventWriter, PortError, Sent, StampedBy, StartAt, TimestampKind,
+    TopicAdmin, TopicSpec, WriterRole,
 };
 
 use super::{Finding, Health};
@@ -99,6 +99,9 @@ impl Trial<'_> {
             let mut reader = self.broker.reader(&self.topic, &[(0, StartAt::Offset(middle.offset))])?;
             findings.push(came_back("reading from the middle", &self.read(&mut *reader, RECORDS - MIDDLE)?, MIDDLE));
         }
+        let stored = self.broker.admin()?.describe(&self.topic)?.map(|topic| topic.partitions);
+        let end = stored.and_then(|partitions| Some(partitions.first()?.end));
+        findings.push(end_of_topic(end, &back));
         findings.push(insertion_time(self.description.log_append_time, &back));
         Ok(())
     }
@@ -122,11 +125,7 @@ impl Trial<'_> {
     }
 
     /// Reads so many records and whatever comes with them, or as many as come in time.
-    fn read(
-        &self,
-        reader: &mut dyn streamgauge_actors::ports::EventReader,
-        records: u64,
-    ) -> Result<Vec<Back>, PortError> {
+    fn read(&self, reader: &mut dyn EventReader, records: u64) -> Result<Vec<Back>, PortError> {
         let deadline = self.clock.now() + PATIENCE;
         let mut back = Vec::new();
         let mut last = false;
@@ -193,6 +192,20 @@ fn came_back(check: &'static str, back: &[Back], first: u64) -> Finding {
     )
 }
 
+/// Whether the broker knows where the topic ends: runs start there on topics that others made, and count lag from it.
+fn end_of_topic(end: Option<u64>, back: &[Back]) -> Finding {
+    let due = back.last().map(|record| record.offset + 1);
+    if end == due {
+        return Finding::ok("offsets", "the topic ends after its last record");
+    }
+    let shown = |offset: Option<u64>| offset.map_or_else(|| "nowhere".to_owned(), |offset| offset.to_string());
+    let found = format!("the broker says that the topic ends at {}; its records end at {}", shown(end), shown(due));
+    Finding::bad("offsets", Health::Fail, found, UNFIT)
+}
+
+/// What to do about a broker that loses records, or its place.
+const UNFIT: &str = "use another broker, or another storage of this one: runs lose events here";
+
 /// Whether records carry the log's own time, and whether the description says so.
 fn insertion_time(promised: bool, back: &[Back]) -> Finding {
     const CHECK: &str = "insertion time";
@@ -235,6 +248,14 @@ mod tests {
         assert_eq!(health([&all[..], &[7]].concat(), 0), Health::Fail);
         assert_eq!(health(all.iter().rev().copied().collect(), 0), Health::Fail);
         assert_eq!(health(Vec::new(), 0), Health::Fail);
+    }
+
+    #[test]
+    fn an_end_that_is_not_behind_the_last_record_fails() {
+        let records = back(0..RECORDS, TimestampKind::Create);
+        assert_eq!(end_of_topic(Some(RECORDS), &records).health, Health::Ok);
+        assert_eq!(end_of_topic(Some(1), &records).health, Health::Fail);
+        assert_eq!(end_of_topic(None, &records).health, Health::Fail);
     }
 
     #[test]
