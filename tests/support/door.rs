@@ -1,4 +1,5 @@
-//! A door to a broker that changes what the broker says it answers (`ApiVersions`), and nothing else.
+//! A door to a broker that changes what the broker says it answers (`ApiVersions`), and nothing else: to the program's own
+//! question. librdkafka, which asks the same, hears the truth.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -8,6 +9,9 @@ use std::thread;
 
 /// The key of `ApiVersions`.
 const API_VERSIONS: u16 = 18;
+
+/// How librdkafka calls itself in it.
+const LIBRDKAFKA: &[u8] = b"librdkafka";
 
 /// The address of a door to the broker at this one. `change` gets the request's version and the answer.
 pub fn to(servers: &str, change: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 'static) -> String {
@@ -31,7 +35,8 @@ fn pass(mut client: TcpStream, servers: &str, change: &dyn Fn(u16, &[u8]) -> Vec
         let request = frame(&mut client)?;
         send(&mut broker, &request)?;
         let mut answer = frame(&mut broker)?;
-        if request.get(..2)? == API_VERSIONS.to_be_bytes() {
+        let by_librdkafka = request.windows(LIBRDKAFKA.len()).any(|part| part == LIBRDKAFKA);
+        if request.get(..2)? == API_VERSIONS.to_be_bytes() && !by_librdkafka {
             answer = change(u16::from_be_bytes([request[2], request[3]]), &answer);
         }
         send(&mut client, &answer)?;
