@@ -134,6 +134,6 @@ fn mock() -> (MockCluster<'static, DefaultProducerContext>, String) {
 
 /// The address of the same broker, whose answer to who asks what it answers lacks these keys.
 fn hide(servers: &str, keys: &[u16]) -> String {
-    let keys = BTreeSet::from_iter(keys.iter().copied());
+    let keys: BTreeSet<u16> = keys.iter().copied().collect();
     door::to(servers, move |version, answer| door::without(answer, version, &keys))
 }

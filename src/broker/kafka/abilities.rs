@@ -131,15 +131,13 @@ impl Abilities {
         let mut deletes_records = evidence.may_answer(DELETE_RECORDS);
         match kind {
             Kind::Kafka => {}
-            Kind::Other if deletes_records => {
-                deletes_records = false;
-                limitations.push(UNTRIED_DELETION.to_owned());
-            }
-            Kind::Other => {}
             Kind::Redpanda => limitations.push(DEVELOPER_MODE.to_owned()),
-        }
-        if kind == Kind::Other {
-            limitations.push(other(evidence.cluster_id.as_deref()));
+            Kind::Other => {
+                if std::mem::take(&mut deletes_records) {
+                    limitations.push(UNTRIED_DELETION.to_owned());
+                }
+                limitations.push(other(evidence.cluster_id.as_deref()));
+            }
         }
         Ok(Self { kind, version, idempotent, deletes_records, limitations })
     }

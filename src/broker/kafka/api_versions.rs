@@ -78,14 +78,14 @@ fn flexible(answer: &[u8]) -> Option<ApiVersions> {
         let (tag, length) = (rest.varint()?, rest.varint()?);
         let field = rest.take(length)?;
         if tag == 0 {
-            found.metadata_version = metadata_version(field)?;
+            read_features(field, &mut found)?;
         }
     }
     Some(found)
 }
 
-/// From the list of supported features; the outer `None`: unreadable.
-fn metadata_version(features: &[u8]) -> Option<Option<u16>> {
+/// Reads the list of supported features.
+fn read_features(features: &[u8], found: &mut ApiVersions) -> Option<()> {
     let mut rest = Cursor(features);
     for _ in 1..rest.varint()? {
         let length = rest.varint()?.checked_sub(1)?;
@@ -93,10 +93,10 @@ fn metadata_version(features: &[u8]) -> Option<Option<u16>> {
         let (_least, greatest) = (rest.number()?, rest.number()?);
         rest.skip_tags()?;
         if feature == b"metadata.version" {
-            return Some(Some(greatest));
+            found.metadata_version = Some(greatest);
         }
     }
-    Some(None)
+    Some(())
 }
 
 /// The answer to [`OLD_REQUEST`].

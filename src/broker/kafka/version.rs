@@ -1,6 +1,6 @@
 //! Which release of Apache Kafka a broker is.
 
-/// The release that brought a `metadata.version`, the feature that every release of Kafka with KRaft raises.
+/// The release that brought a `metadata.version`, the feature that every release of Kafka with `KRaft` raises.
 pub(super) fn release(level: u16) -> String {
     let release = match level {
         1 => "3.0",

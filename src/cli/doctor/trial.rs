@@ -56,7 +56,7 @@ impl Trial<'_> {
         match self.write_and_read(&mut findings) {
             Ok(()) => findings.extend(self.empty(&mut *admin)),
             Err(error) => {
-                findings.push(Finding::bad("trial", Health::Fail, error.message, "look at the broker's own log"))
+                findings.push(Finding::bad("trial", Health::Fail, error.message, "look at the broker's own log"));
             }
         }
         findings.push(match admin.delete(&self.topic) {
