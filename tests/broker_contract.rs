@@ -635,6 +635,17 @@ contract!(kafka, |small_queues| {
     Some(Box::new(broker) as Box<dyn streamgauge_actors::ports::Broker>)
 });
 
+// At least once: what it cannot do besides, its own limitations say.
+contract!(kafka2, |small_queues| {
+    let mut settings = crate::support::kafka2::settings()?;
+    if small_queues {
+        settings.queue_records = 1_000;
+        settings.queue_bytes = 1 << 20;
+    }
+    let broker = streamgauge::broker::kafka::KafkaBroker::new(settings).unwrap();
+    Some(Box::new(broker) as Box<dyn streamgauge_actors::ports::Broker>)
+});
+
 #[cfg(feature = "fluvio")]
 contract!(fluvio, |small_queues| {
     let mut settings = crate::support::fluvio::settings()?;

@@ -264,11 +264,12 @@ fn a_record_too_large_is_refused_by_name_and_the_writer_lives_on() {
     write(writer.as_mut(), 10);
 }
 
-/// A simulated cluster of one broker with the topic `t` of one partition.
+/// A simulated cluster of one broker with the topic `t` of one partition, that calls itself Kafka: what writes to it is
+/// idempotent.
 fn mock() -> (MockCluster<'static, DefaultProducerContext>, KafkaBroker) {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("t", 1, 1).unwrap();
-    let bootstrap_servers = cluster.bootstrap_servers();
+    let bootstrap_servers = support::door::to(&cluster.bootstrap_servers(), support::door::as_kafka);
     let broker = KafkaBroker::new(KafkaSettings { bootstrap_servers, ..KafkaSettings::default() }).unwrap();
     (cluster, broker)
 }

@@ -4,13 +4,17 @@
 //! KafkaBroker --settings--> ClientConfig --+--> writer.rs   EventWriter: one idempotent producer, batched reports
 //!   (settings.rs: refusals, secrets)       +--> reader.rs   EventReader: one assigned consumer, batched reading
 //!                                          +--> admin.rs    TopicAdmin: topics, offsets, deletion of records
-//! native.rs: all unsafe code    logs.rs: librdkafka's log -> tracing    version.rs: what the broker is
+//! native.rs: all unsafe code         logs.rs: librdkafka's log -> tracing    group.rs: offsets for lag tools
+//! api_versions.rs, version.rs -> abilities.rs: what the broker is, and can do    examination.rs: doctor's questions
 //! ```
 //!
 //! Every client is destroyed on a thread of its own, which its owner waits for only so long: librdkafka may block
 //! while a broker does not answer.
 
+mod abilities;
 mod admin;
+mod api_versions;
+mod examination;
 mod group;
 mod logs;
 #[allow(unsafe_code, reason = "librdkafka's batch interfaces have no safe wrapper")]
@@ -20,7 +24,7 @@ mod settings;
 mod version;
 mod writer;
 
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -33,11 +37,11 @@ use streamgauge_actors::ports::{
 };
 
 use super::deadline::Deadline;
+use super::remark::Remark;
 
+use self::abilities::Abilities;
+pub use examination::Wanted;
 pub use settings::{KafkaSettings, REDACTED, is_secret};
-
-/// What results on Kafka get: an idempotent writer and deterministic results; no transaction.
-const GUARANTEE: &str = "effectively once";
 
 /// How long a topic that the metadata does not show yet is looked for: brokers learn of a new one at different times.
 const TOPIC_PATIENCE: Duration = Duration::from_millis(500);
@@ -49,6 +53,8 @@ const POLL_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct KafkaBroker {
     settings: KafkaSettings,
+    /// As the cluster last described itself.
+    abilities: Mutex<Option<Abilities>>,
 }
 
 /// The version of the client library, librdkafka.
@@ -63,7 +69,7 @@ impl KafkaBroker {
     /// [`PortError`] when an address is missing, or a property is refused, unknown or invalid. Secrets are not shown.
     pub fn new(settings: KafkaSettings) -> Result<Self, PortError> {
         settings.check()?;
-        Ok(Self { settings })
+        Ok(Self { settings, abilities: Mutex::new(None) })
     }
 
     fn connect_timeout(&self) -> Duration {
@@ -71,30 +77,58 @@ impl KafkaBroker {
     }
 }
 
+impl KafkaBroker {
+    /// Connects, and finds out what is there; changes nothing.
+    fn look(&self) -> Result<Abilities, PortError> {
+        let deadline = Deadline::after(self.connect_timeout());
+        let client = admin::KafkaAdmin::connect(&self.settings, None)?;
+        let abilities = client.look(&deadline)?;
+        *self.known() = Some(abilities.clone());
+        Ok(abilities)
+    }
+
+    /// What `doctor` has to say of the cluster and of what a run would ask of it. Changes nothing.
+    ///
+    /// # Errors
+    /// [`PortError`] when the cluster cannot be reached.
+    pub fn examine(&self, wanted: &Wanted) -> Result<Vec<Remark>, PortError> {
+        let deadline = Deadline::after(self.connect_timeout());
+        let abilities = self.look()?;
+        let admin = admin::KafkaAdmin::connect(&self.settings, Some(abilities.clone()))?;
+        examination::examine(&admin, &abilities, &self.settings, wanted, &deadline)
+    }
+
+    /// What it was when it was last looked at; if it never was, it is now.
+    fn abilities(&self) -> Result<Abilities, PortError> {
+        let known = self.known().clone();
+        known.map_or_else(|| self.look(), Ok)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<Abilities>> {
+        self.abilities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Broker for KafkaBroker {
     fn describe(&self) -> Result<BrokerDescription, PortError> {
-        let deadline = Deadline::after(self.connect_timeout());
-        let admin = admin::connect(&self.settings)?;
-        let metadata = metadata(&self.settings, admin.inner(), &deadline)?;
-        let cluster_id = admin.inner().fetch_cluster_id(deadline.left()).unwrap_or_default();
-        let version = version::of_any_broker(&self.settings, &metadata, &deadline);
-        // Redpanda says so in the cluster's id, and nowhere else in Kafka's protocol.
-        let kind = if cluster_id.starts_with("redpanda.") { "redpanda" } else { "kafka" };
+        let abilities = self.look()?;
         Ok(BrokerDescription {
-            kind: kind.to_owned(),
-            version: version.unwrap_or_else(|| "unknown".to_owned()),
-            guarantee: GUARANTEE.to_owned(),
-            log_append_time: true,
-            limitations: Vec::new(),
+            kind: abilities.name().to_owned(),
+            version: abilities.version.clone().unwrap_or_else(|| "unknown".to_owned()),
+            guarantee: abilities.guarantee().to_owned(),
+            log_append_time: abilities.log_append_time(),
+            limitations: abilities.limitations,
         })
     }
 
     fn admin(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
-        Ok(Box::new(admin::KafkaAdmin::connect(&self.settings)?))
+        // A broker that does not answer yet is no error here; it is one when something is asked of it.
+        Ok(Box::new(admin::KafkaAdmin::connect(&self.settings, self.known().clone())?))
     }
 
     fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
-        Ok(Box::new(writer::KafkaWriter::open(&self.settings, topic, role)?))
+        let idempotent = self.abilities()?.idempotent;
+        Ok(Box::new(writer::KafkaWriter::open(&self.settings, topic, role, idempotent)?))
     }
 
     fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
@@ -167,6 +201,9 @@ fn no_such_topic(settings: &KafkaSettings, topic: &str) -> PortError {
 fn topic_error(action: &str, topic: &str, error: &KafkaError) -> PortError {
     let code = error.rdkafka_error_code();
     let detail = match code {
+        Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => {
+            "the broker does not answer such requests (`streamgauge doctor` says what it lacks)".to_owned()
+        }
         Some(code) => code.to_string(),
         None => error.to_string(),
     };

@@ -6,6 +6,7 @@ pub mod embedded;
 #[cfg(feature = "fluvio")]
 pub mod fluvio;
 pub mod kafka;
+mod remark;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use streamgauge_actors::clock::SharedClock;
 use streamgauge_actors::ports::Broker;
 
 use self::embedded::{EmbeddedBroker, EmbeddedSettings};
-use self::kafka::{KafkaBroker, KafkaSettings};
+use self::kafka::{KafkaBroker, KafkaSettings, Wanted};
+pub use self::remark::{Remark, Weight};
 use crate::config::{BrokerKind, ConfigError, KafkaSection, Resolved, Settings};
 use crate::report::Versions;
 use crate::topics::{OwnTopics, TopicRecord};
@@ -30,14 +32,37 @@ pub fn open(resolved: &Resolved, clock: SharedClock) -> Result<Arc<dyn Broker>, 
             let settings = EmbeddedSettings { max_bytes: broker.embedded.max_bytes.0 };
             Arc::new(EmbeddedBroker::new(&settings, clock))
         }
-        BrokerKind::Kafka | BrokerKind::Redpanda => {
-            let group = resolved.settings.aggregator.group.clone();
-            let settings =
-                KafkaSettings { group: Some(group).filter(|g| !g.is_empty()), ..kafka_settings(&broker.kafka)? };
-            Arc::new(KafkaBroker::new(settings).map_err(|error| refused(resolved, &error.message))?)
-        }
+        BrokerKind::Kafka | BrokerKind::Redpanda => Arc::new(open_kafka(resolved)?),
         BrokerKind::Fluvio => open_fluvio(resolved)?,
     })
+}
+
+/// What is to be said of a cluster besides its description, for `doctor`; changes nothing.
+///
+/// # Errors
+/// [`ConfigError`]: the adapter refuses its settings.
+pub fn examine(resolved: &Resolved) -> Result<Vec<Remark>, ConfigError> {
+    let settings = &resolved.settings;
+    if !settings.broker.kind.speaks_kafka() {
+        return Ok(Vec::new());
+    }
+    let wanted = Wanted { kind: settings.broker.kind.name(), replication: settings.topics.replication };
+    Ok(open_kafka(resolved)?.examine(&wanted).unwrap_or_else(|error| {
+        vec![Remark::bad("cluster", Weight::Fail, error.message, "look at the broker's own log")]
+    }))
+}
+
+fn open_kafka(resolved: &Resolved) -> Result<KafkaBroker, ConfigError> {
+    let broker = &resolved.settings.broker;
+    let group = resolved.settings.aggregator.group.clone();
+    let topics = &resolved.settings.topics;
+    let given_topics = [&topics.events, &topics.results].into_iter().filter(|name| !name.is_empty()).cloned();
+    let settings = KafkaSettings {
+        group: Some(group).filter(|g| !g.is_empty()),
+        given_topics: given_topics.collect(),
+        ..kafka_settings(&broker.kafka)?
+    };
+    KafkaBroker::new(settings).map_err(|error| refused(resolved, &error.message))
 }
 
 #[cfg(feature = "fluvio")]
@@ -117,5 +142,6 @@ fn kafka_settings(kafka: &KafkaSection) -> Result<KafkaSettings, ConfigError> {
         queue_records: kafka.queue_records,
         prefetch_bytes: kafka.prefetch_bytes.0,
         group: None,
+        given_topics: Vec::new(),
     })
 }

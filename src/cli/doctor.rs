@@ -1,5 +1,7 @@
 //! `streamgauge doctor`: whether broker and machine are fit for a benchmark, and what to do where they are not.
 
+mod trial;
+
 use std::process::ExitCode;
 
 use clap::Args;
@@ -7,13 +9,14 @@ use serde::Serialize;
 use streamgauge_actors::clock::{Clock, Nanos};
 use streamgauge_actors::ports::{Broker, PortError, StampedBy};
 
+use self::trial::Trial;
 use super::CliResult;
+use super::error::CliError;
 use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag};
 use super::output::{self, OutputArgs, Row};
 use super::session::Session;
-use crate::broker;
-
-use crate::config::{BrokerKind, Settings};
+use crate::broker::{self, Remark, Weight};
+use crate::config::{BrokerKind, Resolved, Settings};
 
 /// Check broker and machine
 #[derive(Args)]
@@ -65,6 +68,17 @@ impl Finding {
     }
 }
 
+impl From<Remark> for Finding {
+    fn from(remark: Remark) -> Self {
+        let health = match remark.weight {
+            Weight::Ok => Health::Ok,
+            Weight::Warn => Health::Warn,
+            Weight::Fail => Health::Fail,
+        };
+        Self { check: remark.check, health, found: remark.found, fix: remark.fix }
+    }
+}
+
 impl Row for Finding {
     const TITLES: &'static [&'static str] = &["check", "", "found", "fix"];
 
@@ -81,8 +95,7 @@ impl Row for Finding {
 pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
     let flags = [args.broker.settings(), args.events.assignments(), args.results.assignments()].concat();
     let resolved = session.settings(args.workload.as_deref(), flags)?;
-    let broker = broker::open(&resolved, session.clock.clone())?;
-    let (mut findings, reachable) = check_broker(broker.as_ref(), &resolved.settings);
+    let (mut findings, reachable) = check_broker(session, &resolved)?;
     findings.push(check_clock(session.clock.as_ref()));
     findings.push(check_cores(&resolved.settings));
     findings.extend(machine::check());
@@ -97,7 +110,9 @@ pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
 }
 
 /// What is to be said of the broker, and whether it answers.
-fn check_broker(broker: &dyn Broker, settings: &Settings) -> (Vec<Finding>, bool) {
+fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>, bool), CliError> {
+    let settings = &resolved.settings;
+    let broker = broker::open(resolved, session.clock.clone())?;
     let description = match broker.describe() {
         Ok(description) => description,
         Err(error) => {
@@ -107,32 +122,32 @@ fn check_broker(broker: &dyn Broker, settings: &Settings) -> (Vec<Finding>, bool
                 }
                 _ => "start the broker, or check `broker.kafka.bootstrap_servers`",
             };
-            return (vec![Finding::bad("broker", Health::Fail, error.message, fix)], false);
+            return Ok((vec![Finding::bad("broker", Health::Fail, error.message, fix)], false));
         }
     };
     let found = format!("{} {}, results {}", description.kind, description.version, description.guarantee);
     let mut findings = vec![Finding::ok("broker", found)];
-    findings.push(if description.log_append_time {
-        Finding::ok("insertion time", "stamped by the log")
-    } else {
-        let fix = "none: this broker has no append time; result_latency ends at the acknowledgement";
-        Finding::bad("insertion time", Health::Warn, "stamped by the client", fix)
-    });
-    if description.kind == "redpanda" {
-        let fix = "none needed: insertion times are read back from the topic";
-        findings.push(Finding::bad("redpanda", Health::Warn, "acknowledgements carry no append time", fix));
-    }
+    findings.extend(broker::examine(resolved)?.into_iter().map(Finding::from));
     for limitation in &description.limitations {
         findings.push(Finding::bad("limitation", Health::Warn, limitation.clone(), "none: reports say so, too"));
     }
-    match check_topics(broker, settings, description.log_append_time) {
+    match check_topics(broker.as_ref(), settings, description.log_append_time) {
         Ok(topics) => findings.extend(topics),
         Err(error) => {
             let fix = "check the client's permissions (ACLs) on topics";
             findings.push(Finding::bad("topics", Health::Fail, error.message, fix));
         }
     }
-    (findings, true)
+    let guarded = broker::guard(broker, settings, session.state_folder(), None);
+    let trial = Trial {
+        broker: guarded.as_ref(),
+        clock: session.clock.as_ref(),
+        description: &description,
+        topic: settings.own_topic(&["doctor", &session.new_run_id()]),
+        replication: settings.topics.replication,
+    };
+    findings.extend(trial.run());
+    Ok((findings, true))
 }
 
 fn check_topics(broker: &dyn Broker, settings: &Settings, log_stamps: bool) -> Result<Vec<Finding>, PortError> {

@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod daemon;
+pub mod door;
 pub mod events;
 pub mod fluvio;
 pub mod kafka;
+pub mod kafka2;
 pub mod lab;
 pub mod outcomes;
 pub mod runs;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::MetadataTopic;
@@ -15,9 +15,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::ports::{OffsetRange, PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
+use super::abilities::{Abilities, DESCRIBE_CONFIGS, Evidence, Kind};
 use super::logs::Logs;
 use super::settings::{KafkaSettings, config_error};
-use super::{Deadline, Disposed, POLL_PAUSE, code_of, metadata, no_such_topic, offsets, topic_error};
+use super::{Deadline, Disposed, POLL_PAUSE, api_versions, code_of, metadata, no_such_topic, offsets, topic_error};
 
 /// Retention works on whole segments, so a topic that must stay small gets at least this many.
 const SEGMENTS_PER_PARTITION: u64 = 4;
@@ -26,20 +27,87 @@ const LEAST_SEGMENT_BYTES: u64 = 1 << 20;
 /// Kafka's own default.
 const GREATEST_SEGMENT_BYTES: u64 = 1 << 30;
 
-pub(super) fn connect(settings: &KafkaSettings) -> Result<Disposed<AdminClient<Logs>>, PortError> {
-    let client = AdminClient::from_config_and_context(&settings.admin(), Logs::new());
-    client.map(Disposed::new).map_err(|error| config_error(&error))
-}
+/// Redpanda's topic property that lets a broker acknowledge before the disk has a record.
+const WRITE_CACHING: &str = "write.caching";
 
 /// Administration of a Kafka cluster's topics: see [`TopicAdmin`].
 pub(super) struct KafkaAdmin {
     client: Disposed<AdminClient<Logs>>,
     settings: KafkaSettings,
+    /// What the cluster can do, once that is known.
+    abilities: Option<Abilities>,
 }
 
 impl KafkaAdmin {
-    pub(super) fn connect(settings: &KafkaSettings) -> Result<Self, PortError> {
-        Ok(Self { client: connect(settings)?, settings: settings.clone() })
+    pub(super) fn connect(settings: &KafkaSettings, abilities: Option<Abilities>) -> Result<Self, PortError> {
+        let client = AdminClient::from_config_and_context(&settings.admin(), Logs::new());
+        let client = client.map(Disposed::new).map_err(|error| config_error(&error))?;
+        Ok(Self { client, settings: settings.clone(), abilities })
+    }
+
+    /// Finds out what the cluster is; changes nothing.
+    pub(super) fn look(&self, deadline: &Deadline) -> Result<Abilities, PortError> {
+        let client = self.client.inner();
+        let metadata = metadata(&self.settings, client, deadline)?;
+        let mut evidence = Evidence { cluster_id: client.fetch_cluster_id(deadline.left()), ..Evidence::default() };
+        if self.settings.is_plaintext() {
+            evidence.offered = api_versions::of_any(self.settings.addresses(), deadline);
+        }
+        if evidence.is_open() && evidence.may_answer(DESCRIBE_CONFIGS) {
+            let names = |found: Option<Vec<ConfigEntry>>| {
+                found.map(|entries| entries.into_iter().map(|entry| entry.name).collect())
+            };
+            if let Some(broker) = metadata.brokers().first() {
+                evidence.broker_settings = names(self.settings_of(&ResourceSpecifier::Broker(broker.id()), deadline));
+            }
+            if let Some(topic) = metadata.topics().iter().map(MetadataTopic::name).find(|name| !name.starts_with("__"))
+            {
+                evidence.topic_properties = names(self.settings_of(&ResourceSpecifier::Topic(topic), deadline));
+            }
+        }
+        let mut abilities = Abilities::of(&evidence).map_err(|missing| {
+            PortError::fatal(format!(
+                "the broker at {} does not answer what every run needs: {missing}; use one that does",
+                self.settings.bootstrap_servers
+            ))
+        })?;
+        if abilities.kind == Kind::Redpanda {
+            let given = self.settings.given_topics.iter();
+            abilities.limitations.extend(given.filter(|topic| self.caches_writes(topic, deadline)).map(|topic| {
+                format!(
+                    "no waiting for the disk: write caching is on for topic `{topic}` (its property `{WRITE_CACHING}`)"
+                )
+            }));
+        }
+        Ok(abilities)
+    }
+
+    /// How many brokers there are, and the settings of the first; those are empty where they are not shown.
+    pub(super) fn brokers(&self, deadline: &Deadline) -> Result<(usize, Vec<ConfigEntry>), PortError> {
+        let metadata = metadata(&self.settings, self.client.inner(), deadline)?;
+        let first = metadata.brokers().first().map(|broker| ResourceSpecifier::Broker(broker.id()));
+        let settings = first.and_then(|broker| self.settings_of(&broker, deadline)).unwrap_or_default();
+        Ok((metadata.brokers().len(), settings))
+    }
+
+    fn known_abilities(&mut self) -> Result<&Abilities, PortError> {
+        if self.abilities.is_none() {
+            let deadline = Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+            self.abilities = Some(self.look(&deadline)?);
+        }
+        Ok(self.abilities.as_ref().expect("just looked"))
+    }
+
+    fn caches_writes(&self, topic: &str, deadline: &Deadline) -> bool {
+        let found = self.settings_of(&ResourceSpecifier::Topic(topic), deadline).unwrap_or_default();
+        found.iter().any(|entry| entry.name == WRITE_CACHING && entry.value.as_deref() == Some("true"))
+    }
+
+    /// The settings of a broker or a topic; `None`: they are not shown.
+    fn settings_of(&self, resource: &ResourceSpecifier<'_>, deadline: &Deadline) -> Option<Vec<ConfigEntry>> {
+        let results = block_on(self.client.describe_configs([resource], &options(deadline)), deadline);
+        let found = results.ok()?.into_iter().next()?.ok()?;
+        Some(found.entries)
     }
 
     fn deadline(&self) -> Deadline {
@@ -138,6 +206,7 @@ impl TopicAdmin for KafkaAdmin {
             return Err(exists_already(name));
         }
         let deadline = self.deadline();
+        let kind = self.known_abilities()?.kind;
         let (retention_bytes, segment_bytes) = match topic.retention_bytes {
             Some(bytes) => (bytes.to_string(), segment_bytes(bytes).to_string()),
             None => (String::new(), String::new()),
@@ -153,6 +222,10 @@ impl TopicAdmin for KafkaAdmin {
         );
         if topic.retention_bytes.is_some() {
             new = new.set("retention.bytes", &retention_bytes).set("segment.bytes", &segment_bytes);
+        }
+        if kind == Kind::Redpanda {
+            // An acknowledgement has to mean the same from run to run, whatever the cluster's default is.
+            new = new.set(WRITE_CACHING, "false");
         }
         block_on(self.client.create_topics(&[new], &options(&deadline)), &deadline).and_then(first_result).map_err(
             |error| match error.rdkafka_error_code() {
@@ -181,12 +254,14 @@ impl TopicAdmin for KafkaAdmin {
 
     fn describe(&mut self, topic: &str) -> Result<Option<TopicDescription>, PortError> {
         let Some(found) = self.find(topic)? else { return Ok(None) };
+        let log_stamps = self.known_abilities()?.log_append_time();
         let deadline = self.deadline();
         Ok(Some(TopicDescription {
             name: topic.to_owned(),
             partitions: self.ranges(topic, found.partitions, &deadline)?,
             replication: found.replication,
-            stamped_by: self.stamped_by(topic, &deadline)?,
+            // Others keep the property, and do not heed it.
+            stamped_by: if log_stamps { self.stamped_by(topic, &deadline)? } else { StampedBy::Client },
         }))
     }
 
@@ -205,6 +280,12 @@ impl TopicAdmin for KafkaAdmin {
 
     fn truncate(&mut self, topic: &str) -> Result<(), PortError> {
         let found = self.existing(topic)?;
+        if !self.known_abilities()?.deletes_records {
+            return Err(PortError::fatal(format!(
+                "topic `{topic}` cannot be emptied: this broker cannot be trusted to delete records; delete the topic by the \
+                 broker's own tools, and create it again"
+            )));
+        }
         let deadline = self.deadline();
         let fail = |error: KafkaError| topic_error("truncate", topic, &error);
         let mut ends = TopicPartitionList::with_capacity(found.partitions as usize);

@@ -38,6 +38,8 @@ pub struct KafkaSettings {
     pub prefetch_bytes: u64,
     /// A consumer group whose offsets tell lag tools how far the readers are; `None`: none is named.
     pub group: Option<String>,
+    /// Topics that others made and a run is to use: what their properties mean for it is said beforehand.
+    pub given_topics: Vec<String>,
 }
 
 impl Default for KafkaSettings {
@@ -54,6 +56,7 @@ impl Default for KafkaSettings {
             queue_records: 1_000_000,
             prefetch_bytes: 16 << 20,
             group: None,
+            given_topics: Vec::new(),
         }
     }
 }
@@ -72,6 +75,7 @@ impl fmt::Debug for KafkaSettings {
             .field("queue_records", &self.queue_records)
             .field("prefetch_bytes", &self.prefetch_bytes)
             .field("group", &self.group)
+            .field("given_topics", &self.given_topics)
             .finish()
     }
 }
@@ -160,10 +164,24 @@ impl KafkaSettings {
                 return Err(PortError::fatal(format!("the Kafka property `{property}` cannot be set here: {reason}")));
             }
         }
-        for config in [self.admin(), self.consumer(), self.producer(WriterRole::Events)] {
+        for config in [self.admin(), self.consumer(), self.producer(WriterRole::Events, true)] {
             config.create_native_config().map_err(|error| config_error(&error))?;
         }
         Ok(())
+    }
+
+    /// The addresses to start from, taken apart; those that cannot be are left to librdkafka.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (String, u16)> {
+        self.bootstrap_servers.split(',').filter_map(|address| {
+            let (host, port) = address.trim().rsplit_once(':')?;
+            let host = host.rsplit('/').next().unwrap_or(host).trim_matches(['[', ']']);
+            Some((host.to_owned(), port.parse().ok()?))
+        })
+    }
+
+    /// Whether brokers can be asked without librdkafka.
+    pub(super) fn is_plaintext(&self) -> bool {
+        self.properties.get("security.protocol").is_none_or(|protocol| protocol.eq_ignore_ascii_case("plaintext"))
     }
 
     fn common(&self) -> ClientConfig {
@@ -194,21 +212,25 @@ impl KafkaSettings {
         config
     }
 
-    /// The configuration of a writer's client.
-    pub(super) fn producer(&self, role: WriterRole) -> ClientConfig {
+    /// The configuration of a writer's client. One that is not `idempotent` sends one request at a time: a second one
+    /// could overtake the first while that is tried again.
+    pub(super) fn producer(&self, role: WriterRole, idempotent: bool) -> ClientConfig {
         let linger_ms = match role {
             WriterRole::Events => self.events_linger_ms,
             WriterRole::Results => self.results_linger_ms,
         };
         let mut config = self.common();
         config
-            .set("enable.idempotence", "true")
+            .set("enable.idempotence", idempotent.to_string())
             .set("acks", "all")
             .set("message.timeout.ms", "0")
             .set("linger.ms", linger_ms.to_string())
             .set("batch.size", self.batch_bytes.to_string())
             .set("queue.buffering.max.kbytes", kib(self.queue_bytes))
             .set("queue.buffering.max.messages", self.queue_records.to_string());
+        if !idempotent {
+            config.set("max.in.flight.requests.per.connection", "1");
+        }
         config
     }
 
@@ -273,6 +295,14 @@ mod tests {
 
     fn with(property: &str, value: &str) -> KafkaSettings {
         KafkaSettings { properties: [(property.to_owned(), value.to_owned())].into(), ..KafkaSettings::default() }
+    }
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let bootstrap_servers = "a:1, PLAINTEXT://b:2,[::1]:3,nonsense".to_owned();
+        let settings = KafkaSettings { bootstrap_servers, ..KafkaSettings::default() };
+        let addresses: Vec<_> = settings.addresses().collect();
+        assert_eq!(addresses, [("a".to_owned(), 1), ("b".to_owned(), 2), ("::1".to_owned(), 3)]);
     }
 
     #[test]

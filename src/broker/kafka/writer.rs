@@ -1,4 +1,4 @@
-//! Writes a topic through one idempotent producer, whose acknowledgements come in batches.
+//! Writes a topic through one producer (idempotent where the broker can), whose acknowledgements come in batches.
 
 use std::thread;
 use std::time::Duration;
@@ -21,9 +21,14 @@ pub(super) struct KafkaWriter {
 }
 
 impl KafkaWriter {
-    pub(super) fn open(settings: &KafkaSettings, topic: &str, role: WriterRole) -> Result<Self, PortError> {
+    pub(super) fn open(
+        settings: &KafkaSettings,
+        topic: &str,
+        role: WriterRole,
+        idempotent: bool,
+    ) -> Result<Self, PortError> {
         let deadline = Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
-        let producer = Producer::new(&settings.producer(role), topic, Logs::new())
+        let producer = Producer::new(&settings.producer(role, idempotent), topic, Logs::new())
             .map(Disposed::new)
             .map_err(|error| config_error(&error))?;
         let partitions = partitions_of(settings, producer.client(), topic, &deadline)?;

@@ -1,0 +1,269 @@
+//! A trial of the broker: a topic of `doctor`'s own is made, written, read back, emptied and deleted. What a broker
+//! claims of itself is one thing, what comes back another.
+
+use std::time::Duration;
+
+use streamgauge_actors::clock::{Clock, Nanos, SECOND};
+use streamgauge_actors::ports::{
+    Broker, BrokerDescription, Delivery, EventReader, EventWriter, PortError, Sent, StampedBy, StartAt, TimestampKind,
+    TopicAdmin, TopicSpec, WriterRole,
+};
+
+use super::{Finding, Health};
+
+/// Records of one batch, and how many batches: enough to start reading inside of one.
+const BATCH: u64 = 100;
+const BATCHES: u64 = 3;
+const RECORDS: u64 = BATCH * BATCHES;
+/// The record that the second reading starts at.
+const MIDDLE: u64 = BATCH / 2;
+
+/// How long records may take to be acknowledged, and to come back.
+const PATIENCE: Nanos = 10 * SECOND;
+
+/// How long one call of a port may wait.
+const BUDGET: Duration = Duration::from_millis(20);
+
+/// A topic to be tried.
+pub(super) struct Trial<'a> {
+    pub(super) broker: &'a dyn Broker,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) description: &'a BrokerDescription,
+    pub(super) topic: String,
+    pub(super) replication: u16,
+}
+
+/// A record that came back.
+#[derive(Clone, Copy)]
+struct Back {
+    number: u64,
+    offset: u64,
+    stamped_by: TimestampKind,
+}
+
+impl Trial<'_> {
+    /// Tries it all, and leaves nothing behind.
+    pub(super) fn run(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut admin = match self.create() {
+            Ok(admin) => admin,
+            Err(error) => {
+                let fix = "allow the client to create topics, or see the broker's log; topics that are there can be named in \
+                           `topics.events` and `topics.results`";
+                return vec![Finding::bad("trial topic", Health::Fail, error.message, fix)];
+            }
+        };
+        match self.write_and_read(&mut findings) {
+            Ok(()) => findings.extend(self.empty(&mut *admin)),
+            Err(error) => {
+                findings.push(Finding::bad("trial", Health::Fail, error.message, "look at the broker's own log"));
+            }
+        }
+        findings.push(match admin.delete(&self.topic) {
+            Ok(()) => Finding::ok("trial topic", "made, and deleted"),
+            Err(error) => {
+                let fix = "delete it: `streamgauge topics clear`, or the broker's own tools";
+                Finding::bad("trial topic", Health::Warn, error.message, fix)
+            }
+        });
+        findings
+    }
+
+    fn create(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
+        let mut admin = self.broker.admin()?;
+        admin.create(&TopicSpec {
+            name: self.topic.clone(),
+            partitions: 1,
+            replication: self.replication,
+            stamped_by: StampedBy::Log,
+            retention_bytes: None,
+        })?;
+        Ok(admin)
+    }
+
+    fn write_and_read(&self, findings: &mut Vec<Finding>) -> Result<(), PortError> {
+        // Before anything is written: the embedded log frees what nobody reads.
+        let mut reader = self.broker.reader(&self.topic, &[(0, StartAt::Earliest)])?;
+        let acknowledged = self.write()?;
+        if acknowledged < RECORDS {
+            let found = format!("{acknowledged} of {RECORDS} records acknowledged in {} s", PATIENCE / SECOND);
+            findings.push(Finding::bad("writing", Health::Fail, found, "look at the broker's own log"));
+        } else {
+            findings.push(Finding::ok("writing", format!("{RECORDS} records acknowledged")));
+        }
+        let back = self.read(&mut *reader, RECORDS)?;
+        findings.push(came_back("reading", &back, 0));
+        if self.description.kind != "embedded"
+            && let Some(middle) = back.iter().find(|record| record.number == MIDDLE)
+        {
+            let mut reader = self.broker.reader(&self.topic, &[(0, StartAt::Offset(middle.offset))])?;
+            findings.push(came_back("reading from the middle", &self.read(&mut *reader, RECORDS - MIDDLE)?, MIDDLE));
+        }
+        let stored = self.broker.admin()?.describe(&self.topic)?.map(|topic| topic.partitions);
+        let end = stored.and_then(|partitions| Some(partitions.first()?.end));
+        findings.push(end_of_topic(end, &back));
+        findings.push(insertion_time(self.description.log_append_time, &back));
+        Ok(())
+    }
+
+    /// Writes every batch, each once the one before is stored. Returns how many records were.
+    fn write(&self) -> Result<u64, PortError> {
+        let mut writer = self.broker.writer(&self.topic, WriterRole::Events)?;
+        let deadline = self.clock.now() + PATIENCE;
+        let mut acknowledged = 0;
+        for number in 0..RECORDS {
+            while writer.send(0, b"", &number.to_be_bytes(), number)? == Sent::Full && self.clock.now() < deadline {
+                acknowledged += take_acks(&mut *writer)?;
+            }
+            if (number + 1).is_multiple_of(BATCH) {
+                while writer.in_flight() > 0 && self.clock.now() < deadline {
+                    acknowledged += take_acks(&mut *writer)?;
+                }
+            }
+        }
+        Ok(acknowledged)
+    }
+
+    /// Reads so many records and whatever comes with them, or as many as come in time.
+    fn read(&self, reader: &mut dyn EventReader, records: u64) -> Result<Vec<Back>, PortError> {
+        let deadline = self.clock.now() + PATIENCE;
+        let mut back = Vec::new();
+        let mut last = false;
+        while self.clock.now() < deadline {
+            let came = reader.poll(BUDGET, RECORDS as usize, &mut |record| {
+                let number = record.payload.try_into().map_or(u64::MAX, u64::from_be_bytes);
+                back.push(Back { number, offset: record.offset, stamped_by: record.timestamp_kind });
+            })?;
+            if back.len() as u64 >= records {
+                // Once more, for what is there twice.
+                if last && came == 0 {
+                    break;
+                }
+                last = true;
+            }
+        }
+        Ok(back)
+    }
+
+    /// Whether the topic can be emptied; nothing where the description has said already that it cannot.
+    fn empty(&self, admin: &mut dyn TopicAdmin) -> Option<Finding> {
+        if self.description.limitations.iter().any(|limitation| limitation.starts_with("no deletion of records")) {
+            return None;
+        }
+        let left = |admin: &mut dyn TopicAdmin| {
+            admin.truncate(&self.topic)?;
+            let found = admin.describe(&self.topic)?;
+            Ok(found.map_or(0, |topic| topic.partitions.iter().map(|range| range.end - range.first).sum::<u64>()))
+        };
+        let fix = "none: topics that are kept are deleted and made anew instead";
+        Some(match left(admin) {
+            Ok(0) => Finding::ok("emptying", "a topic's records can be deleted"),
+            Ok(left) => {
+                let found = format!("the broker says that it deleted {RECORDS} records, and {left} are still there");
+                Finding::bad("emptying", Health::Warn, found, fix)
+            }
+            Err::<_, PortError>(error) => Finding::bad("emptying", Health::Warn, error.message, fix),
+        })
+    }
+}
+
+fn take_acks(writer: &mut dyn EventWriter) -> Result<u64, PortError> {
+    let mut acknowledged = 0;
+    writer.poll_acks(BUDGET, &mut |ack| acknowledged += u64::from(ack.delivery == Delivery::Acknowledged))?;
+    Ok(acknowledged)
+}
+
+/// Whether what came back is what was written, from record `first` on.
+fn came_back(check: &'static str, back: &[Back], first: u64) -> Finding {
+    let due = RECORDS - first;
+    let in_order = back.iter().map(|record| record.number).eq(first..RECORDS);
+    if in_order && back.windows(2).all(|pair| pair[0].offset < pair[1].offset) {
+        return Finding::ok(check, format!("{due} records, each once and in order"));
+    }
+    let mut numbers: Vec<u64> = back.iter().map(|record| record.number).filter(|&number| number >= first).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let found = format!("{} of {due} records came back, {} in all, in order: {in_order}", numbers.len(), back.len());
+    Finding::bad(
+        check,
+        Health::Fail,
+        found,
+        "use another broker, or another storage of this one: runs lose events here",
+    )
+}
+
+/// Whether the broker knows where the topic ends: runs start there on topics that others made, and count lag from it.
+fn end_of_topic(end: Option<u64>, back: &[Back]) -> Finding {
+    let due = back.last().map(|record| record.offset + 1);
+    if end == due {
+        return Finding::ok("offsets", "the topic ends after its last record");
+    }
+    let shown = |offset: Option<u64>| offset.map_or_else(|| "nowhere".to_owned(), |offset| offset.to_string());
+    let found = format!("the broker says that the topic ends at {}; its records end at {}", shown(end), shown(due));
+    Finding::bad("offsets", Health::Fail, found, UNFIT)
+}
+
+/// What to do about a broker that loses records, or its place.
+const UNFIT: &str = "use another broker, or another storage of this one: runs lose events here";
+
+/// Whether records carry the log's own time, and whether the description says so.
+fn insertion_time(promised: bool, back: &[Back]) -> Finding {
+    const CHECK: &str = "insertion time";
+    let stamped = !back.is_empty() && back.iter().all(|record| record.stamped_by == TimestampKind::LogAppend);
+    match (promised, stamped) {
+        (true, true) => Finding::ok(CHECK, "stamped by the log"),
+        (true, false) => {
+            let found = "the log does not stamp records, though the topic has `message.timestamp.type=LogAppendTime`";
+            Finding::bad(
+                CHECK,
+                Health::Fail,
+                found,
+                "let the broker stamp them: runs have no insertion time to measure to",
+            )
+        }
+        (false, stamped) => {
+            let found =
+                if stamped { "stamped by the log, but nothing vouches for it" } else { "stamped by the client" };
+            Finding::bad(CHECK, Health::Warn, found, "none: result_latency ends at the acknowledgement")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn back(numbers: impl IntoIterator<Item = u64>, stamped_by: TimestampKind) -> Vec<Back> {
+        numbers.into_iter().zip(0..).map(|(number, offset)| Back { number, offset, stamped_by }).collect()
+    }
+
+    #[test]
+    fn what_is_lost_doubled_or_out_of_order_fails() {
+        let health =
+            |numbers: Vec<u64>, first| came_back("reading", &back(numbers, TimestampKind::Create), first).health;
+        let all: Vec<u64> = (0..RECORDS).collect();
+        assert_eq!(health(all.clone(), 0), Health::Ok);
+        assert_eq!(health(all[50..].to_vec(), 50), Health::Ok);
+        assert_eq!(health(all[100..].to_vec(), 50), Health::Fail);
+        assert_eq!(health([&all[..], &[7]].concat(), 0), Health::Fail);
+        assert_eq!(health(all.iter().rev().copied().collect(), 0), Health::Fail);
+        assert_eq!(health(Vec::new(), 0), Health::Fail);
+    }
+
+    #[test]
+    fn an_end_that_is_not_behind_the_last_record_fails() {
+        let records = back(0..RECORDS, TimestampKind::Create);
+        assert_eq!(end_of_topic(Some(RECORDS), &records).health, Health::Ok);
+        assert_eq!(end_of_topic(Some(1), &records).health, Health::Fail);
+        assert_eq!(end_of_topic(None, &records).health, Health::Fail);
+    }
+
+    #[test]
+    fn a_promised_insertion_time_must_be_there() {
+        let health = |promised, kind| insertion_time(promised, &back([0], kind)).health;
+        assert_eq!(health(true, TimestampKind::LogAppend), Health::Ok);
+        assert_eq!(health(true, TimestampKind::Create), Health::Fail);
+        assert_eq!(health(false, TimestampKind::Create), Health::Warn);
+        assert_eq!(health(false, TimestampKind::LogAppend), Health::Warn);
+    }
+}
