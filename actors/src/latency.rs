@@ -240,7 +240,7 @@ impl Latency {
             counters.results_read += 1;
             let key = (record.window_id, record.campaign_id);
             let result_latency_ns = insertion.map(|at| result_latency_ns(&record, at));
-            let judged = JudgedResult { result_latency_ns, record };
+            let judged = JudgedResult { record, result_latency_ns };
             counters.result_updates += u64::from(latest.insert(key, judged).is_some());
         })?;
         if let Some(error) = failure {
@@ -430,7 +430,9 @@ fn take_latencies(auditor: &mut Auditor, result_latency: &mut LatencyHistogram, 
     if frame.is_partial(window_id) || frame.is_warmup(window_id) {
         latencies_ns.clear();
     }
-    latencies_ns.iter().for_each(|&latency_ns| result_latency.record(latency_ns));
+    for &latency_ns in &latencies_ns {
+        result_latency.record(latency_ns);
+    }
     auditor.measured(window_id, latencies_ns.into_iter().map(in_ms));
 }
 

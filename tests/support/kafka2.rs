@@ -1,7 +1,7 @@
 //! Finds a second implementation of Kafka's protocol for tests: `STREAMGAUGE_TEST_KAFKA2=host:port` names it.
 //!
 //! It is neither part of the project nor started by it. Run one test at a time (`kafka2 -- --test-threads=1`): Tansu 0.6
-//! on SQLite never answers again after a topic was deleted under somebody's writes. Without the variable a test is skipped, and says so; with
+//! on SQLite has stopped answering in a run of parallel tests. Without the variable a test is skipped, and says so; with
 //! `STREAMGAUGE_REQUIRE_KAFKA2=1` it fails.
 
 use streamgauge::broker::kafka::KafkaSettings;

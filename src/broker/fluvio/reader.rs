@@ -268,7 +268,7 @@ impl Assigned {
                     Poll::Ready(None) => self.closed("its leader closed the connection")?,
                     // A compressed batch was cut short, or the connection broke.
                     Poll::Ready(Some(Err(ErrorCode::Other(_)))) if self.reopened_at != Some(self.next) => {
-                        self.reopen()?
+                        self.reopen()?;
                     }
                     Poll::Ready(Some(Err(ErrorCode::Other(reason)))) => self.closed(&reason)?,
                     Poll::Ready(Some(Err(code))) if is_passing(&code) => self.closed(&code.to_sentence())?,

@@ -188,8 +188,8 @@ mod tests {
         Evidence { offered: Some(offered), ..Evidence::default() }
     }
 
-    fn names(names: &[&str]) -> Option<Vec<String>> {
-        Some(names.iter().map(|name| (*name).to_owned()).collect())
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     #[test]
@@ -212,8 +212,10 @@ mod tests {
 
     #[test]
     fn kafka_before_kraft_is_told_by_its_settings() {
-        let evidence =
-            Evidence { broker_settings: names(&["log.dirs", "log.message.timestamp.type"]), ..offers(0..=60, None) };
+        let evidence = Evidence {
+            broker_settings: Some(names(&["log.dirs", "log.message.timestamp.type"])),
+            ..offers(0..=60, None)
+        };
         assert_eq!(Abilities::of(&evidence).unwrap().kind, Kind::Kafka);
     }
 
@@ -222,8 +224,8 @@ mod tests {
         let by_id = Evidence { cluster_id: Some("redpanda.7c0e".into()), ..offers(0..=60, None) };
         let by_topic = Evidence {
             cluster_id: Some("mine".into()),
-            broker_settings: names(&["log.dirs"]),
-            topic_properties: names(&["cleanup.policy", "redpanda.remote.read"]),
+            broker_settings: Some(names(&["log.dirs"])),
+            topic_properties: Some(names(&["cleanup.policy", "redpanda.remote.read"])),
             ..offers(0..=60, None)
         };
         for evidence in [by_id, by_topic] {
@@ -237,8 +239,8 @@ mod tests {
     fn another_implementation_is_trusted_with_nothing_it_cannot_show() {
         let evidence = Evidence {
             cluster_id: Some("tansu_cluster".into()),
-            broker_settings: names(&[]),
-            topic_properties: names(&["cleanup.policy"]),
+            broker_settings: Some(names(&[])),
+            topic_properties: Some(names(&["cleanup.policy"])),
             ..offers(0..=60, None)
         };
         let other = Abilities::of(&evidence).unwrap();
