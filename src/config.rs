@@ -213,7 +213,7 @@ pub enum FluvioCompression {
 pub struct FluvioTlsSection {
     /// Whether connections are encrypted, and whom they trust.
     pub mode: FluvioTls,
-    /// The name in the servers' certificates.
+    /// The name in the controller's certificate; a streaming unit's must hold for `UNIT'S NAME.DOMAIN`.
     pub domain: String,
     /// File of the certificate authority's certificate (PEM).
     pub ca_file: String,

@@ -149,6 +149,21 @@ fn a_cell_that_did_not_pass_is_marked_and_never_better() {
 }
 
 #[test]
+fn what_a_broker_cannot_do_is_said_once() {
+    let plan = plan(&[("workload.rate", &["1k/s", "2k/s"])], &[("broker.kind", "kafka")], &[]);
+    let report = matrix(&plan, |cell, _| {
+        let mut report = run(1.0);
+        if cell < 2 {
+            (report.broker.kind, report.broker.limitations) = ("kafka".to_owned(), vec!["no deletion".to_owned()]);
+        }
+        report
+    });
+    assert_eq!(tables::notes(&report).iter().filter(|note| *note == "kafka: no deletion").count(), 1);
+    let text = terminal::render(&report, false);
+    assert!(text.contains("kafka: no deletion\n"), "{text}");
+}
+
+#[test]
 fn the_gravest_exit_code_comes_first() {
     let plan = plan(&[("workload.arrivals", &["uniform", "poisson", "mmpp"])], &[("matrix.repetitions", "1")], &[]);
     let code = |codes: [u8; 3]| {

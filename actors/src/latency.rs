@@ -250,7 +250,7 @@ impl Latency {
             judge.last_read_ns = now;
         }
         let idle = judge.follow.until_idle_ns.is_some_and(|limit| now - judge.last_read_ns >= limit);
-        let drained = self.drain.is_done(visited, || judge.reader.lag());
+        let drained = self.drain.is_done(visited, now, || judge.reader.lag());
         if drained || (visited == 0 && idle && judge.reader.lag() == 0) {
             let message = self.judged();
             outbox.push(message);

@@ -436,7 +436,7 @@ impl Stage for WindowAggregator {
         if std::mem::take(&mut self.merge_moved) {
             self.hold_back()?;
         }
-        if self.aggregate.is_some() && self.drain.is_done(visited, || self.reader.lag()) {
+        if self.aggregate.is_some() && self.drain.is_done(visited, now, || self.reader.lag()) {
             let counting = self.counting.as_mut().expect("begun");
             counting.close_all(outbox);
             return Ok(Turn::Finished);

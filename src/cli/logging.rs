@@ -15,8 +15,8 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::config::LogFormat;
 
-/// What the HTTP server's own crates say that nobody wants to read: every start, and what any caller may send.
-const QUIETER: &str = "actix_server=warn,actix_http=off,mio=warn,fluvio=warn";
+/// What crates say that nobody wants to read: every start, what any caller may send, an error that comes back to us, too.
+const QUIETER: &str = "actix_server=warn,actix_http=off,mio=warn,fluvio=warn,fluvio_socket=off";
 
 /// Turns the log on. `level`: a level, or directives; `steps` moves a plain level; `clears`: a line of progress may stand
 /// where the log goes.

@@ -237,6 +237,14 @@ pub fn notes(report: &MatrixReport) -> Vec<String> {
                 .to_owned(),
         );
     }
+    for broker in report.cells.iter().filter_map(|cell| cell.broker.as_ref()) {
+        for limitation in &broker.limitations {
+            let note = format!("{}: {limitation}", broker.kind);
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
     if report.cells.iter().any(|cell| !cell.valid) {
         notes.push("NO RESULT: not every run of the cell passed, so that its figures prove nothing".to_owned());
     }

@@ -1,7 +1,8 @@
 //! Finds a real Fluvio cluster for tests and benches: `STREAMGAUGE_TEST_FLUVIO=host:port` names its controller (SC).
 //!
 //! There is no package to start one from. Without the variable a test is skipped, and says so; with
-//! `STREAMGAUGE_REQUIRE_FLUVIO=1` it fails.
+//! `STREAMGAUGE_REQUIRE_FLUVIO=1` it fails. How to reach it otherwise (TLS) is said as to the program, by
+//! `STREAMGAUGE__BROKER__FLUVIO__...`.
 
 use streamgauge::config::{FluvioSection, Layers};
 
@@ -16,9 +17,11 @@ pub fn endpoint() -> Option<String> {
     endpoint
 }
 
-/// The default settings, for the cluster of this run.
+/// The settings for the cluster of this run: the environment's over the defaults.
 pub fn settings() -> Option<FluvioSection> {
     let endpoint = endpoint()?;
-    let defaults = Layers::default().load().expect("the defaults are valid").settings.broker.fluvio;
-    Some(FluvioSection { endpoint, ..defaults })
+    let environment = std::env::vars().filter(|(name, _)| name.starts_with("STREAMGAUGE__BROKER__FLUVIO__")).collect();
+    let layers = Layers { environment, ..Layers::default() };
+    let settings = layers.load().expect("the environment is valid").settings.broker.fluvio;
+    Some(FluvioSection { endpoint, ..settings })
 }
