@@ -393,3 +393,13 @@ fn no_colour_reaches_a_pipe() {
         assert!(!(stdout(&output) + &stderr(&output)).contains('\u{1b}'), "{arguments:?}");
     }
 }
+
+#[cfg(not(feature = "fluvio"))]
+#[test]
+fn without_the_feature_the_error_says_how_to_build_with_it() {
+    let folder = TempDir::new().unwrap();
+    let output = streamgauge(folder.path()).args(["run", "smoke", "-q", "--broker", "fluvio"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("--features fluvio"), "{said}");
+}

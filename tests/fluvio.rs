@@ -1,11 +1,16 @@
 //! The program on a real Fluvio cluster (`STREAMGAUGE_TEST_FLUVIO`), and what it says where there is none.
+#![cfg(feature = "fluvio")]
 
 mod support;
 
-use std::process::{Command, Output};
+use std::collections::HashSet;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
-use streamgauge::config::{ConfigError, Layers};
+use streamgauge::config::{FluvioSection, Layers};
+use streamgauge_actors::ports::{Broker as _, Record, StartAt};
+use support::fluvio_cluster::Cluster;
 use tempfile::TempDir;
 
 /// The program in a folder of its own, with topics of its own.
@@ -22,16 +27,20 @@ impl Program {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_streamgauge"))
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
+        command
             .args(arguments)
             .current_dir(self.folder.path())
             .env("XDG_STATE_HOME", self.folder.path())
             .env("STREAMGAUGE__BROKER__KIND", "fluvio")
             .env("STREAMGAUGE__BROKER__FLUVIO__ENDPOINT", &self.endpoint)
             .env("STREAMGAUGE__TOPICS__PREFIX", &self.prefix)
-            .env("STREAMGAUGE__WORKLOAD__SEND_DELAY_SHARE", "1")
-            .output()
-            .unwrap()
+            .env("STREAMGAUGE__WORKLOAD__SEND_DELAY_SHARE", "1");
+        command
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -41,7 +50,6 @@ impl Program {
     }
 }
 
-#[cfg(feature = "fluvio")]
 #[test]
 fn a_run_is_exact_and_says_what_fluvio_lacks() {
     let Some(endpoint) = support::fluvio::endpoint() else { return };
@@ -69,7 +77,6 @@ fn a_run_is_exact_and_says_what_fluvio_lacks() {
     assert_eq!(program.json(&["topics", "list"]), Value::Array(vec![]), "the run's topics are deleted");
 }
 
-#[cfg(feature = "fluvio")]
 #[test]
 fn the_stages_run_one_by_one_on_the_same_topics() {
     let Some(endpoint) = support::fluvio::endpoint() else { return };
@@ -98,14 +105,73 @@ fn the_stages_run_one_by_one_on_the_same_topics() {
     }
 }
 
-#[cfg(feature = "fluvio")]
 fn broker(program: &Program) -> Box<dyn streamgauge_actors::ports::Broker> {
     let settings = support::fluvio::settings().unwrap();
     assert_eq!(settings.endpoint, program.endpoint);
     Box::new(streamgauge::broker::fluvio::FluvioBroker::new(settings).unwrap())
 }
 
-#[cfg(feature = "fluvio")]
+/// A run of 80,000 events, in the midst of which its streaming unit is killed and, after `meanwhile`, started again.
+fn run_without_its_unit(
+    cluster: &mut Cluster,
+    program: &Program,
+    meanwhile: impl FnOnce(&Cluster),
+) -> (Option<i32>, Value) {
+    let load = ["--rate", "10k/s", "--duration", "8s", "--window", "1s", "--warmup", "0s"];
+    let mut command = program.command(&[&["run", "-q", "--keep-topics", "-o", "json"][..], &load].concat());
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    support::runs::wait_for("events in the log", || cluster.bytes_of("-events") > 5_000_000);
+    cluster.kill_unit();
+    meanwhile(cluster);
+    // For so long nobody answers.
+    std::thread::sleep(Duration::from_secs(1));
+    cluster.start_unit();
+    let output = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    (output.status.code(), report)
+}
+
+#[test]
+fn a_unit_killed_in_mid_run_loses_and_doubles_nothing_unnoticed() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let program = Program::new("kill", cluster.endpoint());
+    let (code, report) = run_without_its_unit(&mut cluster, &program, |_| {});
+    // The topic counted once more, by itself.
+    let defaults = Layers::default().load().unwrap().settings.broker.fluvio;
+    let settings = FluvioSection { endpoint: cluster.endpoint(), ..defaults };
+    let broker = streamgauge::broker::fluvio::FluvioBroker::new(settings).unwrap();
+    let topic = report["topics"]["events"].as_str().unwrap();
+    let partitions = broker.admin().unwrap().describe(topic).unwrap().unwrap().partitions;
+    let start: Vec<_> = (0..partitions.len() as u32).map(|partition| (partition, StartAt::Earliest)).collect();
+    let mut reader = broker.reader(topic, &start).unwrap();
+    let (mut records, mut events) = (0_u64, HashSet::new());
+    support::runs::wait_for("the whole topic", || {
+        let mut visit = |record: Record<'_>| {
+            if record.key != b"progress" {
+                records += 1;
+                events.insert(record.payload.to_vec());
+            }
+        };
+        reader.poll(Duration::from_millis(100), 100_000, &mut visit).unwrap() == 0 && reader.lag() == 0
+    });
+    let distinct = events.len() as u64;
+    let (audit, produced) = (&report["audit"], &report["events"]["produced"]);
+    assert_eq!((produced, distinct), (&80_000.into(), 80_000), "{audit}");
+    assert_eq!((&audit["events_missing"], &audit["events_duplicated"]), (&0.into(), &(records - distinct).into()));
+    assert_eq!(code, Some(if records == distinct { 0 } else { 4 }), "{audit}");
+    assert_eq!(report["broker"]["guarantee"], "at least once");
+}
+
+#[test]
+fn a_unit_that_comes_back_without_its_records_is_no_pass() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let program = Program::new("wipe", cluster.endpoint());
+    let (code, report) = run_without_its_unit(&mut cluster, &program, Cluster::remove_records);
+    assert_eq!(code, Some(4), "{}", report["reasons"]);
+    assert!(report["audit"]["events_missing"].as_u64() > Some(0), "{}", report["audit"]);
+}
+
 #[test]
 fn a_cluster_out_of_reach_is_named() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -117,47 +183,4 @@ fn a_cluster_out_of_reach_is_named() {
     let doctor = program.run(&["doctor", "--set", "broker.fluvio.connect_timeout=1s"]);
     assert_eq!(doctor.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("broker.fluvio.endpoint"));
-}
-
-#[cfg(not(feature = "fluvio"))]
-#[test]
-fn without_the_feature_the_error_says_how_to_build_with_it() {
-    let program = Program::new("none", "127.0.0.1:1".to_owned());
-    let output = program.run(&["run", "smoke", "-q"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("--features fluvio"), "{said}");
-}
-
-fn refused(settings: &[(&str, &str)]) -> ConfigError {
-    let mut layers = Layers::default();
-    let fluvio = [("broker.kind", "fluvio")];
-    for (key, value) in fluvio.iter().chain(settings) {
-        layers.flags.push(streamgauge::config::Assignment {
-            origin: "flag".to_owned(),
-            key: (*key).to_owned(),
-            value: (*value).to_owned(),
-        });
-    }
-    layers.load().and_then(|resolved| resolved.settings.run_spec("20261123-031522-7f3a").map(drop)).unwrap_err()
-}
-
-#[test]
-fn impossible_settings_are_named() {
-    for (key, value) in [
-        ("broker.fluvio.endpoint", "nowhere"),
-        ("broker.fluvio.batch_bytes", "2MB"),
-        ("broker.fluvio.events_linger", "1us"),
-        ("broker.fluvio.queue_records", "0"),
-        ("broker.fluvio.fetch_bytes", "1MiB"),
-        ("topics.prefix", "with.dots"),
-        ("topics.prefix", "a-prefix-that-leaves-no-room"),
-        ("topics.events", "Upper"),
-        ("topics.results", "ends-"),
-    ] {
-        let error = refused(&[(key, value)]).to_string();
-        assert!(error.contains(key), "{key} = {value}: {error}");
-    }
-    let error = refused(&[("broker.fluvio.tls.mode", "verified"), ("broker.fluvio.tls.domain", "d")]).to_string();
-    assert!(error.contains("broker.fluvio.tls.ca_file") && !error.contains("broker.fluvio.tls.domain"), "{error}");
 }

@@ -432,3 +432,31 @@ fn the_documentation_lists_every_setting_with_its_default() {
         }
     }
 }
+
+#[test]
+fn settings_that_fluvio_cannot_take_are_named() {
+    let refused = |settings: &[(&str, &str)]| {
+        let kind = [("broker.kind", "fluvio")];
+        let loaded = with_flags(&[&kind, settings].concat());
+        loaded
+            .and_then(|resolved| resolved.settings.run_spec("20261123-031522-7f3a").map(drop))
+            .unwrap_err()
+            .to_string()
+    };
+    for (key, value) in [
+        ("broker.fluvio.endpoint", "nowhere"),
+        ("broker.fluvio.batch_bytes", "2MB"),
+        ("broker.fluvio.events_linger", "1us"),
+        ("broker.fluvio.queue_records", "0"),
+        ("broker.fluvio.fetch_bytes", "1MiB"),
+        ("topics.prefix", "with.dots"),
+        ("topics.prefix", "a-prefix-that-leaves-no-room"),
+        ("topics.events", "Upper"),
+        ("topics.results", "ends-"),
+    ] {
+        let error = refused(&[(key, value)]);
+        assert!(error.contains(key), "{key} = {value}: {error}");
+    }
+    let error = refused(&[("broker.fluvio.tls.mode", "verified"), ("broker.fluvio.tls.domain", "d")]);
+    assert!(error.contains("broker.fluvio.tls.ca_file") && !error.contains("broker.fluvio.tls.domain"), "{error}");
+}

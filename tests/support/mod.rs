@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod door;
 pub mod events;
 pub mod fluvio;
+pub mod fluvio_cluster;
 pub mod kafka;
 pub mod kafka2;
 pub mod lab;
