@@ -1,9 +1,12 @@
 //! The whole program on the embedded log at `arrivals = "max"`, everything on, audit included: throughput and CPU per
-//! event as partitions, producers and campaigns grow.
+//! event as partitions, producers and campaigns grow; beside them the log's ports alone, which is what the program adds to.
 //!
 //! `cargo bench --bench embedded [-- SECONDS_PER_RUN [ROUNDS]]`; rounds interleave, the table shows the best of each.
 
+use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use streamgauge::dead_letters;
@@ -13,9 +16,14 @@ use streamgauge_actors::clock::{RunClock, SECOND, SharedClock};
 use streamgauge_actors::messages::StartRun;
 use streamgauge_actors::outcome::Verdict;
 use streamgauge_actors::pipeline::{Mode, RunPlan};
-use streamgauge_actors::ports::Broker;
+use streamgauge_actors::ports::{Broker, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
 use streamgauge_actors::spec::RunSpec;
 use streamgauge_actors::testing::small_spec;
+
+const PAYLOAD: [u8; 330] = [b'x'; 330];
+const BUDGET: Duration = Duration::from_millis(1);
+/// Records between two looks at the acknowledgements, and at most read at once.
+const TURN: u64 = 1000;
 
 #[derive(Clone, Copy)]
 struct Case {
@@ -70,11 +78,61 @@ fn measure(host: &Foreground, case: Case, seconds: f64, run: usize) -> (f64, f64
     let before = used().0;
     let plan = Arc::new(plan(case, seconds, run));
     host.ask(StartRun { plan }).expect("the supervisor answers").expect("nothing else runs");
-    let outcome = host.outcome(std::time::Duration::from_mins(2)).expect("the run ends");
+    let outcome = host.outcome(Duration::from_mins(2)).expect("the run ends");
     let judgement = outcome.judge(&Mode::Run);
     assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
     let cpu = used().0 - before;
     (outcome.throughput().1, cpu * 1e9 / outcome.counters.consumed as f64)
+}
+
+/// The log's ports alone, with fixed payloads: a thread writes all partitions, another reads them. Records per second, and
+/// CPU nanoseconds per record.
+fn measure_ports(seconds: f64) -> (f64, f64) {
+    let clock: SharedClock = Arc::new(RunClock::start());
+    let broker = EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(&clock));
+    let partitions = BASE.partitions;
+    let topic = TopicSpec {
+        name: "events".to_owned(),
+        partitions,
+        replication: 1,
+        stamped_by: StampedBy::Client,
+        retention_bytes: None,
+    };
+    broker.admin().expect("admin").create(&topic).expect("a topic");
+    let mut writer = broker.writer("events", WriterRole::Events).expect("a writer");
+    let start: Vec<_> = (0..partitions).map(|partition| (partition, StartAt::Earliest)).collect();
+    let mut reader = broker.reader("events", &start).expect("a reader");
+    let (cpu, begin) = (used().0, clock.now());
+    let writing = AtomicBool::new(true);
+    let read = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut read = 0_u64;
+            while writing.load(Ordering::Acquire) || reader.lag() > 0 {
+                read += reader.poll(BUDGET, TURN as usize, &mut |record| _ = black_box(record.payload)).expect("a log")
+                    as u64;
+            }
+            read
+        });
+        let (end, mut written) = (begin + (seconds * SECOND as f64) as i64, 0_u64);
+        while clock.now() < end {
+            for n in written..written + TURN {
+                while writer.send((n % u64::from(partitions)) as u32, b"", &PAYLOAD, n).expect("a log") == Sent::Full {
+                    writer.poll_acks(BUDGET, &mut |_| ()).expect("a log");
+                }
+            }
+            written += TURN;
+            writer.poll_acks(Duration::ZERO, &mut |_| ()).expect("a log");
+        }
+        while writer.in_flight() > 0 {
+            writer.poll_acks(BUDGET, &mut |_| ()).expect("a log");
+        }
+        writing.store(false, Ordering::Release);
+        let read = reading.join().expect("the reader");
+        assert_eq!(read, written);
+        read
+    });
+    let lasted = (clock.now() - begin) as f64 / SECOND as f64;
+    (read as f64 / lasted, (used().0 - cpu) * 1e9 / read as f64)
 }
 
 fn main() {
@@ -91,8 +149,11 @@ fn main() {
     ];
     let host = Foreground::start().expect("the actor system starts");
     let mut best = vec![(0.0f64, f64::INFINITY); cases.len()];
+    let mut ports = (0.0f64, f64::INFINITY);
     let mut run = 0;
     for _ in 0..rounds {
+        let (rate, cost) = measure_ports(seconds);
+        ports = (ports.0.max(rate), ports.1.min(cost));
         for (i, (_, case)) in cases.iter().enumerate() {
             run += 1;
             let (rate, cost) = measure(&host, *case, seconds, run);
@@ -105,5 +166,6 @@ fn main() {
         let base = if *name == "8 producers" { best[3].1 } else { best[0].1 };
         println!("{name:<28} {rate:>12.0} {cost:>14.1} {:>9.2}x", cost / base);
     }
+    println!("{:<28} {:>12.0} {:>14.1} {:>9.2}x", "the log's ports alone", ports.0, ports.1, ports.1 / best[0].1);
     println!("8 producers against 1 producer, the others against 2 partitions; peak memory {:.0} MiB", used().1);
 }

@@ -387,6 +387,16 @@ fn doctor_lists_its_checks() {
 }
 
 #[test]
+fn what_doctor_says_fits_a_terminal() {
+    let timeout = "broker.kafka.connect_timeout=100ms";
+    let output = run(&["doctor", "--bootstrap-servers", "127.0.0.1:1", "--set", timeout]);
+    assert_code(&output, 3);
+    let text = stdout(&output);
+    assert!(text.starts_with("FAIL  broker: ") && text.contains("\n      fix: "), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
 fn no_colour_reaches_a_pipe() {
     for arguments in [&["--help"][..], &["run", "--rate", "0"], &["doctor"], &["config", "show"]] {
         let output = run_with(arguments, &[("NO_COLOR", "1")]);

@@ -111,18 +111,17 @@ fn broker(program: &Program) -> Box<dyn streamgauge_actors::ports::Broker> {
     Box::new(streamgauge::broker::fluvio::FluvioBroker::new(settings).unwrap())
 }
 
-/// A run of 80,000 events, in the midst of which its streaming unit is killed and, after `meanwhile`, started again.
+/// A run of 80,000 events, in the midst of which `kill` takes its streaming unit away, which is then started again.
 fn run_without_its_unit(
     cluster: &mut Cluster,
     program: &Program,
-    meanwhile: impl FnOnce(&Cluster),
+    kill: impl FnOnce(&mut Cluster),
 ) -> (Option<i32>, Value) {
     let load = ["--rate", "10k/s", "--duration", "8s", "--window", "1s", "--warmup", "0s"];
     let mut command = program.command(&[&["run", "-q", "--keep-topics", "-o", "json"][..], &load].concat());
     let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     support::runs::wait_for("events in the log", || cluster.bytes_of("-events") > 5_000_000);
-    cluster.kill_unit();
-    meanwhile(cluster);
+    kill(cluster);
     // For so long nobody answers.
     std::thread::sleep(Duration::from_secs(1));
     cluster.start_unit();
@@ -133,10 +132,14 @@ fn run_without_its_unit(
 }
 
 #[test]
-fn a_unit_killed_in_mid_run_loses_and_doubles_nothing_unnoticed() {
+fn a_cluster_killed_in_mid_run_loses_and_doubles_nothing_unnoticed() {
     let Some(mut cluster) = Cluster::start() else { return };
     let program = Program::new("kill", cluster.endpoint());
-    let (code, report) = run_without_its_unit(&mut cluster, &program, |_| {});
+    let (code, report) = run_without_its_unit(&mut cluster, &program, |cluster| {
+        cluster.kill_unit();
+        cluster.kill_controller();
+        cluster.start_controller();
+    });
     // The topic counted once more, by itself.
     let defaults = Layers::default().load().unwrap().settings.broker.fluvio;
     let settings = FluvioSection { endpoint: cluster.endpoint(), ..defaults };
@@ -167,7 +170,10 @@ fn a_unit_killed_in_mid_run_loses_and_doubles_nothing_unnoticed() {
 fn a_unit_that_comes_back_without_its_records_is_no_pass() {
     let Some(mut cluster) = Cluster::start() else { return };
     let program = Program::new("wipe", cluster.endpoint());
-    let (code, report) = run_without_its_unit(&mut cluster, &program, Cluster::remove_records);
+    let (code, report) = run_without_its_unit(&mut cluster, &program, |cluster| {
+        cluster.kill_unit();
+        cluster.remove_records();
+    });
     assert_eq!(code, Some(4), "{}", report["reasons"]);
     assert!(report["audit"]["events_missing"].as_u64() > Some(0), "{}", report["audit"]);
 }

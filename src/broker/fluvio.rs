@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! FluvioBroker --settings--> Fluvio (a connection for each port) --+--> writer.rs  EventWriter: requests to leaders
-//!                                                                  +--> reader.rs  EventReader: a stream per partition
-//! offsets.rs: the leaders, and what a partition holds              +--> admin.rs   TopicAdmin: topics
+//!                                                                  +--> reader.rs  EventReader: stream.rs per partition
+//! leaders.rs: the leaders, and what a partition holds              +--> admin.rs   TopicAdmin: topics
 //! batch.rs: batches as they are stored                wait.rs: futures driven from a port's own thread
 //! ```
 //!
@@ -12,8 +12,9 @@
 
 mod admin;
 mod batch;
-mod offsets;
+mod leaders;
 mod reader;
+mod stream;
 mod wait;
 mod writer;
 
@@ -32,7 +33,6 @@ use streamgauge_actors::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, TopicAdmin, WriterRole,
 };
 
-use self::offsets::Leaders;
 use self::wait::complete;
 use super::deadline::Deadline;
 use crate::config::{FluvioSection, FluvioTls, Span};
@@ -194,16 +194,6 @@ impl From<anyhow::Error> for Cause {
 impl From<fluvio_socket::SocketError> for Cause {
     fn from(error: fluvio_socket::SocketError) -> Self {
         Self::Connection(error.to_string())
-    }
-}
-
-/// The leaders of a topic's partitions, through a new connection.
-async fn reach_leaders(settings: FluvioSection, topic: String) -> Result<Leaders, PortError> {
-    let cluster = Cluster::reach(settings).await?;
-    match Leaders::find(&cluster, &topic).await {
-        Ok(leaders) if leaders.partitions() == 0 => Err(cluster.no_such_topic(&topic)),
-        Ok(leaders) => Ok(leaders),
-        Err(error) => Err(cluster.topic_error("find the leaders of", &topic, &error.into())),
     }
 }
 

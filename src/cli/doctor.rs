@@ -13,10 +13,12 @@ use self::trial::Trial;
 use super::CliResult;
 use super::error::CliError;
 use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag};
-use super::output::{self, OutputArgs, Row};
+use super::output::{self, OutputArgs};
 use super::session::Session;
 use crate::broker::{self, Remark, Weight};
 use crate::config::{BrokerKind, Resolved, Settings};
+use crate::report::numbers::wrap;
+use crate::report::terminal::WIDTH;
 
 /// Check broker and machine
 #[derive(Args)]
@@ -66,6 +68,11 @@ impl Finding {
     fn bad(check: &'static str, health: Health, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { check, health, found: found.into(), fix: Some(fix.into()) }
     }
+
+    /// What nobody can mend, and what it means.
+    fn limit(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, health: Health::Warn, found: found.into(), fix: None }
+    }
 }
 
 impl From<Remark> for Finding {
@@ -79,17 +86,26 @@ impl From<Remark> for Finding {
     }
 }
 
-impl Row for Finding {
-    const TITLES: &'static [&'static str] = &["check", "", "found", "fix"];
-
-    fn cells(&self) -> Vec<String> {
-        let health = match self.health {
-            Health::Ok => "ok",
+/// The findings for people: no line is longer than a terminal is wide.
+fn lines(findings: &[Finding]) -> Vec<String> {
+    let indent = " ".repeat("warn  ".len());
+    let of = |finding: &Finding| {
+        let health = match finding.health {
+            Health::Ok => "ok  ",
             Health::Warn => "warn",
             Health::Fail => "FAIL",
         };
-        vec![self.check.to_owned(), health.to_owned(), self.found.clone(), self.fix.clone().unwrap_or_default()]
-    }
+        let mut lines = wrap(&format!("{}: {}", finding.check, finding.found), WIDTH - indent.len(), "");
+        let fix = finding.fix.iter().flat_map(|fix| wrap(&format!("fix: {fix}"), WIDTH - indent.len(), ""));
+        lines.extend(fix);
+        let first = std::iter::once(format!("{health}  "));
+        first
+            .chain(std::iter::repeat(indent.clone()))
+            .zip(lines)
+            .map(|(margin, line)| margin + &line)
+            .collect::<Vec<_>>()
+    };
+    findings.iter().flat_map(of).collect()
 }
 
 pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
@@ -99,7 +115,7 @@ pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
     findings.push(check_clock(session.clock.as_ref()));
     findings.push(check_cores(&resolved.settings));
     findings.extend(machine::check());
-    output::list(&findings, args.output.output)?;
+    output::list_with(&findings, args.output.output, || lines(&findings))?;
     Ok(if !reachable {
         ExitCode::from(UNREACHABLE)
     } else if findings.iter().any(|finding| finding.health == Health::Fail) {
@@ -129,7 +145,7 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
     let mut findings = vec![Finding::ok("broker", found)];
     findings.extend(broker::examine(resolved)?.into_iter().map(Finding::from));
     for limitation in &description.limitations {
-        findings.push(Finding::bad("limitation", Health::Warn, limitation.clone(), "none: reports say so, too"));
+        findings.push(Finding::limit("limitation", limitation.clone()));
     }
     match check_topics(broker.as_ref(), settings, description.log_append_time) {
         Ok(topics) => findings.extend(topics),

@@ -39,20 +39,31 @@ pub(super) trait Row: Serialize {
 
 /// Writes a list to standard output.
 pub(super) fn list<R: Row>(rows: &[R], format: Format) -> Result<(), CliError> {
+    list_with(rows, format, || {
+        let mut table = Table::new();
+        table.load_style(NOTHING);
+        table.set_header(R::TITLES.iter().map(|title| title.to_uppercase()));
+        for row in rows {
+            table.add_row(row.cells());
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        table.lines().map(|line| line.trim_end().to_owned()).collect()
+    })
+}
+
+/// Writes a list to standard output; `people` makes the lines for people.
+pub(super) fn list_with<R: Serialize>(
+    rows: &[R],
+    format: Format,
+    people: impl FnOnce() -> Vec<String>,
+) -> Result<(), CliError> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match format {
         Format::Table => {
-            let mut table = Table::new();
-            table.load_style(NOTHING);
-            table.set_header(R::TITLES.iter().map(|title| title.to_uppercase()));
-            for row in rows {
-                table.add_row(row.cells());
-            }
-            for column in table.column_iter_mut() {
-                column.set_padding((0, 2));
-            }
-            for line in table.lines() {
-                writeln!(out, "{}", line.trim_end())?;
+            for line in people() {
+                writeln!(out, "{line}")?;
             }
         }
         Format::Json => {

@@ -14,14 +14,19 @@ pub struct Cluster {
     folder: TempDir,
     programs: PathBuf,
     ports: [u16; 4],
-    controller: Child,
-    unit: Child,
+    controller: Process,
+    unit: Process,
 }
+
+/// A process that is killed with this value.
+struct Process(Child);
 
 impl Cluster {
     /// `None` after saying that the test is skipped, and why.
     pub fn start() -> Option<Self> {
         let Some(programs) = std::env::var_os("STREAMGAUGE_TEST_FLUVIO_BIN").map(PathBuf::from) else {
+            let required = std::env::var("STREAMGAUGE_REQUIRE_FLUVIO").is_ok_and(|value| value == "1");
+            assert!(!required, "STREAMGAUGE_REQUIRE_FLUVIO=1, but STREAMGAUGE_TEST_FLUVIO_BIN names no folder");
             eprintln!(
                 "SKIPPED: this test kills a Fluvio cluster: STREAMGAUGE_TEST_FLUVIO_BIN names no folder of one's programs"
             );
@@ -31,10 +36,8 @@ impl Cluster {
         let listeners = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
         drop(listeners);
-        let [public, private, unit_public, unit_private] = ports.map(|port| format!("127.0.0.1:{port}"));
-        let metadata = folder.path().join("metadata");
-        let order = ["sc", "--bind-public", &public, "--bind-private", &private, "--local", metadata.to_str().unwrap()];
-        let controller = background(Command::new(programs.join("fluvio-run")).args(order));
+        let [public, _, unit_public, unit_private] = ports.map(address);
+        let controller = controller(&programs, &folder, ports);
         let cluster_says = |order: &[&str]| -> Option<String> {
             let mut command = Command::new(programs.join("fluvio"));
             let output = command.args(order).env("HOME", folder.path()).output().unwrap();
@@ -57,8 +60,17 @@ impl Cluster {
 
     /// Kills the unit (SIGKILL).
     pub fn kill_unit(&mut self) {
-        self.unit.kill().unwrap();
-        self.unit.wait().unwrap();
+        self.unit.kill();
+    }
+
+    /// Kills the controller (SIGKILL).
+    pub fn kill_controller(&mut self) {
+        self.controller.kill();
+    }
+
+    /// Starts the controller anew, with what it knew.
+    pub fn start_controller(&mut self) {
+        self.controller = controller(&self.programs, &self.folder, self.ports);
     }
 
     /// Starts the unit anew, with the records that it kept.
@@ -79,25 +91,38 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        for process in [&mut self.unit, &mut self.controller] {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        Self(command.env("RUST_LOG", "error").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-fn unit(programs: &Path, folder: &TempDir, [_, private, unit_public, unit_private]: [u16; 4]) -> Child {
-    let address = |port: u16| format!("127.0.0.1:{port}");
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn controller(programs: &Path, folder: &TempDir, [public, private, ..]: [u16; 4]) -> Process {
+    let mut command = Command::new(programs.join("fluvio-run"));
+    command.args(["sc", "--bind-public", &address(public), "--bind-private", &address(private)]);
+    Process::start(command.arg("--local").arg(folder.path().join("metadata")))
+}
+
+fn unit(programs: &Path, folder: &TempDir, [_, private, unit_public, unit_private]: [u16; 4]) -> Process {
     let mut command = Command::new(programs.join("fluvio-run"));
     command.args(["spu", "-i", "5001", "--sc-addr", &address(private)]);
     command.args(["-p", &address(unit_public), "-v", &address(unit_private)]);
-    background(command.arg("--log-base-dir").arg(folder.path().join("records")))
-}
-
-fn background(command: &mut Command) -> Child {
-    command.env("RUST_LOG", "error").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    Process::start(command.arg("--log-base-dir").arg(folder.path().join("records")))
 }
 
 /// The files below a folder, with their sizes.

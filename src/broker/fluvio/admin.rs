@@ -7,9 +7,9 @@ use std::time::Duration;
 use fluvio::FluvioAdmin;
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::topic::{TopicSpec as FluvioTopic, TopicStorageConfig};
-use streamgauge_actors::ports::{OffsetRange, PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+use streamgauge_actors::ports::{OffsetRange, PortError, Retry, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
-use super::offsets::{Leaders, partition_id};
+use super::leaders::{Leaders, partition_id};
 use super::wait::complete;
 use super::{Cluster, POLL_PAUSE};
 use crate::broker::deadline::Deadline;
@@ -19,6 +19,9 @@ const SEGMENTS: u64 = 4;
 
 /// How long the controller's answer to an order is waited for.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long an answer to questions is waited for through one connection.
+const QUESTIONS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The smallest segment worth a file of its own.
 const LEAST_SEGMENT_BYTES: u64 = 1 << 20;
@@ -50,6 +53,25 @@ impl FluvioTopics {
             None => self.cluster = Cluster::connect(&self.cluster.settings)?,
         }
         Ok(())
+    }
+
+    /// Asks questions until there is an answer, through a new connection where there was none: the controller leaves some
+    /// unanswered, too, just after an order (seen in 0.18.2).
+    fn persist<T>(
+        &mut self,
+        deadline: &Deadline,
+        questions: impl Fn(&Cluster, &Deadline) -> Result<T, PortError>,
+    ) -> Result<T, PortError> {
+        loop {
+            match questions(&self.cluster, &deadline.at_most(QUESTIONS_PATIENCE)) {
+                Err(error) if error.retry != Retry::GiveUp && !deadline.passed() => {
+                    tracing::debug!("asking again: {error}");
+                    thread::sleep(POLL_PAUSE);
+                    self.cluster = Cluster::connect(&self.cluster.settings)?;
+                }
+                answer => return answer,
+            }
+        }
     }
 }
 
@@ -94,87 +116,87 @@ impl Cluster {
 
 impl TopicAdmin for FluvioTopics {
     fn create(&mut self, topic: &TopicSpec) -> Result<(), PortError> {
-        let (cluster, name) = (&self.cluster, topic.name.as_str());
-        let deadline = cluster.admin_deadline();
+        let name = topic.name.as_str();
+        let deadline = self.cluster.admin_deadline();
         let mut spec = FluvioTopic::new_computed(topic.partitions, u32::from(topic.replication), None);
         if let Some(bytes) = topic.retention_bytes {
             let segment = (bytes / SEGMENTS).clamp(LEAST_SEGMENT_BYTES, u64::from(u32::MAX)) as u32;
             spec.set_storage(TopicStorageConfig { segment_size: Some(segment), max_partition_size: Some(bytes) });
         }
         // The answer that says so may be lost.
-        if cluster.topic(name, &deadline)?.is_some() {
-            let endpoint = &cluster.settings.endpoint;
+        if self.persist(&deadline, |cluster, deadline| cluster.topic(name, deadline))?.is_some() {
+            let endpoint = &self.cluster.settings.endpoint;
             return Err(PortError::fatal(format!("topic `{name}` exists already at {endpoint}: choose another name")));
         }
-        let admin = cluster.admin(name, &deadline)?;
+        let admin = self.cluster.admin(name, &deadline)?;
         let creating = admin.create(name.to_owned(), false, spec);
         self.order("create", name, creating)?;
-        let cluster = &self.cluster;
-        loop {
-            let leaders = Leaders::of(cluster, name, &deadline)?;
-            if leaders.partitions() == topic.partitions as usize {
-                for partition in 0..topic.partitions {
-                    cluster.range(&leaders, partition, &deadline)?;
-                }
-                return Ok(());
+        self.persist(&deadline, |cluster, deadline| loop {
+            let leaders = Leaders::of(cluster, name, deadline)?;
+            let led = leaders.partitions();
+            if led == topic.partitions as usize {
+                return (0..topic.partitions)
+                    .try_for_each(|partition| cluster.range(&leaders, partition, deadline).map(drop));
             }
             if deadline.passed() {
                 return Err(PortError::again(format!(
-                    "topic `{name}` was ordered at {}, but only {} of its {} partition(s) got a leader in time: are enough \
-                     SPUs running for {} replica(s)?",
-                    cluster.settings.endpoint,
-                    leaders.partitions(),
-                    topic.partitions,
-                    topic.replication
+                    "topic `{name}` was ordered at {}, but only {led} of its {} partition(s) got a leader in time: are \
+                     enough SPUs running for {} replica(s)?",
+                    cluster.settings.endpoint, topic.partitions, topic.replication
                 )));
             }
             thread::sleep(POLL_PAUSE);
-        }
+        })
     }
 
     fn delete(&mut self, topic: &str) -> Result<(), PortError> {
-        let cluster = &self.cluster;
-        let deadline = cluster.admin_deadline();
-        let admin = cluster.admin(topic, &deadline)?;
-        if cluster.topic(topic, &deadline)?.is_none() {
-            return Err(cluster.no_such_topic(topic));
+        let deadline = self.cluster.admin_deadline();
+        if self.persist(&deadline, |cluster, deadline| cluster.topic(topic, deadline))?.is_none() {
+            return Err(self.cluster.no_such_topic(topic));
         }
+        let admin = self.cluster.admin(topic, &deadline)?;
         self.order("delete", topic, admin.delete::<FluvioTopic>(topic))?;
-        let cluster = &self.cluster;
-        let admin = cluster.admin(topic, &deadline)?;
         // Until its partitions are gone, too, a topic of the same name would get them.
-        loop {
-            let partitions = cluster.ask("delete", topic, &deadline, admin.all::<PartitionSpec>())?;
-            let is_left = partitions.iter().any(|partition| partition_id(&partition.name, topic).is_some());
-            if cluster.topic(topic, &deadline)?.is_none() && !is_left {
-                return Ok(());
+        self.persist(&deadline, |cluster, deadline| {
+            loop {
+                let admin = cluster.admin(topic, deadline)?;
+                let partitions = cluster.ask("delete", topic, deadline, admin.all::<PartitionSpec>())?;
+                let is_left = partitions.iter().any(|partition| partition_id(&partition.name, topic).is_some());
+                if cluster.topic(topic, deadline)?.is_none() && !is_left {
+                    return Ok(());
+                }
+                if deadline.passed() {
+                    return Err(PortError::again(format!(
+                        "topic `{topic}` is being deleted, but was not gone in time"
+                    )));
+                }
+                thread::sleep(POLL_PAUSE);
             }
-            if deadline.passed() {
-                return Err(PortError::again(format!("topic `{topic}` is being deleted, but was not gone in time")));
-            }
-            thread::sleep(POLL_PAUSE);
-        }
+        })
     }
 
     fn describe(&mut self, topic: &str) -> Result<Option<TopicDescription>, PortError> {
-        let cluster = &self.cluster;
-        let deadline = cluster.admin_deadline();
-        let Some(spec) = cluster.topic(topic, &deadline)? else { return Ok(None) };
-        let leaders = Leaders::of(cluster, topic, &deadline)?;
-        let partitions: Result<_, _> =
-            (0..spec.partitions()).map(|partition| cluster.range(&leaders, partition, &deadline)).collect();
-        Ok(Some(TopicDescription {
-            name: topic.to_owned(),
-            partitions: partitions?,
-            replication: spec.replicas().replication_factor().unwrap_or(1) as u16,
-            stamped_by: StampedBy::Client,
-        }))
+        let deadline = self.cluster.admin_deadline();
+        self.persist(&deadline, |cluster, deadline| {
+            let Some(spec) = cluster.topic(topic, deadline)? else { return Ok(None) };
+            let leaders = Leaders::of(cluster, topic, deadline)?;
+            let partitions: Result<_, _> =
+                (0..spec.partitions()).map(|partition| cluster.range(&leaders, partition, deadline)).collect();
+            Ok(Some(TopicDescription {
+                name: topic.to_owned(),
+                partitions: partitions?,
+                replication: spec.replicas().replication_factor().unwrap_or(1) as u16,
+                stamped_by: StampedBy::Client,
+            }))
+        })
     }
 
     fn list(&mut self) -> Result<Vec<String>, PortError> {
         let deadline = self.cluster.admin_deadline();
-        let admin = self.cluster.admin("*", &deadline)?;
-        let topics = self.cluster.ask("list", "*", &deadline, admin.all::<FluvioTopic>())?;
+        let topics = self.persist(&deadline, |cluster, deadline| {
+            let admin = cluster.admin("*", deadline)?;
+            cluster.ask("list", "*", deadline, admin.all::<FluvioTopic>())
+        })?;
         Ok(topics.into_iter().filter(|topic| !topic.spec.is_system()).map(|topic| topic.name).collect())
     }
 

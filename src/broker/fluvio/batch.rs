@@ -1,5 +1,5 @@
-//! Builds a batch of records in the form in which it is stored (`fluvio-protocol`, `record/batch.rs` and `data.rs`), each
-//! record written once, where it will be sent from.
+//! Batches of records in the form in which they are stored (`fluvio-protocol`, `record/batch.rs` and `data.rs`): each record is
+//! written once, where it will be sent from, and read where it came.
 
 use fluvio::Compression;
 use fluvio::dataplane::record::{Batch, ProducerBatchHeader, RawRecords};
@@ -97,6 +97,95 @@ impl BatchBuilder {
     }
 }
 
+/// A batch that came, and how far it was read.
+#[derive(Default)]
+pub(super) struct StoredBatch {
+    raw: RawRecords,
+    /// Where the next record begins, and how many are left.
+    place: usize,
+    left: u32,
+    next_offset: u64,
+    base_timestamp_ms: i64,
+}
+
+/// A record of a batch that came.
+pub(super) struct StoredRecord<'a> {
+    pub(super) offset: u64,
+    pub(super) timestamp_ms: i64,
+    pub(super) key: &'a [u8],
+    pub(super) payload: &'a [u8],
+}
+
+impl StoredBatch {
+    /// Uncompresses the batch; `None`: it cannot be read.
+    pub(super) fn open(batch: Batch<RawRecords>) -> Option<Self> {
+        let (next_offset, base_timestamp_ms) = (batch.base_offset as u64, batch.header.first_timestamp);
+        let compression = batch.get_compression().ok()?;
+        let raw = match compression {
+            Compression::None => batch.own_records(),
+            compression => RawRecords(compression.uncompress(&batch.records().0).ok()??.into()),
+        };
+        let mut stored = Self { raw, place: 0, left: 0, next_offset, base_timestamp_ms };
+        stored.left = u32::from_be_bytes(stored.take(4)?.try_into().ok()?);
+        Some(stored)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The next record; `None`: it cannot be read. Of a batch that is not done.
+    pub(super) fn next_record(&mut self) -> Option<StoredRecord<'_>> {
+        let size = self.take_size()?;
+        let end = self.place.checked_add(size).filter(|&end| end <= self.raw.0.len())?;
+        self.place += 1; // attributes
+        let timestamp_delta = self.take_varint()?;
+        self.take_varint()?; // the offset's delta, which is its place
+        let has_key = *self.take(1)?.first()? != 0;
+        let key_size = if has_key { self.take_size()? } else { 0 };
+        let key = self.place..self.place.checked_add(key_size)?;
+        self.place = key.end;
+        let payload_size = self.take_size()?;
+        let payload = self.place..self.place.checked_add(payload_size)?;
+        // (Headers follow, which nobody uses.)
+        self.place = end;
+        self.left -= 1;
+        self.next_offset += 1;
+        Some(StoredRecord {
+            offset: self.next_offset - 1,
+            timestamp_ms: self.base_timestamp_ms.saturating_add(timestamp_delta),
+            key: self.raw.0.get(key)?,
+            payload: self.raw.0.get(payload)?,
+        })
+    }
+
+    fn take(&mut self, size: usize) -> Option<&[u8]> {
+        let place = self.place;
+        self.place = place.checked_add(size)?;
+        self.raw.0.get(place..self.place)
+    }
+
+    fn take_size(&mut self) -> Option<usize> {
+        usize::try_from(self.take_varint()?).ok()
+    }
+
+    fn take_varint(&mut self) -> Option<i64> {
+        let (mut value, mut shift) = (0_u64, 0);
+        loop {
+            let byte = *self.raw.0.get(self.place)?;
+            self.place += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+            shift += 7;
+            if shift >= 64 {
+                return None;
+            }
+        }
+    }
+}
+
 /// Zigzag, seven bits a byte, least first.
 fn varint(raw: &mut Vec<u8>, value: i64) {
     let mut rest = zigzag(value);
@@ -118,6 +207,7 @@ fn zigzag(value: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use fluvio::dataplane::record::{Record, RecordData};
     use proptest::prelude::*;
 
     use super::*;
@@ -149,6 +239,37 @@ mod tests {
                 prop_assert_eq!(found.value().as_ref(), &payload[..]);
                 prop_assert_eq!(found.offset_delta(), n as i64);
                 prop_assert_eq!(batch.header.first_timestamp + found.timestamp_delta(), times[n]);
+            }
+        }
+
+        #[test]
+        fn what_the_client_wrote_is_read(records in records(), compressed in any::<bool>()) {
+            let mut batch = Batch::default();
+            batch.base_offset = 70;
+            batch.header.set_first_timestamp(1000);
+            for (n, (key, payload, pause)) in records.iter().enumerate() {
+                let mut record = Record::new(payload.clone());
+                record.key = (!key.is_empty() || n % 2 == 0).then(|| RecordData::from(key.clone()));
+                record.preamble.set_timestamp_delta(*pause);
+                batch.add_record(record);
+            }
+            batch.header.set_compression(if compressed { Compression::Lz4 } else { Compression::None });
+            let mut stored = StoredBatch::open(batch.try_into().unwrap()).unwrap();
+            for (offset, (key, payload, pause)) in (70..).zip(&records) {
+                prop_assert!(!stored.is_done());
+                let found = stored.next_record().unwrap();
+                prop_assert_eq!((found.offset, found.timestamp_ms), (offset, 1000 + pause));
+                prop_assert_eq!((found.key, found.payload), (&key[..], &payload[..]));
+            }
+            prop_assert!(stored.is_done());
+        }
+
+        #[test]
+        fn garbage_is_no_record(raw in prop::collection::vec(any::<u8>(), 0..60)) {
+            let mut batch = Batch::<RawRecords>::default();
+            *batch.mut_records() = RawRecords(raw.into());
+            if let Some(mut stored) = StoredBatch::open(batch) {
+                while !stored.is_done() && stored.next_record().is_some() {}
             }
         }
 

@@ -1,126 +1,127 @@
-//! Reads assigned partitions, a stream of batches each, visiting records where the client decoded them.
+//! Reads assigned partitions, a stream of chunks each, visiting records where they came.
 //!
-//! A fetch that reaches its byte limit ends in the middle of a batch; the client then drops the records that it cannot
-//! decode, and goes on behind them (seen in 0.50.1). Offsets have no gaps here: whatever a batch lacks of what its head
-//! says, and whatever lies before the next batch, is fetched again.
+//! A connection that breaks is made anew, and reading goes on where it stopped, for as long as it takes: a broker that is away
+//! is backpressure. What a leader refuses for a minute ends it.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use fluvio::Isolation;
-use fluvio::Offset;
-use fluvio::consumer::{ConsumerConfig, PartitionConsumer};
 use fluvio::dataplane::link::ErrorCode;
-use fluvio::dataplane::record::{Batch, Record as FluvioRecord};
-use futures_util::Stream;
-use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock};
-use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, Retry, StartAt, TimestampKind};
+use fluvio::dataplane::record::{Batch, RawRecords};
+use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock, SECOND};
+use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, StartAt, TimestampKind};
 
 use super::Cluster;
-use super::offsets::Leaders;
+use super::batch::StoredBatch;
+use super::leaders::{LeaderSearch, Leaders};
+use super::stream::{Chunk, ChunkStream};
 use super::wait::Bell;
-use crate::broker::deadline::Deadline;
-use crate::config::FluvioSection;
 
 /// How often the partitions' ends are asked for while records come.
 const ENDS_INTERVAL_NS: Nanos = 250 * MILLISECOND;
 
-/// The pause before a leader that is away is tried again.
-const RETRY_NS: Nanos = 500 * MILLISECOND;
-
-/// After so many connections that brought no record, there is something wrong with what is read.
-const MOST_IN_VAIN: u32 = 20;
-
 /// Without records for so long, a reader that is past the ends it knows asks for them.
 const QUIET_NS: Nanos = 5 * MILLISECOND;
 
-type Batches = Pin<Box<dyn Stream<Item = Result<Batch, ErrorCode>> + Send>>;
-type Opening = Pin<Box<dyn Future<Output = Result<Opened, PortError>> + Send>>;
+/// The pause before a leader that is away is tried again.
+const RETRY_NS: Nanos = 200 * MILLISECOND;
+
+/// A leader that refuses for so long has no passing trouble.
+const REFUSED_NS: Nanos = 60 * SECOND;
+
+/// Without a chunk for so long, though there are records, the stream is taken for broken.
+const STALL_NS: Nanos = 15 * SECOND;
+
+/// From one warning of a partition's trouble to the next.
+const WARN_NS: Nanos = 10 * SECOND;
+
+/// A batch must fit into a chunk.
+const LEAST_CHUNK_BYTES: u64 = 2 << 20;
+
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, Trouble>> + Send>>;
 type Ends = Pin<Box<dyn Future<Output = Vec<(usize, u64)>> + Send>>;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
 pub(super) struct FluvioReader {
-    topic: String,
     assigned: Vec<Assigned>,
     /// Whose turn it is to be visited first.
     turn: usize,
+    /// How to read: the same for all partitions.
+    from: Origin,
+    search: LeaderSearch,
     bell: Arc<Bell>,
     waker: Waker,
     ends: EndsWatch,
     failure: Option<PortError>,
 }
 
+/// Where records come from.
+struct Origin {
+    topic: String,
+    endpoint: String,
+    leaders: Arc<Leaders>,
+    chunk_bytes: u64,
+    connect_timeout_ns: Nanos,
+}
+
 /// One assigned partition.
 struct Assigned {
     partition: u32,
-    consumer: PartitionConsumer,
-    settings: FluvioSection,
-    topic: String,
-    clock: RunClock,
-    /// Connections that brought nothing, in a row.
-    in_vain: u32,
-    /// As found with a new connection.
-    leaders: Option<Leaders>,
     source: Source,
-    batch: Fetched,
-    /// Where the stream was opened anew last: a gap that stays was made by retention.
-    reopened_at: Option<u64>,
+    /// Came, and not begun.
+    batches: VecDeque<Batch<RawRecords>>,
+    batch: StoredBatch,
     /// The least offset that was not visited yet.
     next: u64,
     /// One past the last record, as its leader said last; behind `next` where more came since.
     end: u64,
     paused: bool,
+    /// When something came last, or was asked for.
+    heard_ns: Nanos,
+    /// Since when it has been away, and refused.
+    away_ns: Option<Nanos>,
+    refused_ns: Option<Nanos>,
+    warned_ns: Option<Nanos>,
 }
 
-/// A stream made anew, and the leaders where the connection is new, too.
+/// A stream made anew, and what the partition holds.
 struct Opened {
-    consumer: PartitionConsumer,
-    batches: Batches,
-    leaders: Option<Leaders>,
+    chunks: ChunkStream,
+    range: OffsetRange,
 }
 
-/// Where batches come from.
+/// Where a partition's chunks come from.
 enum Source {
-    Open(Batches),
+    Open(ChunkStream),
     Opening {
         opening: Opening,
         since_ns: Nanos,
     },
-    /// The connection is to be made anew, not before this time.
+    /// Opened anew, not before this time.
     Closed {
         retry_ns: Nanos,
     },
 }
 
-/// Why there is nothing more to read.
-enum End {
-    Gap,
-    Refused(ErrorCode),
-    NotOpened(PortError),
-}
-
-/// A batch, and how far it was visited.
-#[derive(Default)]
-struct Fetched {
-    records: Vec<FluvioRecord>,
-    visited: usize,
-    base_offset: i64,
-    /// One past the last record that its head tells of.
-    end_offset: u64,
-    base_timestamp_ms: i64,
+/// Why nothing comes at present.
+enum Trouble {
+    /// The leader does not answer.
+    Away(String),
+    /// It answers that it will not, now.
+    Refused(String),
 }
 
 /// Asks for the partitions' ends now and then, without waiting for the answer.
 struct EndsWatch {
-    leaders: Arc<Leaders>,
-    clock: RunClock,
     asking: Option<Ends>,
     asked_ns: Nanos,
     /// When a record came last.
     busy_ns: Nanos,
+    clock: RunClock,
 }
 
 impl FluvioReader {
@@ -128,6 +129,8 @@ impl FluvioReader {
         let deadline = cluster.connect_deadline();
         let partitions = cluster.partitions_of(topic, &deadline)?;
         let leaders = Arc::new(Leaders::of(cluster, topic, &deadline)?);
+        let clock = RunClock::start();
+        let now = clock.now();
         let mut assigned: Vec<Assigned> = Vec::with_capacity(start.len());
         for &(partition, at) in start {
             if partition >= partitions {
@@ -139,32 +142,43 @@ impl FluvioReader {
                 return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is assigned twice")));
             }
             let range = cluster.range(&leaders, partition, &deadline)?;
-            assigned.push(Assigned::start(
-                cluster,
-                topic,
-                partition,
-                first_offset(topic, partition, at, range)?,
-                range,
-                &deadline,
-            )?);
+            assigned.push(Assigned::new(partition, first_offset(topic, partition, at, range)?, range.end, now));
         }
+        let settings = &cluster.settings;
         let bell = Arc::new(Bell::default());
-        let clock = RunClock::start();
         Ok(Self {
-            topic: topic.to_owned(),
+            from: Origin {
+                topic: topic.to_owned(),
+                endpoint: settings.endpoint.clone(),
+                leaders,
+                chunk_bytes: (settings.fetch_bytes.0 / assigned.len().max(1) as u64).max(LEAST_CHUNK_BYTES),
+                connect_timeout_ns: settings.connect_timeout.as_nanos(),
+            },
             assigned,
             turn: 0,
+            search: LeaderSearch::new(settings.clone(), topic.to_owned()),
             waker: Waker::from(Arc::clone(&bell)),
             bell,
-            ends: EndsWatch { leaders, asked_ns: clock.now(), busy_ns: clock.now(), clock, asking: None },
+            ends: EndsWatch { asked_ns: now, busy_ns: now, clock, asking: None },
             failure: None,
         })
     }
 
     /// Visits what is there, a batch of each partition in turn.
     fn take(&mut self, max_records: usize, visit: &mut dyn FnMut(Record<'_>)) -> usize {
-        let Self { topic, assigned, turn, waker, failure, .. } = self;
+        let Self { assigned, turn, from, search, waker, ends, failure, .. } = self;
+        let now = ends.clock.now();
         let mut context = Context::from_waker(waker);
+        match search.poll(now, &mut context) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(leaders)) => {
+                from.leaders = Arc::new(leaders);
+                ends.asking = None;
+            }
+            Poll::Ready(Err(error)) => {
+                failure.get_or_insert(error);
+            }
+        }
         let count = assigned.len();
         let (mut visited, mut idle) = (0, 0);
         while visited < max_records && idle < count {
@@ -174,29 +188,37 @@ impl FluvioReader {
                 idle += 1;
                 continue;
             }
-            match one.fetch(&mut context) {
+            let took = match one.fetch(from, now, &mut context) {
                 Poll::Ready(Ok(())) => {
                     idle = 0;
-                    visited += one.visit(max_records - visited, visit);
+                    one.visit(from, max_records - visited, visit)
                 }
-                Poll::Ready(Err(end)) => {
-                    failure.get_or_insert_with(|| read_error(topic, one.partition, one.next, end));
+                Poll::Ready(Err(error)) => Err(error),
+                Poll::Pending => {
+                    if one.away_ns.is_some() {
+                        search.want();
+                    }
+                    idle += 1;
+                    Ok(0)
+                }
+            };
+            match took {
+                Ok(took) => visited += took,
+                Err(error) => {
+                    failure.get_or_insert(error);
                     break;
                 }
-                Poll::Pending => idle += 1,
             }
         }
         visited
     }
 
     fn watch_ends(&mut self, is_busy: bool) {
-        if let Some(leaders) = self.assigned.iter_mut().find_map(|one| one.leaders.take()) {
-            self.ends.leaders = Arc::new(leaders);
-            self.ends.asking = None;
-        }
         let is_past = self.assigned.iter().any(|one| one.next > one.end);
+        self.ends.forget_after(self.from.connect_timeout_ns);
         if self.ends.is_due(is_busy, is_past) {
-            self.ends.ask(self.assigned.iter().map(|one| one.partition).collect());
+            let partitions = self.assigned.iter().map(|one| one.partition).collect();
+            self.ends.ask(Arc::clone(&self.from.leaders), partitions);
         }
         for (index, end) in self.ends.answers(&self.waker) {
             let one = &mut self.assigned[index];
@@ -206,155 +228,208 @@ impl FluvioReader {
 }
 
 impl Assigned {
-    fn start(
-        cluster: &Cluster,
-        topic: &str,
-        partition: u32,
-        next: u64,
-        range: OffsetRange,
-        deadline: &Deadline,
-    ) -> Result<Self, PortError> {
-        let consumer = cluster.ask("read", topic, deadline, consumer(cluster, topic, partition))?;
-        let batches = cluster.ask("read", topic, deadline, open(&consumer, next, &cluster.settings))?;
-        Ok(Self {
+    fn new(partition: u32, next: u64, end: u64, now: Nanos) -> Self {
+        Self {
             partition,
-            consumer,
-            settings: cluster.settings.clone(),
-            topic: topic.to_owned(),
-            clock: RunClock::start(),
-            in_vain: 0,
-            leaders: None,
-            source: Source::Open(batches),
-            batch: Fetched::default(),
-            reopened_at: None,
+            source: Source::Closed { retry_ns: now },
+            batches: VecDeque::new(),
+            batch: StoredBatch::default(),
             next,
-            end: range.end,
+            end,
             paused: false,
-        })
+            heard_ns: now,
+            away_ns: None,
+            refused_ns: None,
+            warned_ns: None,
+        }
     }
 
     /// Ready where there is something to visit.
-    fn fetch(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn fetch(&mut self, from: &Origin, now: Nanos, context: &mut Context<'_>) -> Poll<Result<(), PortError>> {
         loop {
             if !self.batch.is_done() {
                 return Poll::Ready(Ok(()));
             }
-            if self.batch.end_offset > self.next {
-                self.reopen()?;
-            }
-            match &mut self.source {
-                Source::Closed { retry_ns } if self.clock.now() < *retry_ns => return Poll::Pending,
-                Source::Closed { .. } => self.reconnect(),
-                Source::Opening { opening, since_ns } => match opening.as_mut().poll(context) {
-                    Poll::Pending if self.clock.now() - *since_ns > self.settings.connect_timeout.as_nanos() => {
-                        self.closed("no answer in time")?;
-                    }
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(Opened { consumer, batches, leaders })) => {
-                        self.consumer = consumer;
-                        self.leaders = leaders;
-                        self.source = Source::Open(batches);
-                    }
-                    Poll::Ready(Err(error)) if error.retry == Retry::GiveUp => {
-                        return Poll::Ready(Err(End::NotOpened(error)));
-                    }
-                    Poll::Ready(Err(error)) => {
-                        tracing::debug!("not connected yet: {error}");
-                        self.source = Source::Closed { retry_ns: self.clock.now() + RETRY_NS };
-                    }
-                },
-                Source::Open(batches) => match batches.as_mut().poll_next(context) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(None) => self.closed("its leader closed the connection")?,
-                    // A compressed batch was cut short, or the connection broke.
-                    Poll::Ready(Some(Err(ErrorCode::Other(_)))) if self.reopened_at != Some(self.next) => {
-                        self.reopen()?;
-                    }
-                    Poll::Ready(Some(Err(ErrorCode::Other(reason)))) => self.closed(&reason)?,
-                    Poll::Ready(Some(Err(code))) if is_passing(&code) => self.closed(&code.to_sentence())?,
-                    Poll::Ready(Some(Err(code))) => return Poll::Ready(Err(End::Refused(code))),
-                    Poll::Ready(Some(Ok(batch))) if batch.base_offset as u64 > self.next => self.reopen()?,
-                    Poll::Ready(Some(Ok(batch))) => self.batch = Fetched::new(batch),
-                },
-            }
-        }
-    }
-
-    /// Opens the stream anew where it left records out.
-    fn reopen(&mut self) -> Result<(), End> {
-        if self.reopened_at == Some(self.next) {
-            return Err(End::Gap);
-        }
-        self.reopened_at = Some(self.next);
-        self.batch = Fetched::default();
-        let (consumer, next, settings) = (self.consumer.clone(), self.next, self.settings.clone());
-        self.opening(async move {
-            let batches = open(&consumer, next, &settings).await;
-            let batches = batches.map_err(|error| PortError::reconnect(format!("{error:#}")))?;
-            Ok(Opened { consumer, batches, leaders: None })
-        });
-        Ok(())
-    }
-
-    /// The stream broke off: it is opened anew where it stopped, through a new connection.
-    fn closed(&mut self, reason: &str) -> Result<(), End> {
-        let (partition, topic, next) = (self.partition, &self.topic, self.next);
-        self.in_vain += 1;
-        if self.in_vain > MOST_IN_VAIN {
-            return Err(End::NotOpened(PortError::reconnect(format!(
-                "cannot read partition {partition} of topic `{topic}` at offset {next}: {reason}"
-            ))));
-        }
-        let endpoint = &self.settings.endpoint;
-        tracing::warn!(
-            "reading partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} goes on at offset {next}, \
-             after: {reason}"
-        );
-        self.source = Source::Closed { retry_ns: self.clock.now() + if self.in_vain > 1 { RETRY_NS } else { 0 } };
-        Ok(())
-    }
-
-    fn reconnect(&mut self) {
-        let (settings, topic, partition, next) = (self.settings.clone(), self.topic.clone(), self.partition, self.next);
-        self.opening(async move {
-            let cluster = Cluster::reach(settings).await?;
-            let failed = |error: anyhow::Error| cluster.topic_error("read", &topic, &error.into());
-            let consumer = consumer(&cluster, &topic, partition).await.map_err(failed)?;
-            let batches = open(&consumer, next, &cluster.settings).await.map_err(failed)?;
-            let leaders = Leaders::find(&cluster, &topic).await.map_err(failed)?;
-            Ok(Opened { consumer, batches, leaders: Some(leaders) })
-        });
-    }
-
-    fn opening(&mut self, opening: impl Future<Output = Result<Opened, PortError>> + Send + 'static) {
-        self.source = Source::Opening { opening: Box::pin(opening), since_ns: self.clock.now() };
-    }
-
-    fn visit(&mut self, max_records: usize, visit: &mut dyn FnMut(Record<'_>)) -> usize {
-        let Fetched { records, visited, base_offset, base_timestamp_ms, .. } = &mut self.batch;
-        let mut count = 0;
-        while count < max_records
-            && let Some(record) = records.get(*visited)
-        {
-            let offset = (*base_offset + *visited as i64) as u64;
-            *visited += 1;
-            // A batch is sent whole, from its first record on.
-            if offset < self.next {
+            if let Some(batch) = self.batches.pop_front() {
+                if batch.base_offset as u64 > self.next {
+                    return Poll::Ready(Err(records_removed(&from.topic, self.partition, self.next)));
+                }
+                match StoredBatch::open(batch) {
+                    Some(batch) => self.batch = batch,
+                    None => return Poll::Ready(Err(self.unreadable(from))),
+                }
                 continue;
             }
-            self.next = offset + 1;
-            self.in_vain = 0;
+            match &mut self.source {
+                Source::Closed { retry_ns } if now < *retry_ns => return Poll::Pending,
+                Source::Closed { .. } => self.open(from, now),
+                Source::Opening { opening, since_ns } => match opening.as_mut().poll(context) {
+                    Poll::Pending if now - *since_ns > from.connect_timeout_ns => {
+                        self.close(from, now, Trouble::Away("no answer in time".to_owned()))?;
+                    }
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(opened)) => self.opened(from, now, opened)?,
+                    Poll::Ready(Err(trouble)) => self.close(from, now, trouble)?,
+                },
+                Source::Open(chunks) => match chunks.poll(context) {
+                    Poll::Pending if self.end > self.next && now - self.heard_ns > STALL_NS => {
+                        let reason = format!("nothing came for {} s, though there are records", STALL_NS / SECOND);
+                        self.close(from, now, Trouble::Away(reason))?;
+                    }
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(chunk)) => self.take_chunk(from, now, chunk, context)?,
+                    Poll::Ready(Err(reason)) => self.close(from, now, Trouble::Away(reason))?,
+                },
+            }
+        }
+    }
+
+    fn open(&mut self, from: &Origin, now: Nanos) {
+        let (leaders, partition, next, chunk_bytes) =
+            (Arc::clone(&from.leaders), self.partition, self.next, from.chunk_bytes);
+        let opening = Box::pin(async move {
+            let away = |error: fluvio_socket::SocketError| Trouble::Away(error.to_string());
+            let Some(range) = leaders.range(partition).await.map_err(away)? else {
+                return Err(Trouble::Refused("its leader does not serve it".to_owned()));
+            };
+            let offset = next.min(range.end);
+            let chunks = ChunkStream::open(&leaders, partition, offset, chunk_bytes).await.map_err(away)?;
+            Ok(Opened { chunks, range })
+        });
+        self.source = Source::Opening { opening, since_ns: now };
+    }
+
+    fn opened(&mut self, from: &Origin, now: Nanos, opened: Opened) -> Result<(), PortError> {
+        let Opened { chunks, range } = opened;
+        let (partition, topic) = (self.partition, &from.topic);
+        if range.first > self.next {
+            return Err(records_removed(topic, partition, self.next));
+        }
+        if range.end < self.next {
+            // What was visited is counted; what takes the lost records' offsets must be visited, too.
+            tracing::warn!(
+                "partition {partition} of topic `{topic}` ends at offset {}, though it was read up to {}: the cluster at {} \
+                 lost records",
+                range.end,
+                self.next,
+                from.endpoint
+            );
+            self.next = range.end;
+        }
+        if let Some(since) = self.away_ns.take() {
+            let seconds = (now - since) as f64 / SECOND as f64;
+            tracing::info!(
+                "reading partition {partition} of topic `{topic}` goes on at offset {}, after {seconds:.1} s",
+                self.next
+            );
+        }
+        self.end = range.end;
+        self.heard_ns = now;
+        self.source = Source::Open(chunks);
+        Ok(())
+    }
+
+    /// The stream broke off: it is opened anew where it stopped.
+    fn close(&mut self, from: &Origin, now: Nanos, trouble: Trouble) -> Result<(), PortError> {
+        let (partition, next, Origin { topic, endpoint, .. }) = (self.partition, self.next, from);
+        self.away_ns.get_or_insert(now);
+        let reason = match trouble {
+            Trouble::Away(reason) => {
+                self.refused_ns = None;
+                reason
+            }
+            Trouble::Refused(reason) => {
+                if now - *self.refused_ns.get_or_insert(now) >= REFUSED_NS {
+                    return Err(PortError::reconnect(format!(
+                        "cannot read partition {partition} of topic `{topic}` at offset {next}: {reason}"
+                    )));
+                }
+                reason
+            }
+        };
+        if self.warned_ns.is_none_or(|warned| now - warned >= WARN_NS) {
+            self.warned_ns = Some(now);
+            tracing::warn!(
+                "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} cannot be read at present, from \
+                 offset {next} on: {reason}"
+            );
+        }
+        self.source = Source::Closed { retry_ns: now + RETRY_NS };
+        Ok(())
+    }
+
+    /// Keeps the whole batches, and acknowledges them: the rest of the last one comes again.
+    fn take_chunk(
+        &mut self,
+        from: &Origin,
+        now: Nanos,
+        chunk: Chunk,
+        context: &mut Context<'_>,
+    ) -> Result<(), PortError> {
+        let Source::Open(chunks) = &mut self.source else { return Ok(()) };
+        let (topic, partition) = (&from.topic, self.partition);
+        match chunk.error_code {
+            ErrorCode::None => {}
+            ErrorCode::OffsetEvicted { .. } | ErrorCode::OffsetOutOfRange => {
+                return Err(records_removed(topic, partition, self.next));
+            }
+            ErrorCode::TopicNotFound | ErrorCode::TopicDeleted => {
+                return Err(PortError::fatal(format!(
+                    "topic `{topic}` is gone: it was deleted while it was being read"
+                )));
+            }
+            code => return self.close(from, now, Trouble::Refused(code.to_sentence())),
+        }
+        self.heard_ns = now;
+        self.refused_ns = None;
+        self.end = self.end.max(chunk.high_watermark.max(0) as u64);
+        let whole = chunk.records.batches.into_iter().take_while(Batch::validate_decoding);
+        self.batches.extend(whole);
+        let Some(last) = self.batches.back() else {
+            return Err(PortError::fatal(format!(
+                "a batch of topic `{topic}`, at offset {} of partition {partition}, is larger than a chunk of {} bytes: raise \
+                 `broker.fluvio.fetch_bytes`",
+                self.next, from.chunk_bytes
+            )));
+        };
+        match chunks.acknowledge(last.computed_last_offset().max(0) as u64, context) {
+            Ok(()) => Ok(()),
+            Err(reason) => self.close(from, now, Trouble::Away(reason)),
+        }
+    }
+
+    fn visit(
+        &mut self,
+        from: &Origin,
+        max_records: usize,
+        visit: &mut dyn FnMut(Record<'_>),
+    ) -> Result<usize, PortError> {
+        let mut count = 0;
+        while count < max_records && !self.batch.is_done() {
+            let Some(record) = self.batch.next_record() else { return Err(self.unreadable(from)) };
+            // A batch is sent whole, from its first record on.
+            if record.offset < self.next {
+                continue;
+            }
+            self.next = record.offset + 1;
             count += 1;
             visit(Record {
                 partition: self.partition,
-                offset,
-                key: record.key().map_or(&[], |key| key.as_ref()),
-                payload: record.value().as_ref(),
-                timestamp_ns: base_timestamp_ms.saturating_add(record.timestamp_delta()).saturating_mul(MILLISECOND),
+                offset: record.offset,
+                key: record.key,
+                payload: record.payload,
+                timestamp_ns: record.timestamp_ms.saturating_mul(MILLISECOND),
                 timestamp_kind: TimestampKind::Create,
             });
         }
-        count
+        Ok(count)
+    }
+
+    fn unreadable(&self, from: &Origin) -> PortError {
+        PortError::fatal(format!(
+            "a batch of topic `{}`, at offset {} of partition {}, cannot be decoded",
+            from.topic, self.next, self.partition
+        ))
     }
 
     /// Past the known end, one record at least may be there.
@@ -363,34 +438,28 @@ impl Assigned {
     }
 }
 
-impl Fetched {
-    fn new(batch: Batch) -> Self {
-        let (base_offset, base_timestamp_ms) = (batch.base_offset, batch.header.first_timestamp);
-        let end_offset = batch.computed_last_offset().max(0) as u64;
-        Self { records: batch.own_records(), visited: 0, base_offset, end_offset, base_timestamp_ms }
-    }
-
-    fn is_done(&self) -> bool {
-        self.visited == self.records.len()
-    }
-}
-
 impl EndsWatch {
     fn is_due(&mut self, is_busy: bool, is_past: bool) -> bool {
-        if self.asking.is_some() {
-            return false;
-        }
         let now = self.clock.now();
         if is_busy {
             self.busy_ns = now;
+        }
+        if self.asking.is_some() {
+            return false;
         }
         let is_quiet = now - self.busy_ns.max(self.asked_ns) >= QUIET_NS;
         now - self.asked_ns >= ENDS_INTERVAL_NS || (is_past && is_quiet)
     }
 
-    fn ask(&mut self, partitions: Vec<u32>) {
+    /// An answer that takes too long does not come.
+    fn forget_after(&mut self, timeout_ns: Nanos) {
+        if self.asking.is_some() && self.clock.now() - self.asked_ns > timeout_ns {
+            self.asking = None;
+        }
+    }
+
+    fn ask(&mut self, leaders: Arc<Leaders>, partitions: Vec<u32>) {
         self.asked_ns = self.clock.now();
-        let leaders = Arc::clone(&self.leaders);
         self.asking = Some(Box::pin(async move {
             let mut ends = Vec::with_capacity(partitions.len());
             for (index, partition) in partitions.into_iter().enumerate() {
@@ -416,24 +485,6 @@ impl EndsWatch {
     }
 }
 
-/// What reads a partition through this connection. (Deprecated for a stream of records that allocates several times for
-/// each, sets a timer, and connects anew by itself.)
-#[expect(deprecated, reason = "there is no other way to batches")]
-async fn consumer(cluster: &Cluster, topic: &str, partition: u32) -> anyhow::Result<PartitionConsumer> {
-    cluster.fluvio.partition_consumer(topic, partition).await
-}
-
-async fn open(consumer: &PartitionConsumer, next: u64, settings: &FluvioSection) -> anyhow::Result<Batches> {
-    let config = ConsumerConfig {
-        disable_continuous: false,
-        max_bytes: i32::try_from(settings.fetch_bytes.0).unwrap_or(i32::MAX),
-        isolation: Isolation::ReadCommitted,
-        smartmodule: Vec::new(),
-    };
-    let batches = consumer.stream_batches_with_config(Offset::absolute(next as i64)?, config).await?;
-    Ok(Box::pin(batches))
-}
-
 fn first_offset(topic: &str, partition: u32, at: StartAt, range: OffsetRange) -> Result<u64, PortError> {
     match at {
         StartAt::Earliest => Ok(range.first),
@@ -452,37 +503,6 @@ fn records_removed(topic: &str, partition: u32, offset: u64) -> PortError {
         "retention removed unread records of topic `{topic}`: offset {offset} of partition {partition} is not there any \
          more (raise `topics.retention_bytes`, or read sooner)"
     ))
-}
-
-/// Whether a leader may take this back.
-fn is_passing(code: &ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::NotLeaderForPartition
-            | ErrorCode::PartitionNotLeader
-            | ErrorCode::PartitionPendingInitialization
-            | ErrorCode::SpuError
-            | ErrorCode::SpuOffline
-            | ErrorCode::RequestTimedOut { .. }
-            | ErrorCode::UnknownServerError
-    )
-}
-
-/// What the end of a stream means.
-fn read_error(topic: &str, partition: u32, next: u64, end: End) -> PortError {
-    match end {
-        End::Gap | End::Refused(ErrorCode::OffsetEvicted { .. } | ErrorCode::OffsetOutOfRange) => {
-            records_removed(topic, partition, next)
-        }
-        End::Refused(ErrorCode::TopicNotFound | ErrorCode::TopicDeleted) => {
-            PortError::fatal(format!("topic `{topic}` is gone: it was deleted while it was being read"))
-        }
-        End::Refused(code) => PortError::reconnect(format!(
-            "cannot read partition {partition} of topic `{topic}`: {}",
-            code.to_sentence()
-        )),
-        End::NotOpened(error) => error,
-    }
 }
 
 impl EventReader for FluvioReader {
@@ -509,9 +529,11 @@ impl EventReader for FluvioReader {
     }
 
     fn set_paused(&mut self, partition: u32, paused: bool) -> Result<(), PortError> {
-        let topic = &self.topic;
+        let topic = &self.from.topic;
         match self.assigned.iter_mut().find(|one| one.partition == partition) {
-            Some(one) => one.paused = paused,
+            Some(one) if one.paused == paused => {}
+            // (While it was paused nothing was waited for.)
+            Some(one) => (one.paused, one.heard_ns) = (paused, self.ends.clock.now()),
             None => {
                 return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is not assigned here")));
             }

@@ -6,6 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use fluvio_future::timer::sleep;
+use futures_util::future::{Either, select};
+
 use super::super::deadline::Deadline;
 
 /// Rung by whatever a future waits for; a port waits for it wherever it is driven.
@@ -58,6 +61,14 @@ pub(super) fn complete<F: Future>(future: F, deadline: &Deadline) -> Option<F::O
     }
 }
 
+/// The future's output; `None`: it took too long, and was dropped.
+pub(super) async fn within<F: Future>(timeout: Duration, future: F) -> Option<F::Output> {
+    match select(pin!(future), pin!(sleep(timeout))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
@@ -72,5 +83,9 @@ mod tests {
         let thread = std::thread::spawn(move || sender.send(7));
         assert_eq!(complete(receiver, &Deadline::after(Duration::from_mins(1))), Some(Ok(7)));
         thread.join().unwrap().unwrap();
+        let slow = within(Duration::from_millis(5), pending::<()>());
+        assert_eq!(complete(slow, &Deadline::after(Duration::from_mins(1))), Some(None));
+        let prompt = within(Duration::from_mins(1), ready(7));
+        assert_eq!(complete(prompt, &Deadline::after(Duration::from_mins(1))), Some(Some(7)));
     }
 }

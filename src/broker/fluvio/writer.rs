@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -20,13 +21,13 @@ use fluvio_socket::SocketError;
 use fluvio_spu_schema::produce::{
     DefaultPartitionRequest, DefaultProduceRequest, DefaultTopicRequest, ProduceResponse,
 };
-use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock, to_millis};
-use streamgauge_actors::ports::{Ack, Delivery, EventWriter, PortError, Retry, Sent, WriterRole};
+use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock, SECOND, to_millis};
+use streamgauge_actors::ports::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
 
+use super::Cluster;
 use super::batch::{BatchBuilder, SealedBatch};
-use super::offsets::Leaders;
+use super::leaders::{LeaderSearch, Leaders};
 use super::wait::Bell;
-use super::{Cluster, reach_leaders};
 use crate::config::{FluvioCompression, FluvioSection};
 
 /// What the servers take in one batch, with its heads.
@@ -38,8 +39,11 @@ const RECORD_HEAD_BYTES: usize = 64;
 /// How long a server may take to store and replicate a batch: the connection itself gives up after a minute.
 const STORE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// So many refusals in a row are no passing trouble. (A server that is away refuses nothing.)
-const MOST_REFUSALS: u32 = 100;
+/// A leader that refuses for so long has no passing trouble. (One that is away refuses nothing.)
+const REFUSED_NS: Nanos = 60 * SECOND;
+
+/// From one warning of a partition's trouble to the next.
+const WARN_NS: Nanos = 10 * SECOND;
 
 /// The pause before a batch is sent again.
 const RETRY_NS: Nanos = 200 * MILLISECOND;
@@ -52,8 +56,7 @@ pub(super) struct FluvioWriter {
     topic: String,
     clock: RunClock,
     leaders: Arc<Leaders>,
-    /// The leaders being asked for anew, after a failure.
-    search: Option<Search>,
+    search: LeaderSearch,
     lanes: Vec<Lane>,
     bell: Arc<Bell>,
     waker: Waker,
@@ -62,8 +65,7 @@ pub(super) struct FluvioWriter {
     failure: Option<PortError>,
 }
 
-type Search = Pin<Box<dyn Future<Output = Result<Leaders, PortError>> + Send>>;
-type Answer = Pin<Box<dyn Future<Output = Result<ProduceResponse, SocketError>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<ProduceResponse, NoAnswer>> + Send>>;
 
 /// What is on its way to one partition, in the order of sending.
 #[derive(Default)]
@@ -75,8 +77,15 @@ struct Lane {
     open: Option<(BatchBuilder, Nanos)>,
     /// Nothing is sent before this time.
     retry_ns: Nanos,
-    /// Requests that the server answered with a refusal, in a row.
-    refusals: u32,
+    trouble: Trouble,
+}
+
+/// What has kept a partition's records from being stored.
+#[derive(Default)]
+struct Trouble {
+    since_ns: Option<Nanos>,
+    refused_ns: Option<Nanos>,
+    warned_ns: Option<Nanos>,
 }
 
 struct Request {
@@ -84,13 +93,24 @@ struct Request {
     answer: Answer,
 }
 
+/// Why there is no answer to a request.
+#[derive(Debug)]
+enum NoAnswer {
+    /// It was not sent.
+    Unsent(SocketError),
+    /// What became of it is unknown.
+    Unknown(SocketError),
+}
+
 /// What became of a request.
 enum Fate {
     /// All of its batches are stored.
     Stored,
-    /// So many of its batches are stored, the next one is not for now, for this reason.
-    NotYet(usize, String),
-    /// The connection broke: what is stored is unknown.
+    /// The leader was not reached.
+    Away(String),
+    /// The leader takes no more for now; some of the batches may be stored.
+    NotYet(String),
+    /// The connection broke: they may be stored.
     Unknown(String),
     /// The server will never take them.
     Refused(String),
@@ -117,6 +137,7 @@ impl FluvioWriter {
             FluvioCompression::Zstd => Compression::Zstd,
         };
         let bell = Arc::new(Bell::default());
+        let settings_of_search = settings.clone();
         Ok(Self {
             linger_ns: linger.as_nanos(),
             compression,
@@ -124,7 +145,7 @@ impl FluvioWriter {
             topic: topic.to_owned(),
             clock: RunClock::start(),
             leaders,
-            search: None,
+            search: LeaderSearch::new(settings_of_search, topic.to_owned()),
             lanes: (0..partitions).map(|_| Lane::default()).collect(),
             waker: Waker::from(Arc::clone(&bell)),
             bell,
@@ -136,8 +157,8 @@ impl FluvioWriter {
 
     /// Takes what was answered, and sends what is due.
     fn pump(&mut self, visit: &mut dyn FnMut(Ack)) -> usize {
-        self.find_leaders();
         let now = self.clock.now();
+        self.find_leaders(now);
         let mut visited = 0;
         for partition in 0..self.lanes.len() as u32 {
             visited += self.take_answer(partition, now, visit);
@@ -154,31 +175,52 @@ impl FluvioWriter {
         let Some(request) = &mut lane.request else { return 0 };
         let Poll::Ready(answer) = request.answer.as_mut().poll(&mut Context::from_waker(&self.waker)) else { return 0 };
         let Some(Request { batches, .. }) = lane.request.take() else { return 0 };
-        let (stored, reason, refused) = match fate(answer, batches.len()) {
-            Fate::Stored => (batches.len(), None, None),
-            Fate::NotYet(stored, reason) if lane.refusals < MOST_REFUSALS => {
-                lane.refusals += 1;
-                (stored, Some(reason), None)
+        let (reason, is_refused, perhaps) = match fate(answer) {
+            Fate::Stored => {
+                lane.trouble.over(&self.topic, partition, now);
+                return self.stored(partition, batches, visit);
             }
-            Fate::NotYet(stored, reason) => (stored, None, Some(reason)),
-            Fate::Unknown(reason) => (0, Some(reason), None),
-            Fate::Refused(reason) => (0, None, Some(reason)),
+            Fate::Away(reason) => (reason, false, ""),
+            Fate::NotYet(reason) => (reason, true, ", and may be stored twice"),
+            Fate::Unknown(reason) => (reason, false, ", and may be stored twice"),
+            Fate::Refused(reason) => {
+                self.failure = Some(self.refusal(partition, &reason));
+                (reason, true, "")
+            }
         };
-        if stored > 0 {
-            lane.refusals = 0;
-        }
-        if let Some(reason) = refused {
+        let lane = &mut self.lanes[partition as usize];
+        let records: usize = batches.iter().map(|batch| batch.tokens.len()).sum();
+        batches.into_iter().rev().for_each(|batch| lane.sealed.push_front(batch));
+        lane.retry_ns = now + RETRY_NS;
+        self.search.want();
+        let trouble = &mut lane.trouble;
+        trouble.since_ns.get_or_insert(now);
+        let refused_ns = if is_refused { Some(*trouble.refused_ns.get_or_insert(now)) } else { None };
+        trouble.refused_ns = refused_ns;
+        if trouble.warned_ns.is_none_or(|warned| now - warned >= WARN_NS) {
+            trouble.warned_ns = Some(now);
             let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
-            self.failure = Some(PortError::fatal(format!(
-                "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} refuses what is written: {reason}"
-            )));
+            tracing::warn!(
+                "a request to partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} failed \
+                 ({reason}): {records} record(s) are sent again{perhaps}"
+            );
         }
-        let (mut visited, mut again) = (0, Vec::new());
-        for (place, batch) in batches.into_iter().enumerate() {
-            if place >= stored {
-                again.push(batch);
-                continue;
-            }
+        if refused_ns.is_some_and(|since| now - since >= REFUSED_NS) && self.failure.is_none() {
+            self.failure = Some(self.refusal(partition, &reason));
+        }
+        0
+    }
+
+    fn refusal(&self, partition: u32, reason: &str) -> PortError {
+        let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
+        PortError::fatal(format!(
+            "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} refuses what is written: {reason}"
+        ))
+    }
+
+    fn stored(&mut self, partition: u32, batches: Vec<SealedBatch>, visit: &mut dyn FnMut(Ack)) -> usize {
+        let mut visited = 0;
+        for batch in batches {
             visited += batch.tokens.len();
             self.in_flight_bytes -= batch.bytes;
             for token in batch.tokens {
@@ -186,19 +228,6 @@ impl FluvioWriter {
             }
         }
         self.in_flight -= visited as u64;
-        let records: usize = again.iter().map(|batch| batch.tokens.len()).sum();
-        again.into_iter().rev().for_each(|batch| lane.sealed.push_front(batch));
-        if let Some(reason) = reason {
-            let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
-            tracing::warn!(
-                "a request to partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} failed \
-                 ({reason}): {records} record(s) are sent again, and may be stored twice"
-            );
-            lane.retry_ns = now + RETRY_NS;
-            if self.search.is_none() {
-                self.search = Some(Box::pin(reach_leaders(self.settings.clone(), self.topic.clone())));
-            }
-        }
         visited
     }
 
@@ -227,7 +256,10 @@ impl FluvioWriter {
         }
         let request = request(&self.topic, partition, &batches);
         let leaders = Arc::clone(&self.leaders);
-        let answer = Box::pin(async move { leaders.socket_of(partition).await?.send_receive(request).await });
+        let answer = Box::pin(async move {
+            let socket = leaders.socket_of(partition).await.map_err(NoAnswer::Unsent)?;
+            socket.send_receive(request).await.map_err(NoAnswer::Unknown)
+        });
         lane.request = Some(Request { batches, answer });
         // Polled once, it is on its way.
         if let Some(request) = &mut lane.request
@@ -238,17 +270,13 @@ impl FluvioWriter {
         }
     }
 
-    /// After a failure another unit may lead, or the topic may be gone.
-    fn find_leaders(&mut self) {
-        let Some(search) = &mut self.search else { return };
-        match search.as_mut().poll(&mut Context::from_waker(&self.waker)) {
-            Poll::Pending => return,
+    /// After a failure another unit may lead, or the topic may be gone. (The old leaders may come back as well.)
+    fn find_leaders(&mut self, now: Nanos) {
+        match self.search.poll(now, &mut Context::from_waker(&self.waker)) {
+            Poll::Pending => {}
             Poll::Ready(Ok(leaders)) => self.leaders = Arc::new(leaders),
-            Poll::Ready(Err(error)) if error.retry == Retry::GiveUp => self.failure = Some(error),
-            // The old ones may come back as well.
-            Poll::Ready(Err(error)) => tracing::debug!("the leaders are not known yet: {error}"),
+            Poll::Ready(Err(error)) => self.failure = Some(error),
         }
-        self.search = None;
     }
 
     /// After a failure for good nothing more is heard of what is in flight: it may be stored, or not.
@@ -279,14 +307,12 @@ impl Lane {
     }
 }
 
-/// One request for a partition, its batches as a list.
+/// One request for a partition. Its batches are one set of records: the server stores them in order, up to the first that it
+/// cannot store.
 fn request(topic: &str, partition: u32, batches: &[SealedBatch]) -> DefaultProduceRequest {
-    let mut of_topic = DefaultTopicRequest { name: topic.to_owned(), ..Default::default() };
-    for sealed in batches {
-        let mut of_partition = DefaultPartitionRequest { partition_index: partition, ..Default::default() };
-        of_partition.records.batches.push(sealed.batch.clone());
-        of_topic.partitions.push(of_partition);
-    }
+    let mut of_partition = DefaultPartitionRequest { partition_index: partition, ..Default::default() };
+    of_partition.records.batches = batches.iter().map(|sealed| sealed.batch.clone()).collect();
+    let of_topic = DefaultTopicRequest { name: topic.to_owned(), partitions: vec![of_partition], ..Default::default() };
     DefaultProduceRequest {
         isolation: Isolation::ReadCommitted,
         timeout: STORE_TIMEOUT,
@@ -295,21 +321,29 @@ fn request(topic: &str, partition: u32, batches: &[SealedBatch]) -> DefaultProdu
     }
 }
 
-fn fate(answer: Result<ProduceResponse, SocketError>, batches: usize) -> Fate {
+fn fate(answer: Result<ProduceResponse, NoAnswer>) -> Fate {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return Fate::Unknown(error.to_string()),
+        Err(NoAnswer::Unsent(error)) => return Fate::Away(error.to_string()),
+        Err(NoAnswer::Unknown(error)) => return Fate::Unknown(error.to_string()),
     };
-    let mut answers = answer.responses.into_iter().flat_map(|topic| topic.partitions);
-    for place in 0..batches {
-        match answers.next().map(|partition| partition.error_code) {
-            Some(ErrorCode::None) => {}
-            Some(code) if is_final(&code) => return Fate::Refused(code.to_sentence()),
-            Some(code) => return Fate::NotYet(place, code.to_sentence()),
-            None => return Fate::NotYet(place, "the answer is incomplete".to_owned()),
+    let partition = answer.responses.into_iter().flat_map(|topic| topic.partitions).next();
+    match partition.map(|partition| partition.error_code) {
+        Some(ErrorCode::None) => Fate::Stored,
+        Some(code) if is_final(&code) => Fate::Refused(code.to_sentence()),
+        Some(code) => Fate::NotYet(code.to_sentence()),
+        None => Fate::NotYet("the answer is empty".to_owned()),
+    }
+}
+
+impl Trouble {
+    /// It is over: a request was stored.
+    fn over(&mut self, topic: &str, partition: u32, now: Nanos) {
+        if let Some(since) = mem::take(self).since_ns {
+            let seconds = (now - since) as f64 / SECOND as f64;
+            tracing::info!("writing partition {partition} of topic `{topic}` goes on, after {seconds:.1} s");
         }
     }
-    Fate::Stored
 }
 
 /// Whether the server will never take the batch.
@@ -399,12 +433,11 @@ mod tests {
 
     #[test]
     fn only_what_the_server_says_is_stored_is_stored() {
-        let none = ErrorCode::None;
-        assert!(matches!(fate(Ok(answer(&[none.clone(), none.clone()])), 2), Fate::Stored));
-        let passing = answer(&[none.clone(), ErrorCode::NotLeaderForPartition, none.clone()]);
-        assert!(matches!(fate(Ok(passing), 3), Fate::NotYet(1, _)));
-        assert!(matches!(fate(Ok(answer(std::slice::from_ref(&none))), 2), Fate::NotYet(1, _)), "an answer cut short");
-        assert!(matches!(fate(Ok(answer(&[none, ErrorCode::MessageTooLarge])), 2), Fate::Refused(_)));
-        assert!(matches!(fate(Err(SocketError::SocketClosed), 2), Fate::Unknown(_)));
+        assert!(matches!(fate(Ok(answer(&[ErrorCode::None]))), Fate::Stored));
+        assert!(matches!(fate(Ok(answer(&[ErrorCode::NotLeaderForPartition]))), Fate::NotYet(_)));
+        assert!(matches!(fate(Ok(answer(&[]))), Fate::NotYet(_)), "an answer cut short");
+        assert!(matches!(fate(Ok(answer(&[ErrorCode::MessageTooLarge]))), Fate::Refused(_)));
+        assert!(matches!(fate(Err(NoAnswer::Unknown(SocketError::SocketClosed))), Fate::Unknown(_)));
+        assert!(matches!(fate(Err(NoAnswer::Unsent(SocketError::SocketClosed))), Fate::Away(_)));
     }
 }

@@ -1,17 +1,30 @@
-//! What a partition holds, asked of its leader: the controller learns of it late.
+//! The leaders of a topic's partitions, and what each holds: the controller learns of that late.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
 use fluvio_socket::{ClientConfig, MultiplexerSocket, SocketError, VersionedSerialSocket};
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
-use streamgauge_actors::ports::{OffsetRange, PortError};
+use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND};
+use streamgauge_actors::ports::{OffsetRange, PortError, Retry};
 
-use super::{Cluster, cluster_config, tls_connector};
+use super::wait::within;
+use super::{Cluster, cluster_config, millis, tls_connector};
 use crate::broker::deadline::Deadline;
+use crate::config::FluvioSection;
+
+/// From the beginning of a search to that of the next.
+const SEARCH_NS: Nanos = 500 * MILLISECOND;
+
+/// A controller that was just started may not know its topics yet: so long they are missed before they count as gone.
+const MISSED_NS: Nanos = 5 * SECOND;
 
 /// The number of a topic's partition, from the partition's own name: `<topic>-<number>`.
 pub(super) fn partition_id(name: &str, topic: &str) -> Option<u32> {
@@ -29,6 +42,7 @@ pub(super) struct Leaders {
 /// A streaming unit, and the connection to it, once there is one.
 struct Unit {
     config: ClientConfig,
+    connect_timeout: Duration,
     socket: Mutex<Option<Arc<VersionedSerialSocket>>>,
 }
 
@@ -57,7 +71,8 @@ impl Leaders {
             let config = ClientConfig::new(&cluster.settings.endpoint, connector.clone_box(), false);
             let mut config = config.with_prefix_sni_domain(&unit.name);
             config.set_addr(unit.spec.public_endpoint.addr());
-            (unit.spec.id, Unit { config, socket: Mutex::new(None) })
+            let connect_timeout = millis(cluster.settings.connect_timeout);
+            (unit.spec.id, Unit { config, connect_timeout, socket: Mutex::new(None) })
         });
         Ok(Self { topic: topic.to_owned(), units: units.collect(), leaders })
     }
@@ -106,7 +121,10 @@ impl Unit {
         if let Some(socket) = open {
             return Ok(socket);
         }
-        let (socket, config, versions) = self.config.recreate().connect().await?.split();
+        let Some(connected) = within(self.connect_timeout, self.config.recreate().connect()).await else {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time").into());
+        };
+        let (socket, config, versions) = connected?.split();
         let socket = Arc::new(VersionedSerialSocket::new(MultiplexerSocket::shared(socket), config, versions));
         *self.kept() = Some(Arc::clone(&socket));
         Ok(socket)
@@ -115,4 +133,75 @@ impl Unit {
     fn kept(&self) -> MutexGuard<'_, Option<Arc<VersionedSerialSocket>>> {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Looks for the leaders anew, after trouble with those that are known.
+pub(super) struct LeaderSearch {
+    settings: FluvioSection,
+    topic: String,
+    wanted: bool,
+    search: Option<Search>,
+    /// The next search begins no sooner.
+    next_ns: Nanos,
+    /// Since when the controller says that there is no such topic.
+    missing_ns: Option<Nanos>,
+}
+
+type Search = Pin<Box<dyn Future<Output = Result<Leaders, PortError>> + Send>>;
+
+impl LeaderSearch {
+    pub(super) fn new(settings: FluvioSection, topic: String) -> Self {
+        Self { settings, topic, wanted: false, search: None, next_ns: 0, missing_ns: None }
+    }
+
+    /// Leaders are wanted: [`Self::poll`] searches until it has found them.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// The leaders, once they are found.
+    ///
+    /// # Errors
+    /// [`PortError`]: there is no such topic any more.
+    pub(super) fn poll(&mut self, now: Nanos, context: &mut Context<'_>) -> Poll<Result<Leaders, PortError>> {
+        if !self.wanted {
+            return Poll::Pending;
+        }
+        if self.search.is_none() && now >= self.next_ns {
+            self.next_ns = now + SEARCH_NS;
+            self.search = Some(Box::pin(search(self.settings.clone(), self.topic.clone())));
+        }
+        let Some(Poll::Ready(found)) = self.search.as_mut().map(|search| search.as_mut().poll(context)) else {
+            return Poll::Pending;
+        };
+        self.search = None;
+        match found {
+            Ok(leaders) => {
+                (self.wanted, self.missing_ns) = (false, None);
+                Poll::Ready(Ok(leaders))
+            }
+            Err(error) if error.retry == Retry::GiveUp => {
+                let since = *self.missing_ns.get_or_insert(now);
+                if now - since >= MISSED_NS { Poll::Ready(Err(error)) } else { Poll::Pending }
+            }
+            Err(error) => {
+                tracing::debug!("the leaders are not known yet: {error}");
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// The leaders of a topic's partitions, through a new connection.
+async fn search(settings: FluvioSection, topic: String) -> Result<Leaders, PortError> {
+    let timeout = millis(settings.connect_timeout);
+    let searched = within(timeout, async {
+        let cluster = Cluster::reach(settings).await?;
+        match Leaders::find(&cluster, &topic).await {
+            Ok(leaders) if leaders.partitions() == 0 => Err(cluster.no_such_topic(&topic)),
+            Ok(leaders) => Ok(leaders),
+            Err(error) => Err(cluster.topic_error("find the leaders of", &topic, &error.into())),
+        }
+    });
+    searched.await.unwrap_or_else(|| Err(PortError::again("no answer in time".to_owned())))
 }
