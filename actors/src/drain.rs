@@ -1,18 +1,13 @@
 //! The end of reading a topic that others go on filling: what was there at the order to drain is read, and no more.
 
-use crate::clock::{Nanos, SECOND};
-
-/// Without records for so long, what was there is taken not to come any more.
-const PATIENCE_NS: Nanos = SECOND;
+use crate::ports::EventReader;
 
 /// How far an order to drain has been carried out.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Drain {
     asked: bool,
-    /// Records still to be read; known from the first turn after the order.
-    left: Option<u64>,
-    /// When the first turn after the order or, later, a record was.
-    heard_ns: Nanos,
+    /// By partition: records still to be read; known from the first turn after the order.
+    left: Option<Vec<(u32, u64)>>,
 }
 
 impl Drain {
@@ -21,51 +16,91 @@ impl Drain {
         self.asked = true;
     }
 
-    /// Whether it is carried out, after a turn that visited so many records and ended now; `lag` tells how many are left
-    /// then. A second without any ends it, too: nothing comes.
-    pub fn is_done(&mut self, visited: usize, now: Nanos, lag: impl FnOnce() -> u64) -> bool {
+    /// Whether the order was given.
+    pub fn is_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// A record of a partition was read.
+    pub fn read(&mut self, partition: u32) {
+        let Some(left) = &mut self.left else { return };
+        if let Some((_, left)) = left.iter_mut().find(|(id, _)| *id == partition) {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// Whether it is carried out, after a turn of the reader of these partitions that visited so many records.
+    pub fn is_done(
+        &mut self,
+        visited: usize,
+        reader: &mut dyn EventReader,
+        partitions: impl Iterator<Item = u32>,
+    ) -> bool {
         if !self.asked {
             return false;
         }
-        if visited > 0 || self.left.is_none() {
-            self.heard_ns = now;
-        }
-        let visited = visited as u64;
-        let left = self.left.unwrap_or_else(|| lag() + visited).saturating_sub(visited);
-        self.left = Some(left);
-        left == 0 || now - self.heard_ns >= PATIENCE_NS
+        let left = self
+            .left
+            .get_or_insert_with(|| partitions.map(|partition| (partition, reader.lag_of(partition))).collect());
+        // (A reader may count as one record what only may be there.)
+        left.iter().all(|&(_, left)| left == 0) || (visited == 0 && reader.lag() == 0)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
 
-    #[test]
-    fn what_was_there_is_read_though_more_keeps_coming() {
-        let mut drain = Drain::default();
-        assert!(!drain.is_done(0, 0, || 0), "nobody asked");
-        drain.ask();
-        assert!(!drain.is_done(3, SECOND, || 7));
-        assert!(!drain.is_done(6, SECOND, || 100));
-        assert!(drain.is_done(1, SECOND, || 100));
+    use super::*;
+    use crate::ports::{PortError, Record};
+
+    /// Records left, by partition.
+    struct Backlog(BTreeMap<u32, u64>);
+
+    impl EventReader for Backlog {
+        fn poll(&mut self, _: Duration, _: usize, _: &mut dyn FnMut(Record<'_>)) -> Result<usize, PortError> {
+            Ok(0)
+        }
+
+        fn set_paused(&mut self, _: u32, _: bool) -> Result<(), PortError> {
+            Ok(())
+        }
+
+        fn lag(&mut self) -> u64 {
+            self.0.values().sum()
+        }
+
+        fn lag_of(&mut self, partition: u32) -> u64 {
+            self.0[&partition]
+        }
     }
 
     #[test]
-    fn it_waits_for_what_is_on_its_way_and_not_for_ever() {
+    fn what_was_there_is_read_of_each_partition_though_more_keeps_coming() {
+        let mut backlog = Backlog(BTreeMap::from([(0, 1), (1, 2)]));
         let mut drain = Drain::default();
+        assert!(!drain.is_done(0, &mut backlog, 0..2), "nobody asked");
         drain.ask();
-        assert!(!drain.is_done(0, 10 * SECOND, || 5));
-        assert!(!drain.is_done(0, 10 * SECOND + PATIENCE_NS - 1, || 5));
-        assert!(!drain.is_done(4, 10 * SECOND + PATIENCE_NS, || 1));
-        assert!(!drain.is_done(0, 11 * SECOND + PATIENCE_NS - 1, || 1));
-        assert!(drain.is_done(0, 11 * SECOND + PATIENCE_NS, || 1));
+        assert!(!drain.is_done(3, &mut backlog, 0..2));
+        for _ in 0..100 {
+            drain.read(0);
+        }
+        assert!(!drain.is_done(100, &mut backlog, 0..2), "another partition's records are not those");
+        drain.read(1);
+        assert!(!drain.is_done(1, &mut backlog, 0..2));
+        assert!(!drain.is_done(0, &mut backlog, 0..2), "what is there may be on its way");
+        drain.read(1);
+        assert!(drain.is_done(1, &mut backlog, 0..2));
     }
 
     #[test]
     fn nothing_there_is_nothing_to_wait_for() {
+        let mut backlog = Backlog(BTreeMap::from([(0, 1)]));
         let mut drain = Drain::default();
         drain.ask();
-        assert!(drain.is_done(0, SECOND, || 0));
+        assert!(!drain.is_done(0, &mut backlog, 0..1));
+        backlog.0.insert(0, 0);
+        assert!(drain.is_done(0, &mut backlog, 0..1), "there was less than was thought");
     }
 }

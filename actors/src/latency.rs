@@ -29,8 +29,8 @@ pub enum Task {
     Audit(Box<dyn EventReader>),
     /// Keeps the ledger of producers that run alone.
     KeepTruth,
-    /// Judges the results of any other processor, against the truth where it is known.
-    Judge(Box<dyn EventReader>, Follow, Option<Arc<TruthTable>>),
+    /// Judges the results of any other processor in a topic of so many partitions, against the truth where it is known.
+    Judge(Box<dyn EventReader>, u32, Follow, Option<Arc<TruthTable>>),
 }
 
 /// The latency actor's logic.
@@ -96,6 +96,7 @@ enum Early {
 /// Results of another processor: of several updates of one result, the last one counts.
 struct Judge {
     reader: Box<dyn EventReader>,
+    partitions: u32,
     follow: Follow,
     truth: Option<Arc<TruthTable>>,
     /// By window and campaign.
@@ -122,9 +123,14 @@ impl Latency {
                 last_read_ns: 0,
             })),
             Task::KeepTruth => Work::KeepTruth(Ledger::new(spec.producers)),
-            Task::Judge(reader, follow, truth) => {
-                Work::Judge(Box::new(Judge { reader, follow, truth, latest: BTreeMap::new(), last_read_ns: 0 }))
-            }
+            Task::Judge(reader, partitions, follow, truth) => Work::Judge(Box::new(Judge {
+                reader,
+                partitions,
+                follow,
+                truth,
+                latest: BTreeMap::new(),
+                last_read_ns: 0,
+            })),
         };
         Self {
             spec,
@@ -225,10 +231,11 @@ impl Latency {
     }
 
     fn judge_turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
-        let Self { work: Work::Judge(judge), spec, counters, .. } = self else { return Ok(Turn::Finished) };
+        let Self { work: Work::Judge(judge), spec, counters, drain, .. } = self else { return Ok(Turn::Finished) };
         let Judge { reader, latest, .. } = &mut **judge;
         let mut failure = None;
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
+            drain.read(record.partition);
             let insertion = match insertion_time(&record, spec) {
                 Ok(insertion) => insertion,
                 Err(error) => return failure = Some(error),
@@ -250,7 +257,7 @@ impl Latency {
             judge.last_read_ns = now;
         }
         let idle = judge.follow.until_idle_ns.is_some_and(|limit| now - judge.last_read_ns >= limit);
-        let drained = self.drain.is_done(visited, now, || judge.reader.lag());
+        let drained = drain.is_done(visited, &mut *judge.reader, 0..judge.partitions);
         if drained || (visited == 0 && idle && judge.reader.lag() == 0) {
             let message = self.judged();
             outbox.push(message);

@@ -164,7 +164,7 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
         Mode::Produce => prepared.latency = Some(Task::KeepTruth),
         Mode::Latency(follow) => {
             let reader = broker.reader(&spec.results_topic, &results_from(follow.from))?;
-            prepared.latency = Some(Task::Judge(reader, follow, plan.truth.clone()));
+            prepared.latency = Some(Task::Judge(reader, result_partitions, follow, plan.truth.clone()));
         }
         Mode::Aggregate(_) => {}
     }

@@ -164,9 +164,11 @@ impl WindowAggregator {
     /// Pauses what is too far ahead of the merge, resumes what no longer is.
     fn hold_back(&mut self) -> Result<(), StageError> {
         let Some(counting) = &mut self.counting else { return Ok(()) };
+        // What was there is read then, however far it is ahead.
+        let is_drained = self.aggregate.is_some() && self.drain.is_asked();
         for partition in &mut counting.partitions {
             let closed_before = partition.windows.closed_before();
-            let ahead = if closed_before == i64::MIN || closed_before == i64::MAX {
+            let ahead = if is_drained || closed_before == i64::MIN || closed_before == i64::MAX {
                 false
             } else {
                 let first = *self.first_closed.get_or_insert(closed_before);
@@ -409,7 +411,10 @@ impl Stage for WindowAggregator {
     fn order(&mut self, order: Order) {
         match order {
             Order::Begin { base_ns } => self.begin(base_ns),
-            Order::Drain { .. } => self.drain.ask(),
+            Order::Drain { .. } => {
+                self.drain.ask();
+                self.merge_moved = true;
+            }
             Order::SetRate { .. } => {}
         }
     }
@@ -424,6 +429,7 @@ impl Stage for WindowAggregator {
                 unread = RECORDS_PER_CLOCK_READ;
             }
             unread -= 1;
+            self.drain.read(record.partition);
             counting.visit(record);
         })?;
         if visited > 0 {
@@ -436,7 +442,7 @@ impl Stage for WindowAggregator {
         if std::mem::take(&mut self.merge_moved) {
             self.hold_back()?;
         }
-        if self.aggregate.is_some() && self.drain.is_done(visited, now, || self.reader.lag()) {
+        if self.aggregate.is_some() && self.drain.is_done(visited, &mut *self.reader, self.owned.iter().copied()) {
             let counting = self.counting.as_mut().expect("begun");
             counting.close_all(outbox);
             return Ok(Turn::Finished);
