@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::Value;
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
 use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
@@ -81,8 +82,15 @@ fn a_broker_of_another_make_is_trusted_with_nothing() {
 
 #[test]
 fn without_idempotent_producers_a_plain_one_writes_and_the_report_says_so() {
-    let (_cluster, servers) = mock();
-    let broker = broker(&hide(&servers, &[INIT_PRODUCER_ID]));
+    let (cluster, servers) = mock();
+    // Whoever asks for an idempotent producer all the same is refused for good.
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED; 100];
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &refusals);
+    let as_kafka = door::to(&servers, door::as_kafka);
+    assert_eq!(broker(&as_kafka).describe().unwrap().guarantee, "effectively once");
+    let keys = BTreeSet::from([INIT_PRODUCER_ID]);
+    let without = move |version, answer: &[u8]| door::without(&door::as_kafka(version, answer), version, &keys);
+    let broker = broker(&door::to(&servers, without));
     let description = broker.describe().unwrap();
     assert_eq!(description.guarantee, "at least once");
     let said = description.limitations.iter().any(|said| said.starts_with("no idempotent producer (InitProducerId)"));

@@ -24,7 +24,6 @@ impl Deadline {
     }
 
     /// A part of it: it ends after so long, or with this one.
-    #[cfg(feature = "fluvio")]
     pub(super) fn at_most(&self, timeout: Duration) -> Self {
         Self::after(self.left().min(timeout))
     }

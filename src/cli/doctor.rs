@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 use streamgauge_actors::clock::{Clock, Nanos};
-use streamgauge_actors::ports::{Broker, PortError, StampedBy};
+use streamgauge_actors::ports::{Broker, PortError, Retry, StampedBy};
 
 use self::trial::Trial;
 use super::CliResult;
@@ -131,6 +131,10 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
     let broker = broker::open(resolved, session.clock.clone())?;
     let description = match broker.describe() {
         Ok(description) => description,
+        Err(error) if error.retry == Retry::GiveUp => {
+            let fix = "use another broker, or mend what it says: no run is possible on this one";
+            return Ok((vec![Finding::bad("broker", Health::Fail, error.message, fix)], true));
+        }
         Err(error) => {
             let fix = match settings.broker.kind {
                 BrokerKind::Fluvio => {
@@ -150,7 +154,13 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
     match check_topics(broker.as_ref(), settings, description.log_append_time) {
         Ok(topics) => findings.extend(topics),
         Err(error) => {
-            let fix = "check the client's permissions (ACLs) on topics";
+            let fix = match (error.retry, settings.broker.kind) {
+                (Retry::GiveUp, BrokerKind::Kafka | BrokerKind::Redpanda) => {
+                    "check the client's permissions (ACLs) on topics"
+                }
+                (Retry::GiveUp, _) => "look at the broker's own log",
+                _ => "wait until the whole cluster is up, or look at the broker's own log",
+            };
             findings.push(Finding::bad("topics", Health::Fail, error.message, fix));
         }
     }
@@ -161,6 +171,7 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
         description: &description,
         topic: settings.own_topic(&["doctor", &session.new_run_id()]),
         replication: settings.topics.replication,
+        topics_are_named: !settings.topics.events.is_empty() && !settings.topics.results.is_empty(),
     };
     findings.extend(trial.run());
     Ok((findings, true))

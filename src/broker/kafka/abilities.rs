@@ -87,10 +87,15 @@ impl Evidence {
         if self.has_redpandas_id() || any(&self.topic_properties, &|name| name.starts_with(REDPANDA)) {
             return Kind::Redpanda;
         }
-        // Kafka before KRaft knows no `metadata.version`, but has this setting.
-        let stamps = any(&self.broker_settings, &|name| name == "log.message.timestamp.type");
         let shown = self.broker_settings.is_some() || !self.may_answer(DESCRIBE_CONFIGS);
-        if self.is_open() && shown && !stamps { Kind::Other } else { Kind::Kafka }
+        if shown && self.is_doubtful() { Kind::Other } else { Kind::Kafka }
+    }
+
+    /// Whether nothing shows that it is Apache Kafka.
+    fn is_doubtful(&self) -> bool {
+        // Kafka before KRaft knows no `metadata.version`, but has this setting.
+        let stamps = |names: &Vec<String>| names.iter().any(|name| name == "log.message.timestamp.type");
+        self.is_open() && !self.broker_settings.as_ref().is_some_and(stamps)
     }
 }
 
@@ -130,6 +135,7 @@ impl Abilities {
         }
         let mut deletes_records = evidence.may_answer(DELETE_RECORDS);
         match kind {
+            Kind::Kafka if evidence.is_doubtful() => limitations.push(TAKEN_FOR_KAFKA.to_owned()),
             Kind::Kafka => {}
             Kind::Redpanda => limitations.push(DEVELOPER_MODE.to_owned()),
             Kind::Other => {
@@ -161,6 +167,10 @@ impl Abilities {
         self.kind != Kind::Other
     }
 }
+
+/// Neither `ApiVersions` nor the settings were answered: over TLS or SASL the former is not asked for.
+const TAKEN_FOR_KAFKA: &str = "nothing shows what implementation it is (it told neither which requests it answers nor its \
+                               settings): taken for Apache Kafka, idempotent producers, insertion times and all";
 
 /// `rpk redpanda mode development`: Redpanda's documentation.
 const DEVELOPER_MODE: &str = "no sign of developer mode over Kafka's protocol: a broker in that mode never waits for its disk, \
@@ -203,9 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_is_taken_for_kafka() {
+    fn what_cannot_be_asked_is_taken_for_kafka_and_said() {
         let kafka = Abilities::of(&Evidence::default()).unwrap();
         assert_eq!((kafka.kind, kafka.version.as_deref(), kafka.idempotent), (Kind::Kafka, None, true));
+        assert_eq!(kafka.limitations, [TAKEN_FOR_KAFKA]);
         // Settings that may not be seen are no sign of anything.
         assert_eq!(Abilities::of(&offers(0..=68, None)).unwrap().kind, Kind::Kafka);
     }
@@ -216,7 +227,8 @@ mod tests {
             broker_settings: Some(names(&["log.dirs", "log.message.timestamp.type"])),
             ..offers(0..=60, None)
         };
-        assert_eq!(Abilities::of(&evidence).unwrap().kind, Kind::Kafka);
+        let kafka = Abilities::of(&evidence).unwrap();
+        assert!(kafka.kind == Kind::Kafka && kafka.limitations.is_empty(), "{kafka:?}");
     }
 
     #[test]

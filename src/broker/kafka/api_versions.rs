@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
 use super::Deadline;
 
@@ -33,8 +34,9 @@ fn ask(request: &[u8], host: &str, port: u16, deadline: &Deadline) -> Option<Vec
     if deadline.passed() {
         return None;
     }
-    let address = (host, port).to_socket_addrs().ok()?.next()?;
-    let mut stream = TcpStream::connect_timeout(&address, deadline.left()).ok()?;
+    // A name may stand for several addresses, of which some answer nobody.
+    let connect = |address| TcpStream::connect_timeout(&address, deadline.at_most(CONNECT_PATIENCE).left()).ok();
+    let mut stream = (host, port).to_socket_addrs().ok()?.find_map(connect)?;
     stream.set_read_timeout(Some(deadline.left())).ok()?;
     stream.set_write_timeout(Some(deadline.left())).ok()?;
     stream.write_all(request).ok()?;
@@ -48,6 +50,9 @@ fn ask(request: &[u8], host: &str, port: u16, deadline: &Deadline) -> Option<Vec
     stream.read_exact(&mut answer).ok()?;
     Some(answer)
 }
+
+/// How long one address is tried.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
 const LONGEST_ANSWER: usize = 1 << 20;
 

@@ -35,7 +35,7 @@ pub(super) fn examine(
         remarks.push(Remark::ok("disk", "waited for: topics made for runs have `write.caching=false`"));
     }
     if !settings.is_plaintext() {
-        remarks.push(Remark::ok("requests", "not asked for, since the listener is encrypted: taken to be Kafka's"));
+        remarks.push(Remark::ok("requests", "not asked for over TLS or SASL: taken to be Kafka's"));
     }
     Ok(remarks)
 }

@@ -31,6 +31,8 @@ pub(super) struct Trial<'a> {
     pub(super) description: &'a BrokerDescription,
     pub(super) topic: String,
     pub(super) replication: u16,
+    /// Whether runs use topics that are there.
+    pub(super) topics_are_named: bool,
 }
 
 /// A record that came back.
@@ -47,6 +49,9 @@ impl Trial<'_> {
         let mut findings = Vec::new();
         let mut admin = match self.create() {
             Ok(admin) => admin,
+            Err(error) if self.topics_are_named => {
+                return vec![Finding::limit("trial topic", format!("nothing could be tried: {}", error.message))];
+            }
             Err(error) => {
                 let fix = "allow the client to create topics, or see the broker's log; topics that are there can be named in \
                            `topics.events` and `topics.results`";
@@ -184,12 +189,7 @@ fn came_back(check: &'static str, back: &[Back], first: u64) -> Finding {
     numbers.sort_unstable();
     numbers.dedup();
     let found = format!("{} of {due} records came back, {} in all, in order: {in_order}", numbers.len(), back.len());
-    Finding::bad(
-        check,
-        Health::Fail,
-        found,
-        "use another broker, or another storage of this one: runs lose events here",
-    )
+    Finding::bad(check, Health::Fail, found, UNFIT)
 }
 
 /// Whether the broker knows where the topic ends: runs start there on topics that others made, and count lag from it.
