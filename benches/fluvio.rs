@@ -14,6 +14,7 @@ mod cluster;
 #[path = "support/side_by_side.rs"]
 mod side_by_side;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ fn main() {
     let bench = Bench {
         broker: FluvioBroker::new(settings.clone()).expect("valid settings"),
         settings,
-        topic: format!("streamgauge-bench-{}", std::process::id()),
+        topics: Cell::new(0),
         partitions: option("--partitions", 2) as u32,
     };
     println!("broker: {:?}", bench.broker.describe().expect("a broker"));
@@ -66,7 +67,8 @@ fn main() {
 struct Bench {
     settings: FluvioSection,
     broker: FluvioBroker,
-    topic: String,
+    /// Topics used before.
+    topics: Cell<u32>,
     partitions: u32,
 }
 
@@ -80,9 +82,13 @@ impl Partitioner for InTurn {
 }
 
 impl Bench {
+    fn topic(&self) -> String {
+        format!("streamgauge-bench-{}-{}", std::process::id(), self.topics.get())
+    }
+
     fn create(&self) {
         let spec = TopicSpec {
-            name: self.topic.clone(),
+            name: self.topic(),
             partitions: self.partitions,
             replication: 1,
             stamped_by: StampedBy::Client,
@@ -91,8 +97,10 @@ impl Bench {
         self.broker.admin().expect("admin").create(&spec).expect("a topic");
     }
 
+    /// (A topic made anew under a name that was just deleted may lose its leader: seen in 0.18.2.)
     fn delete(&self) {
-        self.broker.admin().expect("admin").delete(&self.topic).expect("deletion");
+        self.broker.admin().expect("admin").delete(&self.topic()).expect("deletion");
+        self.topics.set(self.topics.get() + 1);
     }
 
     fn produce(&self, records: u64, rounds: u64) {
@@ -119,7 +127,7 @@ impl Bench {
         let seconds = records.div_ceil(40_000);
         let (rate, duration) = ((records / seconds).to_string(), format!("{seconds}s"));
         self.program("produce", &["--arrivals", "uniform", "--rate", &rate, "--duration", &duration]);
-        let topic = self.broker.admin().expect("admin").describe(&self.topic).expect("a broker").expect("made above");
+        let topic = self.broker.admin().expect("admin").describe(&self.topic()).expect("a broker").expect("made above");
         let ends: Vec<u64> = topic.partitions.iter().map(|range| range.end).collect();
         let records = ends.iter().sum();
         let sides = vec![
@@ -137,7 +145,7 @@ impl Bench {
     /// Runs the program's `command` on the bench's topic, with windows of a second; gives its report.
     fn program(&self, command: &str, arguments: &[&str]) -> serde_json::Value {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_streamgauge"))
-            .args([command, "--fluvio-endpoint", &self.settings.endpoint, "--events-topic", &self.topic])
+            .args([command, "--fluvio-endpoint", &self.settings.endpoint, "--events-topic", &self.topic()])
             .args(["--window", "1s", "-o", "json", "-q"])
             .args(if command == "produce" { &["--warmup", "0s"][..] } else { &[] })
             .args(arguments)
@@ -149,7 +157,7 @@ impl Bench {
     }
 
     fn produce_port(&self, records: u64) {
-        let mut writer = self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
+        let mut writer = self.broker.writer(&self.topic(), WriterRole::Events).expect("a writer");
         let mut acknowledged = 0;
         let mut visit = |ack: Ack| {
             assert_eq!(ack.delivery, Delivery::Acknowledged);
@@ -186,7 +194,7 @@ impl Bench {
         // What the port has in flight, at most.
         let most = (self.settings.queue_bytes.0 as usize / PAYLOAD.len()).min(self.settings.queue_records as usize);
         run_block_on(async {
-            let producer = self.connect().await.topic_producer_with_config(self.topic.as_str(), config).await;
+            let producer = self.connect().await.topic_producer_with_config(self.topic(), config).await;
             let producer = producer.expect("a producer");
             let mut under_way = VecDeque::new();
             for _ in 0..records {
@@ -209,7 +217,7 @@ impl Bench {
 
     fn drain_port(&self, records: u64) {
         let start: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
-        let mut reader = self.broker.reader(&self.topic, &start).expect("a reader");
+        let mut reader = self.broker.reader(&self.topic(), &start).expect("a reader");
         let (mut bytes, mut read) = (0, 0);
         while read < records {
             read += reader.poll(BUDGET, 4096, &mut |record| bytes += record.payload.len()).expect("records") as u64;
@@ -223,7 +231,7 @@ impl Bench {
             let (mut read, mut bytes) = (0, 0);
             for (partition, &end) in (0..).zip(ends) {
                 let config = ConsumerConfigExt::builder()
-                    .topic(self.topic.as_str())
+                    .topic(self.topic())
                     .partition(partition)
                     .offset_start(Offset::beginning())
                     .isolation(Isolation::ReadCommitted)
