@@ -181,7 +181,7 @@ pub struct FluvioSection {
     pub queue_bytes: Bytes,
     /// What a writer may have in flight, in records.
     pub queue_records: u32,
-    /// What a reader may fetch at once from a partition.
+    /// What a reader may fetch at once, shared among its partitions (2 MiB at least for each).
     pub fetch_bytes: Bytes,
     /// How batches are compressed.
     pub compression: FluvioCompression,

@@ -12,6 +12,7 @@
 
 mod admin;
 mod batch;
+mod ends;
 mod leaders;
 mod reader;
 mod stream;

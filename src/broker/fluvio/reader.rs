@@ -17,15 +17,10 @@ use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, Sta
 
 use super::Cluster;
 use super::batch::StoredBatch;
+use super::ends::EndsWatch;
 use super::leaders::{LeaderSearch, Leaders};
 use super::stream::{Chunk, ChunkStream};
 use super::wait::Bell;
-
-/// How often the partitions' ends are asked for while records come.
-const ENDS_INTERVAL_NS: Nanos = 250 * MILLISECOND;
-
-/// Without records for so long, a reader that is past the ends it knows asks for them.
-const QUIET_NS: Nanos = 5 * MILLISECOND;
 
 /// The pause before a leader that is away is tried again.
 const RETRY_NS: Nanos = 200 * MILLISECOND;
@@ -43,7 +38,6 @@ const WARN_NS: Nanos = 10 * SECOND;
 const LEAST_CHUNK_BYTES: u64 = 2 << 20;
 
 type Opening = Pin<Box<dyn Future<Output = Result<Opened, Trouble>> + Send>>;
-type Ends = Pin<Box<dyn Future<Output = Vec<(usize, u64)>> + Send>>;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
 pub(super) struct FluvioReader {
@@ -53,6 +47,7 @@ pub(super) struct FluvioReader {
     /// How to read: the same for all partitions.
     from: Origin,
     search: LeaderSearch,
+    clock: RunClock,
     bell: Arc<Bell>,
     waker: Waker,
     ends: EndsWatch,
@@ -77,8 +72,10 @@ struct Assigned {
     batch: StoredBatch,
     /// The least offset that was not visited yet.
     next: u64,
-    /// One past the last record, as its leader said last; behind `next` where more came since.
+    /// One past the last record, as its leader said when it was asked last; behind `next` where more came since.
     end: u64,
+    /// The same, as chunks tell: at the least. What came since a chunk was sent shows with the next one.
+    sent_end: u64,
     paused: bool,
     /// When something came last, or was asked for.
     heard_ns: Nanos,
@@ -113,15 +110,6 @@ enum Trouble {
     Away(String),
     /// It answers that it will not, now.
     Refused(String),
-}
-
-/// Asks for the partitions' ends now and then, without waiting for the answer.
-struct EndsWatch {
-    asking: Option<Ends>,
-    asked_ns: Nanos,
-    /// When a record came last.
-    busy_ns: Nanos,
-    clock: RunClock,
 }
 
 impl FluvioReader {
@@ -159,21 +147,22 @@ impl FluvioReader {
             search: LeaderSearch::new(settings.clone(), topic.to_owned()),
             waker: Waker::from(Arc::clone(&bell)),
             bell,
-            ends: EndsWatch { asked_ns: now, busy_ns: now, clock, asking: None },
+            ends: EndsWatch::new(now),
+            clock,
             failure: None,
         })
     }
 
     /// Visits what is there, a batch of each partition in turn.
     fn take(&mut self, max_records: usize, visit: &mut dyn FnMut(Record<'_>)) -> usize {
-        let Self { assigned, turn, from, search, waker, ends, failure, .. } = self;
-        let now = ends.clock.now();
+        let Self { assigned, turn, from, search, waker, clock, ends, failure, .. } = self;
+        let now = clock.now();
         let mut context = Context::from_waker(waker);
         match search.poll(now, &mut context) {
             Poll::Pending => {}
             Poll::Ready(Ok(leaders)) => {
                 from.leaders = Arc::new(leaders);
-                ends.asking = None;
+                ends.forget();
             }
             Poll::Ready(Err(error)) => {
                 failure.get_or_insert(error);
@@ -214,11 +203,12 @@ impl FluvioReader {
     }
 
     fn watch_ends(&mut self, is_busy: bool) {
+        let now = self.clock.now();
         let is_past = self.assigned.iter().any(|one| one.next > one.end);
-        self.ends.forget_after(self.from.connect_timeout_ns);
-        if self.ends.is_due(is_busy, is_past) {
+        self.ends.forget_after(now, self.from.connect_timeout_ns);
+        if self.ends.is_due(now, is_busy, is_past) {
             let partitions = self.assigned.iter().map(|one| one.partition).collect();
-            self.ends.ask(Arc::clone(&self.from.leaders), partitions);
+            self.ends.ask(now, Arc::clone(&self.from.leaders), partitions);
         }
         for (index, end) in self.ends.answers(&self.waker) {
             let one = &mut self.assigned[index];
@@ -236,6 +226,7 @@ impl Assigned {
             batch: StoredBatch::default(),
             next,
             end,
+            sent_end: 0,
             paused: false,
             heard_ns: now,
             away_ns: None,
@@ -272,7 +263,7 @@ impl Assigned {
                     Poll::Ready(Err(trouble)) => self.close(from, now, trouble)?,
                 },
                 Source::Open(chunks) => match chunks.poll(context) {
-                    Poll::Pending if self.end > self.next && now - self.heard_ns > STALL_NS => {
+                    Poll::Pending if self.end.max(self.sent_end) > self.next && now - self.heard_ns > STALL_NS => {
                         let reason = format!("nothing came for {} s, though there are records", STALL_NS / SECOND);
                         self.close(from, now, Trouble::Away(reason))?;
                     }
@@ -323,7 +314,7 @@ impl Assigned {
                 self.next
             );
         }
-        self.end = range.end;
+        (self.end, self.sent_end) = (range.end, 0);
         self.heard_ns = now;
         self.source = Source::Open(chunks);
         Ok(())
@@ -382,7 +373,7 @@ impl Assigned {
         }
         self.heard_ns = now;
         self.refused_ns = None;
-        self.end = self.end.max(chunk.high_watermark.max(0) as u64);
+        self.sent_end = chunk.high_watermark.max(0) as u64;
         let whole = chunk.records.batches.into_iter().take_while(Batch::validate_decoding);
         self.batches.extend(whole);
         let Some(last) = self.batches.back() else {
@@ -432,56 +423,10 @@ impl Assigned {
         ))
     }
 
-    /// Past the known end, one record at least may be there.
+    /// Past the end that was asked for, one record at least may be there.
     fn lag(&self) -> u64 {
-        self.end.checked_sub(self.next).unwrap_or(1)
-    }
-}
-
-impl EndsWatch {
-    fn is_due(&mut self, is_busy: bool, is_past: bool) -> bool {
-        let now = self.clock.now();
-        if is_busy {
-            self.busy_ns = now;
-        }
-        if self.asking.is_some() {
-            return false;
-        }
-        let is_quiet = now - self.busy_ns.max(self.asked_ns) >= QUIET_NS;
-        now - self.asked_ns >= ENDS_INTERVAL_NS || (is_past && is_quiet)
-    }
-
-    /// An answer that takes too long does not come.
-    fn forget_after(&mut self, timeout_ns: Nanos) {
-        if self.asking.is_some() && self.clock.now() - self.asked_ns > timeout_ns {
-            self.asking = None;
-        }
-    }
-
-    fn ask(&mut self, leaders: Arc<Leaders>, partitions: Vec<u32>) {
-        self.asked_ns = self.clock.now();
-        self.asking = Some(Box::pin(async move {
-            let mut ends = Vec::with_capacity(partitions.len());
-            for (index, partition) in partitions.into_iter().enumerate() {
-                // A leader that is gone shows in the stream.
-                if let Ok(Some(range)) = leaders.range(partition).await {
-                    ends.push((index, range.end));
-                }
-            }
-            ends
-        }));
-    }
-
-    /// The ends that came, by the partition's place in what was asked.
-    fn answers(&mut self, waker: &Waker) -> Vec<(usize, u64)> {
-        let mut context = Context::from_waker(waker);
-        match self.asking.as_mut().map(|asking| asking.as_mut().poll(&mut context)) {
-            Some(Poll::Ready(ends)) => {
-                self.asking = None;
-                ends
-            }
-            _ => Vec::new(),
-        }
+        let known = self.end.max(self.sent_end).saturating_sub(self.next);
+        known.max(u64::from(self.next > self.end))
     }
 }
 
@@ -533,7 +478,7 @@ impl EventReader for FluvioReader {
         match self.assigned.iter_mut().find(|one| one.partition == partition) {
             Some(one) if one.paused == paused => {}
             // (While it was paused nothing was waited for.)
-            Some(one) => (one.paused, one.heard_ns) = (paused, self.ends.clock.now()),
+            Some(one) => (one.paused, one.heard_ns) = (paused, self.clock.now()),
             None => {
                 return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is not assigned here")));
             }
