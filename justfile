@@ -1,13 +1,18 @@
 # What continuous integration runs, recipe by recipe (`.ci/run`).
 
 # Everything below, in order
-all: format lint deny test
+all: format lint features deny test
 
 format:
     cargo fmt --all --check
 
 lint:
     cargo clippy --workspace --all-targets -- --deny warnings
+
+# What the container image is built with (needs OpenSSL's and libsasl2's headers), and the least
+features:
+    cargo check --package streamgauge --all-features
+    cargo check --package streamgauge --no-default-features
 
 # Licences, sources and bans; no network
 deny:
@@ -30,6 +35,11 @@ bench-kafka:
     cargo bench --bench kafka -- produce
     cargo bench --bench kafka -- drain --records 8000000
     cargo bench --bench kafka -- paced
+
+# The Fluvio benches, on the cluster that STREAMGAUGE_TEST_FLUVIO names
+bench-fluvio:
+    cargo bench --bench fluvio -- produce
+    cargo bench --bench fluvio -- drain --records 2000000
 
 # What the daemon costs; a quarter of an hour
 bench-daemon:

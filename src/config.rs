@@ -25,7 +25,7 @@ pub use self::daemon::{HistorySection, ScheduleMode, ScheduleSection, ServerSect
 pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};
 pub(crate) use self::layers::{WORKLOAD_ARGUMENT, is_setting, setting_keys};
 pub use self::matrix::MatrixSection;
-pub(crate) use self::matrix::{choices, refused_in_matrix};
+pub(crate) use self::matrix::{choices, is_list_setting, is_property, refused_in_matrix};
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::show::{at, check_token, is_secret_setting, read_secret, shell_quoted, toml_value};

@@ -180,7 +180,7 @@ fn a_file_keeps_a_matrix_and_flags_lie_over_it() {
     assert_eq!(rates, [Some(500.0), Some(700.0)]);
     let rerun = report["rerun"].as_str().unwrap();
     for part in [
-        "--set 'matrix.vary.workload.arrivals=[\"uniform\", \"poisson\"]'",
+        "--set 'workload.arrivals=[\"uniform\", \"poisson\"]'",
         "--with workload.arrivals=poisson workload.rate=700/s",
         "--with workload.arrivals=uniform workload.seed=9",
         "--set workload.campaigns=4",
@@ -188,6 +188,16 @@ fn a_file_keeps_a_matrix_and_flags_lie_over_it() {
     ] {
         assert!(rerun.contains(part), "{part} is not in {rerun}");
     }
+    let again = rerun.replacen("streamgauge", env!("CARGO_BIN_EXE_streamgauge"), 1) + " -q -o json";
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", &again]).env("XDG_STATE_HOME", place.path()).current_dir("/");
+    let again = document(&stdout(&shell.output().unwrap()));
+    for same in ["varied", "order", "config"] {
+        assert_eq!(again[same], report[same], "{same} of {rerun}");
+    }
+    let settings =
+        |report: &Value| array(&report["cells"]).iter().map(|cell| cell["settings"].clone()).collect::<Vec<_>>();
+    assert_eq!(settings(&again), settings(&report));
     // With one run of each nothing is claimed.
     let comparison = &report["comparisons"][0];
     assert_eq!((&comparison["cell"], &comparison["baseline"]), (&json!(2), &json!(1)));
@@ -214,7 +224,7 @@ fn bad_settings_are_exit_code_78_and_named_all_at_once() {
         (&["--rate", "1k/s,"], &["flag --rate: `workload.rate` cannot be read: `` is no rate"]),
         (&["--rate", "1k/s,1000"], &["two cells of the same settings (`embedded, 1k/s` and `embedded, 1000`)"]),
         (&["--set", "log.format=human,json"], &["`log.format` makes no run another one"]),
-        (&["--set", "matrix.vary.workload.ratee=1,2"], &["names no setting; did you mean `workload.rate`?"]),
+        (&["--set", "matrix.vary.workload.ratee=1,2"], &["`workload.ratee` is an unknown key; did you mean `workload.rate`?"]),
         (&["--repetitions", "0"], &["flag --repetitions: `matrix.repetitions` must be 1 to 1000"]),
         (
             &["--rate", "1k/s,2k/s", "--baseline", "workload.rate=3k/s"],
@@ -224,6 +234,7 @@ fn bad_settings_are_exit_code_78_and_named_all_at_once() {
             &["--rate", "1k/s,2k/s", "--baseline", "workload.seed=3"],
             &["`workload.seed` is not varied: that is workload.rate"],
         ),
+        (&["--with", "broker.kind=redpanda", "topics.partitions=3"], &["`broker.kind` is `redpanda` in no cell"]),
         (&["--with", "broker.kindd=kafka", "topics.partitions=3"], &["flag --with: `broker.kindd` is an unknown key"]),
         (
             &["--campaigns", "1,2,3,4,5,6,7", "--seed", "1,2,3,4,5,6,7", "--producers", "1,2,3,4,5,6"],
@@ -357,7 +368,7 @@ fn a_signal_drains_the_present_run_and_the_report_is_of_what_there_is() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
     let report = document(&text);
     assert_eq!((&report["verdict"], &report["exit_code"]), (&json!("aborted"), &json!(0)));
-    assert_eq!(report["reasons"], json!(["stopped on request after 1 of 6 run(s)"]));
+    assert_eq!(report["reasons"], json!(["stopped after 1 of 6 run(s)"]));
     assert_eq!((array(&report["runs"]).len(), &report["runs"][0]["verdict"]), (1, &json!("aborted")));
     assert!(array(&report["cells"]).iter().all(|cell| cell["valid"] == false));
 }

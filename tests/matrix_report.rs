@@ -149,18 +149,69 @@ fn a_cell_that_did_not_pass_is_marked_and_never_better() {
 }
 
 #[test]
+fn a_cell_that_is_compared_with_nothing_is_no_floor() {
+    let plan = plan(&[], &[("broker.kind", "kafka"), ("matrix.repetitions", "2")], &[]);
+    let report = matrix(&plan, |cell, round| run([6.0, 2.0][cell] + 0.01 * round as f64));
+    let said: Vec<_> = tables::figure_table(&report, P99, false).rows.iter().map(|row| row[5].clone()).collect();
+    assert_eq!(said, ["not compared", "floor"]);
+    assert_eq!(report.cells[0].figure(Figure::Produced).unwrap().relative_to_floor, None, "a rate has no floor");
+    // A floor that is no result is none.
+    let report = matrix(&plan, |cell, _| {
+        let mut report = run(1.0);
+        if cell == 1 {
+            (report.verdict, report.exit_code) = (Verdict::Inconclusive, 5);
+        }
+        report
+    });
+    assert_eq!(report.cells[0].figure(P99).unwrap().relative_to_floor, None);
+}
+
+#[test]
+fn settings_of_another_broker_make_no_cells() {
+    let lists: [(&str, &[&str]); 2] =
+        [("broker.kind", &["redpanda", "fluvio"]), ("broker.fluvio.compression", &["none", "lz4"])];
+    let names: Vec<_> =
+        plan(&lists, &[("matrix.floor", "false")], &[]).cells.into_iter().map(|cell| cell.name).collect();
+    assert_eq!(names, ["redpanda", "fluvio, compression none", "fluvio, compression lz4"]);
+    let lists: [(&str, &[&str]); 2] =
+        [("broker.kind", &["redpanda", "fluvio"]), ("broker.kafka.compression", &["none", "lz4"])];
+    let names: Vec<_> =
+        plan(&lists, &[("matrix.floor", "false")], &[]).cells.into_iter().map(|cell| cell.name).collect();
+    assert_eq!(names, ["redpanda, compression none", "redpanda, compression lz4", "fluvio"]);
+}
+
+#[test]
+fn latencies_that_end_elsewhere_are_not_compared() {
+    let plan = plan(&[("broker.kind", &["kafka", "fluvio"])], &[("matrix.floor", "false")], &[]);
+    let report = matrix(&plan, |cell, round| {
+        let mut report = run(2.0 + 0.1 * round as f64);
+        report.broker.kind = ["kafka", "fluvio"][cell].to_owned();
+        report.broker.log_append_time = cell == 0;
+        report
+    });
+    let tested = |kind: LatencyKind| {
+        let row = report.comparisons[0].metrics.iter().find(|row| row.metric == Figure::P99(kind).name()).unwrap();
+        row.test.is_some()
+    };
+    assert!(!tested(LatencyKind::ResultLatency) && tested(LatencyKind::EndToEnd));
+    assert!(
+        tables::notes(&report).iter().any(|note| note.contains("result_latency.p99_ms: one ends at the insertion"))
+    );
+}
+
+#[test]
 fn what_a_broker_cannot_do_is_said_once() {
     let plan = plan(&[("workload.rate", &["1k/s", "2k/s"])], &[("broker.kind", "kafka")], &[]);
     let report = matrix(&plan, |cell, _| {
         let mut report = run(1.0);
         if cell < 2 {
-            (report.broker.kind, report.broker.limitations) = ("kafka".to_owned(), vec!["no deletion".to_owned()]);
+            report.notes.push("kafka: no deletion".to_owned());
         }
         report
     });
-    assert_eq!(tables::notes(&report).iter().filter(|note| *note == "kafka: no deletion").count(), 1);
+    assert_eq!(tables::notes(&report).iter().filter(|note| *note == "#1, #2: kafka: no deletion").count(), 1);
     let text = terminal::render(&report, false);
-    assert!(text.contains("kafka: no deletion\n"), "{text}");
+    assert!(text.contains("#1, #2: kafka: no deletion\n"), "{text}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::config::{Assignment, Layers, choices};
 use crate::matrix::cells::Dimension;
 use crate::matrix::figures::Run;
 use crate::matrix::format::Format as FileFormat;
-use crate::matrix::plan::{Plan, Request, With};
+use crate::matrix::plan::{Plan, Request, WITH_FLAG, With, is_implied_broker};
 use crate::matrix::report::{MatrixContext, MatrixReport};
 use crate::matrix::terminal;
 use crate::report::{Host, Report, rfc3339, tables};
@@ -66,7 +66,7 @@ pub(super) struct MatrixArgs {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: the gravest of all runs; 130, 143 where a signal ended it.";
+Exit codes: the gravest of all runs; 130, 143 where a signal ended it and nothing was graver.";
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`: write section.key=value"))?;
@@ -86,24 +86,38 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     args.reports.iter().map(PathBuf::as_path).try_for_each(check_writable)?;
     if let Some(folder) = &args.runs_to {
         let cannot = |error| CliError::Usage(format!("cannot write to the folder `{}`: {error}", folder.display()));
-        fs::create_dir_all(folder).map_err(cannot)?;
+        let trial = folder.join(format!(".streamgauge-{}", std::process::id()));
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&trial, ""))
+            .and_then(|()| fs::remove_file(&trial))
+            .map_err(cannot)?;
     }
     let signals = Signals::watch()?;
     reach_brokers(session, &plan)?;
     announce(session, &plan);
     let started_at = rfc3339(session.clock.now());
-    let runs = play(session, &plan, &signals, args.runs_to.as_deref());
-    let context = MatrixContext {
-        started_at,
-        finished_at: rfc3339(session.clock.now()),
-        aborted: runs.len() < plan.runs() || runs.iter().any(|run| run.verdict() == Verdict::Aborted),
-        versions: crate::broker::versions(),
-        host: Host::describe(),
+    let report = |runs: &[Run]| {
+        let context = MatrixContext {
+            started_at: started_at.clone(),
+            finished_at: rfc3339(session.clock.now()),
+            aborted: runs.len() < plan.runs() || runs.iter().any(|run| run.verdict() == Verdict::Aborted),
+            versions: crate::broker::versions(),
+            host: Host::describe(),
+        };
+        MatrixReport::new(&plan, runs, &context)
     };
-    let report = MatrixReport::new(&plan, &runs, &context)?;
+    let runs = play(session, &plan, &signals, args.runs_to.as_deref(), &|runs| {
+        // Whatever ends the program, what was measured is in the files.
+        let written = report(runs).and_then(|report| args.reports.iter().try_for_each(|path| report.write(path)));
+        if let Err(error) = written {
+            tracing::warn!("{error:#}");
+        }
+    });
+    let report = report(&runs)?;
     hand_out(&report, args)?;
+    let aborted = runs.len() < plan.runs() || report.verdict == Verdict::Aborted;
     Ok(ExitCode::from(match (report.exit_code, signals.received()) {
-        (0, Some(signal)) if context.aborted => 128 + signal as u8,
+        (0, Some(signal)) if aborted => 128 + signal as u8,
         (code, _) => code,
     }))
 }
@@ -113,6 +127,15 @@ fn request(session: &Session, args: &MatrixArgs) -> Request {
     let mut varied: Vec<Dimension> = Vec::new();
     let mut flags: Vec<Assignment> = Vec::new();
     for Assignment { origin, key, value } in session.set().iter().cloned().chain(args.flags.settings()) {
+        let assignment = Assignment { origin, key, value };
+        let is_named = varied.iter().any(|dimension| dimension.key == assignment.key)
+            || flags.iter().any(|flag| flag.key == assignment.key);
+        if is_named && is_implied_broker(&assignment) {
+            continue;
+        }
+        let Assignment { origin, key, value } = assignment;
+        // As `[matrix.vary]` names them.
+        let key = key.strip_prefix("matrix.vary.").map_or_else(|| key.clone(), str::to_owned);
         let mut choices = choices(&key, &value);
         // A later one lies over an earlier one.
         varied.retain(|dimension| dimension.key != key);
@@ -134,7 +157,7 @@ fn request(session: &Session, args: &MatrixArgs) -> Request {
         [(key, value), (further, text)] => Some(With {
             key: key.clone(),
             value: value.clone(),
-            assignment: Assignment { origin: "flag --with".to_owned(), key: further.clone(), value: text.clone() },
+            assignment: Assignment { origin: WITH_FLAG.to_owned(), key: further.clone(), value: text.clone() },
         }),
         _ => None,
     };
@@ -195,13 +218,23 @@ fn announce(session: &Session, plan: &Plan) {
     );
 }
 
-/// Makes the runs, one after the other; a signal ends them after the present one.
-fn play(session: &Session, plan: &Plan, signals: &Signals, folder: Option<&Path>) -> Vec<Run> {
-    let mut runs = Vec::new();
+/// Makes the runs, one after the other; a signal ends them after the present one. `after_round` gets those of every round
+/// but the last.
+fn play(
+    session: &Session,
+    plan: &Plan,
+    signals: &Signals,
+    folder: Option<&Path>,
+    after_round: &dyn Fn(&[Run]),
+) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
     let order = plan.order.iter().enumerate().flat_map(|(round, cells)| cells.iter().map(move |&cell| (round, cell)));
     for (place, (round, cell)) in order.enumerate() {
         if signals.received().is_some() {
             break;
+        }
+        if runs.last().is_some_and(|last| last.round < round) {
+            after_round(&runs);
         }
         let which =
             format!("run {}/{}, round {}, #{} {}", place + 1, plan.runs(), round + 1, cell + 1, plan.cells[cell].name);

@@ -101,8 +101,7 @@ impl Merge {
 
     /// Whether a run can be given another value of this setting; if not, that is a problem of `path`.
     pub(super) fn can_vary(&mut self, key: &str, path: &str, origin: &str) -> bool {
-        let is_property = key.strip_prefix(PROPERTIES).is_some_and(|name| name.len() > 1 && name.starts_with('.'));
-        if is_property {
+        if is_property(key) {
             return true;
         }
         if let Some(why) = cannot_vary(&self.known, key) {
@@ -154,6 +153,16 @@ pub(crate) fn choices(key: &str, text: &str) -> Vec<String> {
         Kind::Plain => plain.split(',').map(|choice| choice.trim().to_owned()).collect(),
         Kind::Text | Kind::List => vec![text.to_owned()],
     }
+}
+
+/// Whether it is a property of librdkafka's, which may have any name.
+pub(crate) fn is_property(key: &str) -> bool {
+    key.strip_prefix(PROPERTIES).is_some_and(|name| name.len() > 1 && name.starts_with('.'))
+}
+
+/// Whether a value of this setting is a list itself.
+pub(crate) fn is_list_setting(key: &str) -> bool {
+    Kind::of(key) == Kind::List
 }
 
 /// The items of a TOML array.

@@ -56,7 +56,7 @@ impl Figure {
 
     /// Which direction is good.
     pub fn better(self) -> Better {
-        if matches!(self, Produced | Consumed) { Better::Higher } else { Better::Lower }
+        if self.is_rate() { Better::Higher } else { Better::Lower }
     }
 
     /// Its value in one run.
@@ -68,6 +68,27 @@ impl Figure {
             Median(kind) => report.latency.get(kind)?.p50_ms,
             P99(kind) => report.latency.get(kind)?.p99_ms,
         }
+    }
+
+    /// The step in which it is measured in one run.
+    fn resolution(self, report: &Report) -> f64 {
+        match self {
+            Produced | Consumed | Cpu => 0.0,
+            Median(kind) | P99(kind) => report.latency.get(kind).map_or(0.0, |latency| latency.resolution_ms),
+        }
+    }
+
+    /// The latency that it is of.
+    pub(super) fn kind(self) -> Option<LatencyKind> {
+        match self {
+            Produced | Consumed | Cpu => None,
+            Median(kind) | P99(kind) => Some(kind),
+        }
+    }
+
+    /// Whether it is a rate: what the run was asked for, in the first place.
+    pub(super) fn is_rate(self) -> bool {
+        matches!(self, Produced | Consumed)
     }
 
     /// Its value over all runs of a cell: of latencies that of the merged histogram, else the mean.
@@ -169,6 +190,7 @@ impl CellFigures {
             per: Per::Run,
             better: figure.better(),
             values: reports.iter().filter_map(|report| figure.of_run(report)).collect(),
+            resolution: reports.iter().map(|report| figure.resolution(report)).fold(0.0, f64::max),
         };
         let samples: Vec<Metric> = Figure::ALL.into_iter().map(sample).collect();
         let figures = Figure::ALL.into_iter().zip(&samples).map(|(figure, sample)| {
@@ -185,9 +207,10 @@ impl CellFigures {
         Ok(Self { figures: figures.collect(), latency, samples })
     }
 
-    /// Puts every figure in relation to the floor's.
+    /// Puts every figure but the rates in relation to the floor's.
     pub fn relate(&mut self, floor: &Self) {
-        for (own, floor) in self.figures.iter_mut().zip(&floor.figures) {
+        let figures = Figure::ALL.into_iter().zip(&mut self.figures).zip(&floor.figures);
+        for ((_, own), floor) in figures.filter(|((figure, _), _)| !figure.is_rate()) {
             let share = own.value.zip(floor.value).map(|(own, floor)| own / floor);
             own.relative_to_floor = share.filter(|share| share.is_finite());
         }

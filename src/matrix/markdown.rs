@@ -12,6 +12,7 @@ pub fn render(report: &MatrixReport) -> String {
     if report.reasons.len() > 1 {
         blocks.push(list(report.reasons.iter().skip(1).map(|reason| format!("also: {reason}"))));
     }
+    blocks.extend(["Next:".to_owned(), code("sh", &report.next)]);
     blocks.push(list(tables::subject(report).into_iter()));
     blocks.extend(["## Cells".to_owned(), table(&tables::overview(report, false, true))]);
     let floor = tables::overview(report, true, true);

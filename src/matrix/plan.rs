@@ -7,9 +7,7 @@ use streamgauge_actors::clock::{Nanos, SECOND};
 
 use super::cells::{BROKER, Dimension, Grid};
 use super::order::rounds;
-use crate::config::{
-    self, Assignment, BrokerKind, ConfigError, Layers, Problem, Resolved, Settings, at, is_setting, toml_value,
-};
+use crate::config::{self, Assignment, BrokerKind, ConfigError, Layers, Problem, Resolved, Settings, at, toml_value};
 use crate::plan::check_whole_run;
 
 /// Cells at most: more is most likely a slip, and a report that nobody reads.
@@ -89,7 +87,8 @@ impl Plan {
         let mut problems = Problems::default();
         let base = problems.take(request.layers.load());
         let own = base.as_ref().map(|base| &base.settings.matrix);
-        let flag_keys: BTreeSet<&str> = request.layers.flags.iter().map(|flag| flag.key.as_str()).collect();
+        let flags = request.layers.flags.iter().filter(|flag| !is_implied_broker(flag));
+        let flag_keys: BTreeSet<&str> = flags.map(|flag| flag.key.as_str()).collect();
         let mut dimensions = request.varied.clone();
         for (key, choices) in own.map(|own| &own.vary).into_iter().flatten() {
             // A flag for the same setting lies over the file's list, be it with one value or several.
@@ -111,7 +110,9 @@ impl Plan {
             }
         }
         let with: Vec<With> = base.as_ref().map(of_file).unwrap_or_default().into_iter().chain(request.with).collect();
-        for each in with.iter().filter(|each| at(&everything(), &each.key).is_none()) {
+        let known = everything();
+        let is_unknown = |each: &&With| at(&known, &each.key).is_none() && !config::is_property(&each.key);
+        for each in with.iter().filter(is_unknown) {
             problems.add(&each.assignment.origin, &each.key, "is an unknown key, so no cell has a value of it");
         }
         if Grid::size(&dimensions) > MAX_CELLS as u128 {
@@ -124,6 +125,13 @@ impl Plan {
         let floor = own.is_none_or(|own| own.floor).then_some(BrokerKind::Embedded.name());
         let grid = Grid::expand(dimensions.clone(), &matters, floor);
         let cells = resolve(&request.layers, &grid, &with, &mut problems);
+        let is_resolved = problems.0.is_empty();
+        for each in with.iter().filter(|each| is_resolved && each.assignment.origin == WITH_FLAG) {
+            if !cells.iter().any(|cell| each.fits(&cell.settings)) {
+                let message = format!("is `{}` in no cell, so that nothing goes with it", each.value);
+                problems.add(WITH_FLAG, &each.key, message);
+            }
+        }
         let (Some(base), true) = (base, problems.0.is_empty()) else { return Err(problems.into_error()) };
         let mut plan = Self {
             order: rounds(grid.cells.len(), base.settings.matrix.repetitions, base.settings.matrix.seed),
@@ -143,6 +151,17 @@ impl Plan {
     /// How many runs there will be.
     pub fn runs(&self) -> usize {
         self.order.iter().map(Vec::len).sum()
+    }
+
+    /// The settings that all cells have in common: without those that are varied, or set in some of them.
+    pub fn in_common(&self) -> Json {
+        let mut settings = self.base.settings.to_json();
+        let further = self.with.iter().map(|each| &each.assignment.key);
+        for key in self.varied.iter().chain(further) {
+            remove(&mut settings, key);
+        }
+        remove(&mut settings, "matrix");
+        settings
     }
 
     /// About how long all of them take.
@@ -243,6 +262,13 @@ impl Plan {
     }
 }
 
+impl With {
+    /// Whether a cell with these settings is one of those meant.
+    fn fits(&self, settings: &Settings) -> bool {
+        has(settings, &self.key, &self.value)
+    }
+}
+
 impl PlannedCell {
     /// Whether this setting has this value here, be it written so or as the report shows it.
     fn has(&self, key: &str, value: &str) -> bool {
@@ -267,8 +293,9 @@ fn matters(broker: &str, key: &str) -> bool {
     if section == broker || broker == embedded || section == embedded {
         return section == broker;
     }
-    // A broker without a section of its own uses another's.
-    !is_setting(&format!("broker.{broker}"))
+    // What speaks Kafka's protocol has no section of its own.
+    let kind = serde_json::from_value::<BrokerKind>(Json::from(broker));
+    section == BrokerKind::Kafka.name() && kind.is_ok_and(BrokerKind::speaks_kafka)
 }
 
 /// Sorts dimensions by the order of the defaults' file, the broker first.
@@ -314,7 +341,7 @@ fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems)
             }
         }
         let Some(plain) = problems.take(layers.load()) else { continue };
-        let fitting = with.iter().filter(|each| has(&plain.settings, &each.key, &each.value));
+        let fitting = with.iter().filter(|each| each.fits(&plain.settings));
         let further: Vec<Assignment> = fitting.map(|each| each.assignment.clone()).collect();
         let resolved = if further.is_empty() {
             Some(plain)
@@ -333,10 +360,45 @@ fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems)
 /// Whether a setting has this value, however it is written.
 fn has(settings: &Settings, key: &str, value: &str) -> bool {
     let json = settings.to_json();
-    let Some(own) = at(&json, key) else { return false };
-    let numbers = value.trim().parse::<f64>().ok().zip(own.as_f64());
-    shown(&json, key) == value.trim() || numbers.is_some_and(|(value, own)| value.total_cmp(&own).is_eq())
+    let value = value.trim();
+    if at(&json, key).is_none() {
+        return false;
+    }
+    let own = shown(&json, key);
+    own == value
+        || [value, own.as_str()]
+            .map(|text| read(key, text))
+            .windows(2)
+            .all(|pair| pair[0].is_some() && pair[0] == pair[1])
 }
+
+/// A setting's value as the settings have it, from a text; `None`: it cannot be read.
+fn read(key: &str, text: &str) -> Option<Json> {
+    let flag = Assignment { origin: String::new(), key: key.to_owned(), value: text.to_owned() };
+    let settings = Layers { flags: vec![flag], ..Layers::default() }.load().ok()?.settings;
+    at(&serde_json::to_value(&settings).ok()?, key).cloned()
+}
+
+/// Takes a setting out.
+fn remove(settings: &mut Json, key: &str) {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let section =
+        section.split('.').filter(|part| !part.is_empty()).try_fold(settings, |json, part| json.get_mut(part));
+    if let Some(section) = section.and_then(Json::as_object_mut) {
+        section.remove(name);
+    }
+}
+
+/// Whether an address implied the broker: whatever names brokers lies over that.
+pub fn is_implied_broker(assignment: &Assignment) -> bool {
+    assignment.key == BROKER && IMPLYING.contains(&assignment.origin.as_str())
+}
+
+/// The origins of a broker that an address implies.
+const IMPLYING: [&str; 2] = ["flag --bootstrap-servers", "flag --fluvio-endpoint"];
+
+/// The origin of what goes with a choice by a flag.
+pub const WITH_FLAG: &str = "flag --with";
 
 /// A setting's value as people read it.
 fn shown(json: &Json, key: &str) -> String {

@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use streamgauge_actors::outcome::Verdict;
 
+use super::cells::Dimension;
 use super::figures::{CellFigure, CellFigures, Figure, Run};
 use super::plan::Plan;
 use super::significance::{CellComparison, comparisons};
-use crate::config::{shell_quoted, toml_value};
+use crate::config::{is_list_setting, shell_quoted, toml_value};
 use crate::report::compare::welch::ALPHA;
 use crate::report::{BrokerReport, Host, LatencyFigures, PerLatency, Versions, tables};
 
@@ -48,6 +49,8 @@ pub struct MatrixReport {
     pub reasons: Vec<String>,
     /// The exit code that goes with it, the gravest of all runs.
     pub exit_code: u8,
+    /// The command to try next.
+    pub next: String,
     /// The preset or file that the workload came from.
     pub workload: String,
     /// When the first run started (RFC 3339, UTC).
@@ -108,6 +111,8 @@ pub struct CellReport {
     pub baseline: Option<usize>,
     /// The broker, as it described itself; `null`: no run reached it.
     pub broker: Option<BrokerReport>,
+    /// What a reader must know about its runs' figures, each once.
+    pub notes: Vec<String>,
     /// The gravest verdict of its runs; `null`: none was begun.
     pub verdict: Option<Verdict>,
     /// Whether its figures are a result: at least one run was played to its end, and none failed or was inconclusive.
@@ -183,14 +188,18 @@ impl MatrixReport {
         for at in 0..plan.cells.len() {
             figures.push(CellFigures::of(&of_cell(at).filter_map(Run::completed).collect::<Vec<_>>())?);
         }
+        let is_valid = |at: usize| {
+            let is_clean = of_cell(at).all(|run| matches!(run.verdict(), Verdict::Pass | Verdict::Aborted));
+            is_clean && of_cell(at).any(|run| run.completed().is_some())
+        };
         for (at, cell) in plan.cells.iter().enumerate() {
-            if let Some(floor) = cell.floor {
+            if let Some(floor) = cell.floor.filter(|&floor| is_valid(floor) && is_valid(at)) {
                 let floor = figures[floor].clone();
                 figures[at].relate(&floor);
             }
         }
         let cells: Vec<CellReport> = (0..plan.cells.len())
-            .map(|at| cell_report(plan, at, &of_cell(at).collect::<Vec<_>>(), &figures[at]))
+            .map(|at| cell_report(plan, at, &of_cell(at).collect::<Vec<_>>(), &figures[at], is_valid(at)))
             .collect();
         let exit_code = runs.iter().map(Run::exit_code).min_by_key(|&code| gravity(code)).unwrap_or(0);
         let verdict = match exit_code {
@@ -199,11 +208,13 @@ impl MatrixReport {
             5 => Verdict::Inconclusive,
             _ => Verdict::Fail,
         };
+        let comparisons = comparisons(&cells, &figures);
         Ok(Self {
             schema_version: SCHEMA_VERSION,
             verdict,
             reasons: reasons(plan, runs, &cells, context.aborted),
             exit_code,
+            next: next(runs, &cells, &comparisons),
             workload: plan.base.settings.workload.name.clone(),
             started_at: context.started_at.clone(),
             finished_at: context.finished_at.clone(),
@@ -211,11 +222,11 @@ impl MatrixReport {
             repetitions: plan.base.settings.matrix.repetitions,
             order_seed: plan.base.settings.matrix.seed,
             order: plan.order.iter().map(|round| round.iter().map(|cell| cell + 1).collect()).collect(),
-            comparisons: comparisons(&cells, &figures),
+            comparisons,
             cells,
             runs: runs.iter().map(run_report).collect(),
             alpha: ALPHA,
-            config: plan.base.settings.to_json(),
+            config: plan.in_common(),
             versions: context.versions.clone(),
             host: context.host.clone(),
             rerun: rerun(plan),
@@ -239,12 +250,28 @@ impl MatrixReport {
     }
 }
 
+/// The command to try next: a look at the gravest run that did not pass, else at the first comparison, run by run.
+fn next(runs: &[Run], cells: &[CellReport], comparisons: &[CellComparison]) -> String {
+    let id = |run: &Run| run.result.as_ref().ok().map(|(report, _)| report.run_id.clone());
+    let bad = runs.iter().filter(|run| matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive));
+    if let Some(gravest) = bad.min_by_key(|run| gravity(run.exit_code())) {
+        return id(gravest).map_or_else(|| "streamgauge doctor".to_owned(), |id| format!("streamgauge report {id}"));
+    }
+    let last_of = |cell: usize| cells.get(cell - 1).and_then(|cell| cell.run_ids.last().cloned());
+    let compared = comparisons.iter().find_map(|each| last_of(each.baseline).zip(last_of(each.cell)));
+    match (compared, runs.iter().find_map(id)) {
+        (Some((base, candidate)), _) => format!("streamgauge compare {base} {candidate}"),
+        (None, Some(id)) => format!("streamgauge report {id}"),
+        (None, None) => "streamgauge doctor".to_owned(),
+    }
+}
+
 /// How grave an exit code is: the less, the graver.
 fn gravity(code: u8) -> usize {
     PRECEDENCE.iter().position(|&known| known == code).unwrap_or(0)
 }
 
-fn cell_report(plan: &Plan, at: usize, runs: &[&Run], figures: &CellFigures) -> CellReport {
+fn cell_report(plan: &Plan, at: usize, runs: &[&Run], figures: &CellFigures, valid: bool) -> CellReport {
     let cell = &plan.cells[at];
     let mut verdicts = BTreeMap::new();
     for run in runs {
@@ -252,8 +279,18 @@ fn cell_report(plan: &Plan, at: usize, runs: &[&Run], figures: &CellFigures) -> 
     }
     let gravest = runs.iter().min_by_key(|run| (gravity(run.exit_code()), run.verdict() != Verdict::Aborted));
     let completed: Vec<_> = runs.iter().filter_map(|run| run.completed()).collect();
-    let is_clean = runs.iter().all(|run| matches!(run.verdict(), Verdict::Pass | Verdict::Aborted));
     let reports = || runs.iter().filter_map(|run| run.result.as_ref().ok()).map(|(report, _)| report);
+    let broker = reports().map(|report| &report.broker).find(|broker| !broker.kind.is_empty()).cloned();
+    let mut notes: Vec<String> = Vec::new();
+    let asked_for = cell.resolved.settings.broker.kind.name();
+    if let Some(found) = broker.as_ref().filter(|found| found.kind != asked_for) {
+        notes.push(format!("`broker.kind` is {asked_for}, and the broker is {}: is the address right?", found.kind));
+    }
+    for note in reports().flat_map(|report| &report.notes) {
+        if !notes.contains(note) {
+            notes.push(note.clone());
+        }
+    }
     CellReport {
         cell: at + 1,
         name: cell.name.clone(),
@@ -262,9 +299,10 @@ fn cell_report(plan: &Plan, at: usize, runs: &[&Run], figures: &CellFigures) -> 
         is_floor: cell.is_floor,
         floor: cell.floor.map(|floor| floor + 1),
         baseline: cell.baseline.map(|baseline| baseline + 1),
-        broker: reports().map(|report| &report.broker).find(|broker| !broker.kind.is_empty()).cloned(),
+        broker,
+        notes,
         verdict: gravest.map(|run| run.verdict()),
-        valid: is_clean && !completed.is_empty(),
+        valid,
         reason: gravest.map(|run| run.reason().to_owned()),
         verdicts,
         run_ids: reports().map(|report| report.run_id.clone()).collect(),
@@ -317,7 +355,7 @@ fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Ve
     bad.sort_by_key(|(gravity, _)| *gravity);
     let mut reasons: Vec<String> = bad.into_iter().map(|(_, text)| text).collect();
     if aborted {
-        reasons.push(format!("stopped on request after {} of {} run(s)", runs.len(), plan.runs()));
+        reasons.push(format!("stopped after {} of {} run(s)", runs.len(), plan.runs()));
     }
     if reasons.is_empty() {
         reasons.push(format!("all {} run(s) of {} cell(s) passed", runs.len(), cells.len()));
@@ -325,15 +363,27 @@ fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Ve
     reasons
 }
 
+/// The values of a dimension as a text that is read as these again.
+fn as_list(dimension: &Dimension) -> String {
+    let items: Vec<String> =
+        dimension
+            .choices
+            .iter()
+            .map(|choice| {
+                if is_list_setting(&dimension.key) { choice.clone() } else { toml_value(&Json::from(choice.as_str())) }
+            })
+            .collect();
+    format!("[{}]", items.join(", "))
+}
+
 /// The command line that runs the matrix again on a machine without any configuration; secrets are left out.
 fn rerun(plan: &Plan) -> String {
     let matrix = &plan.base.settings.matrix;
     let mut words = vec!["streamgauge matrix".to_owned(), plan.base.rerun_arguments()];
     let is_secret = crate::config::is_secret_setting;
-    let given = |dimension: &&super::cells::Dimension| !dimension.origin.is_empty() && !is_secret(&dimension.key);
+    let given = |dimension: &&Dimension| !dimension.origin.is_empty() && !is_secret(&dimension.key);
     for dimension in plan.dimensions.iter().filter(given) {
-        let list = toml_value(&Json::from(dimension.choices.clone()));
-        words.push(format!("--set {}", shell_quoted(&format!("matrix.vary.{}={list}", dimension.key))));
+        words.push(format!("--set {}", shell_quoted(&format!("{}={}", dimension.key, as_list(dimension)))));
     }
     for each in plan.with.iter().filter(|each| !is_secret(&each.assignment.key)) {
         let choice = shell_quoted(&format!("{}={}", each.key, each.value));

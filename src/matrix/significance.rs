@@ -7,15 +7,20 @@
 
 use serde::Serialize;
 
+use streamgauge_actors::histogram::LatencyKind;
+
 use super::figures::{CellFigures, Figure};
 use super::report::CellReport;
 use crate::report::compare::{Finding, MetricRow, conclude};
 
 /// Stands where a cell is no result.
-const NO_RESULT: &str = "not every run passed, so it is no result";
+pub(super) const NO_RESULT: &str = "not every run passed, so it is no result";
 
 /// Stands where different rates were asked for.
-const OTHER_TARGET: &str = "another rate was asked for";
+pub(super) const OTHER_TARGET: &str = "another rate was asked for";
+
+/// Stands where the latency ends at different points.
+const OTHER_END: &str = "one ends at the insertion, the other at the acknowledgement";
 
 /// A cell compared with its baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,7 +44,15 @@ pub fn comparisons(cells: &[CellReport], figures: &[CellFigures]) -> Vec<CellCom
             let is_result = cells[pair.0].valid && cells[pair.1].valid;
             let each = Figure::ALL.into_iter().enumerate();
             each.map(|(i, figure)| {
-                row(figure, is_result, targets(pair), [&figures[pair.1].samples[i], &figures[pair.0].samples[i]])
+                let ends = [pair.0, pair.1].map(|at| cells[at].broker.as_ref().map(|broker| broker.log_append_time));
+                let is_alike = figure.kind() != Some(LatencyKind::ResultLatency) || ends[0] == ends[1];
+                row(
+                    figure,
+                    is_result,
+                    is_alike,
+                    targets(pair),
+                    [&figures[pair.1].samples[i], &figures[pair.0].samples[i]],
+                )
             })
             .collect()
         })
@@ -64,15 +77,20 @@ pub fn comparisons(cells: &[CellReport], figures: &[CellFigures]) -> Vec<CellCom
 fn row(
     figure: Figure,
     is_result: bool,
+    is_alike: bool,
     targets: [Option<f64>; 2],
     [base, candidate]: [&crate::report::compare::Metric; 2],
 ) -> MetricRow {
     let mut row = MetricRow::test(base, candidate);
-    let is_rate = matches!(figure, Figure::Produced | Figure::Consumed);
-    let other_target = is_rate && targets.iter().all(Option::is_some) && targets[0] != targets[1];
-    if !is_result || other_target {
-        (row.test, row.finding) = (None, Finding::Untested);
-        row.reason = Some(if is_result { OTHER_TARGET } else { NO_RESULT });
+    let other_target = figure.is_rate() && targets.iter().all(Option::is_some) && targets[0] != targets[1];
+    let reason = match (is_result, other_target, is_alike) {
+        (false, ..) => Some(NO_RESULT),
+        (true, true, _) => Some(OTHER_TARGET),
+        (true, false, false) => Some(OTHER_END),
+        (true, false, true) => None,
+    };
+    if reason.is_some() {
+        (row.test, row.finding, row.reason) = (None, Finding::Untested, reason);
     }
     if !is_result {
         // Not even a tendency is to be read from it.

@@ -4,9 +4,10 @@ use streamgauge_actors::histogram::LatencyKind;
 
 use super::figures::{CellFigure, Figure};
 use super::report::{CellReport, MatrixReport};
-use super::significance::CellComparison;
+use super::significance::{CellComparison, NO_RESULT, OTHER_TARGET};
+use crate::report::Host;
 use crate::report::compare::{Finding, MetricRow, words};
-use crate::report::numbers::{compact, millis};
+use crate::report::numbers::{bytes, compact, millis};
 use crate::report::tables::{Rows, verdict};
 
 /// Stands where a cell is the one that others are compared with.
@@ -97,7 +98,31 @@ pub fn subject(report: &MatrixReport) -> Vec<String> {
             report.finished_at
         ),
         varied,
+        brokers(report),
+        format!("machine: {}", machine(&report.host)),
     ]
+}
+
+fn machine(host: &Host) -> String {
+    let parts = [
+        host.cores.map(|cores| format!("{cores} core(s)")),
+        host.cpu.clone(),
+        host.memory_bytes.map(|memory| bytes(Some(memory))),
+        host.kernel.clone(),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Every broker that was found, once.
+fn brokers(report: &MatrixReport) -> String {
+    let mut found: Vec<String> = Vec::new();
+    for broker in report.cells.iter().filter_map(|cell| cell.broker.as_ref()) {
+        let text = format!("{} {} ({})", broker.kind, broker.version, broker.guarantee);
+        if !found.contains(&text) {
+            found.push(text);
+        }
+    }
+    format!("brokers: {}", if found.is_empty() { "none was reached".to_owned() } else { found.join(", ") })
 }
 
 /// The cells at a glance: those that are the floor, or the others.
@@ -153,9 +178,10 @@ fn finding(report: &MatrixReport, cell: &CellReport, row: Option<&MetricRow>) ->
     match row {
         _ if !cell.valid => "NO RESULT".to_owned(),
         None if is_baseline => BASELINE.to_owned(),
-        None => "floor".to_owned(),
+        None if cell.is_floor => "floor".to_owned(),
+        None => "not compared".to_owned(),
         Some(row) => match (row.finding, row.reason) {
-            (Finding::Untested, Some("another rate was asked for")) => "other target".to_owned(),
+            (Finding::Untested, Some(OTHER_TARGET)) => "other target".to_owned(),
             _ => words::said(row),
         },
     }
@@ -220,7 +246,8 @@ pub fn notes(report: &MatrixReport) -> Vec<String> {
     ];
     if report.cells.iter().any(|cell| cell.floor.is_some()) {
         notes.push(
-            "floor: the value over that of the same cell on the embedded log, which is what the harness itself takes"
+            "floor: the value over that of the same cell on the embedded log, below which the harness itself keeps none; \
+             of the CPU it holds the log's own work, too, since that log is in the program, where other brokers' is not"
                 .to_owned(),
         );
     }
@@ -228,8 +255,10 @@ pub fn notes(report: &MatrixReport) -> Vec<String> {
     if tests > 0 {
         notes.push(format!(
             "change: of the mean of the runs' own values, one a run; {tests} difference(s) tested by Welch's t-test, chances \
-             adjusted for the number of tests (Holm), significant below {}",
-            report.alpha
+             adjusted for the number of tests (Holm), significant below {}: the clearest must have had {:.2} % by itself. The \
+             95 % intervals are each figure's own, not adjusted. More --repetitions find smaller differences",
+            report.alpha,
+            report.alpha / tests as f64 * 100.0
         ));
     } else if report.repetitions == 1 && !report.comparisons.is_empty() {
         notes.push(
@@ -237,16 +266,38 @@ pub fn notes(report: &MatrixReport) -> Vec<String> {
                 .to_owned(),
         );
     }
-    for broker in report.cells.iter().filter_map(|cell| cell.broker.as_ref()) {
-        for limitation in &broker.limitations {
-            let note = format!("{}: {limitation}", broker.kind);
-            if !notes.contains(&note) {
-                notes.push(note);
+    if tests > 0 {
+        notes.extend(untested(report));
+    }
+    let mut told: Vec<(&String, Vec<String>)> = Vec::new();
+    for cell in &report.cells {
+        for note in &cell.notes {
+            match told.iter_mut().find(|(known, _)| *known == note) {
+                Some((_, cells)) => cells.push(format!("#{}", cell.cell)),
+                None => told.push((note, vec![format!("#{}", cell.cell)])),
             }
         }
     }
+    notes.extend(told.into_iter().map(|(note, cells)| format!("{}: {note}", cells.join(", "))));
     if report.cells.iter().any(|cell| !cell.valid) {
         notes.push("NO RESULT: not every run of the cell passed, so that its figures prove nothing".to_owned());
     }
     notes
+}
+
+/// Why some figures were not tested, the reasons that the tables do not show.
+fn untested(report: &MatrixReport) -> Vec<String> {
+    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in report.comparisons.iter().flat_map(|each| &each.metrics) {
+        let reason = row.reason.filter(|&reason| reason != OTHER_TARGET && reason != NO_RESULT);
+        let Some(reason) = reason.filter(|_| row.finding == Finding::Untested && row.difference.is_some()) else {
+            continue;
+        };
+        match told.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, metrics)) if metrics.contains(&row.metric.as_str()) => {}
+            Some((_, metrics)) => metrics.push(&row.metric),
+            None => told.push((reason, vec![&row.metric])),
+        }
+    }
+    told.into_iter().map(|(reason, metrics)| format!("not tested: {}: {reason}", metrics.join(", "))).collect()
 }

@@ -17,6 +17,7 @@ pub fn render(report: &MatrixReport, colour: bool) -> String {
     for reason in report.reasons.iter().skip(1) {
         lines.extend(wrap(&format!("  also: {reason}"), WIDTH, "    "));
     }
+    lines.extend(command("next: ", &report.next));
     lines.push(String::new());
     for line in tables::subject(report) {
         lines.extend(wrap(&line, WIDTH, "  "));

@@ -116,6 +116,26 @@ pub(super) struct StoredRecord<'a> {
     pub(super) payload: &'a [u8],
 }
 
+/// Whether a batch came as it was stored: whole, and with the bytes of its checksum.
+pub(super) fn is_intact(batch: &Batch<RawRecords>) -> bool {
+    let header = &batch.header;
+    // A schema's id would follow: nobody writes one here.
+    let mut head = [0; 36];
+    let mut place = 0;
+    let mut put = |bytes: &[u8]| {
+        head[place..place + bytes.len()].copy_from_slice(bytes);
+        place += bytes.len();
+    };
+    put(&header.attributes.to_be_bytes());
+    put(&header.last_offset_delta.to_be_bytes());
+    put(&header.first_timestamp.to_be_bytes());
+    put(&header.max_time_stamp.to_be_bytes());
+    put(&header.producer_id.to_be_bytes());
+    put(&header.producer_epoch.to_be_bytes());
+    put(&header.first_sequence.to_be_bytes());
+    header.has_schema() || crc32c::crc32c_append(crc32c::crc32c(&head), &batch.records().0) == header.crc
+}
+
 impl StoredBatch {
     /// Uncompresses the batch; `None`: it cannot be read.
     pub(super) fn open(batch: Batch<RawRecords>) -> Option<Self> {
@@ -207,6 +227,9 @@ fn zigzag(value: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use fluvio::dataplane::core::{Decoder as _, Encoder as _};
     use fluvio::dataplane::record::{Record, RecordData};
     use proptest::prelude::*;
 
@@ -262,6 +285,22 @@ mod tests {
                 prop_assert_eq!((found.key, found.payload), (&key[..], &payload[..]));
             }
             prop_assert!(stored.is_done());
+        }
+
+        #[test]
+        fn a_changed_byte_is_found(records in records(), at in any::<prop::sample::Index>()) {
+            let mut builder = BatchBuilder::new(1000, 0);
+            for (key, payload, _) in &records {
+                builder.push(key, payload, 0, 1000);
+            }
+            let mut written = Vec::new();
+            builder.seal(Compression::None).unwrap().batch.encode(&mut written, 0).unwrap();
+            let read = |bytes: &[u8]| Batch::<RawRecords>::decode_from(&mut Cursor::new(bytes), 0);
+            prop_assert!(is_intact(&read(&written).unwrap()));
+            // Behind the offset, the length, the epoch and the magic number.
+            let at = 17 + at.index(written.len() - 17);
+            written[at] ^= 1;
+            prop_assert!(!read(&written).is_ok_and(|batch| is_intact(&batch) && batch.validate_decoding()));
         }
 
         #[test]

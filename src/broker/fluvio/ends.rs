@@ -46,11 +46,13 @@ impl EndsWatch {
         now - self.asked_ns >= ENDS_INTERVAL_NS || (is_past && is_quiet)
     }
 
-    /// An answer that takes too long does not come.
-    pub(super) fn forget_after(&mut self, now: Nanos, timeout_ns: Nanos) {
-        if self.asking.is_some() && now - self.asked_ns > timeout_ns {
-            self.asking = None;
+    /// Whether an answer takes too long: it does not come, and is not waited for any more.
+    pub(super) fn gives_up(&mut self, now: Nanos, timeout_ns: Nanos) -> bool {
+        let is_late = self.asking.is_some() && now - self.asked_ns > timeout_ns;
+        if is_late {
+            self.forget();
         }
+        is_late
     }
 
     pub(super) fn ask(&mut self, now: Nanos, leaders: Arc<Leaders>, partitions: Vec<u32>) {

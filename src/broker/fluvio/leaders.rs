@@ -77,6 +77,11 @@ impl Leaders {
         Ok(Self { topic: topic.to_owned(), units: units.collect(), leaders })
     }
 
+    /// Closes the connections: what is asked from now on goes through new ones.
+    pub(super) fn disconnect(&self) {
+        self.units.values().for_each(|unit| *unit.kept() = None);
+    }
+
     /// The topic.
     pub(super) fn topic(&self) -> &str {
         &self.topic

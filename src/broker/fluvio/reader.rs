@@ -2,6 +2,10 @@
 //!
 //! A connection that breaks is made anew, and reading goes on where it stopped, for as long as it takes: a broker that is away
 //! is backpressure. What a leader refuses for a minute ends it.
+//!
+//! Batches are held against their checksums. A unit (0.18.2) that rolls a segment, or removes it, while it is sending from it
+//! goes on with whatever file has its descriptor then: bytes of another one come, or too few of them, and the connection is
+//! of no use any more.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,7 +20,7 @@ use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock, SECOND};
 use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, StartAt, TimestampKind};
 
 use super::Cluster;
-use super::batch::StoredBatch;
+use super::batch::{StoredBatch, is_intact};
 use super::ends::EndsWatch;
 use super::leaders::{LeaderSearch, Leaders};
 use super::stream::{Chunk, ChunkStream};
@@ -30,6 +34,9 @@ const REFUSED_NS: Nanos = 60 * SECOND;
 
 /// Without a chunk for so long, though there are records, the stream is taken for broken.
 const STALL_NS: Nanos = 15 * SECOND;
+
+/// A place in the log that came damaged so often is damaged.
+const MOST_DAMAGED: u32 = 5;
 
 /// From one warning of a partition's trouble to the next.
 const WARN_NS: Nanos = 10 * SECOND;
@@ -83,6 +90,8 @@ struct Assigned {
     away_ns: Option<Nanos>,
     refused_ns: Option<Nanos>,
     warned_ns: Option<Nanos>,
+    /// An offset at which something damaged came, and how often.
+    damaged: (u64, u32),
 }
 
 /// A stream made anew, and what the partition holds.
@@ -205,7 +214,17 @@ impl FluvioReader {
     fn watch_ends(&mut self, is_busy: bool) {
         let now = self.clock.now();
         let is_past = self.assigned.iter().any(|one| one.next > one.end);
-        self.ends.forget_after(now, self.from.connect_timeout_ns);
+        if self.ends.gives_up(now, self.from.connect_timeout_ns) {
+            // Then nothing else comes through that connection.
+            self.from.leaders.disconnect();
+            for one in &mut self.assigned {
+                if matches!(one.source, Source::Open(_))
+                    && let Err(error) = one.close(&self.from, now, Trouble::Away("no answer in time".to_owned()))
+                {
+                    self.failure.get_or_insert(error);
+                }
+            }
+        }
         if self.ends.is_due(now, is_busy, is_past) {
             let partitions = self.assigned.iter().map(|one| one.partition).collect();
             self.ends.ask(now, Arc::clone(&self.from.leaders), partitions);
@@ -232,6 +251,7 @@ impl Assigned {
             away_ns: None,
             refused_ns: None,
             warned_ns: None,
+            damaged: (0, 0),
         }
     }
 
@@ -242,12 +262,10 @@ impl Assigned {
                 return Poll::Ready(Ok(()));
             }
             if let Some(batch) = self.batches.pop_front() {
-                if batch.base_offset as u64 > self.next {
-                    return Poll::Ready(Err(records_removed(&from.topic, self.partition, self.next)));
-                }
-                match StoredBatch::open(batch) {
+                let is_next = batch.base_offset as u64 <= self.next && is_intact(&batch);
+                match Some(batch).filter(|_| is_next).and_then(StoredBatch::open) {
                     Some(batch) => self.batch = batch,
-                    None => return Poll::Ready(Err(self.unreadable(from))),
+                    None => self.damage(from, now)?,
                 }
                 continue;
             }
@@ -345,6 +363,7 @@ impl Assigned {
                  offset {next} on: {reason}"
             );
         }
+        self.batches.clear();
         self.source = Source::Closed { retry_ns: now + RETRY_NS };
         Ok(())
     }
@@ -376,13 +395,7 @@ impl Assigned {
         self.sent_end = chunk.high_watermark.max(0) as u64;
         let whole = chunk.records.batches.into_iter().take_while(Batch::validate_decoding);
         self.batches.extend(whole);
-        let Some(last) = self.batches.back() else {
-            return Err(PortError::fatal(format!(
-                "a batch of topic `{topic}`, at offset {} of partition {partition}, is larger than a chunk of {} bytes: raise \
-                 `broker.fluvio.fetch_bytes`",
-                self.next, from.chunk_bytes
-            )));
-        };
+        let Some(last) = self.batches.back() else { return self.damage(from, now) };
         match chunks.acknowledge(last.computed_last_offset().max(0) as u64, context) {
             Ok(()) => Ok(()),
             Err(reason) => self.close(from, now, Trouble::Away(reason)),
@@ -416,10 +429,23 @@ impl Assigned {
         Ok(count)
     }
 
+    /// What came cannot be what is stored: it is asked for once more, through a new connection.
+    fn damage(&mut self, from: &Origin, now: Nanos) -> Result<(), PortError> {
+        let (offset, times) = &mut self.damaged;
+        *times = if *offset == self.next { *times + 1 } else { 1 };
+        *offset = self.next;
+        if *times > MOST_DAMAGED {
+            return Err(self.unreadable(from));
+        }
+        from.leaders.disconnect();
+        self.close(from, now, Trouble::Away("what came does not fit its checksum".to_owned()))
+    }
+
     fn unreadable(&self, from: &Origin) -> PortError {
         PortError::fatal(format!(
-            "a batch of topic `{}`, at offset {} of partition {}, cannot be decoded",
-            from.topic, self.next, self.partition
+            "a batch of topic `{}`, at offset {} of partition {}, does not fit its checksum, has a gap before it, or is larger \
+             than {} bytes (`broker.fluvio.fetch_bytes`)",
+            from.topic, self.next, self.partition, from.chunk_bytes
         ))
     }
 

@@ -39,6 +39,8 @@ pub struct Metric {
     pub better: Better,
     /// Its values, in the order of time.
     pub values: Vec<f64>,
+    /// The step in which values of whole runs are measured: they differ by as much, even where they look the same.
+    pub resolution: f64,
 }
 
 impl Metric {
@@ -46,7 +48,7 @@ impl Metric {
     pub(crate) fn sample(&self) -> Option<Sample> {
         match self.per {
             Per::Second | Per::Window => Sample::of(&self.values),
-            Per::Run => Sample::independent(&self.values),
+            Per::Run => Sample::independent(&self.values, self.resolution),
         }
     }
 }
@@ -56,6 +58,7 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
     let rate = |name: &str, has: bool, of: fn(&SecondRow) -> u64| Metric {
         name: name.to_owned(),
         per: Per::Second,
+        resolution: 0.0,
         better: Better::Higher,
         values: if has { rates(report, of) } else { Vec::new() },
     };
@@ -70,6 +73,7 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
         let figure = |figure: &str, of: fn(&SecondLatency) -> f64| Metric {
             name: format!("{}.{figure}", kind.name()),
             per: Per::Second,
+            resolution: 0.0,
             better: Better::Lower,
             values: measured(report).filter_map(|row| row.latency.get(kind)).map(of).collect(),
         };
@@ -79,6 +83,7 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
     metrics.push(Metric {
         name: "windows.result_latency_ms_avg".to_owned(),
         per: Per::Window,
+        resolution: 0.0,
         better: Better::Lower,
         values: windows.filter_map(|window| window.result_latency_ms_avg).collect(),
     });

@@ -116,11 +116,13 @@ impl Sample {
     }
 
     /// Sums up values that are independent of each other, as whole runs in a drawn order are; `None` where there are none.
-    pub fn independent(values: &[f64]) -> Option<Self> {
+    /// They were measured in steps of `resolution`, whose rounding alone has a variance of a twelfth of its square.
+    pub fn independent(values: &[f64], resolution: f64) -> Option<Self> {
         let series = Self::of(values)?;
         let n = values.len() as f64;
         let squares: f64 = values.iter().map(|value| (value - series.mean).powi(2)).sum();
         let variance = if series.variance_of_mean > 0.0 { squares / (n - 1.0) } else { 0.0 };
+        let variance = variance.max(resolution.powi(2) / 12.0);
         Some(Self {
             effective_n: n,
             standard_deviation: (values.len() > 1).then_some(variance.sqrt()),
@@ -240,7 +242,7 @@ mod tests {
 
     /// The same sample, its values taken for independent.
     fn uncorrected(series: &[f64]) -> Sample {
-        Sample::independent(series).unwrap()
+        Sample::independent(series, 0.0).unwrap()
     }
 
     /// Shares of 600 pairs found different, by the corrected and by the uncorrected test.
@@ -298,11 +300,14 @@ mod tests {
 
     #[test]
     fn two_independent_values_a_side_can_be_tested_and_stay_honest() {
-        let independent = |values: &[f64]| Sample::independent(values).unwrap();
+        let independent = |values: &[f64]| Sample::independent(values, 0.0).unwrap();
         let of = |base: &[f64], candidate: &[f64]| welch(&independent(base), &independent(candidate));
         assert_eq!(of(&[1.0], &[2.0, 3.0]), Err(Untestable::TooFew));
         assert_eq!(of(&[1.0, 1.0], &[1.0, 1.0]), Err(Untestable::SameConstant));
         assert!(of(&[1.0, 1.1], &[9.0, 9.1]).unwrap().p_value < 0.05);
+        let stepped = |values: &[f64]| Sample::independent(values, 1.0).unwrap();
+        assert!(welch(&stepped(&[2.0; 3]), &stepped(&[40.0; 3])).unwrap().p_value < 0.001);
+        assert!(welch(&stepped(&[2.0; 3]), &stepped(&[2.0; 3])).unwrap().p_value > 0.99);
         for n in 2..5 {
             const PAIRS: usize = 600;
             let mut noise = Noise(n as u64);

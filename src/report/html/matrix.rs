@@ -57,6 +57,7 @@ struct Page<'a> {
     has_floor: bool,
     notes: Vec<String>,
     runs: Table,
+    next: &'a str,
     rerun: &'a str,
     settings: Vec<sections::Named>,
 }
@@ -126,6 +127,7 @@ impl<'a> Page<'a> {
             charts: tables::figures(report).map(|figure| Chart::of(report, figure)).collect(),
             notes: tables::notes(report),
             runs: Table::of(tables::runs(report)),
+            next: &report.next,
             rerun: &report.rerun,
             settings: sections::settings(&report.config),
         }
