@@ -224,7 +224,10 @@ fn bad_settings_are_exit_code_78_and_named_all_at_once() {
         (&["--rate", "1k/s,"], &["flag --rate: `workload.rate` cannot be read: `` is no rate"]),
         (&["--rate", "1k/s,1000"], &["two cells of the same settings (`embedded, 1k/s` and `embedded, 1000`)"]),
         (&["--set", "log.format=human,json"], &["`log.format` makes no run another one"]),
-        (&["--set", "matrix.vary.workload.ratee=1,2"], &["`workload.ratee` is an unknown key; did you mean `workload.rate`?"]),
+        (
+            &["--set", "matrix.vary.workload.ratee=1,2"],
+            &["`workload.ratee` is an unknown key; did you mean `workload.rate`?"],
+        ),
         (&["--repetitions", "0"], &["flag --repetitions: `matrix.repetitions` must be 1 to 1000"]),
         (
             &["--rate", "1k/s,2k/s", "--baseline", "workload.rate=3k/s"],

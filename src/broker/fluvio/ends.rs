@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use streamgauge_actors::clock::{MILLISECOND, Nanos};
 
 use super::leaders::Leaders;
+use super::wait::Waiting;
 
 /// How often the partitions' ends are asked for while records come.
 const ENDS_INTERVAL_NS: Nanos = 250 * MILLISECOND;
@@ -19,7 +20,7 @@ type Ends = Pin<Box<dyn Future<Output = Vec<(usize, u64)>> + Send>>;
 
 /// Asks for the partitions' ends now and then, without waiting for the answer.
 pub(super) struct EndsWatch {
-    asking: Option<Ends>,
+    asking: Option<(Ends, Waiting)>,
     asked_ns: Nanos,
     /// When a record came last.
     busy_ns: Nanos,
@@ -48,7 +49,7 @@ impl EndsWatch {
 
     /// Whether an answer takes too long: it does not come, and is not waited for any more.
     pub(super) fn gives_up(&mut self, now: Nanos, timeout_ns: Nanos) -> bool {
-        let is_late = self.asking.is_some() && now - self.asked_ns > timeout_ns;
+        let is_late = self.asking.as_mut().is_some_and(|(_, waiting)| waiting.look(now) > timeout_ns);
         if is_late {
             self.forget();
         }
@@ -57,7 +58,7 @@ impl EndsWatch {
 
     pub(super) fn ask(&mut self, now: Nanos, leaders: Arc<Leaders>, partitions: Vec<u32>) {
         self.asked_ns = now;
-        self.asking = Some(Box::pin(async move {
+        let asking = Box::pin(async move {
             let mut ends = Vec::with_capacity(partitions.len());
             for (index, partition) in partitions.into_iter().enumerate() {
                 // A leader that is gone shows in the stream.
@@ -66,13 +67,14 @@ impl EndsWatch {
                 }
             }
             ends
-        }));
+        });
+        self.asking = Some((asking, Waiting::since(now)));
     }
 
     /// The ends that came, by the partition's place in what was asked.
     pub(super) fn answers(&mut self, waker: &Waker) -> Vec<(usize, u64)> {
         let mut context = Context::from_waker(waker);
-        match self.asking.as_mut().map(|asking| asking.as_mut().poll(&mut context)) {
+        match self.asking.as_mut().map(|(asking, _)| asking.as_mut().poll(&mut context)) {
             Some(Poll::Ready(ends)) => {
                 self.asking = None;
                 ends

@@ -24,7 +24,7 @@ use super::batch::{StoredBatch, is_intact};
 use super::ends::EndsWatch;
 use super::leaders::{LeaderSearch, Leaders};
 use super::stream::{Chunk, ChunkStream};
-use super::wait::Bell;
+use super::wait::{Bell, Waiting};
 
 /// The pause before a leader that is away is tried again.
 const RETRY_NS: Nanos = 200 * MILLISECOND;
@@ -84,8 +84,8 @@ struct Assigned {
     /// The same, as chunks tell: at the least. What came since a chunk was sent shows with the next one.
     sent_end: u64,
     paused: bool,
-    /// When something came last, or was asked for.
-    heard_ns: Nanos,
+    /// Since something came last, or nothing was there that could have come.
+    silence: Waiting,
     /// Since when it has been away, and refused.
     away_ns: Option<Nanos>,
     refused_ns: Option<Nanos>,
@@ -105,7 +105,7 @@ enum Source {
     Open(ChunkStream),
     Opening {
         opening: Opening,
-        since_ns: Nanos,
+        waiting: Waiting,
     },
     /// Opened anew, not before this time.
     Closed {
@@ -214,6 +214,7 @@ impl FluvioReader {
     fn watch_ends(&mut self, is_busy: bool) {
         let now = self.clock.now();
         let is_past = self.assigned.iter().any(|one| one.next > one.end);
+        self.take_ends();
         if self.ends.gives_up(now, self.from.connect_timeout_ns) {
             // Then nothing else comes through that connection.
             self.from.leaders.disconnect();
@@ -228,7 +229,12 @@ impl FluvioReader {
         if self.ends.is_due(now, is_busy, is_past) {
             let partitions = self.assigned.iter().map(|one| one.partition).collect();
             self.ends.ask(now, Arc::clone(&self.from.leaders), partitions);
+            // Looked at once, the question is on its way.
+            self.take_ends();
         }
+    }
+
+    fn take_ends(&mut self) {
         for (index, end) in self.ends.answers(&self.waker) {
             let one = &mut self.assigned[index];
             one.end = one.end.max(end);
@@ -247,7 +253,7 @@ impl Assigned {
             end,
             sent_end: 0,
             paused: false,
-            heard_ns: now,
+            silence: Waiting::since(now),
             away_ns: None,
             refused_ns: None,
             warned_ns: None,
@@ -272,8 +278,8 @@ impl Assigned {
             match &mut self.source {
                 Source::Closed { retry_ns } if now < *retry_ns => return Poll::Pending,
                 Source::Closed { .. } => self.open(from, now),
-                Source::Opening { opening, since_ns } => match opening.as_mut().poll(context) {
-                    Poll::Pending if now - *since_ns > from.connect_timeout_ns => {
+                Source::Opening { opening, waiting } => match opening.as_mut().poll(context) {
+                    Poll::Pending if waiting.look(now) > from.connect_timeout_ns => {
                         self.close(from, now, Trouble::Away("no answer in time".to_owned()))?;
                     }
                     Poll::Pending => return Poll::Pending,
@@ -281,7 +287,11 @@ impl Assigned {
                     Poll::Ready(Err(trouble)) => self.close(from, now, trouble)?,
                 },
                 Source::Open(chunks) => match chunks.poll(context) {
-                    Poll::Pending if self.end.max(self.sent_end) > self.next && now - self.heard_ns > STALL_NS => {
+                    Poll::Pending if self.end.max(self.sent_end) <= self.next => {
+                        self.silence = Waiting::since(now);
+                        return Poll::Pending;
+                    }
+                    Poll::Pending if self.silence.look(now) > STALL_NS => {
                         let reason = format!("nothing came for {} s, though there are records", STALL_NS / SECOND);
                         self.close(from, now, Trouble::Away(reason))?;
                     }
@@ -305,7 +315,7 @@ impl Assigned {
             let chunks = ChunkStream::open(&leaders, partition, offset, chunk_bytes).await.map_err(away)?;
             Ok(Opened { chunks, range })
         });
-        self.source = Source::Opening { opening, since_ns: now };
+        self.source = Source::Opening { opening, waiting: Waiting::since(now) };
     }
 
     fn opened(&mut self, from: &Origin, now: Nanos, opened: Opened) -> Result<(), PortError> {
@@ -333,7 +343,7 @@ impl Assigned {
             );
         }
         (self.end, self.sent_end) = (range.end, 0);
-        self.heard_ns = now;
+        self.silence = Waiting::since(now);
         self.source = Source::Open(chunks);
         Ok(())
     }
@@ -390,7 +400,7 @@ impl Assigned {
             }
             code => return self.close(from, now, Trouble::Refused(code.to_sentence())),
         }
-        self.heard_ns = now;
+        self.silence = Waiting::since(now);
         self.refused_ns = None;
         self.sent_end = chunk.high_watermark.max(0) as u64;
         let whole = chunk.records.batches.into_iter().take_while(Batch::validate_decoding);
@@ -502,9 +512,7 @@ impl EventReader for FluvioReader {
     fn set_paused(&mut self, partition: u32, paused: bool) -> Result<(), PortError> {
         let topic = &self.from.topic;
         match self.assigned.iter_mut().find(|one| one.partition == partition) {
-            Some(one) if one.paused == paused => {}
-            // (While it was paused nothing was waited for.)
-            Some(one) => (one.paused, one.heard_ns) = (paused, self.clock.now()),
+            Some(one) => one.paused = paused,
             None => {
                 return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is not assigned here")));
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fluvio_future::timer::sleep;
 use futures_util::future::{Either, select};
+use streamgauge_actors::clock::{MILLISECOND, Nanos};
 
 use super::super::deadline::Deadline;
 
@@ -44,6 +45,29 @@ impl Wake for Bell {
     }
 }
 
+/// The longest time between two looks that counts as waiting.
+const LOOK_NS: Nanos = 100 * MILLISECOND;
+
+/// How long something was waited for. A port that nobody calls for a while does not wait in that time: what it would have
+/// seen may lie there, and take several looks.
+pub(super) struct Waiting {
+    waited_ns: Nanos,
+    looked_ns: Nanos,
+}
+
+impl Waiting {
+    pub(super) fn since(now: Nanos) -> Self {
+        Self { waited_ns: 0, looked_ns: now }
+    }
+
+    /// It is not there yet: how long that has been so.
+    pub(super) fn look(&mut self, now: Nanos) -> Nanos {
+        self.waited_ns += (now - self.looked_ns).min(LOOK_NS);
+        self.looked_ns = now;
+        self.waited_ns
+    }
+}
+
 /// Drives a future to its end; `None`: the deadline passed, and the future was dropped.
 pub(super) fn complete<F: Future>(future: F, deadline: &Deadline) -> Option<F::Output> {
     let bell = Arc::new(Bell::default());
@@ -74,6 +98,14 @@ mod tests {
     use std::future::{pending, ready};
 
     use super::*;
+
+    #[test]
+    fn who_does_not_look_does_not_wait() {
+        let mut waiting = Waiting::since(0);
+        assert_eq!(waiting.look(LOOK_NS), LOOK_NS);
+        assert_eq!(waiting.look(60 * LOOK_NS), 2 * LOOK_NS);
+        assert_eq!(waiting.look(60 * LOOK_NS + 1), 2 * LOOK_NS + 1);
+    }
 
     #[test]
     fn a_future_ends_or_its_time_does() {
