@@ -174,17 +174,17 @@ fn settings_of_another_broker_make_no_cells() {
         plan(&lists, &[("matrix.floor", "false")], &[]).cells.into_iter().map(|cell| cell.name).collect();
     assert_eq!(names, ["redpanda", "fluvio, compression none", "fluvio, compression lz4"]);
     let lists: [(&str, &[&str]); 2] =
-        [("broker.kind", &["redpanda", "fluvio"]), ("broker.kafka.compression", &["none", "lz4"])];
+        [("broker.kind", &["redpanda", "fluvio"]), ("broker.kafka.events_linger", &["1ms", "5ms"])];
     let names: Vec<_> =
         plan(&lists, &[("matrix.floor", "false")], &[]).cells.into_iter().map(|cell| cell.name).collect();
-    assert_eq!(names, ["redpanda, compression none", "redpanda, compression lz4", "fluvio"]);
+    assert_eq!(names, ["redpanda, events linger 1ms", "redpanda, events linger 5ms", "fluvio"]);
 }
 
 #[test]
 fn latencies_that_end_elsewhere_are_not_compared() {
     let plan = plan(&[("broker.kind", &["kafka", "fluvio"])], &[("matrix.floor", "false")], &[]);
     let report = matrix(&plan, |cell, round| {
-        let mut report = run(2.0 + 0.1 * round as f64);
+        let mut report = run(2.0 + cell as f64 + 0.1 * round as f64);
         report.broker.kind = ["kafka", "fluvio"][cell].to_owned();
         report.broker.log_append_time = cell == 0;
         report
