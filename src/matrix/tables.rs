@@ -246,8 +246,8 @@ pub fn notes(report: &MatrixReport) -> Vec<String> {
     ];
     if report.cells.iter().any(|cell| cell.floor.is_some()) {
         notes.push(
-            "floor: the value over that of the same cell on the embedded log, below which the harness itself keeps none; \
-             of the CPU it holds the log's own work, too, since that log is in the program, where other brokers' is not"
+            "floor: the value over that of the same cell on the embedded log, the least that the harness itself takes; of \
+             the CPU that holds the log's own work, too, since that log is in the program, where other brokers' is not"
                 .to_owned(),
         );
     }
