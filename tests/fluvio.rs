@@ -136,9 +136,9 @@ fn a_cluster_killed_in_mid_run_loses_and_doubles_nothing_unnoticed() {
     let Some(mut cluster) = Cluster::start() else { return };
     let program = Program::new("kill", cluster.endpoint());
     let (code, report) = run_without_its_unit(&mut cluster, &program, |cluster| {
-        cluster.kill_unit();
         cluster.kill_controller();
         cluster.start_controller();
+        cluster.kill_unit();
     });
     // The topic counted once more, by itself.
     let defaults = Layers::default().load().unwrap().settings.broker.fluvio;
