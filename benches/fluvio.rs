@@ -11,6 +11,8 @@
 
 #[path = "../tests/support/fluvio.rs"]
 mod cluster;
+#[path = "support/ours.rs"]
+mod ours;
 #[path = "support/side_by_side.rs"]
 mod side_by_side;
 
@@ -30,14 +32,10 @@ use fluvio_future::task::run_block_on;
 use futures_util::StreamExt as _;
 use streamgauge::broker::fluvio::FluvioBroker;
 use streamgauge::config::FluvioSection;
-use streamgauge_actors::ports::{Ack, Broker as _, Delivery, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
+use streamgauge_actors::ports::Broker as _;
 
-use side_by_side::{Figures, Side, compare};
-
-const PAYLOAD: [u8; 330] = [b'x'; 330];
-const BUDGET: Duration = Duration::from_millis(1);
-/// Records between two looks at the acknowledgements.
-const TURN: u64 = 1000;
+use ours::{Ours, PAYLOAD};
+use side_by_side::{Side, compare};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -86,96 +84,50 @@ impl Bench {
         format!("streamgauge-bench-{}-{}", std::process::id(), self.topics.get())
     }
 
-    fn create(&self) {
-        let spec = TopicSpec {
-            name: self.topic(),
+    fn ours(&self) -> Ours<'_> {
+        Ours {
+            broker: &self.broker,
+            topic: self.topic(),
             partitions: self.partitions,
-            replication: 1,
-            stamped_by: StampedBy::Client,
-            retention_bytes: None,
-        };
-        self.broker.admin().expect("admin").create(&spec).expect("a topic");
+            address: ["--fluvio-endpoint", &self.settings.endpoint],
+        }
     }
 
     /// (A topic made anew under a name that was just deleted may lose its leader: seen in 0.18.2.)
     fn delete(&self) {
-        self.broker.admin().expect("admin").delete(&self.topic()).expect("deletion");
+        self.ours().delete();
         self.topics.set(self.topics.get() + 1);
     }
 
     fn produce(&self, records: u64, rounds: u64) {
-        self.create();
-        self.produce_port(records / 4);
+        self.ours().create();
+        self.ours().produce(records / 4);
         let sides = vec![
             Side::new("bare client", |records| self.produce_bare(records)),
-            Side::new("port", |records| self.produce_port(records)),
-            Side::program("streamgauge", || {
-                let report = self.program("produce", &["--arrivals", "max", "--producers", "1", "--duration", "4s"]);
-                Figures::of(&report, &report["throughput"]["produced_per_second"])
-            }),
+            Side::new("port", |records| self.ours().produce(records)),
+            Side::program("streamgauge", || self.ours().program_produces()),
         ];
         compare(sides, records, rounds, || {
             // Nothing can be deleted from a topic here.
             self.delete();
-            self.create();
+            self.ours().create();
         });
         self.delete();
     }
 
     fn drain(&self, records: u64, rounds: u64) {
-        self.create();
-        let seconds = records.div_ceil(40_000);
-        let (rate, duration) = ((records / seconds).to_string(), format!("{seconds}s"));
-        self.program("produce", &["--arrivals", "uniform", "--rate", &rate, "--duration", &duration]);
+        self.ours().create();
+        self.ours().write_events(records, 40_000);
         let topic = self.broker.admin().expect("admin").describe(&self.topic()).expect("a broker").expect("made above");
         let ends: Vec<u64> = topic.partitions.iter().map(|range| range.end).collect();
         let records = ends.iter().sum();
         let sides = vec![
             Side::new("bare client", |_| self.drain_bare(&ends)),
-            Side::new("port", |records| self.drain_port(records)),
-            Side::program("streamgauge", || {
-                let report = self.program("aggregate", &["--from", "earliest", "--until-idle", "2s"]);
-                Figures::of(&report, &report["drain"]["per_second"])
-            }),
+            Side::new("port", |records| self.ours().drain(records)),
+            Side::program("streamgauge", || self.ours().program_drains()),
         ];
         compare(sides, records, rounds, || ());
         self.delete();
-    }
-
-    /// Runs the program's `command` on the bench's topic, with windows of a second; gives its report.
-    fn program(&self, command: &str, arguments: &[&str]) -> serde_json::Value {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_streamgauge"))
-            .args([command, "--fluvio-endpoint", &self.settings.endpoint, "--events-topic", &self.topic()])
-            .args(["--window", "1s", "-o", "json", "-q"])
-            .args(if command == "produce" { &["--warmup", "0s"][..] } else { &[] })
-            .args(arguments)
-            .output()
-            .expect("the program runs");
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
-        assert_eq!(report["verdict"], "pass", "{}", report["reasons"]);
-        report
-    }
-
-    fn produce_port(&self, records: u64) {
-        let mut writer = self.broker.writer(&self.topic(), WriterRole::Events).expect("a writer");
-        let mut acknowledged = 0;
-        let mut visit = |ack: Ack| {
-            assert_eq!(ack.delivery, Delivery::Acknowledged);
-            acknowledged += 1;
-        };
-        for n in 0..records {
-            let partition = (n % u64::from(self.partitions)) as u32;
-            while writer.send(partition, b"", &PAYLOAD, n).expect("a queue") == Sent::Full {
-                writer.poll_acks(BUDGET, &mut visit).expect("a broker");
-            }
-            if n % TURN == 0 {
-                writer.poll_acks(Duration::ZERO, &mut visit).expect("a broker");
-            }
-        }
-        while writer.in_flight() > 0 {
-            writer.poll_acks(BUDGET, &mut visit).expect("a broker");
-        }
-        assert_eq!(acknowledged, records);
     }
 
     /// With the settings that the port uses for events, by default.
@@ -213,16 +165,6 @@ impl Bench {
     async fn connect(&self) -> Fluvio {
         let config = FluvioClusterConfig::new(&self.settings.endpoint);
         Fluvio::connect_with_config(&config).await.expect("a cluster")
-    }
-
-    fn drain_port(&self, records: u64) {
-        let start: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
-        let mut reader = self.broker.reader(&self.topic(), &start).expect("a reader");
-        let (mut bytes, mut read) = (0, 0);
-        while read < records {
-            read += reader.poll(BUDGET, 4096, &mut |record| bytes += record.payload.len()).expect("records") as u64;
-        }
-        black_box(bytes);
     }
 
     fn drain_bare(&self, ends: &[u64]) {

@@ -13,6 +13,8 @@
 
 #[path = "../tests/support/kafka.rs"]
 mod kafka;
+#[path = "support/ours.rs"]
+mod ours;
 #[path = "support/side_by_side.rs"]
 mod side_by_side;
 
@@ -30,14 +32,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaType;
 use streamgauge::broker::kafka::KafkaBroker;
 use streamgauge_actors::clock::{Clock as _, MILLISECOND, RunClock, SECOND};
-use streamgauge_actors::ports::{Ack, Broker as _, Delivery, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
+use streamgauge_actors::ports::{Broker as _, Sent, StartAt, WriterRole};
 
-use side_by_side::{Figures, Side, compare, processor_seconds};
-
-const PAYLOAD: [u8; 330] = [b'x'; 330];
-const BUDGET: Duration = Duration::from_millis(1);
-/// Records between two looks at the acknowledgements: about what falls due in a millisecond at full speed.
-const TURN: u64 = 1000;
+use ours::{BUDGET, Ours, PAYLOAD, TURN};
+use side_by_side::{Side, compare, processor_seconds};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -73,94 +71,45 @@ struct Bench {
 }
 
 impl Bench {
-    fn create(&self) {
-        let spec = TopicSpec {
-            name: self.topic.clone(),
+    fn ours(&self) -> Ours<'_> {
+        Ours {
+            broker: &self.broker,
+            topic: self.topic.clone(),
             partitions: self.partitions,
-            replication: 1,
-            stamped_by: StampedBy::Client,
-            retention_bytes: None,
-        };
-        self.broker.admin().expect("admin").create(&spec).expect("a topic");
-    }
-
-    fn delete(&self) {
-        self.broker.admin().expect("admin").delete(&self.topic).expect("deletion");
+            address: ["--bootstrap-servers", &self.address],
+        }
     }
 
     fn produce(&self, records: u64, rounds: u64) {
-        self.create();
+        let ours = self.ours();
+        ours.create();
         // The first records of a topic and of a JVM are slow.
-        self.produce_port(records / 4);
+        ours.produce(records / 4);
         let sides = vec![
             Side::new("BaseProducer", |records| self.produce_base(records)),
             Side::new("raw librdkafka", |records| self.produce_raw(records)),
-            Side::new("port", |records| self.produce_port(records)),
-            Side::program("streamgauge", || {
-                let report = self.program("produce", &["--arrivals", "max", "--producers", "1", "--duration", "4s"]);
-                Figures::of(&report, &report["throughput"]["produced_per_second"])
-            }),
+            Side::new("port", |records| ours.produce(records)),
+            Side::program("streamgauge", || ours.program_produces()),
         ];
         compare(sides, records, rounds, || {
             self.broker.admin().expect("admin").truncate(&self.topic).expect("truncation");
         });
-        self.delete();
+        ours.delete();
     }
 
     fn drain(&self, records: u64, rounds: u64) {
-        self.create();
-        // Real events, at a rate that leaves no doubt that all of them fall due.
-        let seconds = format!("{}s", records.div_ceil(200_000));
-        let rate = (records / records.div_ceil(200_000)).to_string();
-        self.program("produce", &["--arrivals", "uniform", "--rate", &rate, "--duration", &seconds]);
+        let ours = self.ours();
+        ours.create();
+        ours.write_events(records, 200_000);
         let topic = self.broker.admin().expect("admin").describe(&self.topic).expect("a broker").expect("made above");
         let records = topic.partitions.iter().map(|range| range.end - range.first).sum();
         let sides = vec![
             Side::new("raw librdkafka", |records| self.drain_raw(records)),
-            Side::new("port", |records| self.drain_port(records)),
-            Side::program("streamgauge", || {
-                let report = self.program("aggregate", &["--from", "earliest", "--until-idle", "2s"]);
-                Figures::of(&report, &report["drain"]["per_second"])
-            }),
+            Side::new("port", |records| ours.drain(records)),
+            Side::program("streamgauge", || ours.program_drains()),
         ];
         compare(sides, records, rounds, || ());
-        self.delete();
-    }
-
-    /// Runs the program's `command` on the bench's topic, with windows of a second; gives its report.
-    fn program(&self, command: &str, arguments: &[&str]) -> serde_json::Value {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_streamgauge"))
-            .args([command, "--bootstrap-servers", &self.address, "--events-topic", &self.topic])
-            .args(["--window", "1s", "-o", "json", "-q"])
-            .args(if command == "produce" { &["--warmup", "0s"][..] } else { &[] })
-            .args(arguments)
-            .output()
-            .expect("the program runs");
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
-        assert_eq!(report["verdict"], "pass", "{}", report["reasons"]);
-        report
-    }
-
-    fn produce_port(&self, records: u64) {
-        let mut writer = self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
-        let mut acknowledged = 0;
-        let mut visit = |ack: Ack| {
-            assert_eq!(ack.delivery, Delivery::Acknowledged);
-            acknowledged += 1;
-        };
-        for n in 0..records {
-            let partition = (n % u64::from(self.partitions)) as u32;
-            while writer.send(partition, b"", &PAYLOAD, n).expect("a queue") == Sent::Full {
-                writer.poll_acks(BUDGET, &mut visit).expect("a broker");
-            }
-            if n % TURN == 0 {
-                writer.poll_acks(Duration::ZERO, &mut visit).expect("a broker");
-            }
-        }
-        while writer.in_flight() > 0 {
-            writer.poll_acks(BUDGET, &mut visit).expect("a broker");
-        }
-        assert_eq!(acknowledged, records);
+        ours.delete();
     }
 
     /// The settings that the port uses for events, by default.
@@ -243,17 +192,6 @@ impl Bench {
         }
     }
 
-    fn drain_port(&self, records: u64) {
-        let start: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
-        let mut reader = self.broker.reader(&self.topic, &start).expect("a reader");
-        let mut bytes = 0;
-        let mut read = 0;
-        while read < records {
-            read += reader.poll(BUDGET, 4096, &mut |record| bytes += record.payload.len()).expect("records") as u64;
-        }
-        black_box(bytes);
-    }
-
     #[allow(unsafe_code, reason = "the bare client to compare with")]
     fn drain_raw(&self, records: u64) {
         let mut config = ClientConfig::new();
@@ -306,7 +244,7 @@ impl Bench {
 
     /// Writes on one thread and reads on another at a fixed rate, each turning about every millisecond.
     fn paced(&self, rate: u64, seconds: u64) {
-        self.create();
+        self.ours().create();
         let clock = RunClock::start();
         let (start, processor) = (clock.now(), processor_seconds());
         // Latencies count in the second half: a JVM's first seconds are slow.
@@ -366,6 +304,6 @@ impl Bench {
         let took = (clock.now() - start) as f64 / SECOND as f64;
         let share = (processor_seconds() - processor) / took;
         println!("{rate} records/s for {took:.1} s, written and read: {:.1} % of a core", share * 100.0);
-        self.delete();
+        self.ours().delete();
     }
 }
