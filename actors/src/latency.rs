@@ -1,8 +1,8 @@
 //! Latency: reads the results back, judges every count against the ledger, and measures what only a reader can.
 //!
 //! Owns: the ledger (`ledger.rs`), the auditor (`audit.rs`), a reader of the results topic. Receives: [`Acknowledged`]
-//! from the producers, [`WindowWritten`], [`WindowAcknowledged`] and [`ResultsComplete`] from the result writer. Sends: [`Measured`] to the
-//! supervisor (as a `RunMeasured`), once, when both sides are complete.
+//! from the producers, [`WindowWritten`], [`WindowAcknowledged`] and [`ResultsComplete`] from the result writer. Sends:
+//! [`Measured`] to the supervisor (as a `RunMeasured`), once, when both sides are complete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -23,11 +23,6 @@ impl Deadline {
         Duration::from_nanos(left).max(Duration::from_millis(1))
     }
 
-    /// A part of it: it ends after so long, or with this one.
-    pub(super) fn at_most(&self, timeout: Duration) -> Self {
-        Self::after(self.left().min(timeout))
-    }
-
     pub(super) fn passed(&self) -> bool {
         self.clock.now() >= self.end
     }

@@ -5,6 +5,7 @@
 //!                                                                  +--> reader.rs  EventReader: stream.rs per partition
 //! leaders.rs: the leaders, and what a partition holds              +--> admin.rs   TopicAdmin: topics
 //! batch.rs: batches as they are stored                wait.rs: futures driven from a port's own thread
+//! outage.rs: partitions that cannot be read or written at present       ends.rs: where partitions end
 //! ```
 //!
 //! What Fluvio lacks, every report says: no idempotent producer (a record whose acknowledgement was lost is sent again, and
@@ -14,6 +15,7 @@ mod admin;
 mod batch;
 mod ends;
 mod leaders;
+mod outage;
 mod reader;
 mod stream;
 mod wait;

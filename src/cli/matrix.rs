@@ -96,13 +96,14 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     reach_brokers(session, &plan)?;
     announce(session, &plan);
     let started_at = rfc3339(session.clock.now());
+    let (versions, host) = (crate::broker::versions(), Host::describe());
     let report = |runs: &[Run]| {
         let context = MatrixContext {
             started_at: started_at.clone(),
             finished_at: rfc3339(session.clock.now()),
             aborted: runs.len() < plan.runs() || runs.iter().any(|run| run.verdict() == Verdict::Aborted),
-            versions: crate::broker::versions(),
-            host: Host::describe(),
+            versions: versions.clone(),
+            host: host.clone(),
         };
         MatrixReport::new(&plan, runs, &context)
     };
@@ -115,9 +116,8 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     });
     let report = report(&runs)?;
     hand_out(&report, args)?;
-    let aborted = runs.len() < plan.runs() || report.verdict == Verdict::Aborted;
     Ok(ExitCode::from(match (report.exit_code, signals.received()) {
-        (0, Some(signal)) if aborted => 128 + signal as u8,
+        (0, Some(signal)) if report.verdict == Verdict::Aborted => 128 + signal as u8,
         (code, _) => code,
     }))
 }

@@ -361,22 +361,15 @@ fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems)
 fn has(settings: &Settings, key: &str, value: &str) -> bool {
     let json = settings.to_json();
     let value = value.trim();
-    if at(&json, key).is_none() {
-        return false;
-    }
-    let own = shown(&json, key);
-    own == value
-        || [value, own.as_str()]
-            .map(|text| read(key, text))
-            .windows(2)
-            .all(|pair| pair[0].is_some() && pair[0] == pair[1])
+    let Some(own) = at(&json, key) else { return false };
+    shown(&json, key) == value || read(key, value).as_ref() == Some(own)
 }
 
 /// A setting's value as the settings have it, from a text; `None`: it cannot be read.
 fn read(key: &str, text: &str) -> Option<Json> {
     let flag = Assignment { origin: String::new(), key: key.to_owned(), value: text.to_owned() };
     let settings = Layers { flags: vec![flag], ..Layers::default() }.load().ok()?.settings;
-    at(&serde_json::to_value(&settings).ok()?, key).cloned()
+    at(&settings.to_json(), key).cloned()
 }
 
 /// Takes a setting out.

@@ -63,7 +63,7 @@ impl FluvioTopics {
         questions: impl Fn(&Cluster, &Deadline) -> Result<T, PortError>,
     ) -> Result<T, PortError> {
         loop {
-            match questions(&self.cluster, &deadline.at_most(QUESTIONS_PATIENCE)) {
+            match questions(&self.cluster, &Deadline::after(deadline.left().min(QUESTIONS_PATIENCE))) {
                 Err(error) if error.retry != Retry::GiveUp && !deadline.passed() => {
                     tracing::debug!("asking again: {error}");
                     thread::sleep(POLL_PAUSE);

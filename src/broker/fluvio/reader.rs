@@ -23,23 +23,15 @@ use super::Cluster;
 use super::batch::{StoredBatch, is_intact};
 use super::ends::EndsWatch;
 use super::leaders::{LeaderSearch, Leaders};
+use super::outage::{Outage, RETRY_NS};
 use super::stream::{Chunk, ChunkStream};
 use super::wait::{Bell, Waiting};
-
-/// The pause before a leader that is away is tried again.
-const RETRY_NS: Nanos = 200 * MILLISECOND;
-
-/// A leader that refuses for so long has no passing trouble.
-const REFUSED_NS: Nanos = 60 * SECOND;
 
 /// Without a chunk for so long, though there are records, the stream is taken for broken.
 const STALL_NS: Nanos = 15 * SECOND;
 
 /// A place in the log that came damaged so often is damaged.
 const MOST_DAMAGED: u32 = 5;
-
-/// From one warning of a partition's trouble to the next.
-const WARN_NS: Nanos = 10 * SECOND;
 
 /// A batch must fit into a chunk.
 const LEAST_CHUNK_BYTES: u64 = 2 << 20;
@@ -86,10 +78,7 @@ struct Assigned {
     paused: bool,
     /// Since something came last, or nothing was there that could have come.
     silence: Waiting,
-    /// Since when it has been away, and refused.
-    away_ns: Option<Nanos>,
-    refused_ns: Option<Nanos>,
-    warned_ns: Option<Nanos>,
+    outage: Outage,
     /// An offset at which something damaged came, and how often.
     damaged: (u64, u32),
 }
@@ -193,7 +182,7 @@ impl FluvioReader {
                 }
                 Poll::Ready(Err(error)) => Err(error),
                 Poll::Pending => {
-                    if one.away_ns.is_some() {
+                    if one.outage.is_on() {
                         search.want();
                     }
                     idle += 1;
@@ -254,9 +243,7 @@ impl Assigned {
             sent_end: 0,
             paused: false,
             silence: Waiting::since(now),
-            away_ns: None,
-            refused_ns: None,
-            warned_ns: None,
+            outage: Outage::default(),
             damaged: (0, 0),
         }
     }
@@ -335,8 +322,7 @@ impl Assigned {
             );
             self.next = range.end;
         }
-        if let Some(since) = self.away_ns.take() {
-            let seconds = (now - since) as f64 / SECOND as f64;
+        if let Some(seconds) = self.outage.over(now) {
             tracing::info!(
                 "reading partition {partition} of topic `{topic}` goes on at offset {}, after {seconds:.1} s",
                 self.next
@@ -351,23 +337,17 @@ impl Assigned {
     /// The stream broke off: it is opened anew where it stopped.
     fn close(&mut self, from: &Origin, now: Nanos, trouble: Trouble) -> Result<(), PortError> {
         let (partition, next, Origin { topic, endpoint, .. }) = (self.partition, self.next, from);
-        self.away_ns.get_or_insert(now);
-        let reason = match trouble {
-            Trouble::Away(reason) => {
-                self.refused_ns = None;
-                reason
-            }
-            Trouble::Refused(reason) => {
-                if now - *self.refused_ns.get_or_insert(now) >= REFUSED_NS {
-                    return Err(PortError::reconnect(format!(
-                        "cannot read partition {partition} of topic `{topic}` at offset {next}: {reason}"
-                    )));
-                }
-                reason
-            }
+        let (reason, is_refused) = match trouble {
+            Trouble::Away(reason) => (reason, false),
+            Trouble::Refused(reason) => (reason, true),
         };
-        if self.warned_ns.is_none_or(|warned| now - warned >= WARN_NS) {
-            self.warned_ns = Some(now);
+        let warns = self.outage.failed(now, is_refused);
+        if self.outage.is_final(now) {
+            return Err(PortError::reconnect(format!(
+                "cannot read partition {partition} of topic `{topic}` at offset {next}: {reason}"
+            )));
+        }
+        if warns {
             tracing::warn!(
                 "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} cannot be read at present, from \
                  offset {next} on: {reason}"
@@ -401,7 +381,7 @@ impl Assigned {
             code => return self.close(from, now, Trouble::Refused(code.to_sentence())),
         }
         self.silence = Waiting::since(now);
-        self.refused_ns = None;
+        self.outage.accepted();
         self.sent_end = chunk.high_watermark.max(0) as u64;
         let whole = chunk.records.batches.into_iter().take_while(Batch::validate_decoding);
         self.batches.extend(whole);

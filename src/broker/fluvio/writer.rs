@@ -21,12 +21,13 @@ use fluvio_socket::SocketError;
 use fluvio_spu_schema::produce::{
     DefaultPartitionRequest, DefaultProduceRequest, DefaultTopicRequest, ProduceResponse,
 };
-use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock, SECOND, to_millis};
+use streamgauge_actors::clock::{Clock, Nanos, RunClock, to_millis};
 use streamgauge_actors::ports::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
 
 use super::Cluster;
 use super::batch::{BatchBuilder, SealedBatch};
 use super::leaders::{LeaderSearch, Leaders};
+use super::outage::{Outage, RETRY_NS};
 use super::wait::Bell;
 use crate::config::{FluvioCompression, FluvioSection};
 
@@ -38,15 +39,6 @@ const RECORD_HEAD_BYTES: usize = 64;
 
 /// How long a server may take to store and replicate a batch: the connection itself gives up after a minute.
 const STORE_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// A leader that refuses for so long has no passing trouble. (One that is away refuses nothing.)
-const REFUSED_NS: Nanos = 60 * SECOND;
-
-/// From one warning of a partition's trouble to the next.
-const WARN_NS: Nanos = 10 * SECOND;
-
-/// The pause before a batch is sent again.
-const RETRY_NS: Nanos = 200 * MILLISECOND;
 
 /// A writer to one topic: see [`EventWriter`].
 pub(super) struct FluvioWriter {
@@ -77,15 +69,7 @@ struct Lane {
     open: Option<(BatchBuilder, Nanos)>,
     /// Nothing is sent before this time.
     retry_ns: Nanos,
-    trouble: Trouble,
-}
-
-/// What has kept a partition's records from being stored.
-#[derive(Default)]
-struct Trouble {
-    since_ns: Option<Nanos>,
-    refused_ns: Option<Nanos>,
-    warned_ns: Option<Nanos>,
+    outage: Outage,
 }
 
 struct Request {
@@ -177,7 +161,10 @@ impl FluvioWriter {
         let Some(Request { batches, .. }) = lane.request.take() else { return 0 };
         let (reason, is_refused, perhaps) = match fate(answer) {
             Fate::Stored => {
-                lane.trouble.over(&self.topic, partition, now);
+                if let Some(seconds) = mem::take(&mut lane.outage).over(now) {
+                    let topic = &self.topic;
+                    tracing::info!("writing partition {partition} of topic `{topic}` goes on, after {seconds:.1} s");
+                }
                 return self.stored(partition, batches, visit);
             }
             Fate::Away(reason) => (reason, false, ""),
@@ -193,19 +180,14 @@ impl FluvioWriter {
         batches.into_iter().rev().for_each(|batch| lane.sealed.push_front(batch));
         lane.retry_ns = now + RETRY_NS;
         self.search.want();
-        let trouble = &mut lane.trouble;
-        trouble.since_ns.get_or_insert(now);
-        let refused_ns = if is_refused { Some(*trouble.refused_ns.get_or_insert(now)) } else { None };
-        trouble.refused_ns = refused_ns;
-        if trouble.warned_ns.is_none_or(|warned| now - warned >= WARN_NS) {
-            trouble.warned_ns = Some(now);
+        if lane.outage.failed(now, is_refused) {
             let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
             tracing::warn!(
                 "a request to partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} failed \
                  ({reason}): {records} record(s) are sent again{perhaps}"
             );
         }
-        if refused_ns.is_some_and(|since| now - since >= REFUSED_NS) && self.failure.is_none() {
+        if lane.outage.is_final(now) && self.failure.is_none() {
             self.failure = Some(self.refusal(partition, &reason));
         }
         0
@@ -333,16 +315,6 @@ fn fate(answer: Result<ProduceResponse, NoAnswer>) -> Fate {
         Some(code) if is_final(&code) => Fate::Refused(code.to_sentence()),
         Some(code) => Fate::NotYet(code.to_sentence()),
         None => Fate::NotYet("the answer is empty".to_owned()),
-    }
-}
-
-impl Trouble {
-    /// It is over: a request was stored.
-    fn over(&mut self, topic: &str, partition: u32, now: Nanos) {
-        if let Some(since) = mem::take(self).since_ns {
-            let seconds = (now - since) as f64 / SECOND as f64;
-            tracing::info!("writing partition {partition} of topic `{topic}` goes on, after {seconds:.1} s");
-        }
     }
 }
 

@@ -35,7 +35,7 @@ fn ask(request: &[u8], host: &str, port: u16, deadline: &Deadline) -> Option<Vec
         return None;
     }
     // A name may stand for several addresses, of which some answer nobody.
-    let connect = |address| TcpStream::connect_timeout(&address, deadline.at_most(CONNECT_PATIENCE).left()).ok();
+    let connect = |address| TcpStream::connect_timeout(&address, deadline.left().min(CONNECT_PATIENCE)).ok();
     let mut stream = (host, port).to_socket_addrs().ok()?.find_map(connect)?;
     stream.set_read_timeout(Some(deadline.left())).ok()?;
     stream.set_write_timeout(Some(deadline.left())).ok()?;
