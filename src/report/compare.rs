@@ -293,7 +293,8 @@ impl MetricRow {
                 Some(if first.is_none() { "not measured in the base" } else { "not measured in the candidate" });
             return row;
         };
-        if base.values == candidate.values {
+        // (Two single runs that agree say nothing, as two that differ do.)
+        if base.values == candidate.values && (base.per != Per::Run || base.values.len() > 1) {
             row.finding = Finding::NoDifference;
             row.reason = Some("the same values");
             return row;
