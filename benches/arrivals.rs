@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use streamgauge_actors::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
-use streamgauge_actors::pacing::{Due, Pacer};
+use streamgauge_actors::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
+use streamgauge_actors::{Due, Pacer};
 
 const EVENTS: u64 = 10_000;
 

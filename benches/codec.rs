@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use streamgauge_actors::campaigns::Campaigns;
-use streamgauge_actors::event::{EventEncoder, EventSource, Serial, decode};
+use streamgauge_actors::Campaigns;
+use streamgauge_actors::{EventEncoder, EventSource, Serial, decode_event};
 
 /// How many different events each measurement goes through.
 const EVENTS: usize = 4096;
@@ -86,7 +86,7 @@ fn main() {
         let events: Vec<String> = ours.iter().map(|event| layout(event)).collect();
         let mut events = events.iter().cycle();
         group.bench_function(format!("decode/{name}"), |bencher| {
-            bencher.iter(|| decode(black_box(events.next().expect("a cycle").as_bytes())));
+            bencher.iter(|| decode_event(black_box(events.next().expect("a cycle").as_bytes())));
         });
     }
     group.finish();

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamgauge_actors::clock::{Clock as _, MILLISECOND, Nanos, RunClock, SECOND};
+use streamgauge_actors::{Clock as _, MILLISECOND, Nanos, RunClock, SECOND};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();

@@ -32,7 +32,7 @@ use fluvio_future::task::run_block_on;
 use futures_util::StreamExt as _;
 use streamgauge::broker::fluvio::FluvioBroker;
 use streamgauge::config::FluvioSection;
-use streamgauge_actors::ports::Broker as _;
+use streamgauge_actors::Broker as _;
 
 use ours::{Ours, PAYLOAD};
 use side_by_side::{Side, compare};

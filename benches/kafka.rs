@@ -31,8 +31,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaType;
 use streamgauge::broker::kafka::KafkaBroker;
-use streamgauge_actors::clock::{Clock as _, MILLISECOND, RunClock, SECOND};
-use streamgauge_actors::ports::{Broker as _, Sent, StartAt, WriterRole};
+use streamgauge_actors::{Broker as _, Sent, StartAt, WriterRole};
+use streamgauge_actors::{Clock as _, MILLISECOND, RunClock, SECOND};
 
 use ours::{BUDGET, Ours, PAYLOAD, TURN};
 use side_by_side::{Side, compare, processor_seconds};

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::campaigns::Campaigns;
-use streamgauge_actors::clock::{MILLISECOND, Nanos, RunClock, SECOND, SharedClock};
-use streamgauge_actors::event::{EventEncoder, EventSource, Serial};
-use streamgauge_actors::messages::Order;
-use streamgauge_actors::pipeline::{Aggregate, DeadLetters, Follow};
-use streamgauge_actors::ports::{
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::Campaigns;
+use streamgauge_actors::Order;
+use streamgauge_actors::Producer;
+use streamgauge_actors::ProgressRecord;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::Stage;
+use streamgauge_actors::WindowAggregator;
+use streamgauge_actors::testing::small_spec;
+use streamgauge_actors::{
     Ack, Delivery, EventReader, EventWriter, PROGRESS_KEY, PortError, Record, Sent, StartAt, TimestampKind,
 };
-use streamgauge_actors::producer::Producer;
-use streamgauge_actors::progress::ProgressRecord;
-use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::stage::Stage;
-use streamgauge_actors::testing::small_spec;
-use streamgauge_actors::window_aggregator::WindowAggregator;
+use streamgauge_actors::{Aggregate, DeadLetters, Follow};
+use streamgauge_actors::{EventEncoder, EventSource, Serial};
+use streamgauge_actors::{MILLISECOND, Nanos, RunClock, SECOND, SharedClock};
 
 const EVENTS: usize = 100_000;
 const RUN_TAG: u64 = 7;
@@ -196,7 +196,7 @@ fn aggregator(criterion: &mut Criterion) {
             };
             let run = |mut stage: WindowAggregator| {
                 let mut outbox = Vec::new();
-                for _ in 0..=EVENTS / streamgauge_actors::stage::TURN_LIMIT {
+                for _ in 0..=EVENTS / streamgauge_actors::TURN_LIMIT {
                     stage.turn(base_ns, &mut outbox).expect("canned records are sound");
                 }
                 let counters = stage.state().counters;

@@ -17,9 +17,9 @@ mod units;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation, Mmpp};
-use streamgauge_actors::clock::{Nanos, SECOND};
-use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::{ArrivalKind, BurstCorrelation, Mmpp};
+use streamgauge_actors::{Nanos, SECOND};
 
 pub use self::daemon::{HistorySection, ScheduleMode, ScheduleSection, ServerSection, ThresholdsSection};
 pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};

@@ -25,10 +25,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use streamgauge_actors::clock::{Nanos, RunClock, SharedClock, WallClock};
-use streamgauge_actors::messages::RunFact;
-use streamgauge_actors::pipeline::RunPlan;
-use streamgauge_actors::supervisor::Refusal;
+use streamgauge_actors::Refusal;
+use streamgauge_actors::RunFact;
+use streamgauge_actors::RunPlan;
+use streamgauge_actors::{Nanos, RunClock, SharedClock, WallClock};
 
 use self::keeper::{Keeper, Note};
 use self::planner::{OpenBroker, Planner, RunContext, RunRequest};

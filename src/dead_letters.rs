@@ -11,11 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use streamgauge_actors::clock::{Nanos, SECOND, SharedClock};
-use streamgauge_actors::pipeline::{DeadLetters, DeadLettersFactory};
-use streamgauge_actors::ports::{
-    Broker, Delivery, EventWriter, PortError, Record, Sent, StampedBy, TopicSpec, WriterRole,
-};
+use streamgauge_actors::{Broker, Delivery, EventWriter, PortError, Record, Sent, StampedBy, TopicSpec, WriterRole};
+use streamgauge_actors::{DeadLetters, DeadLettersFactory};
+use streamgauge_actors::{Nanos, SECOND, SharedClock};
 use tracing::warn;
 
 /// Bytes that wait for the writing thread at most.

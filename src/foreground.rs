@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use streamgauge_actors::messages::{GetStatus, RunFact, StartRun, StopMode, StopRun};
-use streamgauge_actors::outcome::RunOutcome;
-use streamgauge_actors::pipeline::RunPlan;
-use streamgauge_actors::supervisor::RunStatus;
+use streamgauge_actors::RunOutcome;
+use streamgauge_actors::RunPlan;
+use streamgauge_actors::RunStatus;
+use streamgauge_actors::{GetStatus, RunFact, StartRun, StopMode, StopRun};
 
 use crate::host::Host;
 use crate::signals::Signals;

@@ -23,8 +23,8 @@ use anyhow::{Context, anyhow};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
-use streamgauge_actors::outcome::Verdict;
-use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::RunState;
+use streamgauge_actors::Verdict;
 
 use crate::report::Report;
 

@@ -5,8 +5,8 @@ use std::sync::mpsc::channel;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use anyhow::Context as _;
-use streamgauge_actors::messages::RunFact;
-use streamgauge_actors::supervisor::Supervisor;
+use streamgauge_actors::RunFact;
+use streamgauge_actors::Supervisor;
 
 /// Passes on what happens to runs.
 struct Listener<F>(F);

@@ -31,7 +31,7 @@ use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, guard, web};
 use anyhow::{Context as _, anyhow};
-use streamgauge_actors::supervisor::Supervisor;
+use streamgauge_actors::Supervisor;
 
 use self::gate::Gate;
 use self::problem::Problem;

@@ -6,13 +6,13 @@ mod view;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::clock::{Nanos, SECOND, SharedClock};
-use streamgauge_actors::measures::StageCounters;
-use streamgauge_actors::messages::{RunFact, StageId, StageMeasured};
-use streamgauge_actors::outcome::{RunOutcome, Verdict};
-use streamgauge_actors::run_state::RunState;
-use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::RunState;
+use streamgauge_actors::StageCounters;
+use streamgauge_actors::{Nanos, SECOND, SharedClock};
+use streamgauge_actors::{RunFact, StageId, StageMeasured};
+use streamgauge_actors::{RunOutcome, Verdict};
 use tokio::sync::watch;
 
 pub use self::view::{EventCounts, Links, RunView, WindowCounts};

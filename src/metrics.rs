@@ -18,15 +18,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::clock::{Nanos, SECOND, SharedClock};
-use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::measures::StageCounters;
-use streamgauge_actors::messages::{RunFact, StageId, StageMeasured};
-use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::run_state::RunState;
-use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::stage::FailureKind;
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::FailureKind;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::RunState;
+use streamgauge_actors::StageCounters;
+use streamgauge_actors::{Ending, RunOutcome, Verdict};
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::{Nanos, SECOND, SharedClock};
+use streamgauge_actors::{RunFact, StageId, StageMeasured};
 
 pub use self::buckets::{Buckets, EDGES_S};
 pub use self::process::ProcessUsage;
@@ -267,7 +267,9 @@ impl State {
         if matches!(measured.stage, StageId::WindowAggregator(_)) {
             // Watermarks are on the run's clock.
             let run_now = measured.at_ns;
-            let lag = |at: Nanos| if at == Nanos::MIN || at == Nanos::MAX { 0 } else { (run_now - at).max(0) };
+            let lag = |at: Nanos| {
+                if at == Nanos::MIN || at == Nanos::MAX { 0 } else { (run_now - at).max(0) }
+            };
             present.watermark_lag = measured.totals.watermarks.iter().map(|(&p, &at)| (p, lag(at))).collect();
         }
         let second = now.div_euclid(SECOND);

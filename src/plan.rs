@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use streamgauge_actors::clock::SharedClock;
-use streamgauge_actors::pipeline::{Mode, RunPlan};
-use streamgauge_actors::ports::Broker;
-use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::Broker;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::SharedClock;
+use streamgauge_actors::{Mode, RunPlan};
 
 use crate::config::{ConfigError, Resolved, Settings};
 use crate::dead_letters;

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::clock::{Clock, RunClock, to_millis};
-use streamgauge_actors::ports::{
+use streamgauge_actors::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, Retry, StartAt, TopicAdmin, TopicDescription,
     TopicSpec, WriterRole,
 };
+use streamgauge_actors::{Clock, RunClock, to_millis};
 
 /// A topic that the program created.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -261,7 +261,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Mutex;
 
-    use streamgauge_actors::ports::StampedBy;
+    use streamgauge_actors::StampedBy;
 
     use super::*;
 

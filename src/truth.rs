@@ -8,9 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::clock::Nanos;
-use streamgauge_actors::latency::TruthTable;
-use streamgauge_actors::ledger::Truth;
+use streamgauge_actors::Nanos;
+use streamgauge_actors::Truth;
+use streamgauge_actors::TruthTable;
 
 /// The format's version.
 const VERSION: u32 = 1;

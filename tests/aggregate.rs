@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use serde_json::Value;
-use streamgauge_actors::clock::{Clock as _, MILLISECOND, RunClock, SECOND};
-use streamgauge_actors::ports::{StampedBy, TimestampKind};
+use streamgauge_actors::{Clock as _, MILLISECOND, RunClock, SECOND};
+use streamgauge_actors::{StampedBy, TimestampKind};
 use support::events::{Counts, Event, recount};
 use support::lab::Lab;
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use streamgauge_actors::run_state::{Effect, OrderKind, TABLE};
+use streamgauge_actors::{Effect, OrderKind, RUN_STATE_TABLE};
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
@@ -104,7 +104,7 @@ fn printed_states() -> String {
     let orders = OrderKind::ALL.map(|order| format!("`{order:?}`"));
     let mut text = format!("| state | {} |\n|{}\n", orders.join(" | "), "---|".repeat(orders.len() + 1));
     let mut reasons: Vec<&str> = Vec::new();
-    for (state, effects) in TABLE {
+    for (state, effects) in RUN_STATE_TABLE {
         let cells = effects.map(|effect| match effect {
             Effect::Refuse(reason) => {
                 let known = reasons.iter().position(|known| *known == reason);

@@ -5,11 +5,11 @@ mod support;
 use std::sync::Arc;
 
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::audit::{Finding, FindingKind};
-use streamgauge_actors::outcome::{RunOutcome, Verdict};
-use streamgauge_actors::pipeline::Mode;
-use streamgauge_actors::ports::Broker;
+use streamgauge_actors::Broker;
+use streamgauge_actors::Mode;
 use streamgauge_actors::testing::{Expected, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec};
+use streamgauge_actors::{Finding, FindingKind};
+use streamgauge_actors::{RunOutcome, Verdict};
 
 use support::runs;
 

@@ -6,8 +6,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
-use streamgauge_actors::ports::StampedBy;
+use streamgauge_actors::StampedBy;
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 use support::events::{Event, recount};
 use support::lab::Lab;
 

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
-use streamgauge_actors::ports::{
+use streamgauge_actors::{
     Ack, Broker, Delivery, EventReader, EventWriter, OffsetRange, Record, Retry, Sent, StampedBy, StartAt,
     TimestampKind, TopicSpec, WriterRole,
 };
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 
 /// Makes a broker for a test; `None`: there is none, and that was said. With `small_queues`, its writers hold at most
 /// a few thousand records or a megabyte.
@@ -632,7 +632,7 @@ contract!(kafka, |small_queues| {
         settings.queue_bytes = 1 << 20;
     }
     let broker = streamgauge::broker::kafka::KafkaBroker::new(settings).unwrap();
-    Some(Box::new(broker) as Box<dyn streamgauge_actors::ports::Broker>)
+    Some(Box::new(broker) as Box<dyn streamgauge_actors::Broker>)
 });
 
 // At least once: what it cannot do besides, its own limitations say.
@@ -643,7 +643,7 @@ contract!(kafka2, |small_queues| {
         settings.queue_bytes = 1 << 20;
     }
     let broker = streamgauge::broker::kafka::KafkaBroker::new(settings).unwrap();
-    Some(Box::new(broker) as Box<dyn streamgauge_actors::ports::Broker>)
+    Some(Box::new(broker) as Box<dyn streamgauge_actors::Broker>)
 });
 
 #[cfg(feature = "fluvio")]
@@ -655,13 +655,13 @@ contract!(fluvio, |small_queues| {
         settings.queue_records = 1_000;
     }
     Some(Box::new(streamgauge::broker::fluvio::FluvioBroker::new(settings).unwrap())
-        as Box<dyn streamgauge_actors::ports::Broker>)
+        as Box<dyn streamgauge_actors::Broker>)
 });
 
 contract!(embedded, |small_queues| {
     use std::sync::Arc;
     use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
     let settings = if small_queues { EmbeddedSettings { max_bytes: 1 << 20 } } else { EmbeddedSettings::default() };
-    let clock = Arc::new(streamgauge_actors::clock::RunClock::start());
-    Some(Box::new(EmbeddedBroker::new(&settings, clock)) as Box<dyn streamgauge_actors::ports::Broker>)
+    let clock = Arc::new(streamgauge_actors::RunClock::start());
+    Some(Box::new(EmbeddedBroker::new(&settings, clock)) as Box<dyn streamgauge_actors::Broker>)
 });

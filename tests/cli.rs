@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use streamgauge_actors::event::{FIELDS, Serial};
+use streamgauge_actors::{EVENT_FIELDS, Serial};
 use tempfile::TempDir;
 
 const COMMANDS: &[&[&str]] = &[
@@ -293,8 +293,9 @@ fn generate_writes_ndjson_that_the_seed_decides() {
         for key in ["user_id", "ad_id", "ad_type", "event_type", "ip_address", "campaign_id", "window_id"] {
             assert_eq!(a[key], b[key], "{key}");
         }
-        let places: Vec<usize> = FIELDS.iter().map(|field| text.find(&format!("\"{field}\":")).unwrap()).collect();
-        assert!(places.is_sorted() && a.as_object().unwrap().len() == FIELDS.len(), "{text}");
+        let places: Vec<usize> =
+            EVENT_FIELDS.iter().map(|field| text.find(&format!("\"{field}\":")).unwrap()).collect();
+        assert!(places.is_sorted() && a.as_object().unwrap().len() == EVENT_FIELDS.len(), "{text}");
         let serial = |event: &Value| Serial::from_text(event["page_id"].as_str().unwrap().as_bytes()).unwrap();
         assert_eq!((serial(a).producer, serial(a).n), (serial(b).producer, serial(b).n));
         assert_ne!(serial(a).run_tag, serial(b).run_tag, "every run has a tag of its own");

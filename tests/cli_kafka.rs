@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::Value;
-use streamgauge_actors::ports::StampedBy;
+use streamgauge_actors::StampedBy;
 use support::lab::Lab;
 
 fn records(rows: &Value) -> u64 {

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use streamgauge::report::compare::{Comparison, Finding, Regression, compare};
 use streamgauge::report::{Report, SecondLatency};
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::Mode;
 use support::outcomes::{failed, passed, report};
 use tempfile::TempDir;
 

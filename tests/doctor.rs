@@ -10,8 +10,8 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::Value;
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
-use streamgauge_actors::ports::{Broker as _, Delivery, Retry, Sent, StartAt, WriterRole};
+use streamgauge_actors::{Broker as _, Delivery, Retry, Sent, StartAt, WriterRole};
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 use support::door;
 use support::lab::Lab;
 

@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::clock::{MILLISECOND, SECOND};
-use streamgauge_actors::messages::{RestartRun, SetRate, StageId, StartRun, StopMode, StopRun};
-use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::pipeline::Mode;
-use streamgauge_actors::ports::{
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::Mode;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::RunState;
+use streamgauge_actors::testing::{Fault, FaultKind, FaultyBroker, small_spec};
+use streamgauge_actors::{
     Ack, Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, Sent, StartAt, TopicAdmin, WriterRole,
 };
-use streamgauge_actors::run_state::RunState;
-use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::testing::{Fault, FaultKind, FaultyBroker, small_spec};
+use streamgauge_actors::{Ending, RunOutcome, Verdict};
+use streamgauge_actors::{MILLISECOND, SECOND};
+use streamgauge_actors::{RestartRun, SetRate, StageId, StartRun, StopMode, StopRun};
 
 use support::runs::{self, outcome, play, start, wait_for_state};
 
@@ -79,7 +79,9 @@ impl Trap {
         self.calls += 1;
         match self.failure {
             Some(Failure::Error) if self.calls > GOOD_CALLS => Err(PortError::fatal("the disk is on fire")),
-            Some(Failure::Panic) if self.calls > GOOD_CALLS => panic!("index out of bounds in the client"),
+            Some(Failure::Panic) if self.calls > GOOD_CALLS => {
+                panic!("index out of bounds in the client")
+            }
             Some(Failure::Freeze) if self.calls == GOOD_CALLS => {
                 std::thread::sleep(FREEZE);
                 Ok(())
@@ -274,7 +276,7 @@ const ABANDON: StopRun = StopRun { run_id: None, mode: StopMode::Abandon };
 const FASTER: SetRate = SetRate { run_id: None, events_per_second: 3000.0 };
 
 #[track_caller]
-fn refused(answer: anyhow::Result<Result<(), streamgauge_actors::supervisor::Refusal>>, state: RunState, words: &str) {
+fn refused(answer: anyhow::Result<Result<(), streamgauge_actors::Refusal>>, state: RunState, words: &str) {
     let refusal = answer.unwrap().expect_err("the order is refused");
     assert_eq!(refusal.state, state, "{refusal}");
     assert!(refusal.reason.contains(words), "{refusal}");

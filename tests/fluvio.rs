@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use streamgauge::config::{FluvioSection, Layers};
-use streamgauge_actors::ports::{Broker as _, Record, StartAt};
+use streamgauge_actors::{Broker as _, Record, StartAt};
 use support::fluvio_cluster::Cluster;
 use tempfile::TempDir;
 
@@ -105,7 +105,7 @@ fn the_stages_run_one_by_one_on_the_same_topics() {
     }
 }
 
-fn broker(program: &Program) -> Box<dyn streamgauge_actors::ports::Broker> {
+fn broker(program: &Program) -> Box<dyn streamgauge_actors::Broker> {
     let settings = support::fluvio::settings().unwrap();
     assert_eq!(settings.endpoint, program.endpoint);
     Box::new(streamgauge::broker::fluvio::FluvioBroker::new(settings).unwrap())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use grafana::{Rule, dashboards, list, metrics_in, panels, queries, rules, text, yaml};
 use serde_json::{Value, json};
 use streamgauge::metrics::Metrics;
-use streamgauge_actors::clock::RunClock;
+use streamgauge_actors::RunClock;
 
 /// The alerts that users build on.
 const ALERTS: [&str; 10] = [
@@ -140,7 +140,9 @@ fn exposed() -> BTreeSet<String> {
     let metrics =
         Metrics::new("embedded", &["classic".to_owned()], &[threshold], std::sync::Arc::new(RunClock::start()));
     for line in metrics.render().unwrap().lines() {
-        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else { continue };
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
         if kind == "histogram" {
             names.extend(["bucket", "sum", "count"].map(|suffix| format!("{name}_{suffix}")));
         } else {

@@ -13,10 +13,10 @@ use serde_json::Value;
 use streamgauge::config::{HistorySection, Layers};
 use streamgauge::history::{FILE, Filter, History, NewRun};
 use streamgauge::report::{Format, Report};
-use streamgauge_actors::clock::{MILLISECOND, SECOND};
-use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::pipeline::Mode;
-use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::Mode;
+use streamgauge_actors::RunState;
+use streamgauge_actors::{Ending, RunOutcome, Verdict};
+use streamgauge_actors::{MILLISECOND, SECOND};
 use support::outcomes::{BASE, failed, passed, report};
 use tempfile::TempDir;
 

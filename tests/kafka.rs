@@ -13,10 +13,10 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
-use streamgauge_actors::ports::{
+use streamgauge_actors::{
     Ack, Broker, Delivery, EventReader, EventWriter, PortError, Retry, Sent, StampedBy, StartAt, TopicSpec, WriterRole,
 };
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 
 const BUDGET: Duration = Duration::from_millis(1);
 

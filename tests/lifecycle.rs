@@ -12,14 +12,14 @@ use std::sync::Arc;
 
 use streamgauge::foreground::Foreground;
 use streamgauge::metrics::ProcessUsage;
-use streamgauge_actors::clock::{MILLISECOND, SECOND, SharedClock};
-use streamgauge_actors::messages::{RestartRun, StopMode, StopRun};
-use streamgauge_actors::outcome::{Ending, Verdict};
-use streamgauge_actors::pipeline::{Mode, RunPlan};
-use streamgauge_actors::ports::Broker;
-use streamgauge_actors::run_state::RunState;
-use streamgauge_actors::supervisor::RunStatus;
+use streamgauge_actors::Broker;
+use streamgauge_actors::RunState;
+use streamgauge_actors::RunStatus;
 use streamgauge_actors::testing::small_spec;
+use streamgauge_actors::{Ending, Verdict};
+use streamgauge_actors::{MILLISECOND, SECOND, SharedClock};
+use streamgauge_actors::{Mode, RunPlan};
+use streamgauge_actors::{RestartRun, StopMode, StopRun};
 
 use support::runs::{self, outcome, play, start, wait_until};
 

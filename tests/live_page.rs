@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 use tempfile::TempDir;
 
 use self::support::webdriver::{Browser, ENTER, TAB};

@@ -11,9 +11,9 @@ use streamgauge::matrix::plan::{Plan, Request};
 use streamgauge::matrix::report::{MatrixContext, MatrixReport, SCHEMA};
 use streamgauge::matrix::{tables, terminal};
 use streamgauge::report::{Report, Versions};
-use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::outcome::Verdict;
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::Mode;
+use streamgauge_actors::Verdict;
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
 use support::outcomes::{context, failed, passed, report};
 
 const HOSTILE: &str = "</script><script>alert(1)</script><!-- \"'&<img src=x onerror=alert(1)>|";

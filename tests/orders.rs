@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::clock::{MILLISECOND, SECOND};
-use streamgauge_actors::messages::{GetStatus, RestartRun, SetRate, StartRun, StopMode, StopRun};
-use streamgauge_actors::outcome::Ending;
-use streamgauge_actors::pipeline::RunPlan;
-use streamgauge_actors::ports::{
+use streamgauge_actors::Ending;
+use streamgauge_actors::Refusal;
+use streamgauge_actors::RunPlan;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::testing::small_spec;
+use streamgauge_actors::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StartAt, TopicAdmin, WriterRole,
 };
-use streamgauge_actors::run_state::{Effect, OrderKind, RunState, effect};
-use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::supervisor::Refusal;
-use streamgauge_actors::testing::small_spec;
+use streamgauge_actors::{Effect, OrderKind, RunState, order_effect};
+use streamgauge_actors::{GetStatus, RestartRun, SetRate, StartRun, StopMode, StopRun};
+use streamgauge_actors::{MILLISECOND, SECOND};
 
 use support::runs::{self, outcome, wait_for_state, wait_until};
 
@@ -184,8 +184,12 @@ impl Lab {
         }
         self.let_go();
         match effect(state, order) {
-            Effect::Drain => assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: true }, "{cell}"),
-            Effect::Abandon => assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: false }, "{cell}"),
+            Effect::Drain => {
+                assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: true }, "{cell}")
+            }
+            Effect::Abandon => {
+                assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: false }, "{cell}")
+            }
             Effect::StopThenBegin => {
                 assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: false }, "{cell}");
                 wait_until(&self.host, &cell, |status| status.run_id == "next");

@@ -23,9 +23,9 @@ use serde_json::{Value, json};
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use streamgauge::config::{Assignment, Layers, Resolved};
 use streamgauge::daemon::{Daemon, DaemonSetup};
-use streamgauge_actors::clock::SharedClock;
-use streamgauge_actors::ports::{Broker, StampedBy, TopicSpec};
+use streamgauge_actors::SharedClock;
 use streamgauge_actors::testing::{Fault, FaultKind, FaultyBroker};
+use streamgauge_actors::{Broker, StampedBy, TopicSpec};
 use tempfile::TempDir;
 
 /// The built program as a daemon, in a folder of its own.

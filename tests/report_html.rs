@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use streamgauge::report::html::render;
 use streamgauge::report::{Format, Report, ThresholdRow};
-use streamgauge_actors::audit::{Finding, FindingKind};
-use streamgauge_actors::clock::SECOND;
-use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::outcome::RunOutcome;
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::Mode;
+use streamgauge_actors::RunOutcome;
+use streamgauge_actors::SECOND;
+use streamgauge_actors::{Finding, FindingKind};
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
 use support::outcomes::{AGGREGATE, FOLLOW, context, failed, passed, report};
 
 const HOSTILE: &str = "</script><script>alert(1)</script><!-- \"'&<img src=x onerror=alert(1)>";
@@ -184,7 +184,7 @@ fn thresholds_are_shown_if_there_are_any() {
 fn a_day_of_seconds_is_thinned_and_says_so() {
     let mut run = passed(6);
     let second = run.series[0].clone();
-    run.series = (0..86_400).map(|at| streamgauge_actors::measures::Second { second: at, ..second.clone() }).collect();
+    run.series = (0..86_400).map(|at| streamgauge_actors::Second { second: at, ..second.clone() }).collect();
     run.series[100].lag = 5_000_000;
     let html = html(&report(&run, Mode::Run));
     assert!(text(&html).contains("A point stands for 24 s (or 1 window)"));

@@ -7,13 +7,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 use streamgauge::report::{Format, Report};
 use streamgauge::thresholds::Threshold;
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::audit::{Finding, FindingKind};
-use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND};
-use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::outcome::{Ending, RunOutcome};
-use streamgauge_actors::pipeline::Mode;
-use streamgauge_actors::result::ResultRecord;
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::Mode;
+use streamgauge_actors::ResultRecord;
+use streamgauge_actors::{Ending, RunOutcome};
+use streamgauge_actors::{Finding, FindingKind};
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::{MILLISECOND, Nanos, SECOND};
 use support::outcomes::{AGGREGATE, BASE, FOLLOW, context, failed, passed, report};
 
 fn schema(name: &str) -> Value {
@@ -269,5 +269,5 @@ fn results_keep_to_their_schema() {
 #[test]
 fn the_event_schema_has_every_field() {
     let properties = schema("event.schema.json")["required"].clone();
-    assert_eq!(properties, json!(streamgauge_actors::event::FIELDS));
+    assert_eq!(properties, json!(streamgauge_actors::EVENT_FIELDS));
 }

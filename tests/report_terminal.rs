@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use streamgauge::report::terminal::{WIDTH, render};
 use streamgauge::report::{Format, Report};
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::audit::{Finding, FindingKind};
-use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::outcome::{Ending, RunOutcome};
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::Mode;
+use streamgauge_actors::{Ending, RunOutcome};
+use streamgauge_actors::{Finding, FindingKind};
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
 use support::outcomes::{AGGREGATE, context, failed, passed, report};
 
 /// The lines, none of them too long.

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use streamgauge::config::Layers;
 use streamgauge::report::{Format, Report, terminal};
 use streamgauge::thresholds::Threshold;
-use streamgauge_actors::clock::SECOND;
-use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::Mode;
+use streamgauge_actors::SECOND;
+use streamgauge_actors::{Ending, RunOutcome, Verdict};
 use support::outcomes::{AGGREGATE, context, failed, passed, report};
 use tempfile::TempDir;
 

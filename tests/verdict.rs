@@ -2,13 +2,13 @@
 
 mod support;
 
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::clock::SECOND;
-use streamgauge_actors::histogram::LatencyKind;
-use streamgauge_actors::messages::StageId;
-use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::pipeline::Mode;
-use streamgauge_actors::stage::FailureKind;
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::FailureKind;
+use streamgauge_actors::LatencyKind;
+use streamgauge_actors::Mode;
+use streamgauge_actors::SECOND;
+use streamgauge_actors::StageId;
+use streamgauge_actors::{Ending, RunOutcome, Verdict};
 use support::outcomes::{AGGREGATE, FOLLOW, passed};
 
 /// Makes something go wrong with a run.
@@ -88,7 +88,7 @@ fn every_wrong_count_fails() {
     }
 }
 
-fn audit(run: &mut RunOutcome) -> &mut streamgauge_actors::audit::AuditTotals {
+fn audit(run: &mut RunOutcome) -> &mut streamgauge_actors::AuditTotals {
     &mut run.measures.as_mut().expect("the run was audited").audit
 }
 

@@ -1,6 +1,6 @@
 //! The event: its schema, its serial number, what is random of it, and its codec.
 //!
-//! An event is one JSON object. [`FIELDS`] are its keys, in the order in which we write them:
+//! An event is one JSON object. [`EVENT_FIELDS`] are its keys, in the order in which we write them:
 //!
 //! ```json
 //! {"user_id":"8c0f…","page_id":"9b1d…","ad_id":"51aa…","ad_type":"video","event_type":"view",
@@ -8,7 +8,7 @@
 //!  "produce_time":1700000000124}
 //! ```
 //!
-//! [`EventSource`] draws the random part, [`EventEncoder`] writes the text, [`decode()`] reads any JSON writer's.
+//! [`EventSource`] draws the random part, [`EventEncoder`] writes the text, [`decode_event()`] reads any JSON writer's.
 
 mod decode;
 mod encode;
@@ -20,12 +20,12 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use uuid::Uuid;
 
-pub use self::decode::{DecodedEvent, MAX_EVENT_BYTES, Malformed, decode};
+pub use self::decode::{DecodedEvent, MAX_EVENT_BYTES, Malformed, decode_event};
 pub use self::encode::EventEncoder;
 use crate::campaigns::Campaigns;
 
 /// The keys of an event, in the order in which [`EventEncoder`] writes them.
-pub const FIELDS: [&str; 10] = [
+pub const EVENT_FIELDS: [&str; 10] = [
     "user_id",
     "page_id",
     "ad_id",

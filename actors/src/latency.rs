@@ -24,7 +24,7 @@ use crate::stage::{Receive, Stage, StageError, StageState, TURN_LIMIT, Turn};
 const MISSING_AFTER_NS: Nanos = 5_000 * MILLISECOND;
 
 /// What the latency actor does.
-pub enum Task {
+pub enum LatencyTask {
     /// Audits a run: results read back against the ledger.
     Audit(Box<dyn EventReader>),
     /// Keeps the ledger of producers that run alone.
@@ -112,9 +112,9 @@ struct JudgedResult {
 
 impl Latency {
     /// The latency actor of a run.
-    pub fn new(spec: Arc<RunSpec>, clock: SharedClock, task: Task) -> Self {
+    pub fn new(spec: Arc<RunSpec>, clock: SharedClock, task: LatencyTask) -> Self {
         let work = match task {
-            Task::Audit(reader) => Work::Audit(Box::new(Audit {
+            LatencyTask::Audit(reader) => Work::Audit(Box::new(Audit {
                 reader,
                 auditor: None,
                 early: Vec::new(),
@@ -122,8 +122,8 @@ impl Latency {
                 complete: None,
                 last_read_ns: 0,
             })),
-            Task::KeepTruth => Work::KeepTruth(Ledger::new(spec.producers)),
-            Task::Judge(reader, partitions, follow, truth) => Work::Judge(Box::new(Judge {
+            LatencyTask::KeepTruth => Work::KeepTruth(Ledger::new(spec.producers)),
+            LatencyTask::Judge(reader, partitions, follow, truth) => Work::Judge(Box::new(Judge {
                 reader,
                 partitions,
                 follow,

@@ -170,15 +170,6 @@ impl ProducerLedger {
         }
         (sent_before, complete)
     }
-
-    /// The first window that is not complete yet, if any has counts.
-    pub fn first_window(&self) -> Option<i64> {
-        let recent = (self.recent_id != i64::MIN).then_some(self.recent_id);
-        match (self.windows.keys().next().copied(), recent) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
 }
 
 impl WindowCounts {

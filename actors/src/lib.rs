@@ -39,33 +39,66 @@
 //!
 //! Tests stand on `testing` (a feature): simulated ports, faults and clock.
 
-pub mod arrivals;
-pub mod audit;
-pub mod campaigns;
-pub mod clock;
-pub mod drain;
-pub mod event;
-pub mod histogram;
-pub mod latency;
-pub mod ledger;
-pub mod measures;
-pub mod merge;
-pub mod messages;
-pub mod outcome;
-pub mod pacing;
-pub mod pipeline;
-pub mod ports;
-pub mod producer;
-pub mod progress;
-pub mod result;
-pub mod result_writer;
+mod arrivals;
+mod audit;
+mod campaigns;
+mod clock;
+mod drain;
+mod event;
+mod histogram;
+mod latency;
+mod ledger;
+mod measures;
+mod merge;
+mod messages;
+mod outcome;
+mod pacing;
+mod pipeline;
+mod ports;
+mod producer;
+mod progress;
+mod result;
+mod result_writer;
 mod run;
-pub mod run_state;
-pub mod serials;
-pub mod spec;
-pub mod stage;
-pub mod supervisor;
+mod run_state;
+mod serials;
+mod spec;
+mod stage;
+mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod window;
-pub mod window_aggregator;
+mod window;
+mod window_aggregator;
+
+pub use self::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
+pub use self::audit::{AuditTotals, Finding, FindingKind, WindowAudit};
+pub use self::campaigns::Campaigns;
+pub use self::clock::{Clock, MILLISECOND, Nanos, RunClock, SECOND, SharedClock, WallClock, to_millis};
+pub use self::event::{
+    DecodedEvent, Draw, EVENT_FIELDS, EventEncoder, EventSource, MAX_EVENT_BYTES, Malformed, Serial, decode_event,
+};
+pub use self::histogram::{LatencyHistogram, LatencyKind};
+pub use self::latency::{Latency, LatencyTask, TruthTable};
+pub use self::ledger::{Truth, window_of};
+pub use self::measures::{Quantiles, RunMeasures, Second, StageCounters};
+pub use self::messages::{
+    Acknowledged, AcknowledgedCount, GetStatus, Order, PanesClosed, PipelineId, RestartRun, ResultsComplete, RunFact,
+    RunMeasured, SetRate, StageFailed, StageId, StageMeasured, StageReport, StartRun, StopMode, StopRun,
+    WindowAcknowledged, WindowWritten, WindowsMerged,
+};
+pub use self::outcome::{Ending, Judgement, RunOutcome, Verdict};
+pub use self::pacing::{Due, Pacer};
+pub use self::pipeline::{Aggregate, DeadLetters, DeadLettersFactory, Follow, Mode, RunPlan};
+pub use self::ports::{
+    Ack, Broker, BrokerDescription, Delivery, EventReader, EventWriter, OffsetRange, PROGRESS_KEY, PortError, Record,
+    Retry, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
+};
+pub use self::producer::Producer;
+pub use self::progress::ProgressRecord;
+pub use self::result::ResultRecord;
+pub use self::result_writer::{ResultWriter, WriterOut};
+pub use self::run_state::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_effect};
+pub use self::spec::RunSpec;
+pub use self::stage::{FailureKind, Receive, Stage, TURN_LIMIT, Turn};
+pub use self::supervisor::{Refusal, RunStatus, Supervisor};
+pub use self::window_aggregator::WindowAggregator;

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock};
-use crate::latency::{Latency, Measured, Task, TruthTable};
+use crate::latency::{Latency, LatencyTask, Measured, TruthTable};
 use crate::messages::{
     Acknowledged, Order, PanesClosed, PipelineId, ResultsComplete, RunMeasured, StageFailed, StageId, StageReport,
     WindowAcknowledged, WindowWritten, WindowsMerged,
@@ -122,7 +122,7 @@ pub struct Prepared {
     campaigns: Option<Arc<Campaigns>>,
     aggregators: Vec<(Vec<u32>, Box<dyn EventReader>)>,
     result_writer: Option<(Box<dyn EventWriter>, u32)>,
-    latency: Option<Task>,
+    latency: Option<LatencyTask>,
 }
 
 /// Makes a run's topics and connects its ports: downstream first, so that every reader starts before what it reads is
@@ -159,12 +159,12 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     match plan.mode {
         Mode::Run => {
             let start = if plan.create_results_topic { StartAt::Earliest } else { StartAt::Latest };
-            prepared.latency = Some(Task::Audit(broker.reader(&spec.results_topic, &results_from(start))?));
+            prepared.latency = Some(LatencyTask::Audit(broker.reader(&spec.results_topic, &results_from(start))?));
         }
-        Mode::Produce => prepared.latency = Some(Task::KeepTruth),
+        Mode::Produce => prepared.latency = Some(LatencyTask::KeepTruth),
         Mode::Latency(follow) => {
             let reader = broker.reader(&spec.results_topic, &results_from(follow.from))?;
-            prepared.latency = Some(Task::Judge(reader, result_partitions, follow, plan.truth.clone()));
+            prepared.latency = Some(LatencyTask::Judge(reader, result_partitions, follow, plan.truth.clone()));
         }
         Mode::Aggregate(_) => {}
     }

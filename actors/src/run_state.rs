@@ -96,7 +96,7 @@ pub enum Effect {
 }
 
 /// The whole table: a row per state, a column per order of [`OrderKind::ALL`].
-pub const TABLE: [(RunState, [Effect; 5]); 8] = {
+pub const RUN_STATE_TABLE: [(RunState, [Effect; 5]); 8] = {
     use Effect::{Abandon, Begin, ChangeRate, Drain, Refuse, StopThenBegin};
     const BUSY: Effect = Refuse("a run is under way: stop it first, or restart it");
     const NOTHING_RUNS: Effect = Refuse("no run is under way: start one first");
@@ -116,8 +116,8 @@ pub const TABLE: [(RunState, [Effect; 5]); 8] = {
 };
 
 /// What `order` does in `state`.
-pub fn effect(state: RunState, order: OrderKind) -> Effect {
-    TABLE[state as usize].1[order as usize]
+pub fn order_effect(state: RunState, order: OrderKind) -> Effect {
+    RUN_STATE_TABLE[state as usize].1[order as usize]
 }
 
 #[cfg(test)]
@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn every_state_has_its_row_and_every_order_its_column() {
         for (i, state) in RunState::ALL.into_iter().enumerate() {
-            assert_eq!(TABLE[i].0, state);
+            assert_eq!(RUN_STATE_TABLE[i].0, state);
             for (j, order) in OrderKind::ALL.into_iter().enumerate() {
-                assert_eq!(effect(state, order), TABLE[i].1[j]);
+                assert_eq!(order_effect(state, order), RUN_STATE_TABLE[i].1[j]);
             }
         }
     }
@@ -137,11 +137,11 @@ mod tests {
     #[test]
     fn a_run_begins_only_when_none_is_under_way_and_is_stopped_only_when_one_is() {
         for state in RunState::ALL {
-            assert_eq!(effect(state, OrderKind::Start) == Effect::Begin, !state.is_busy(), "{state:?}");
-            assert_eq!(effect(state, OrderKind::StopAbandon) == Effect::Abandon, state.is_busy(), "{state:?}");
-            assert!(!matches!(effect(state, OrderKind::Restart), Effect::Refuse(_)), "{state:?}");
+            assert_eq!(order_effect(state, OrderKind::Start) == Effect::Begin, !state.is_busy(), "{state:?}");
+            assert_eq!(order_effect(state, OrderKind::StopAbandon) == Effect::Abandon, state.is_busy(), "{state:?}");
+            assert!(!matches!(order_effect(state, OrderKind::Restart), Effect::Refuse(_)), "{state:?}");
             let flowing = matches!(state, RunState::WarmingUp | RunState::Running);
-            assert_eq!(effect(state, OrderKind::SetRate) == Effect::ChangeRate, flowing, "{state:?}");
+            assert_eq!(order_effect(state, OrderKind::SetRate) == Effect::ChangeRate, flowing, "{state:?}");
         }
     }
 }

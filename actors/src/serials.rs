@@ -72,6 +72,7 @@ impl SerialTracker {
     }
 
     /// One past the greatest serial seen.
+    #[cfg(test)]
     pub fn next(&self) -> u64 {
         self.next
     }

@@ -25,7 +25,7 @@ use crate::outcome::{Ending, is_step};
 use crate::pipeline::{Pipeline, Prepared, Reports, RunPlan, delete_topics, prepare};
 use crate::ports::PortError;
 use crate::run::{Run, greater_step, now_is_early};
-use crate::run_state::{Effect, OrderKind, RunState, effect};
+use crate::run_state::{Effect, OrderKind, RunState, order_effect};
 use crate::stage::{FailureKind, StageError, Waiting, caught};
 
 /// How often the supervisor looks at its run.
@@ -268,7 +268,7 @@ impl Supervisor {
         if ending && !matches!(order, OrderKind::Restart) {
             return refuse("the run is over and being cleaned up: try again in a moment");
         }
-        match effect(self.state, order) {
+        match order_effect(self.state, order) {
             Effect::Refuse(reason) => return refuse(reason),
             Effect::Begin => {
                 if let Some(plan) = plan {

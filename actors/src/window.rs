@@ -355,6 +355,7 @@ impl PartitionWindows {
     }
 
     /// Panes that are open.
+    #[cfg(test)]
     pub fn open_panes(&self) -> usize {
         self.open.len()
     }

@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::audit::{Finding, FindingKind, MAX_FINDINGS};
 use crate::clock::{Nanos, SECOND, SharedClock};
 use crate::drain::Drain;
-use crate::event::{DecodedEvent, decode};
+use crate::event::{DecodedEvent, decode_event};
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::measures::StageCounters;
 use crate::messages::{Order, PanesClosed, StageId, WindowsMerged};
@@ -233,7 +233,7 @@ impl Counting {
             self.progress(at, record);
             return;
         }
-        let event = match decode(record.payload) {
+        let event = match decode_event(record.payload) {
             Ok(event) => event,
             Err(malformed) => return self.malformed(record, malformed.reason()),
         };

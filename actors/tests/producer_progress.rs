@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use streamgauge_actors::campaigns::Campaigns;
-use streamgauge_actors::clock::{MILLISECOND, SECOND, SharedClock};
-use streamgauge_actors::event::decode;
-use streamgauge_actors::messages::Order;
-use streamgauge_actors::ports::{Ack, Delivery, EventWriter, PROGRESS_KEY, PortError, Sent};
-use streamgauge_actors::producer::Producer;
-use streamgauge_actors::progress::ProgressRecord;
-use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::stage::Stage;
+use streamgauge_actors::Campaigns;
+use streamgauge_actors::Order;
+use streamgauge_actors::Producer;
+use streamgauge_actors::ProgressRecord;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::Stage;
+use streamgauge_actors::decode_event;
 use streamgauge_actors::testing::{SimClock, small_spec};
+use streamgauge_actors::{Ack, Delivery, EventWriter, PROGRESS_KEY, PortError, Sent};
+use streamgauge_actors::{MILLISECOND, SECOND, SharedClock};
 
 #[derive(Default)]
 struct Client {
@@ -81,7 +81,7 @@ fn a_rate_set_late_brings_no_event_from_before_the_progress_promised_under_backp
             promised = ProgressRecord::from_json(payload).unwrap().progress();
             continue;
         }
-        let event = decode(payload).unwrap();
+        let event = decode_event(payload).unwrap();
         events += 1;
         assert!(event.event_time_ns >= promised, "{} ns before the promise", promised - event.event_time_ns);
         assert_eq!(event.window_id, (event.event_time_ns - base).div_euclid(spec.window_ns));

@@ -9,7 +9,7 @@ mod simulated_run;
 use std::collections::BTreeMap;
 
 use simulated_run::{Outcome, Stresses, simulate};
-use streamgauge_actors::arrivals::ArrivalKind;
+use streamgauge_actors::ArrivalKind;
 use streamgauge_actors::testing::{Bug, FaultKind, plant};
 
 /// Seeds played, unless [`SEEDS_VARIABLE`] says otherwise.

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use streamgauge_actors::ports::{Ack, Broker, Delivery, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
+use streamgauge_actors::{Ack, Broker, Delivery, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
 
 use crate::side_by_side::Figures;
 

@@ -1,6 +1,6 @@
 //! The same work done in several ways, in turns, so that a noisy machine falls on all of them alike.
 
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 
 /// What the whole program says of itself, in its report.
 pub struct Figures {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamgauge_actors::clock::{Clock, Nanos, RunClock};
+use streamgauge_actors::{Clock, Nanos, RunClock};
 
 /// The end of a time-out.
 pub(super) struct Deadline {

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::clock::SharedClock;
-use streamgauge_actors::ports::{
+use streamgauge_actors::SharedClock;
+use streamgauge_actors::{
     Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt, TopicAdmin, TopicDescription,
     TopicSpec, WriterRole,
 };

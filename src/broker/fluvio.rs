@@ -32,7 +32,7 @@ use fluvio::metadata::spu::SpuSpec;
 use fluvio::{Fluvio, FluvioClusterConfig};
 use fluvio_future::net::DomainConnector;
 use fluvio_future::rust_tls::{ConnectorBuilder, TlsDomainConnector};
-use streamgauge_actors::ports::{
+use streamgauge_actors::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, TopicAdmin, WriterRole,
 };
 

@@ -32,7 +32,7 @@ use rdkafka::client::Client;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
-use streamgauge_actors::ports::{
+use streamgauge_actors::{
     Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt, TopicAdmin, WriterRole,
 };
 
@@ -181,7 +181,9 @@ fn offsets(
 ) -> Result<OffsetRange, PortError> {
     loop {
         match client.fetch_watermarks(topic, partition as i32, deadline.left()) {
-            Ok((low, high)) => return Ok(OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 }),
+            Ok((low, high)) => {
+                return Ok(OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 });
+            }
             Err(error) if deadline.passed() || !error.rdkafka_error_code().is_some_and(is_transient) => {
                 return Err(topic_error("ask for the offsets of", topic, &error));
             }
@@ -273,7 +275,9 @@ fn dispose<T: Send + 'static>(client: T) {
             tracing::warn!("a Kafka client is still being closed in the background");
         }
         Ok(_) => {}
-        Err(error) => tracing::warn!("no thread to close a Kafka client on, it was closed in place: {error}"),
+        Err(error) => {
+            tracing::warn!("no thread to close a Kafka client on, it was closed in place: {error}")
+        }
     }
 }
 

@@ -11,8 +11,8 @@ mod remark;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use streamgauge_actors::clock::SharedClock;
-use streamgauge_actors::ports::Broker;
+use streamgauge_actors::Broker;
+use streamgauge_actors::SharedClock;
 
 use self::embedded::{EmbeddedBroker, EmbeddedSettings};
 use self::kafka::{KafkaBroker, KafkaSettings, Wanted};

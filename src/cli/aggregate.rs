@@ -1,8 +1,8 @@
 //! `streamgauge aggregate`: aggregators and result writer alone, on a topic that others fill.
 
 use clap::Args;
-use streamgauge_actors::clock::Nanos;
-use streamgauge_actors::pipeline::{Aggregate, Mode};
+use streamgauge_actors::Nanos;
+use streamgauge_actors::{Aggregate, Mode};
 
 use super::CliResult;
 use super::flags::{

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use streamgauge_actors::clock::SharedClock;
-use streamgauge_actors::ports::Broker;
+use streamgauge_actors::Broker;
+use streamgauge_actors::SharedClock;
 
 use super::error::CliError;
 use crate::broker;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use streamgauge_actors::clock::{Clock, Nanos};
-use streamgauge_actors::ports::{Broker, PortError, Retry, StampedBy};
+use streamgauge_actors::{Broker, PortError, Retry, StampedBy};
+use streamgauge_actors::{Clock, Nanos};
 
 use self::trial::Trial;
 use super::CliResult;

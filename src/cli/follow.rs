@@ -1,8 +1,8 @@
 //! Flags of the commands that read a topic which others fill.
 
 use clap::{Args, ValueEnum};
-use streamgauge_actors::pipeline::Follow;
-use streamgauge_actors::ports::StartAt;
+use streamgauge_actors::Follow;
+use streamgauge_actors::StartAt;
 
 use super::error::CliError;
 use crate::config::{BrokerKind, Settings, Span};

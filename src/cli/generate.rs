@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
-use streamgauge_actors::arrivals::{ArrivalKind, Arrivals};
-use streamgauge_actors::campaigns::Campaigns;
-use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, SECOND, to_millis};
-use streamgauge_actors::event::{EventEncoder, EventSource, Serial};
-use streamgauge_actors::ledger::window_of;
-use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::Campaigns;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::window_of;
+use streamgauge_actors::{ArrivalKind, Arrivals};
+use streamgauge_actors::{Clock, MILLISECOND, Nanos, SECOND, to_millis};
+use streamgauge_actors::{EventEncoder, EventSource, Serial};
 
 use super::flags::{WindowFlag, WorkloadFlags};
 use super::output::{self, Format, Row};

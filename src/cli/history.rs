@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use streamgauge_actors::outcome::Verdict;
-use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::RunState;
+use streamgauge_actors::Verdict;
 
 use super::CliResult;
 use super::output::{self, Format, OutputArgs, Row};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::Mode;
 
 use super::flags::{BrokerFlags, ReportFlag, ResultsTopicFlag, ThresholdFlag, WindowFlag};
 use super::follow::{FollowFlags, check_followed};

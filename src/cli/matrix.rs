@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use anyhow::Context;
 use clap::Args;
-use streamgauge_actors::clock::{Clock, SECOND};
-use streamgauge_actors::outcome::Verdict;
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::Mode;
+use streamgauge_actors::Verdict;
+use streamgauge_actors::{Clock, SECOND};
 
 use super::CliResult;
 use super::broker::connect;

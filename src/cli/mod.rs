@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use streamgauge_actors::clock::RunClock;
+use streamgauge_actors::RunClock;
 
 use self::error::CliError;
 use self::session::{Global, Session};

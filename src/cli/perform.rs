@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use anyhow::Context;
-use streamgauge_actors::clock::{Clock, Nanos, RunClock, to_millis};
-use streamgauge_actors::latency::TruthTable;
-use streamgauge_actors::outcome::RunOutcome;
-use streamgauge_actors::pipeline::Mode;
-use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::Mode;
+use streamgauge_actors::RunOutcome;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::TruthTable;
+use streamgauge_actors::{Clock, Nanos, RunClock, to_millis};
 
 use super::CliResult;
 use super::broker::connect;

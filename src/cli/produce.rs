@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::Mode;
 
 use super::CliResult;
 use super::flags::{

@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use streamgauge_actors::run_state::RunState;
-use streamgauge_actors::supervisor::RunStatus;
+use streamgauge_actors::RunState;
+use streamgauge_actors::RunStatus;
 
 use crate::report::numbers::grouped;
 

@@ -1,7 +1,7 @@
 //! `streamgauge run`: one benchmark in the foreground.
 
 use clap::Args;
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::Mode;
 
 use super::CliResult;
 use super::flags::{ReportFlag, RunFlags};

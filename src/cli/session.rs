@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
-use streamgauge_actors::clock::{Clock, Nanos, RunClock};
+use streamgauge_actors::{Clock, Nanos, RunClock};
 
 use super::error::CliError;
 use super::logging;

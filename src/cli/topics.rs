@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anstream::{eprint, eprintln};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use streamgauge_actors::ports::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+use streamgauge_actors::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
 use super::broker::connect;
 use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};

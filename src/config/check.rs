@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use streamgauge_actors::clock::MILLISECOND;
-use streamgauge_actors::event::Serial;
+use streamgauge_actors::MILLISECOND;
+use streamgauge_actors::Serial;
 
 use super::{
     BrokerKind, Bytes, ConfigError, FluvioTls, KafkaSection, Problem, Settings, Span, THRESHOLDS, threshold_refusal,

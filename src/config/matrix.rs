@@ -179,7 +179,9 @@ fn bracketed(text: &str) -> Option<Vec<Value>> {
 /// A value as a flag would have it.
 fn text_of(value: &Value) -> String {
     match &value.kind {
-        ValueKind::Array(items) => format!("[{}]", items.iter().map(item).collect::<Vec<_>>().join(", ")),
+        ValueKind::Array(items) => {
+            format!("[{}]", items.iter().map(item).collect::<Vec<_>>().join(", "))
+        }
         _ => value.clone().into_string().unwrap_or_default(),
     }
 }

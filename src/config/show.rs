@@ -185,7 +185,9 @@ pub(crate) fn toml_value(value: &Json) -> String {
                 members.iter().map(|(name, value)| format!("{} = {}", Json::from(name.as_str()), toml_value(value)));
             format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
         }
-        Json::Array(values) => format!("[{}]", values.iter().map(toml_value).collect::<Vec<_>>().join(", ")),
+        Json::Array(values) => {
+            format!("[{}]", values.iter().map(toml_value).collect::<Vec<_>>().join(", "))
+        }
         // The one character that JSON leaves as it is and TOML does not.
         Json::String(_) => value.to_string().replace('\u{7f}', "\\u007f"),
         other => other.to_string(),

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation};
-use streamgauge_actors::clock::MILLISECOND;
+use streamgauge_actors::MILLISECOND;
+use streamgauge_actors::{ArrivalKind, BurstCorrelation};
 
 use super::*;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use streamgauge_actors::clock::Nanos;
+use streamgauge_actors::Nanos;
 
 /// Events per second: `40k/s`, `1.5M/s`, `40000`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]

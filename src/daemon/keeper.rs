@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
-use streamgauge_actors::clock::{Clock as _, Nanos, RunClock, SECOND};
-use streamgauge_actors::messages::{GetStatus, StartRun, StopMode, StopRun};
-use streamgauge_actors::outcome::{Ending, RunOutcome};
-use streamgauge_actors::pipeline::Mode;
-use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::stage::FailureKind;
+use streamgauge_actors::FailureKind;
+use streamgauge_actors::Mode;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::{Clock as _, Nanos, RunClock, SECOND};
+use streamgauge_actors::{Ending, RunOutcome};
+use streamgauge_actors::{GetStatus, StartRun, StopMode, StopRun};
 
 use super::planner::{RunContext, RunRequest};
 use super::probe::{BrokerHealth, Probe};
@@ -281,7 +281,9 @@ impl Keeper {
         let (broker, workload) = (current.resolved.settings.broker.kind.name(), current.first_workload());
         self.shared.metrics.probed(broker, workload, failure.as_ref().map(|(kind, _)| *kind));
         match &failure {
-            Some((_, why)) if was_up != Some(false) => tracing::error!("the broker does not answer: {why}"),
+            Some((_, why)) if was_up != Some(false) => {
+                tracing::error!("the broker does not answer: {why}")
+            }
             None if was_up == Some(false) => tracing::info!("the broker answers again"),
             _ => {}
         }

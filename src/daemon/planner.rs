@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value as Json;
-use streamgauge_actors::clock::{RunClock, SharedClock};
-use streamgauge_actors::pipeline::{Mode, RunPlan};
-use streamgauge_actors::ports::Broker;
+use streamgauge_actors::Broker;
+use streamgauge_actors::{Mode, RunPlan};
+use streamgauge_actors::{RunClock, SharedClock};
 
 use crate::broker;
 use crate::config::{self, Assignment, ConfigError, FluvioTls, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT};

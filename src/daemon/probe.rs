@@ -5,8 +5,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use streamgauge_actors::ports::PortError;
-use streamgauge_actors::stage::FailureKind;
+use streamgauge_actors::FailureKind;
+use streamgauge_actors::PortError;
 
 use super::Shared;
 use super::planner::Planner;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use streamgauge_actors::clock::Nanos;
+use streamgauge_actors::Nanos;
 
 use crate::config::{ScheduleMode, ScheduleSection, Span};
 
@@ -100,7 +100,7 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use streamgauge_actors::clock::SECOND;
+    use streamgauge_actors::SECOND;
 
     use super::*;
 

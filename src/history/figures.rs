@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use rusqlite::types::Value;
-use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::RunState;
 
 use super::name;
 use crate::report::{AuditReport, EndingName, Report};

@@ -1,7 +1,7 @@
 //! What is forgotten: runs past their age, and the oldest ones when all take too much room.
 
 use rusqlite::{Connection, OptionalExtension};
-use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::RunState;
 
 use super::{History, explained, name};
 use crate::config::HistorySection;

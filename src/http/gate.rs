@@ -40,7 +40,9 @@ impl Gate {
             [] => target_host,
             _ => None,
         };
-        let Some(host) = host else { return Err(Problem::malformed("a request has one Host header")) };
+        let Some(host) = host else {
+            return Err(Problem::malformed("a request has one Host header"));
+        };
         if !self.is_allowed(host) {
             let detail = format!("`{}` is no name of this host", shown(host));
             return Err(Problem::forbidden(detail).with_hint("add the name to `server.allowed_hosts`"));

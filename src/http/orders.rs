@@ -9,8 +9,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use streamgauge_actors::messages::{RestartRun, SetRate, StartRun, StopMode, StopRun};
-use streamgauge_actors::supervisor::{Refusal, Supervisor};
+use streamgauge_actors::{Refusal, Supervisor};
+use streamgauge_actors::{RestartRun, SetRate, StartRun, StopMode, StopRun};
 
 use super::problem::{Problem, set_pointer};
 use super::runs::known;

@@ -6,7 +6,7 @@ use actix_web::error::QueryPayloadError;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
-use streamgauge_actors::supervisor::Refusal;
+use streamgauge_actors::Refusal;
 
 use crate::config::ConfigError;
 use crate::daemon::RequestError;

@@ -7,8 +7,8 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use streamgauge_actors::outcome::Verdict;
-use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::RunState;
+use streamgauge_actors::Verdict;
 
 use super::problem::Problem;
 use super::{Api, ApiData, blocking};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use serde::Serialize;
-use streamgauge_actors::clock::SECOND;
+use streamgauge_actors::SECOND;
 
 use super::problem::Problem;
 use super::runs::{known, view};
@@ -143,7 +143,9 @@ pub struct ProcessResources {
 async fn last_run(api: &Api) -> Result<Option<RunView>, Problem> {
     let shared = Arc::clone(&api.shared);
     let latest = blocking(move || shared.with_history(History::latest)).await?;
-    let Some(row) = latest.map_err(|error| Problem::internal(format!("{error:#}")))? else { return Ok(None) };
+    let Some(row) = latest.map_err(|error| Problem::internal(format!("{error:#}")))? else {
+        return Ok(None);
+    };
     Ok(Some(view(&known(api, &row.run_id).await?)))
 }
 

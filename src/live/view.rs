@@ -1,9 +1,9 @@
 //! How a run is, or was, as HTTP tells it.
 
 use serde::Serialize;
-use streamgauge_actors::measures::StageCounters;
-use streamgauge_actors::outcome::Verdict;
-use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::RunState;
+use streamgauge_actors::StageCounters;
+use streamgauge_actors::Verdict;
 
 use crate::config::Span;
 use crate::history::RunRow;

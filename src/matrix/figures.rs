@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use streamgauge_actors::histogram::LatencyKind;
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::LatencyKind;
+use streamgauge_actors::Verdict;
 
 use crate::report::compare::{Better, Metric, Per};
 use crate::report::{EndingName, LatencyFigures, PerLatency, Report};

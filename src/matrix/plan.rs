@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
-use streamgauge_actors::clock::{Nanos, SECOND};
+use streamgauge_actors::{Nanos, SECOND};
 
 use super::cells::{BROKER, Dimension, Grid};
 use super::order::rounds;
@@ -132,7 +132,9 @@ impl Plan {
                 problems.add(WITH_FLAG, &each.key, message);
             }
         }
-        let (Some(base), true) = (base, problems.0.is_empty()) else { return Err(problems.into_error()) };
+        let (Some(base), true) = (base, problems.0.is_empty()) else {
+            return Err(problems.into_error());
+        };
         let mut plan = Self {
             order: rounds(grid.cells.len(), base.settings.matrix.repetitions, base.settings.matrix.seed),
             varied: Vec::new(),
@@ -288,7 +290,9 @@ fn named(key: &str, value: &str) -> String {
 
 /// Whether a setting makes a difference to runs on this broker: all do, but those of other brokers' own sections.
 fn matters(broker: &str, key: &str) -> bool {
-    let Some((section, _)) = key.strip_prefix("broker.").and_then(|rest| rest.split_once('.')) else { return true };
+    let Some((section, _)) = key.strip_prefix("broker.").and_then(|rest| rest.split_once('.')) else {
+        return true;
+    };
     let embedded = BrokerKind::Embedded.name();
     if section == broker || broker == embedded || section == embedded {
         return section == broker;
@@ -326,7 +330,9 @@ fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems)
     for cell in &grid.cells {
         let mut layers = layers.clone();
         for (dimension, choice) in grid.dimensions.iter().zip(&cell.choices) {
-            let Some(value) = choice.as_ref().filter(|_| !dimension.origin.is_empty() || !cell.asked) else { continue };
+            let Some(value) = choice.as_ref().filter(|_| !dimension.origin.is_empty() || !cell.asked) else {
+                continue;
+            };
             let origin = if dimension.origin.is_empty() { "floor" } else { dimension.origin.as_str() };
             layers.flags.push(Assignment {
                 origin: origin.to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value as Json;
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::Verdict;
 
 use super::cells::Dimension;
 use super::figures::{CellFigure, CellFigures, Figure, Run};
@@ -171,8 +171,12 @@ impl CellReport {
     pub(super) fn no_result(&self) -> String {
         match self.verdict {
             None => format!("{} was not run", self.title()),
-            Some(Verdict::Pass | Verdict::Aborted) => format!("no run of {} was played to its end", self.title()),
-            Some(verdict) => format!("{} did not pass ({})", self.title(), tables::verdict(verdict)),
+            Some(Verdict::Pass | Verdict::Aborted) => {
+                format!("no run of {} was played to its end", self.title())
+            }
+            Some(verdict) => {
+                format!("{} did not pass ({})", self.title(), tables::verdict(verdict))
+            }
         }
     }
 }
@@ -346,7 +350,9 @@ fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Ve
             .iter()
             .filter(|run| run.cell == at && matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive))
             .collect();
-        let Some(gravest) = failed.iter().min_by_key(|run| gravity(run.exit_code())) else { continue };
+        let Some(gravest) = failed.iter().min_by_key(|run| gravity(run.exit_code())) else {
+            continue;
+        };
         let played = runs.iter().filter(|run| run.cell == at).count();
         let which = format!("{} of {played} run(s) of {}", failed.len(), cell.title());
         let text = format!("{which}: {}: {}", tables::verdict(gravest.verdict()), gravest.reason());

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::LatencyKind;
 
 use super::figures::{CellFigures, Figure};
 use super::report::CellReport;

@@ -1,6 +1,6 @@
 //! The tables and lines that people read, in the terminal, in Markdown and in HTML alike.
 
-use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::LatencyKind;
 
 use super::figures::{CellFigure, Figure};
 use super::report::{CellReport, MatrixReport};
@@ -41,7 +41,9 @@ impl Figure {
     pub fn range(self, figure: &CellFigure) -> String {
         match (figure.least, figure.greatest) {
             (Some(_), Some(_)) if figure.runs == 1 => "one run".to_owned(),
-            (Some(least), Some(greatest)) => format!("{}..{}", self.text(Some(least)), self.text(Some(greatest))),
+            (Some(least), Some(greatest)) => {
+                format!("{}..{}", self.text(Some(least)), self.text(Some(greatest)))
+            }
             _ => "-".to_owned(),
         }
     }

@@ -1,6 +1,6 @@
 //! The report for people, at most [`WIDTH`] columns wide: the verdict first.
 
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::Verdict;
 
 use super::report::MatrixReport;
 use super::tables;

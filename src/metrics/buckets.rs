@@ -1,7 +1,7 @@
 //! Prometheus histograms, filled a second at a time from the stages' HDR histograms.
 
 use prometheus::proto::{Bucket, Histogram};
-use streamgauge_actors::histogram::LatencyHistogram;
+use streamgauge_actors::LatencyHistogram;
 
 /// Upper edges in seconds: 24, evenly spaced on a logarithmic scale from 50 µs to 60 s.
 pub const EDGES_S: [f64; 24] = [

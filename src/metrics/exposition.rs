@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use streamgauge_actors::clock::{Nanos, SECOND};
-use streamgauge_actors::event::Malformed;
-use streamgauge_actors::histogram::LatencyKind;
-use streamgauge_actors::measures::StageCounters;
-use streamgauge_actors::messages::StageId;
-use streamgauge_actors::run_state::RunState;
-use streamgauge_actors::stage::FailureKind;
+use streamgauge_actors::FailureKind;
+use streamgauge_actors::LatencyKind;
+use streamgauge_actors::Malformed;
+use streamgauge_actors::RunState;
+use streamgauge_actors::StageCounters;
+use streamgauge_actors::StageId;
+use streamgauge_actors::{Nanos, SECOND};
 
 use super::{Buckets, OUTCOMES, PLACES, ProcessUsage, QUANTILES, Series, State, Subject};
 

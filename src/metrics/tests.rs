@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use streamgauge_actors::clock::MILLISECOND;
+use streamgauge_actors::MILLISECOND;
 use streamgauge_actors::testing::{SimClock, small_spec};
 
 use super::*;

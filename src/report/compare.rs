@@ -16,7 +16,7 @@ pub mod welch;
 pub mod words;
 
 use serde::Serialize;
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::Verdict;
 
 pub use self::alike::Difference;
 pub use self::regression::Regression;

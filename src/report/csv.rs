@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::LatencyKind;
 
 use super::Report;
 

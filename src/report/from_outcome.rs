@@ -2,13 +2,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::audit::WindowAudit;
-use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND, to_millis};
-use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::measures::Second;
-use streamgauge_actors::outcome::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::Mode;
+use streamgauge_actors::Second;
+use streamgauge_actors::WindowAudit;
+use streamgauge_actors::{Ending, RunOutcome, Verdict};
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::{MILLISECOND, Nanos, SECOND, to_millis};
 
 use super::latency::{LatencyFigures, PerLatency, SecondLatency};
 use super::numbers::exact;

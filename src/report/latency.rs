@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::measures::Quantiles;
+use streamgauge_actors::Quantiles;
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
 
 /// One value per latency; `None` where nothing was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -32,11 +32,11 @@ use std::collections::BTreeMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamgauge_actors::audit::Finding;
-use streamgauge_actors::clock::Nanos;
-use streamgauge_actors::outcome::Verdict;
-use streamgauge_actors::pipeline::Mode;
-use streamgauge_actors::run_state::RunState;
+use streamgauge_actors::Finding;
+use streamgauge_actors::Mode;
+use streamgauge_actors::Nanos;
+use streamgauge_actors::RunState;
+use streamgauge_actors::Verdict;
 
 pub use self::format::Format;
 pub use self::from_outcome::{rfc3339, rfc3339_of_ms};

@@ -1,8 +1,8 @@
 //! The command to try next, by how a run went.
 
-use streamgauge_actors::arrivals::ArrivalKind;
-use streamgauge_actors::outcome::{RunOutcome, Verdict};
-use streamgauge_actors::pipeline::Mode;
+use streamgauge_actors::ArrivalKind;
+use streamgauge_actors::Mode;
+use streamgauge_actors::{RunOutcome, Verdict};
 
 use super::Report;
 

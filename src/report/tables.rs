@@ -1,7 +1,7 @@
 //! The tables and lines that people read, in the terminal and in Markdown alike.
 
-use streamgauge_actors::histogram::LatencyKind;
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::LatencyKind;
+use streamgauge_actors::Verdict;
 
 use super::numbers::{bytes, compact, exact, grouped, millis, rate};
 use super::{AuditReport, LatencyFigures, ModeName, Report, ThresholdRow, WindowRow};

@@ -2,7 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table};
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::Verdict;
 
 use super::next_step::words;
 use super::numbers::{grouped, wrap};
@@ -84,7 +84,9 @@ fn thresholds(report: &Report) -> Vec<String> {
 fn audit(report: &Report) -> Vec<String> {
     let Some(sums) = &report.audit else {
         return match report.mode {
-            ModeName::Run | ModeName::Latency => vec!["audit: none was made".to_owned(), String::new()],
+            ModeName::Run | ModeName::Latency => {
+                vec!["audit: none was made".to_owned(), String::new()]
+            }
             ModeName::Produce | ModeName::Aggregate => Vec::new(),
         };
     };

@@ -63,7 +63,9 @@ impl Event {
                 let fields: Vec<String> = fields
                     .iter()
                     .map(|(name, value)| match value {
-                        Value::String(text) => format!("\"{}\":\"{}\"", escaped(name), escaped(text)),
+                        Value::String(text) => {
+                            format!("\"{}\":\"{}\"", escaped(name), escaped(text))
+                        }
                         other => format!("\"{}\" : {other}", escaped(name)),
                     })
                     .collect();

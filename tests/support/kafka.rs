@@ -22,8 +22,8 @@ use std::thread;
 use std::time::Duration;
 
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
-use streamgauge_actors::ports::Broker as _;
+use streamgauge_actors::Broker as _;
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 
 /// The address of a Kafka for tests; `None` after saying that the test is skipped, and why.
 pub fn bootstrap_servers() -> Option<&'static str> {

@@ -9,7 +9,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::Value;
-use streamgauge_actors::ports::{Broker as _, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicSpec};
+use streamgauge_actors::{Broker as _, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicSpec};
 use tempfile::TempDir;
 
 use super::kafka;
@@ -138,7 +138,7 @@ impl Lab {
         let mut reader = kafka::broker().unwrap().reader(topic, &start).unwrap();
         let mut found = Vec::new();
         while reader.lag() > 0 {
-            let visit = &mut |record: streamgauge_actors::ports::Record<'_>| {
+            let visit = &mut |record: streamgauge_actors::Record<'_>| {
                 found.push(Found {
                     key: String::from_utf8(record.key.to_vec()).unwrap(),
                     payload: record.payload.to_vec(),

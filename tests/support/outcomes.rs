@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
-use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation};
-use streamgauge_actors::audit::{AuditTotals, WindowAudit};
-use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND};
-use streamgauge_actors::histogram::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::measures::{Quantiles, RunMeasures, Second, StageCounters};
-use streamgauge_actors::outcome::{Ending, RunOutcome};
-use streamgauge_actors::pipeline::{Aggregate, Follow, Mode};
-use streamgauge_actors::ports::{BrokerDescription, StartAt};
-use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::{Aggregate, Follow, Mode};
+use streamgauge_actors::{ArrivalKind, BurstCorrelation};
+use streamgauge_actors::{AuditTotals, WindowAudit};
+use streamgauge_actors::{BrokerDescription, StartAt};
+use streamgauge_actors::{Ending, RunOutcome};
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::{MILLISECOND, Nanos, SECOND};
+use streamgauge_actors::{Quantiles, RunMeasures, Second, StageCounters};
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
 pub const BASE: Nanos = 1_700_000_000 * SECOND;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 use tempfile::TempDir;
 
 use super::grafana;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::clock::{RunClock, SharedClock};
-use streamgauge_actors::messages::{GetStatus, StartRun};
-use streamgauge_actors::outcome::RunOutcome;
-use streamgauge_actors::pipeline::{Mode, RunPlan};
-use streamgauge_actors::ports::Broker;
-use streamgauge_actors::run_state::RunState;
-use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::supervisor::RunStatus;
+use streamgauge_actors::Broker;
+use streamgauge_actors::RunOutcome;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::RunState;
+use streamgauge_actors::RunStatus;
 use streamgauge_actors::testing::NoDeadLetters;
+use streamgauge_actors::{GetStatus, StartRun};
+use streamgauge_actors::{Mode, RunPlan};
+use streamgauge_actors::{RunClock, SharedClock};
 
 /// Longer than any of these runs takes.
 const DEADLINE: Duration = Duration::from_mins(1);

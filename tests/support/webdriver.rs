@@ -16,7 +16,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use streamgauge_actors::clock::{Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Clock as _, RunClock, SECOND};
 
 /// How long anything may take that a test waits for.
 const DEADLINE_S: i64 = 30;

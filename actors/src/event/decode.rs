@@ -13,7 +13,7 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{FIELDS, Serial};
+use super::{EVENT_FIELDS, Serial};
 
 /// The longest event that is read, in bytes: 1 MiB.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -92,10 +92,10 @@ impl Malformed {
 /// Reads one event. Of a key given twice, the last value counts; unknown keys are passed over.
 ///
 /// # Errors
-/// [`Malformed`] if `payload` is not a JSON object with all of [`FIELDS`], each of its type: the integers fit into `i64`
+/// [`Malformed`] if `payload` is not a JSON object with all of [`EVENT_FIELDS`], each of its type: the integers fit into `i64`
 /// (`campaign_id`: into `u64`), all else is strings.
 #[inline]
-pub fn decode(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
+pub fn decode_event(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
     match layout::read(payload) {
         Some(event) if payload.len() <= MAX_EVENT_BYTES => Ok(event),
         _ => decode_unusual(payload),
@@ -135,8 +135,8 @@ enum Value {
     Other,
 }
 
-/// The values of [`FIELDS`], in that order.
-struct Fields([Value; FIELDS.len()]);
+/// The values of [`EVENT_FIELDS`], in that order.
+struct Fields([Value; EVENT_FIELDS.len()]);
 
 impl Fields {
     fn event(&self) -> Result<DecodedEvent, Malformed> {
@@ -177,8 +177,8 @@ impl Fields {
 
     fn malformed(&self, index: usize) -> Malformed {
         match self.0[index] {
-            Value::Missing => Malformed::MissingField(FIELDS[index]),
-            _ => Malformed::WrongType(FIELDS[index]),
+            Value::Missing => Malformed::MissingField(EVENT_FIELDS[index]),
+            _ => Malformed::WrongType(EVENT_FIELDS[index]),
         }
     }
 }
@@ -193,7 +193,7 @@ impl<'de> Visitor<'de> for EventVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let mut fields = [Value::Missing; FIELDS.len()];
+        let mut fields = [Value::Missing; EVENT_FIELDS.len()];
         while let Some(key) = map.next_key_seed(KeySeed)? {
             match key {
                 Some(index) => fields[index] = map.next_value_seed(ValueSeed)?,
@@ -204,7 +204,7 @@ impl<'de> Visitor<'de> for EventVisitor {
     }
 }
 
-/// Reads a key as its index in [`FIELDS`], if it has one.
+/// Reads a key as its index in [`EVENT_FIELDS`], if it has one.
 struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
@@ -223,7 +223,7 @@ impl Visitor<'_> for KeySeed {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(FIELDS.iter().position(|&field| field == key))
+        Ok(EVENT_FIELDS.iter().position(|&field| field == key))
     }
 }
 

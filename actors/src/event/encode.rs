@@ -289,7 +289,7 @@ mod tests {
     use uuid::{Uuid, Version};
 
     use super::*;
-    use crate::event::{DecodedEvent, EventSource, FIELDS, decode};
+    use crate::event::{DecodedEvent, EVENT_FIELDS, EventSource, decode_event};
 
     /// Reads an object as its keys and values, in their order.
     struct Members;
@@ -371,7 +371,7 @@ mod tests {
                 let text = encoder.encode(&draw, serial, event_time_ns, window_id, produce_time_ms);
                 let campaign_id = campaigns.campaign_of(draw.ad).into();
                 let decoded = DecodedEvent { serial: Some(serial), event_time_ns, window_id, campaign_id, produce_time_ms };
-                prop_assert_eq!(decode(text), Ok(decoded), "{}", String::from_utf8_lossy(text));
+                prop_assert_eq!(decode_event(text), Ok(decoded), "{}", String::from_utf8_lossy(text));
                 let user_id = Uuid::from_u128(draw.user_id);
                 prop_assert_eq!(user_id.get_version(), Some(Version::Random));
                 let ad_id = campaigns.ad_id(draw.ad);
@@ -388,7 +388,7 @@ mod tests {
                     Value::from(campaign_id),
                     Value::from(produce_time_ms),
                 ];
-                let expected: Vec<_> = FIELDS.iter().map(|&field| field.to_owned()).zip(values).collect();
+                let expected: Vec<_> = EVENT_FIELDS.iter().map(|&field| field.to_owned()).zip(values).collect();
                 prop_assert_eq!(members(text), expected);
             }
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Finding, FindingKind};
 use crate::clock::Nanos;
-use crate::event::{DecodedEvent, Serial, decode};
+use crate::event::{DecodedEvent, Serial, decode_event};
 use crate::ports::PROGRESS_KEY;
 use crate::progress::ProgressRecord;
 use crate::result::ResultRecord;
@@ -256,7 +256,7 @@ impl Injector {
         if record.key == PROGRESS_KEY {
             return self.progress(partition, record, out);
         }
-        let decoded = decode(&record.payload).ok();
+        let decoded = decode_event(&record.payload).ok();
         let Some((decoded, serial)) = decoded.and_then(|decoded| decoded.serial.map(|serial| (decoded, serial))) else {
             return out.push(record);
         };

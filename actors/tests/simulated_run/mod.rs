@@ -5,15 +5,15 @@ mod verdict;
 
 use std::sync::Arc;
 
-use streamgauge_actors::arrivals::{ArrivalKind, BurstCorrelation, Mmpp};
-use streamgauge_actors::audit::{AuditTotals, Finding, WindowAudit};
-use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, SECOND};
-use streamgauge_actors::measures::StageCounters;
-use streamgauge_actors::messages::Order;
-use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::Order;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::StageCounters;
 use streamgauge_actors::testing::{
     Dice, Expected, Fault, FaultKind, Injection, Injector, SimClock, SimLog, Stress, StressCounts, small_spec,
 };
+use streamgauge_actors::{ArrivalKind, BurstCorrelation, Mmpp};
+use streamgauge_actors::{AuditTotals, Finding, WindowAudit};
+use streamgauge_actors::{Clock, MILLISECOND, Nanos, SECOND};
 
 use self::stages::Pipeline;
 

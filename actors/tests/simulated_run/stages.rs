@@ -3,19 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use streamgauge_actors::campaigns::Campaigns;
-use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, SharedClock};
-use streamgauge_actors::latency::{Latency, Task};
-use streamgauge_actors::measures::RunMeasures;
-use streamgauge_actors::messages::{
+use streamgauge_actors::Campaigns;
+use streamgauge_actors::Producer;
+use streamgauge_actors::RunMeasures;
+use streamgauge_actors::RunSpec;
+use streamgauge_actors::WindowAggregator;
+use streamgauge_actors::testing::{Dice, NoDeadLetters, SimClock, SimLog, Topic};
+use streamgauge_actors::{
     Acknowledged, Order, PanesClosed, ResultsComplete, StageId, WindowAcknowledged, WindowWritten, WindowsMerged,
 };
-use streamgauge_actors::producer::Producer;
-use streamgauge_actors::result_writer::{ResultWriter, WriterOut};
-use streamgauge_actors::spec::RunSpec;
-use streamgauge_actors::stage::{Receive, Stage, Turn};
-use streamgauge_actors::testing::{Dice, NoDeadLetters, SimClock, SimLog, Topic};
-use streamgauge_actors::window_aggregator::WindowAggregator;
+use streamgauge_actors::{Clock, MILLISECOND, Nanos, SharedClock};
+use streamgauge_actors::{Latency, LatencyTask};
+use streamgauge_actors::{Receive, Stage, Turn};
+use streamgauge_actors::{ResultWriter, WriterOut};
 
 use super::{Outcome, Stresses};
 
@@ -64,7 +64,7 @@ const GENERATION: u16 = 1;
 impl Pipeline {
     pub fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
         let clock: SharedClock = Arc::clone(sim_clock) as SharedClock;
-        let task = Task::Audit(Box::new(log.reader(Topic::Results, &[0])));
+        let task = LatencyTask::Audit(Box::new(log.reader(Topic::Results, &[0])));
         let latency = Latency::new(Arc::clone(spec), Arc::clone(&clock), task);
         let results = Box::new(log.writer(Topic::Results));
         let writer = ResultWriter::new(Arc::clone(spec), Arc::clone(&clock), results, 1, None);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use streamgauge_actors::audit::{FindingKind, WindowAudit};
-use streamgauge_actors::clock::{Nanos, to_millis};
-use streamgauge_actors::result::ResultRecord;
-use streamgauge_actors::spec::RunSpec;
+use streamgauge_actors::ResultRecord;
+use streamgauge_actors::RunSpec;
 use streamgauge_actors::testing::{Expected, FaultKind, Injector, SimLog, Truth};
+use streamgauge_actors::{FindingKind, WindowAudit};
+use streamgauge_actors::{Nanos, to_millis};
 
 use super::{LEAST_EVENTS, Outcome};
 

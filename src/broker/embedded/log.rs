@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use streamgauge_actors::clock::Nanos;
-use streamgauge_actors::ports::{PortError, Record, StampedBy, TimestampKind};
+use streamgauge_actors::Nanos;
+use streamgauge_actors::{PortError, Record, StampedBy, TimestampKind};
 
 /// The size of a batch's buffer.
 pub(super) const BATCH_BYTES: usize = 64 * 1024;

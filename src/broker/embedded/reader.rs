@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use streamgauge_actors::ports::{EventReader, PortError, Record, StartAt};
+use streamgauge_actors::{EventReader, PortError, Record, StartAt};
 
 use super::log::{Batch, Log, Topic, lock};
 

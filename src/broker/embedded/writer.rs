@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use streamgauge_actors::clock::{MILLISECOND, Nanos, SharedClock};
-use streamgauge_actors::ports::{Ack, Delivery, EventWriter, PortError, Sent};
+use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent};
+use streamgauge_actors::{MILLISECOND, Nanos, SharedClock};
 
 use super::log::{BATCH_BYTES, HEADER, Topic};
 use super::no_topic;

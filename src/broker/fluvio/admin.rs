@@ -7,7 +7,7 @@ use std::time::Duration;
 use fluvio::FluvioAdmin;
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::topic::{TopicSpec as FluvioTopic, TopicStorageConfig};
-use streamgauge_actors::ports::{OffsetRange, PortError, Retry, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+use streamgauge_actors::{OffsetRange, PortError, Retry, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
 use super::leaders::{Leaders, partition_id};
 use super::wait::complete;

@@ -3,7 +3,7 @@
 
 use fluvio::Compression;
 use fluvio::dataplane::record::{Batch, ProducerBatchHeader, RawRecords};
-use streamgauge_actors::ports::PortError;
+use streamgauge_actors::PortError;
 
 /// A batch under construction.
 pub(super) struct BatchBuilder {

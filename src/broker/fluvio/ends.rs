@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use streamgauge_actors::clock::{MILLISECOND, Nanos};
+use streamgauge_actors::{MILLISECOND, Nanos};
 
 use super::leaders::Leaders;
 use super::wait::Waiting;

@@ -12,8 +12,8 @@ use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
 use fluvio_socket::{ClientConfig, MultiplexerSocket, SocketError, VersionedSerialSocket};
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
-use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND};
-use streamgauge_actors::ports::{OffsetRange, PortError, Retry};
+use streamgauge_actors::{MILLISECOND, Nanos, SECOND};
+use streamgauge_actors::{OffsetRange, PortError, Retry};
 
 use super::wait::within;
 use super::{Cluster, cluster_config, millis, tls_connector};

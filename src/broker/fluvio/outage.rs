@@ -1,6 +1,6 @@
 //! A partition that cannot be read or written at present: when to say so, and when it is no passing trouble.
 
-use streamgauge_actors::clock::{MILLISECOND, Nanos, SECOND};
+use streamgauge_actors::{MILLISECOND, Nanos, SECOND};
 
 /// The pause before a leader is tried again.
 pub(super) const RETRY_NS: Nanos = 200 * MILLISECOND;

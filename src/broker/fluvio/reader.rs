@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::dataplane::record::{Batch, RawRecords};
-use streamgauge_actors::clock::{Clock, MILLISECOND, Nanos, RunClock, SECOND};
-use streamgauge_actors::ports::{EventReader, OffsetRange, PortError, Record, StartAt, TimestampKind};
+use streamgauge_actors::{Clock, MILLISECOND, Nanos, RunClock, SECOND};
+use streamgauge_actors::{EventReader, OffsetRange, PortError, Record, StartAt, TimestampKind};
 
 use super::Cluster;
 use super::batch::{StoredBatch, is_intact};

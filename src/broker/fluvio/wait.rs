@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fluvio_future::timer::sleep;
 use futures_util::future::{Either, select};
-use streamgauge_actors::clock::{MILLISECOND, Nanos};
+use streamgauge_actors::{MILLISECOND, Nanos};
 
 use super::super::deadline::Deadline;
 

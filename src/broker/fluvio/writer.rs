@@ -21,8 +21,8 @@ use fluvio_socket::SocketError;
 use fluvio_spu_schema::produce::{
     DefaultPartitionRequest, DefaultProduceRequest, DefaultTopicRequest, ProduceResponse,
 };
-use streamgauge_actors::clock::{Clock, Nanos, RunClock, to_millis};
-use streamgauge_actors::ports::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
+use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
+use streamgauge_actors::{Clock, Nanos, RunClock, to_millis};
 
 use super::Cluster;
 use super::batch::{BatchBuilder, SealedBatch};
@@ -157,7 +157,9 @@ impl FluvioWriter {
     fn take_answer(&mut self, partition: u32, now: Nanos, visit: &mut dyn FnMut(Ack)) -> usize {
         let lane = &mut self.lanes[partition as usize];
         let Some(request) = &mut lane.request else { return 0 };
-        let Poll::Ready(answer) = request.answer.as_mut().poll(&mut Context::from_waker(&self.waker)) else { return 0 };
+        let Poll::Ready(answer) = request.answer.as_mut().poll(&mut Context::from_waker(&self.waker)) else {
+            return 0;
+        };
         let Some(Request { batches, .. }) = lane.request.take() else { return 0 };
         let (reason, is_refused, perhaps) = match fate(answer) {
             Fate::Stored => {

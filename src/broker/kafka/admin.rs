@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use streamgauge_actors::ports::{OffsetRange, PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+use streamgauge_actors::{OffsetRange, PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
 use super::abilities::{Abilities, DESCRIBE_CONFIGS, Evidence, Kind};
 use super::logs::Logs;

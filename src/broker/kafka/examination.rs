@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use streamgauge_actors::ports::PortError;
+use streamgauge_actors::PortError;
 
 use super::Deadline;
 use super::abilities::{Abilities, Kind};

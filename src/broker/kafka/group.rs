@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use streamgauge_actors::clock::{Clock, Nanos, RunClock, SECOND};
-use streamgauge_actors::ports::PortError;
+use streamgauge_actors::PortError;
+use streamgauge_actors::{Clock, Nanos, RunClock, SECOND};
 
 use super::Disposed;
 use super::logs::Logs;
@@ -26,7 +26,9 @@ pub(super) struct GroupOffsets {
 impl GroupOffsets {
     /// For a reader of `topic`; `None`: the settings name no group.
     pub(super) fn open(settings: &KafkaSettings, topic: &str) -> Result<Option<Self>, PortError> {
-        let Some(group) = settings.group.as_ref().filter(|group| !group.is_empty()) else { return Ok(None) };
+        let Some(group) = settings.group.as_ref().filter(|group| !group.is_empty()) else {
+            return Ok(None);
+        };
         let mut config = settings.consumer();
         config.set("group.id", group);
         let client = config.create_with_context(Logs::new()).map_err(|error| config_error(&error))?;

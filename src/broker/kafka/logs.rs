@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use streamgauge_actors::clock::{Clock, Nanos, RunClock, SECOND};
+use streamgauge_actors::{Clock, Nanos, RunClock, SECOND};
 
 use super::is_topic_gone;
 

@@ -12,7 +12,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
-use streamgauge_actors::ports::{Record, TimestampKind};
+use streamgauge_actors::{Record, TimestampKind};
 
 use super::logs::Logs;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use streamgauge_actors::ports::{EventReader, PortError, Record, StartAt};
+use streamgauge_actors::{EventReader, PortError, Record, StartAt};
 
 use super::group::GroupOffsets;
 use super::logs::Logs;
@@ -102,7 +102,9 @@ impl KafkaReader {
         let Self { consumer, partitions, topic, failure, .. } = self;
         consumer.consume(timeout_ms, max, &mut |item| match item {
             Ok(record) => {
-                let Some(Some(assigned)) = partitions.get_mut(record.partition as usize) else { return };
+                let Some(Some(assigned)) = partitions.get_mut(record.partition as usize) else {
+                    return;
+                };
                 if record.offset >= assigned.next {
                     assigned.next = record.offset + 1;
                     *visited += 1;

@@ -8,7 +8,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 use serde::{Deserialize, Serialize, Serializer};
-use streamgauge_actors::ports::{PortError, WriterRole};
+use streamgauge_actors::{PortError, WriterRole};
 
 /// How to reach a Kafka (or Redpanda) cluster, and how much the client may buffer.
 #[derive(Clone, Deserialize, Serialize)]

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode;
-use streamgauge_actors::ports::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
+use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
 
 use super::logs::Logs;
 use super::native::{Persistence, Producer, Report};

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use streamgauge_actors::clock::{Clock, Nanos, SECOND};
-use streamgauge_actors::ports::{
+use streamgauge_actors::{
     Broker, BrokerDescription, Delivery, EventReader, EventWriter, PortError, Sent, StampedBy, StartAt, TimestampKind,
     TopicAdmin, TopicSpec, WriterRole,
 };
+use streamgauge_actors::{Clock, Nanos, SECOND};
 
 use super::{Finding, Health};
 

@@ -1,7 +1,7 @@
 //! What got worse from one run to the next: what a gate fails on.
 
 use serde::Serialize;
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::Verdict;
 
 use super::{AuditRow, Comparison, Finding, words};
 use crate::report::tables;

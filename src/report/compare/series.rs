@@ -1,7 +1,7 @@
 //! The figures of a run that are compared: one value a second, or a window, of its measured part.
 
 use serde::Serialize;
-use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::LatencyKind;
 
 use super::welch::Sample;
 use crate::report::{ModeName, Report, SecondLatency, SecondRow};

@@ -1,6 +1,6 @@
 //! A comparison for people: the conclusion first, then the figures.
 
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::Verdict;
 
 use super::{Comparison, Finding, MetricRow};
 use crate::report::numbers::{grouped, wrap};
@@ -211,7 +211,9 @@ pub(crate) fn percent(share: Option<f64>) -> String {
 
 /// The confidence interval as shares of the base's mean.
 pub(crate) fn interval(row: &MetricRow) -> String {
-    let Some((test, base)) = row.test.zip(row.base).filter(|(_, base)| base.mean > 0.0) else { return "-".to_owned() };
+    let Some((test, base)) = row.test.zip(row.base).filter(|(_, base)| base.mean > 0.0) else {
+        return "-".to_owned();
+    };
     let end = |end: f64| {
         let share = percent(Some(end / base.mean));
         share.trim_end_matches(" %").to_owned()

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::LatencyKind;
 
 use super::dash;
 use crate::report::numbers::{grouped, millis};

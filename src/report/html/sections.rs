@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use streamgauge_actors::histogram::LatencyKind;
-use streamgauge_actors::outcome::Verdict;
+use streamgauge_actors::LatencyKind;
+use streamgauge_actors::Verdict;
 
 use super::{chart_data, dash};
 use crate::report::numbers::{bytes, exact, grouped, millis, rate};
@@ -72,7 +72,9 @@ pub fn figures(report: &Report) -> Vec<Figure> {
     }
     let rates = &report.throughput;
     let of_target = |value: Option<f64>| match value.zip(rates.target_per_second.filter(|&target| target > 0.0)) {
-        Some((value, target)) => format!("{:.1} % of the target, {}", 100.0 * value / target, rate(Some(target))),
+        Some((value, target)) => {
+            format!("{:.1} % of the target, {}", 100.0 * value / target, rate(Some(target)))
+        }
         None => "no target".to_owned(),
     };
     if matches!(report.mode, ModeName::Run | ModeName::Produce) {

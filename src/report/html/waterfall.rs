@@ -1,7 +1,7 @@
 //! Where the time goes: the latencies as bars on one scale.
 
 use serde::Serialize;
-use streamgauge_actors::histogram::LatencyKind;
+use streamgauge_actors::LatencyKind;
 
 use super::sections::figure_ms;
 use crate::report::Report;

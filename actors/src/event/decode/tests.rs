@@ -44,7 +44,7 @@ fn readers_agree(payload: &[u8]) -> Option<DecodedEvent> {
     for (reader, event) in [("layout", layout::read(payload)), ("scan", scan::read(payload))] {
         assert!(event.is_none() || event == expected, "{reader}: {event:?}, not {expected:?}: {shown}");
     }
-    let decoded = decode(payload);
+    let decoded = decode_event(payload);
     assert_eq!(decoded.ok(), expected, "decode: {shown}");
     if !payload.is_empty() {
         assert_eq!(decoded, sure, "{shown}");
@@ -64,8 +64,8 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn pairs_of(values: [String; FIELDS.len()]) -> Pairs {
-    FIELDS.iter().map(|&key| quoted(key)).zip(values).collect()
+fn pairs_of(values: [String; EVENT_FIELDS.len()]) -> Pairs {
+    EVENT_FIELDS.iter().map(|&key| quoted(key)).zip(values).collect()
 }
 
 fn typical() -> Pairs {
@@ -93,7 +93,7 @@ const TYPICAL: DecodedEvent = DecodedEvent {
 
 fn with(field: &str, value: &str) -> Vec<u8> {
     let mut pairs = typical();
-    let index = FIELDS.iter().position(|&name| name == field).expect("a field");
+    let index = EVENT_FIELDS.iter().position(|&name| name == field).expect("a field");
     value.clone_into(&mut pairs[index].1);
     layout_of(&pairs, ":", ",").into_bytes()
 }
@@ -126,7 +126,7 @@ fn integers() -> impl Strategy<Value = String> {
     prop_oneof![any::<i64>().prop_map(|n| n.to_string()), (-20..20_i64).prop_map(|n| n.to_string())]
 }
 
-fn values() -> impl Strategy<Value = [String; FIELDS.len()]> {
+fn values() -> impl Strategy<Value = [String; EVENT_FIELDS.len()]> {
     let unsigned = prop_oneof![any::<u64>().prop_map(|n| n.to_string()), (1..20_u64).prop_map(|n| n.to_string())];
     let ids = (ids(), ids(), ids(), texts(), texts());
     (ids, integers(), integers(), texts(), unsigned, integers())
@@ -235,7 +235,7 @@ proptest! {
     ) {
         let expected = readers_agree(layout_of(&pairs_of(values.clone()), ":", ",").as_bytes());
         let mut pairs = pairs_of(values);
-        for ((pair, field), escape) in pairs.iter_mut().zip(FIELDS).zip(escape_keys) {
+        for ((pair, field), escape) in pairs.iter_mut().zip(EVENT_FIELDS).zip(escape_keys) {
             if escape {
                 pair.0 = escaped(field);
             }
@@ -260,7 +260,7 @@ proptest! {
             pairs.push(again.clone());
         }
         let text = layout_of(&pairs, ":", ",");
-        let decoded = decode(text.as_bytes());
+        let decoded = decode_event(text.as_bytes());
         prop_assert_eq!(decoded, read_any(text.as_bytes()));
         prop_assert!(scan::read(text.as_bytes()).is_none_or(|event| Ok(event) == decoded));
         if serde_json::from_str::<serde_json::Value>(&text).is_err() {
@@ -268,7 +268,7 @@ proptest! {
         } else if first {
             prop_assert_eq!(decoded, Ok(TYPICAL));
         } else {
-            prop_assert_eq!(decoded, decode(&with(FIELDS[index], odd)));
+            prop_assert_eq!(decoded, decode_event(&with(EVENT_FIELDS[index], odd)));
         }
     }
 
@@ -318,7 +318,7 @@ fn every_change_of_one_byte_is_judged_alike() {
 
 #[test]
 fn every_odd_value_is_judged_alike_in_every_field() {
-    for field in FIELDS {
+    for field in EVENT_FIELDS {
         for value in ODD_VALUES {
             readers_agree(&with(field, value));
             let spaced = String::from_utf8(with(field, value)).unwrap().replace("\":", "\": ").replace(",\"", ", \"");
@@ -345,7 +345,7 @@ fn the_usual_layouts_need_no_slower_reader() {
 fn every_reason_is_found_and_named() {
     let mut large = with("user_id", "\"\"");
     large.resize(MAX_EVENT_BYTES, b' ');
-    assert!(decode(&large).is_ok());
+    assert!(decode_event(&large).is_ok());
     large.push(b' ');
     let long_type = with("ad_type", &quoted(&"a".repeat(MAX_EVENT_BYTES)));
     let without = |field: &str| {
@@ -373,7 +373,7 @@ fn every_reason_is_found_and_named() {
         (&with("ip_address", "[[[]]]"), "wrong_type", "field `ip_address` has the wrong type"),
     ];
     for (payload, reason, message) in cases {
-        let malformed = decode(payload).expect_err(message);
+        let malformed = decode_event(payload).expect_err(message);
         assert_eq!((malformed.reason(), malformed.to_string().as_str()), (reason, message));
         assert!(Malformed::REASONS.contains(&reason));
     }
@@ -388,7 +388,7 @@ fn deep_nesting_ends_no_stack() {
         let deep = format!("{}1{}", open.repeat(150_000), close.repeat(150_000));
         let mut pairs = typical();
         pairs.push((quoted("deep"), deep.clone()));
-        assert_eq!(decode(layout_of(&pairs, ":", ",").as_bytes()), Ok(TYPICAL));
-        assert_eq!(decode(&with("ad_type", &deep)), Err(Malformed::WrongType("ad_type")));
+        assert_eq!(decode_event(layout_of(&pairs, ":", ",").as_bytes()), Ok(TYPICAL));
+        assert_eq!(decode_event(&with("ad_type", &deep)), Err(Malformed::WrongType("ad_type")));
     }
 }
