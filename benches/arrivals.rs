@@ -1,10 +1,10 @@
-//! The cost of one arrival, by kind, alone and through the pacer. A producer pays it for every event.
+//! The cost of one arrival, by kind, alone and through the pacer. A producer pays it for every
+//! event.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use streamgauge_actors::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
-use streamgauge_actors::{Due, Pacer};
+use streamgauge_actors::{ArrivalKind, Arrivals, BurstCorrelation, Due, Mmpp, Pacer};
 
 const EVENTS: u64 = 10_000;
 

@@ -4,8 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use streamgauge_actors::Campaigns;
-use streamgauge_actors::{EventEncoder, EventSource, Serial, decode_event};
+use streamgauge_actors::{Campaigns, EventEncoder, EventSource, Serial, decode_event};
 
 /// How many different events each measurement goes through.
 const EVENTS: usize = 4096;
@@ -27,11 +26,18 @@ struct Stream {
 
 impl Stream {
     fn new(campaigns: u32, ads_per_campaign: u32, zipf_exponent: Option<f64>) -> Self {
-        let ad_types = ["image", "video", "carousel", "text", "story", "shopping", "collection"].map(String::from);
+        let ad_types = ["image", "video", "carousel", "text", "story", "shopping", "collection"]
+            .map(String::from);
         let event_types = ["view", "click", "purchase"].map(String::from);
         let campaigns = Arc::new(Campaigns::derive(42, campaigns, ads_per_campaign, zipf_exponent));
         Self {
-            source: EventSource::new(42, 1, Arc::clone(&campaigns), ad_types.len(), event_types.len()),
+            source: EventSource::new(
+                42,
+                1,
+                Arc::clone(&campaigns),
+                ad_types.len(),
+                event_types.len(),
+            ),
             encoder: EventEncoder::new(campaigns, &ad_types, &event_types),
             serial: Serial { run_tag: 0x1234_5678_9abc, producer: 1, generation: 0, n: 0 },
             time_ns: START_NS,
@@ -42,7 +48,13 @@ impl Stream {
         self.serial.n += 1;
         self.time_ns += GAP_NS;
         let window_id = (self.time_ns - START_NS) / 10_000_000_000;
-        self.encoder.encode(&self.source.draw(), self.serial, self.time_ns, window_id, self.time_ns / 1_000_000)
+        self.encoder.encode(
+            &self.source.draw(),
+            self.serial,
+            self.time_ns,
+            window_id,
+            self.time_ns / 1_000_000,
+        )
     }
 }
 
@@ -63,8 +75,11 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("codec");
     group.throughput(Throughput::Elements(1));
-    let workloads =
-        [("classic", 10, 100, None), ("100k_ads", 1000, 100, None), ("100k_ads_zipf", 1000, 100, Some(1.0))];
+    let workloads = [
+        ("classic", 10, 100, None),
+        ("100k_ads", 1000, 100, None),
+        ("100k_ads_zipf", 1000, 100, Some(1.0)),
+    ];
     for (name, campaigns, ads_per_campaign, zipf_exponent) in workloads {
         let mut stream = Stream::new(campaigns, ads_per_campaign, zipf_exponent);
         group.bench_function(format!("draw_encode/{name}"), |bencher| {
@@ -74,7 +89,8 @@ fn main() {
         });
     }
     let mut stream = Stream::new(10, 100, None);
-    let ours: Vec<String> = (0..EVENTS).map(|_| String::from_utf8(stream.next().to_vec()).expect("ASCII")).collect();
+    let ours: Vec<String> =
+        (0..EVENTS).map(|_| String::from_utf8(stream.next().to_vec()).expect("ASCII")).collect();
     let layouts: [(&str, Layout); 5] = [
         ("ours", str::to_owned),
         ("python", spaced),

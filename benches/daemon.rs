@@ -1,14 +1,16 @@
-//! What the daemon costs: against `run` alone, under a scrape every second, idle, and over a long time.
+//! What the daemon costs: against `run` alone, under a scrape every second, idle, and over a long
+//! time.
 //!
 //! ```text
 //! cargo bench --bench daemon -- overhead [--rounds N] [--seconds N]
 //! cargo bench --bench daemon -- soak     [--minutes N]
 //! ```
 //!
-//! `overhead` plays the classic workload on the embedded log in turns: by `run` alone, by a daemon, and by a daemon whose
-//! `/metrics` is read every second. It prints processor time per event (the daemon's by the kernel's account of its
-//! process), their ratios, how long `/metrics` took, how soon a new rate is in it, and what the idle daemon takes. `soak`
-//! lets a daemon run the classic workload back to back, and prints its memory, descriptors and threads once a minute.
+//! `overhead` plays the classic workload on the embedded log in turns: by `run` alone, by a daemon,
+//! and by a daemon whose `/metrics` is read every second. It prints processor time per event (the
+//! daemon's by the kernel's account of its process), their ratios, how long `/metrics` took, how
+//! soon a new rate is in it, and what the idle daemon takes. `soak` lets a daemon run the classic
+//! workload back to back, and prints its memory, descriptors and threads once a minute.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +24,8 @@ use serde_json::{Value, json};
 use streamgauge_actors::{Clock as _, MILLISECOND, Nanos, RunClock, SECOND};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let option = |name: &str, default: u64| {
         let value = arguments.iter().skip_while(|argument| *argument != name).nth(1);
         value.map_or(default, |value| value.parse().expect("a number"))
@@ -30,7 +33,9 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("overhead") => overhead(option("--rounds", 5), option("--seconds", 30)),
         Some("soak") => soak(option("--minutes", 60)),
-        _ => println!("usage: cargo bench --bench daemon -- overhead|soak [--rounds N] [--seconds N] [--minutes N]"),
+        _ => println!(
+            "usage: cargo bench --bench daemon -- overhead|soak [--rounds N] [--seconds N] [--minutes N]"
+        ),
     }
 }
 
@@ -60,7 +65,8 @@ impl Daemon {
             .stdin(Stdio::null())
             .spawn()
             .expect("the program");
-        let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();
         let daemon = Self { process, folder, agent: ureq::Agent::new_with_config(config) };
         while !daemon.listen_file().exists() {
             thread::sleep(Duration::from_millis(10));
@@ -73,11 +79,20 @@ impl Daemon {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", fs::read_to_string(self.listen_file()).expect("an address").trim())
+        format!(
+            "http://{}{path}",
+            fs::read_to_string(self.listen_file()).expect("an address").trim()
+        )
     }
 
     fn get(&self, path: &str) -> String {
-        self.agent.get(self.url(path)).call().expect("an answer").body_mut().read_to_string().expect("a text")
+        self.agent
+            .get(self.url(path))
+            .call()
+            .expect("an answer")
+            .body_mut()
+            .read_to_string()
+            .expect("a text")
     }
 
     fn run(&self, run_id: &str) -> Value {
@@ -85,8 +100,10 @@ impl Daemon {
     }
 
     fn start_run(&self, seconds: u64) -> String {
-        let body = json!({"set": {"workload.duration": format!("{seconds}s"), "workload.warmup": "0s"}});
-        let mut answer = self.agent.post(self.url("/api/v1/runs")).send_json(body).expect("an answer");
+        let body =
+            json!({"set": {"workload.duration": format!("{seconds}s"), "workload.warmup": "0s"}});
+        let mut answer =
+            self.agent.post(self.url("/api/v1/runs")).send_json(body).expect("an answer");
         let answer: Value = answer.body_mut().read_json().expect("an answer");
         answer["run_id"].as_str().expect("a run").to_owned()
     }
@@ -129,7 +146,17 @@ impl Drop for Daemon {
 fn alone(seconds: u64) -> f64 {
     let folder = tempfile::TempDir::new().expect("a folder");
     let output = Command::new(env!("CARGO_BIN_EXE_streamgauge"))
-        .args(["run", "-q", "-o", "json", "--warmup", "0s", "--duration", &format!("{seconds}s"), "--state-dir"])
+        .args([
+            "run",
+            "-q",
+            "-o",
+            "json",
+            "--warmup",
+            "0s",
+            "--duration",
+            &format!("{seconds}s"),
+            "--state-dir",
+        ])
         .arg(folder.path())
         .output()
         .expect("the program");
@@ -168,16 +195,30 @@ fn overhead(rounds: u64, seconds: u64) {
         answers.extend(scraping.join().expect("scrapes"));
     }
     let (by_run, by_daemon, watched) = (median(by_run), median(by_daemon), median(watched));
-    println!("CPU µs/event, medians: run alone {by_run:.3}; daemon {by_daemon:.3} ({:.3})", by_daemon / by_run);
-    println!("  daemon scraped every second {watched:.3} ({:.3} of the daemon)", watched / by_daemon);
+    println!(
+        "CPU µs/event, medians: run alone {by_run:.3}; daemon {by_daemon:.3} ({:.3})",
+        by_daemon / by_run
+    );
+    println!(
+        "  daemon scraped every second {watched:.3} ({:.3} of the daemon)",
+        watched / by_daemon
+    );
     let worst = answers.iter().copied().fold(0.0, f64::max);
-    println!("/metrics: median {:.2} ms, worst {worst:.2} ms of {}", median(answers.clone()), answers.len());
+    println!(
+        "/metrics: median {:.2} ms, worst {worst:.2} ms of {}",
+        median(answers.clone()),
+        answers.len()
+    );
     println!("a new rate is in /metrics after {:.2} ms", set_rate(&daemon, &clock));
     thread::sleep(Duration::from_secs(3));
     let (before, from) = (daemon.usage(), clock.now());
     thread::sleep(Duration::from_secs(20));
     let (after, span) = (daemon.usage(), (clock.now() - from) as f64 / SECOND as f64);
-    println!("idle: {:.2} % of a core, {} KiB", (after.cpu_s - before.cpu_s) / span * 100.0, after.rss_kib);
+    println!(
+        "idle: {:.2} % of a core, {} KiB",
+        (after.cpu_s - before.cpu_s) / span * 100.0,
+        after.rss_kib
+    );
 }
 
 /// From sending the order to the first scrape that shows the rate, milliseconds.
@@ -191,7 +232,9 @@ fn set_rate(daemon: &Daemon, clock: &RunClock) -> f64 {
     daemon.agent.patch(url).send_json(json!({"target_rate": "31k/s"})).expect("an answer");
     let is_shown = || {
         let text = daemon.get("/metrics");
-        text.lines().any(|line| line.starts_with("streamgauge_target_events_per_second{") && line.ends_with(" 31000"))
+        text.lines().any(|line| {
+            line.starts_with("streamgauge_target_events_per_second{") && line.ends_with(" 31000")
+        })
     };
     while !is_shown() {}
     let took = (clock.now() - ordered) as f64 / MILLISECOND as f64;
@@ -204,11 +247,14 @@ fn soak(minutes: u64) {
     let daemon = Daemon::start(&["--set", "schedule.mode=continuous"]);
     println!("minute  runs  RSS KiB  descriptors  threads  CPU s");
     for minute in 0..=minutes {
-        let runs: Value = serde_json::from_str(&daemon.get("/api/v1/runs?limit=1000")).expect("a list");
+        let runs: Value =
+            serde_json::from_str(&daemon.get("/api/v1/runs?limit=1000")).expect("a list");
         let over = |run: &&Value| !run["verdict"].is_null();
         let runs = runs["runs"].as_array().expect("runs").iter().filter(over).count();
         let Usage { cpu_s, rss_kib, threads, descriptors } = daemon.usage();
-        println!("{minute:>6}  {runs:>4}  {rss_kib:>7}  {descriptors:>11}  {threads:>7}  {cpu_s:>5.0}");
+        println!(
+            "{minute:>6}  {runs:>4}  {rss_kib:>7}  {descriptors:>11}  {threads:>7}  {cpu_s:>5.0}"
+        );
         thread::sleep(Duration::from_mins(1));
     }
 }

@@ -1,7 +1,9 @@
-//! The whole program on the embedded log at `arrivals = "max"`, everything on, audit included: throughput and CPU per
-//! event as partitions, producers and campaigns grow; beside them the log's ports alone, which is what the program adds to.
+//! The whole program on the embedded log at `arrivals = "max"`, everything on, audit included:
+//! throughput and CPU per event as partitions, producers and campaigns grow; beside them the log's
+//! ports alone, which is what the program adds to.
 //!
-//! `cargo bench --bench embedded [-- SECONDS_PER_RUN [ROUNDS]]`; rounds interleave, the table shows the best of each.
+//! `cargo bench --bench embedded [-- SECONDS_PER_RUN [ROUNDS]]`; rounds interleave, the table shows
+//! the best of each.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -11,14 +13,10 @@ use std::time::Duration;
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use streamgauge::dead_letters;
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::StartRun;
-use streamgauge_actors::Verdict;
-use streamgauge_actors::testing::small_spec;
-use streamgauge_actors::{Broker, Sent, StampedBy, StartAt, TopicSpec, WriterRole};
-use streamgauge_actors::{Mode, RunPlan};
-use streamgauge_actors::{RunClock, SECOND, SharedClock};
+use streamgauge_actors::{
+    ArrivalKind, Broker, Mode, RunClock, RunPlan, RunSpec, SECOND, Sent, SharedClock, StampedBy,
+    StartAt, StartRun, TopicSpec, Verdict, WriterRole, testing::small_spec,
+};
 
 const PAYLOAD: [u8; 330] = [b'x'; 330];
 const BUDGET: Duration = Duration::from_millis(1);
@@ -37,7 +35,8 @@ const BASE: Case = Case { producers: 2, partitions: 2, campaigns: 10, ads_per_ca
 
 fn plan(case: Case, seconds: f64, run: usize) -> RunPlan {
     let clock: SharedClock = Arc::new(RunClock::start());
-    let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(&clock)));
+    let broker: Arc<dyn Broker> =
+        Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(&clock)));
     let spec = RunSpec {
         run_tag: run as u64,
         producers: case.producers,
@@ -85,8 +84,8 @@ fn measure(host: &Foreground, case: Case, seconds: f64, run: usize) -> (f64, f64
     (outcome.throughput().1, cpu * 1e9 / outcome.counters.consumed as f64)
 }
 
-/// The log's ports alone, with fixed payloads: a thread writes all partitions, another reads them. Records per second, and
-/// CPU nanoseconds per record.
+/// The log's ports alone, with fixed payloads: a thread writes all partitions, another reads them.
+/// Records per second, and CPU nanoseconds per record.
 fn measure_ports(seconds: f64) -> (f64, f64) {
     let clock: SharedClock = Arc::new(RunClock::start());
     let broker = EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(&clock));
@@ -108,15 +107,20 @@ fn measure_ports(seconds: f64) -> (f64, f64) {
         let reading = scope.spawn(|| {
             let mut read = 0_u64;
             while writing.load(Ordering::Acquire) || reader.lag() > 0 {
-                read += reader.poll(BUDGET, TURN as usize, &mut |record| _ = black_box(record.payload)).expect("a log")
-                    as u64;
+                read += reader
+                    .poll(BUDGET, TURN as usize, &mut |record| _ = black_box(record.payload))
+                    .expect("a log") as u64;
             }
             read
         });
         let (end, mut written) = (begin + (seconds * SECOND as f64) as i64, 0_u64);
         while clock.now() < end {
             for n in written..written + TURN {
-                while writer.send((n % u64::from(partitions)) as u32, b"", &PAYLOAD, n).expect("a log") == Sent::Full {
+                while writer
+                    .send((n % u64::from(partitions)) as u32, b"", &PAYLOAD, n)
+                    .expect("a log")
+                    == Sent::Full
+                {
                     writer.poll_acks(BUDGET, &mut |_| ()).expect("a log");
                 }
             }
@@ -161,11 +165,23 @@ fn main() {
         }
     }
     println!("embedded log, arrivals max, audited; {rounds} rounds of {seconds} s, best of each");
-    println!("{:<28} {:>12} {:>14} {:>10}", "2 producers, 2 partitions, …", "events/s", "CPU ns/event", "against");
+    println!(
+        "{:<28} {:>12} {:>14} {:>10}",
+        "2 producers, 2 partitions, …", "events/s", "CPU ns/event", "against"
+    );
     for ((name, _), (rate, cost)) in cases.iter().zip(&best) {
         let base = if *name == "8 producers" { best[3].1 } else { best[0].1 };
         println!("{name:<28} {rate:>12.0} {cost:>14.1} {:>9.2}x", cost / base);
     }
-    println!("{:<28} {:>12.0} {:>14.1} {:>9.2}x", "the log's ports alone", ports.0, ports.1, ports.1 / best[0].1);
-    println!("8 producers against 1 producer, the others against 2 partitions; peak memory {:.0} MiB", used().1);
+    println!(
+        "{:<28} {:>12.0} {:>14.1} {:>9.2}x",
+        "the log's ports alone",
+        ports.0,
+        ports.1,
+        ports.1 / best[0].1
+    );
+    println!(
+        "8 producers against 1 producer, the others against 2 partitions; peak memory {:.0} MiB",
+        used().1
+    );
 }

@@ -5,9 +5,10 @@
 //! STREAMGAUGE_TEST_FLUVIO=host:port cargo bench --bench fluvio -- drain   [--records N] [--rounds N] [--partitions N]
 //! ```
 //!
-//! Both put the whole program beside them, as `benches/kafka.rs` does. The bare loops are those of the client's own
-//! documentation: `send`, then `wait` with a bounded number of records under way; a stream of records, partition by
-//! partition. What the bare streams leave out where a fetch ends in the middle of a batch is printed.
+//! Both put the whole program beside them, as `benches/kafka.rs` does. The bare loops are those of
+//! the client's own documentation: `send`, then `wait` with a bounded number of records under way;
+//! a stream of records, partition by partition. What the bare streams leave out where a fetch ends
+//! in the middle of a batch is printed.
 
 #[path = "../tests/support/fluvio.rs"]
 mod cluster;
@@ -25,8 +26,8 @@ use std::time::Duration;
 
 use fluvio::consumer::{ConsumerConfigExt, RetryMode};
 use fluvio::{
-    DeliverySemantic, Fluvio, FluvioClusterConfig, Isolation, Offset, Partitioner, PartitionerConfig, RecordKey,
-    RetryPolicy, TopicProducerConfigBuilder,
+    DeliverySemantic, Fluvio, FluvioClusterConfig, Isolation, Offset, Partitioner,
+    PartitionerConfig, RecordKey, RetryPolicy, TopicProducerConfigBuilder,
 };
 use fluvio_future::task::run_block_on;
 use futures_util::StreamExt as _;
@@ -38,14 +39,17 @@ use ours::{Ours, PAYLOAD};
 use side_by_side::{Side, compare};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let option = |name: &str, default: u64| {
         let value = arguments.iter().skip_while(|argument| *argument != name).nth(1);
         value.map_or(default, |value| value.parse().expect("a number"))
     };
     let command = arguments.first().map(String::as_str);
     if !matches!(command, Some("produce" | "drain")) {
-        println!("usage: cargo bench --bench fluvio -- produce|drain [--records N] [--rounds N] [--partitions N]");
+        println!(
+            "usage: cargo bench --bench fluvio -- produce|drain [--records N] [--rounds N] [--partitions N]"
+        );
         return;
     }
     let Some(settings) = cluster::settings() else { return };
@@ -118,7 +122,13 @@ impl Bench {
     fn drain(&self, records: u64, rounds: u64) {
         self.ours().create();
         self.ours().write_events(records, 40_000);
-        let topic = self.broker.admin().expect("admin").describe(&self.topic()).expect("a broker").expect("made above");
+        let topic = self
+            .broker
+            .admin()
+            .expect("admin")
+            .describe(&self.topic())
+            .expect("a broker")
+            .expect("made above");
         let ends: Vec<u64> = topic.partitions.iter().map(|range| range.end).collect();
         let records = ends.iter().sum();
         let sides = vec![
@@ -132,7 +142,11 @@ impl Bench {
 
     /// With the settings that the port uses for events, by default.
     fn produce_bare(&self, records: u64) {
-        let once = RetryPolicy { max_retries: 0, timeout: Duration::from_mins(1), ..RetryPolicy::default() };
+        let once = RetryPolicy {
+            max_retries: 0,
+            timeout: Duration::from_mins(1),
+            ..RetryPolicy::default()
+        };
         let config = TopicProducerConfigBuilder::default()
             .batch_size(self.settings.batch_bytes.0 as usize)
             .batch_queue_size(usize::MAX)
@@ -144,9 +158,11 @@ impl Bench {
             .build()
             .expect("a configuration");
         // What the port has in flight, at most.
-        let most = (self.settings.queue_bytes.0 as usize / PAYLOAD.len()).min(self.settings.queue_records as usize);
+        let most = (self.settings.queue_bytes.0 as usize / PAYLOAD.len())
+            .min(self.settings.queue_records as usize);
         run_block_on(async {
-            let producer = self.connect().await.topic_producer_with_config(self.topic(), config).await;
+            let producer =
+                self.connect().await.topic_producer_with_config(self.topic(), config).await;
             let producer = producer.expect("a producer");
             let mut under_way = VecDeque::new();
             for _ in 0..records {
@@ -154,7 +170,9 @@ impl Bench {
                     let output: fluvio::ProduceOutput = under_way.pop_front().expect("not empty");
                     output.wait().await.expect("stored");
                 }
-                under_way.push_back(producer.send(RecordKey::NULL, &PAYLOAD[..]).await.expect("a queue"));
+                under_way.push_back(
+                    producer.send(RecordKey::NULL, &PAYLOAD[..]).await.expect("a queue"),
+                );
             }
             for output in under_way {
                 output.wait().await.expect("stored");

@@ -6,10 +6,12 @@
 //! cargo bench --bench kafka -- paced   [--rate N] [--seconds N] [--partitions N]
 //! ```
 //!
-//! `produce` and `drain` put the whole program beside both (`streamgauge produce --arrivals max` with one producer,
-//! `streamgauge aggregate --from earliest`: its own figures, from the start of its process). They print records per second and processor seconds per million records of each side, and their
-//! ratio; `paced` writes and reads at a fixed rate through the ports, and prints what share of a core that takes. The
-//! broker is the one of the integration tests (`STREAMGAUGE_TEST_KAFKA`, or one started for the bench).
+//! `produce` and `drain` put the whole program beside both (`streamgauge produce --arrivals max`
+//! with one producer, `streamgauge aggregate --from earliest`: its own figures, from the start of
+//! its process). They print records per second and processor seconds per million records of each
+//! side, and their ratio; `paced` writes and reads at a fixed rate through the ports, and prints
+//! what share of a core that takes. The broker is the one of the integration tests
+//! (`STREAMGAUGE_TEST_KAFKA`, or one started for the bench).
 
 #[path = "../tests/support/kafka.rs"]
 mod kafka;
@@ -31,21 +33,25 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaType;
 use streamgauge::broker::kafka::KafkaBroker;
-use streamgauge_actors::{Broker as _, Sent, StartAt, WriterRole};
-use streamgauge_actors::{Clock as _, MILLISECOND, RunClock, SECOND};
+use streamgauge_actors::{
+    Broker as _, Clock as _, MILLISECOND, RunClock, SECOND, Sent, StartAt, WriterRole,
+};
 
 use ours::{BUDGET, Ours, PAYLOAD, TURN};
 use side_by_side::{Side, compare, processor_seconds};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let option = |name: &str, default: u64| {
         let value = arguments.iter().skip_while(|argument| *argument != name).nth(1);
         value.map_or(default, |value| value.parse().expect("a number"))
     };
     let command = arguments.first().map(String::as_str);
     if !matches!(command, Some("produce" | "drain" | "paced")) {
-        println!("usage: cargo bench --bench kafka -- produce|drain|paced [--records N] [--rounds N] ...");
+        println!(
+            "usage: cargo bench --bench kafka -- produce|drain|paced [--records N] [--rounds N] ..."
+        );
         return;
     }
     let Some(broker) = kafka::broker() else { return };
@@ -101,7 +107,13 @@ impl Bench {
         let ours = self.ours();
         ours.create();
         ours.write_events(records, 200_000);
-        let topic = self.broker.admin().expect("admin").describe(&self.topic).expect("a broker").expect("made above");
+        let topic = self
+            .broker
+            .admin()
+            .expect("admin")
+            .describe(&self.topic)
+            .expect("a broker")
+            .expect("made above");
         let records = topic.partitions.iter().map(|range| range.end - range.first).sum();
         let sides = vec![
             Side::new("raw librdkafka", |records| self.drain_raw(records)),
@@ -131,9 +143,13 @@ impl Bench {
         let producer: BaseProducer = self.producer_config().create().expect("a producer");
         for n in 0..records {
             let partition = (n % u64::from(self.partitions)) as i32;
-            let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).partition(partition).payload(&PAYLOAD);
+            let mut record =
+                BaseRecord::<[u8], [u8]>::to(&self.topic).partition(partition).payload(&PAYLOAD);
             while let Err((error, again)) = producer.send(record) {
-                assert!(matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)), "{error}");
+                assert!(
+                    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)),
+                    "{error}"
+                );
                 producer.poll(BUDGET);
                 record = again;
             }
@@ -161,9 +177,11 @@ impl Bench {
         // SAFETY: all pointers are valid for the calls, and the handles outlive the loop.
         unsafe {
             raw::rd_kafka_conf_set_dr_msg_cb(native.ptr(), Some(delivered));
-            let client = Client::new(&config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext);
+            let client =
+                Client::new(&config, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext);
             let client = client.expect("a producer");
-            let topic = raw::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut());
+            let topic =
+                raw::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut());
             for n in 0..records {
                 let partition = (n % u64::from(self.partitions)) as i32;
                 let payload = PAYLOAD.as_ptr().cast_mut().cast();
@@ -205,7 +223,8 @@ impl Bench {
             .set("fetch.queue.backoff.ms", "2")
             .set("fetch.error.backoff.ms", "100");
         let native = config.create_native_config().expect("a configuration");
-        let consumer = Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, DefaultClientContext);
+        let consumer =
+            Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, DefaultClientContext);
         let consumer = consumer.expect("a consumer");
         let name = CString::new(self.topic.as_str()).expect("no NUL");
         // A first look at the offsets, as the port takes one: it connects, and finds the leaders.
@@ -217,16 +236,19 @@ impl Bench {
         let (mut read, mut bytes) = (0, 0);
         // SAFETY: queue and batch are valid for the calls; every message is destroyed once.
         unsafe {
-            let topic = raw::rd_kafka_topic_new(consumer.native_ptr(), name.as_ptr(), ptr::null_mut());
+            let topic =
+                raw::rd_kafka_topic_new(consumer.native_ptr(), name.as_ptr(), ptr::null_mut());
             let queue = raw::rd_kafka_queue_new(consumer.native_ptr());
             let first = i64::from(raw::RD_KAFKA_OFFSET_BEGINNING);
             for partition in 0..self.partitions {
                 raw::rd_kafka_consume_start_queue(topic, partition as i32, first, queue);
             }
             while read < records {
-                let taken = raw::rd_kafka_consume_batch_queue(queue, 1, batch.as_mut_ptr(), batch.len());
+                let taken =
+                    raw::rd_kafka_consume_batch_queue(queue, 1, batch.as_mut_ptr(), batch.len());
                 for &message in &batch[..usize::try_from(taken).expect("no error")] {
-                    if (*message).err == rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    if (*message).err == rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+                    {
                         bytes += (*message).len;
                         read += 1;
                     }
@@ -242,7 +264,8 @@ impl Bench {
         black_box(bytes);
     }
 
-    /// Writes on one thread and reads on another at a fixed rate, each turning about every millisecond.
+    /// Writes on one thread and reads on another at a fixed rate, each turning about every
+    /// millisecond.
     fn paced(&self, rate: u64, seconds: u64) {
         self.ours().create();
         let clock = RunClock::start();
@@ -252,7 +275,8 @@ impl Bench {
         let due_by = |now: i64| ((now - start) as u64 * rate / SECOND as u64).min(rate * seconds);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let mut writer = self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
+                let mut writer =
+                    self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
                 let (mut sent, mut turns, mut latest, mut acks) = (0, 0_u64, 0, 0_u64);
                 while sent < rate * seconds || writer.in_flight() > 0 {
                     let due = due_by(clock.now());
@@ -261,7 +285,9 @@ impl Bench {
                         payload[..8].copy_from_slice(&clock.now().to_be_bytes());
                         let partition = (sent % u64::from(self.partitions)) as u32;
                         assert_eq!(
-                            writer.send(partition, b"", &payload, clock.now() as u64).expect("a queue"),
+                            writer
+                                .send(partition, b"", &payload, clock.now() as u64)
+                                .expect("a queue"),
                             Sent::Ok
                         );
                         sent += 1;
@@ -280,7 +306,10 @@ impl Bench {
                     }
                     turns += 1;
                 }
-                println!("writer: {acks} acknowledged in {turns} turns, the slowest after {} ms", latest / MILLISECOND);
+                println!(
+                    "writer: {acks} acknowledged in {turns} turns, the slowest after {} ms",
+                    latest / MILLISECOND
+                );
             });
             scope.spawn(|| {
                 let begin: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
@@ -303,7 +332,10 @@ impl Bench {
         });
         let took = (clock.now() - start) as f64 / SECOND as f64;
         let share = (processor_seconds() - processor) / took;
-        println!("{rate} records/s for {took:.1} s, written and read: {:.1} % of a core", share * 100.0);
+        println!(
+            "{rate} records/s for {took:.1} s, written and read: {:.1} % of a core",
+            share * 100.0
+        );
         self.ours().delete();
     }
 }

@@ -1,26 +1,17 @@
-//! What one core does in a stage, everything on: a producer that paces, draws, encodes, counts and files; an aggregator
-//! that decodes, checks serials, counts into windows and measures.
+//! What one core does in a stage, everything on: a producer that paces, draws, encodes, counts and
+//! files; an aggregator that decodes, checks serials, counts into windows and measures.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::Campaigns;
-use streamgauge_actors::Order;
-use streamgauge_actors::Producer;
-use streamgauge_actors::ProgressRecord;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::Stage;
-use streamgauge_actors::WindowAggregator;
-use streamgauge_actors::testing::small_spec;
 use streamgauge_actors::{
-    Ack, Delivery, EventReader, EventWriter, PROGRESS_KEY, PortError, Record, Sent, StartAt, TimestampKind,
+    Ack, Aggregate, ArrivalKind, Campaigns, DeadLetters, Delivery, EventEncoder, EventReader,
+    EventSource, EventWriter, Follow, MILLISECOND, Nanos, Order, PROGRESS_KEY, PortError, Producer,
+    ProgressRecord, Record, RunClock, RunSpec, SECOND, Sent, Serial, SharedClock, Stage, StartAt,
+    TimestampKind, WindowAggregator, testing::small_spec,
 };
-use streamgauge_actors::{Aggregate, DeadLetters, Follow};
-use streamgauge_actors::{EventEncoder, EventSource, Serial};
-use streamgauge_actors::{MILLISECOND, Nanos, RunClock, SECOND, SharedClock};
 
 const EVENTS: usize = 100_000;
 const RUN_TAG: u64 = 7;
@@ -47,13 +38,23 @@ struct Sink {
 }
 
 impl EventWriter for Sink {
-    fn send(&mut self, partition: u32, _key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
+    fn send(
+        &mut self,
+        partition: u32,
+        _key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<Sent, PortError> {
         black_box(payload);
         self.waiting.push((partition, token));
         Ok(Sent::Ok)
     }
 
-    fn poll_acks(&mut self, _budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+    fn poll_acks(
+        &mut self,
+        _budget: Duration,
+        visit: &mut dyn FnMut(Ack),
+    ) -> Result<usize, PortError> {
         let count = self.waiting.len();
         for (partition, token) in self.waiting.drain(..) {
             visit(Ack { partition, token, delivery: Delivery::Acknowledged });
@@ -119,12 +120,24 @@ impl DeadLetters for Nowhere {
 
 fn records(base_ns: Nanos, spaced: bool) -> Vec<(&'static [u8], Vec<u8>)> {
     let spec = spec(ArrivalKind::Uniform);
-    let campaigns = Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
-    let mut source =
-        EventSource::new(spec.seed, 0, Arc::clone(&campaigns), spec.ad_types.len(), spec.event_types.len());
+    let campaigns =
+        Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+    let mut source = EventSource::new(
+        spec.seed,
+        0,
+        Arc::clone(&campaigns),
+        spec.ad_types.len(),
+        spec.event_types.len(),
+    );
     let mut encoder = EventEncoder::new(campaigns, &spec.ad_types, &spec.event_types);
-    let progress =
-        ProgressRecord { run: RUN_TAG, producer: 0, producers: 1, generation: 1, event_time_ns: base_ns, last: false };
+    let progress = ProgressRecord {
+        run: RUN_TAG,
+        producer: 0,
+        producers: 1,
+        generation: 1,
+        event_time_ns: base_ns,
+        last: false,
+    };
     let mut records = vec![(PROGRESS_KEY, progress.to_json())];
     for n in 0..EVENTS as u64 {
         let time = base_ns + n as Nanos * 25_000;
@@ -144,13 +157,15 @@ fn producer(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(EVENTS as u64));
     for arrivals in [ArrivalKind::Max, ArrivalKind::PoissonNormalized] {
         let spec = Arc::new(spec(arrivals));
-        let campaigns = Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+        let campaigns =
+            Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
         group.bench_function(arrivals.name(), |bencher| {
             let clock: SharedClock = Arc::new(RunClock::start());
             let make = || {
                 let writer = Box::<Sink>::default();
                 let spec = Arc::clone(&spec);
-                let mut stage = Producer::new(0, 1, spec, Arc::clone(&campaigns), Arc::clone(&clock), writer);
+                let mut stage =
+                    Producer::new(0, 1, spec, Arc::clone(&campaigns), Arc::clone(&clock), writer);
                 // Started a second ago: a billion events are due.
                 stage.order(Order::Begin { base_ns: clock.now() - SECOND });
                 stage
@@ -181,7 +196,8 @@ fn aggregator(criterion: &mut Criterion) {
         campaigns: None,
         idle_timeout_ns: None,
     };
-    let cases = [("own layout, audited", false, None), ("json.dumps layout, foreign", true, Some(foreign))];
+    let cases =
+        [("own layout, audited", false, None), ("json.dumps layout, foreign", true, Some(foreign))];
     for (name, spaced, aggregate) in cases {
         let records = Arc::new(records(base_ns, spaced));
         group.bench_function(name, |bencher| {
@@ -189,8 +205,15 @@ fn aggregator(criterion: &mut Criterion) {
                 let reader = Canned { records: Arc::clone(&records), at: 0, timestamp_ns: base_ns };
                 let spec = Arc::new(spec(ArrivalKind::Uniform));
                 let clock = Arc::clone(&clock);
-                let mut stage =
-                    WindowAggregator::new(0, spec, clock, vec![0], Box::new(reader), Box::new(Nowhere), aggregate);
+                let mut stage = WindowAggregator::new(
+                    0,
+                    spec,
+                    clock,
+                    vec![0],
+                    Box::new(reader),
+                    Box::new(Nowhere),
+                    aggregate,
+                );
                 stage.order(Order::Begin { base_ns });
                 stage
             };

@@ -1,4 +1,5 @@
-//! The settings: what there is to set (`config/default.toml` has every default), and what it means for a run.
+//! The settings: what there is to set (`config/default.toml` has every default), and what it means
+//! for a run.
 //!
 //! ```text
 //! default.toml < /etc/streamgauge/config.toml < --config < WORKLOAD < environment < flags
@@ -17,18 +18,20 @@ mod units;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::{ArrivalKind, BurstCorrelation, Mmpp};
-use streamgauge_actors::{Nanos, SECOND};
+use streamgauge_actors::{ArrivalKind, BurstCorrelation, Mmpp, Nanos, RunSpec, SECOND};
 
-pub use self::daemon::{HistorySection, ScheduleMode, ScheduleSection, ServerSection, ThresholdsSection};
+pub use self::daemon::{
+    HistorySection, ScheduleMode, ScheduleSection, ServerSection, ThresholdsSection,
+};
 pub use self::layers::{Assignment, Layers, Resolved, SYSTEM_FILE};
 pub(crate) use self::layers::{WORKLOAD_ARGUMENT, is_setting, setting_keys};
 pub use self::matrix::MatrixSection;
 pub(crate) use self::matrix::{choices, is_list_setting, is_property, refused_in_matrix};
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, Problem};
-pub(crate) use self::show::{at, check_token, is_secret_setting, read_secret, shell_quoted, toml_value};
+pub(crate) use self::show::{
+    at, check_token, is_secret_setting, read_secret, shell_quoted, toml_value,
+};
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
 use crate::thresholds::Threshold;
 
@@ -213,7 +216,8 @@ pub enum FluvioCompression {
 pub struct FluvioTlsSection {
     /// Whether connections are encrypted, and whom they trust.
     pub mode: FluvioTls,
-    /// The name in the controller's certificate; a streaming unit's must hold for `UNIT'S NAME.DOMAIN`.
+    /// The name in the controller's certificate; a streaming unit's must hold for `UNIT'S
+    /// NAME.DOMAIN`.
     pub domain: String,
     /// File of the certificate authority's certificate (PEM).
     pub ca_file: String,
@@ -456,10 +460,15 @@ impl Settings {
     pub fn thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
         let refused = |message| ConfigError::one("settings", THRESHOLDS, message);
         let expressions = self.thresholds.expressions.iter();
-        expressions.map(|text| Threshold::parse(text).map_err(|message| refused(threshold_refusal(&message)))).collect()
+        expressions
+            .map(|text| {
+                Threshold::parse(text).map_err(|message| refused(threshold_refusal(&message)))
+            })
+            .collect()
     }
 
-    /// The run that these settings describe. Topics without a name of their own are named after the run.
+    /// The run that these settings describe. Topics without a name of their own are named after the
+    /// run.
     ///
     /// # Errors
     /// [`ConfigError`] when a setting is impossible; [`Layers::load`] has checked it before.
@@ -495,7 +504,10 @@ impl Settings {
             progress_records: workload.progress_records,
             max_open_windows: aggregator.max_open_windows,
             result_batch: self.result_writer.batch,
-            malformed_topic: format!("{events_topic}{}malformed", self.broker.kind.topic_separator()),
+            malformed_topic: format!(
+                "{events_topic}{}malformed",
+                self.broker.kind.topic_separator()
+            ),
             events_topic,
             results_topic: topic(&topics.results, "results"),
             // Known once the broker is reached.
@@ -513,8 +525,8 @@ impl Settings {
         [&[self.topics.prefix.as_str()], parts].concat().join(&separator)
     }
 
-    /// How many aggregators there will be: at least 1, at most one per partition of a topic made for the run. (A topic
-    /// that is there already may have more.)
+    /// How many aggregators there will be: at least 1, at most one per partition of a topic made
+    /// for the run. (A topic that is there already may have more.)
     fn aggregators(&self, cores: u32) -> u32 {
         let wanted = if self.aggregator.count == 0 { cores } else { self.aggregator.count };
         let most = if self.topics.events.is_empty() { self.topics.partitions } else { u32::MAX };
@@ -531,11 +543,13 @@ fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }
 
-/// A run id from the time (nanoseconds since the Unix epoch) and some random bits: `20261123-031522-7f3a`. Sorts by time.
+/// A run id from the time (nanoseconds since the Unix epoch) and some random bits:
+/// `20261123-031522-7f3a`. Sorts by time.
 pub fn run_id(now: Nanos, random: u64) -> String {
     let since = std::time::Duration::from_secs((now / SECOND).max(0) as u64);
     let text = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string();
-    let digits: String = text.replace('T', "-").chars().filter(|&c| c == '-' || c.is_ascii_digit()).collect();
+    let digits: String =
+        text.replace('T', "-").chars().filter(|&c| c == '-' || c.is_ascii_digit()).collect();
     // 2026-11-23-031522
     let (date, time) = digits.rsplit_once('-').unwrap_or((&digits, ""));
     format!("{}-{time}-{:04x}", date.replace('-', ""), random & 0xffff)
@@ -543,9 +557,9 @@ pub fn run_id(now: Nanos, random: u64) -> String {
 
 /// 48 bits that mark a run's events, from its id: FNV-1a (Fowler, Noll and Vo), folded.
 pub fn run_tag(run_id: &str) -> u64 {
-    let hash = run_id
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = run_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
     (hash >> 48 ^ hash) & ((1 << 48) - 1)
 }
 

@@ -25,10 +25,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use streamgauge_actors::Refusal;
-use streamgauge_actors::RunFact;
-use streamgauge_actors::RunPlan;
-use streamgauge_actors::{Nanos, RunClock, SharedClock, WallClock};
+use streamgauge_actors::{Nanos, Refusal, RunClock, RunFact, RunPlan, SharedClock, WallClock};
 
 use self::keeper::{Keeper, Note};
 use self::planner::{OpenBroker, Planner, RunContext, RunRequest};
@@ -135,8 +132,8 @@ impl Shared {
         work(&mut self.contexts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Plans a run, to be ordered: what its report will need is noted before the order, for the run may be over before
-    /// the order's answer comes. Reads files.
+    /// Plans a run, to be ordered: what its report will need is noted before the order, for the run
+    /// may be over before the order's answer comes. Reads files.
     ///
     /// # Errors
     /// [`RequestError`].
@@ -154,10 +151,16 @@ impl Shared {
     ///
     /// # Errors
     /// [`RequestError`].
-    pub fn ordered(&self, run_id: String, answer: Option<Result<(), Refusal>>) -> Result<String, RequestError> {
+    pub fn ordered(
+        &self,
+        run_id: String,
+        answer: Option<Result<(), Refusal>>,
+    ) -> Result<String, RequestError> {
         match answer {
             Some(Ok(())) => {
-                let request = self.contexts(|contexts| contexts.get(&run_id).map(|context| context.request.clone()));
+                let request = self.contexts(|contexts| {
+                    contexts.get(&run_id).map(|context| context.request.clone())
+                });
                 let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
                 requests.extend(request.map(|request| (run_id.clone(), request)));
                 while requests.len() > KNOWN_REQUESTS {
@@ -168,7 +171,10 @@ impl Shared {
             refused => {
                 self.contexts(|contexts| contexts.remove(&run_id));
                 let refusal = refused.and_then(Result::err);
-                Err(refusal.map_or_else(|| anyhow!("the supervisor is gone").into(), RequestError::Refused))
+                Err(refusal.map_or_else(
+                    || anyhow!("the supervisor is gone").into(),
+                    RequestError::Refused,
+                ))
             }
         }
     }
@@ -226,7 +232,10 @@ impl Daemon {
         let history = History::open(&folder)?;
         let interrupted = history.recover()?;
         if interrupted > 0 {
-            tracing::warn!(interrupted, "runs of an earlier daemon never ended: they are filed as failed");
+            tracing::warn!(
+                interrupted,
+                "runs of an earlier daemon never ended: they are filed as failed"
+            );
         }
         let Settings { broker, thresholds, .. } = &current.resolved.settings;
         let (names, expressions) = (&current.workload_names, &thresholds.expressions);
@@ -246,7 +255,8 @@ impl Daemon {
         });
         let (notes, inbox) = channel();
         let host = Host::start(hear(Arc::clone(&shared), notes.clone()))?;
-        let server = Server::start(&server_settings, Arc::clone(&shared), host.supervisor().clone())?;
+        let server =
+            Server::start(&server_settings, Arc::clone(&shared), host.supervisor().clone())?;
         fs::write(folder.join(LISTEN_FILE), format!("{}\n", server.address()))
             .with_context(|| format!("cannot write to `{}`", folder.display()))?;
         let keeper = Keeper::new(Arc::clone(&shared), host, notes.clone())?;
@@ -279,8 +289,8 @@ impl Daemon {
         self.keeper.as_ref().is_some_and(|keeper| !keeper.is_finished())
     }
 
-    /// Takes no more orders, drains the present run, files it, and ends. Bounded: by the run's own `drain_timeout`, and
-    /// what its teardown takes.
+    /// Takes no more orders, drains the present run, files it, and ends. Bounded: by the run's own
+    /// `drain_timeout`, and what its teardown takes.
     pub fn stop(mut self) {
         self.end();
     }
@@ -308,16 +318,20 @@ impl Drop for Daemon {
 
 /// Makes the folder this daemon's own, for as long as the file lives.
 fn own(folder: &std::path::Path) -> anyhow::Result<File> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make the state folder `{}`", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the state folder `{}`", folder.display()))?;
     let path = folder.join("daemon.lock");
-    let lock = File::create(&path).with_context(|| format!("cannot write to `{}`", path.display()))?;
+    let lock =
+        File::create(&path).with_context(|| format!("cannot write to `{}`", path.display()))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(anyhow!(
             "another daemon owns the state folder `{}`: stop it first, or give this one another folder (--state-dir)",
             folder.display()
         )),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock `{}`", path.display()))
+        }
     }
 }
 
@@ -331,7 +345,8 @@ fn hear(shared: Arc<Shared>, notes: Sender<Note>) -> impl FnMut(RunFact) + Send 
             }
             _ => None,
         };
-        let (broker, is_own) = context.map_or_else(Default::default, |of| (of.broker, of.is_own_broker));
+        let (broker, is_own) =
+            context.map_or_else(Default::default, |of| (of.broker, of.is_own_broker));
         shared.metrics.hear(&broker, is_own, &fact);
         shared.live.hear(&broker, &fact);
         let note = match fact {

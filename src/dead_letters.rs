@@ -1,9 +1,9 @@
-//! Keeps records that are no readable events in `<events topic>.malformed`, with the reason as the key, and says so in
-//! the log at a bounded rate.
+//! Keeps records that are no readable events in `<events topic>.malformed`, with the reason as the
+//! key, and says so in the log at a bounded rate.
 //!
-//! A thread, started with the first such record, makes the topic and writes. The aggregator waits for it only while a
-//! flood has filled what may wait, and only as long as that shrinks: where the broker takes nothing, records are counted
-//! and dropped. The run's own counters count every one.
+//! A thread, started with the first such record, makes the topic and writes. The aggregator waits
+//! for it only while a flood has filled what may wait, and only as long as that shrinks: where the
+//! broker takes nothing, records are counted and dropped. The run's own counters count every one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use streamgauge_actors::{Broker, Delivery, EventWriter, PortError, Record, Sent, StampedBy, TopicSpec, WriterRole};
-use streamgauge_actors::{DeadLetters, DeadLettersFactory};
-use streamgauge_actors::{Nanos, SECOND, SharedClock};
+use streamgauge_actors::{
+    Broker, DeadLetters, DeadLettersFactory, Delivery, EventWriter, Nanos, PortError, Record,
+    SECOND, Sent, SharedClock, StampedBy, TopicSpec, WriterRole,
+};
 use tracing::warn;
 
 /// Bytes that wait for the writing thread at most.
@@ -62,7 +63,11 @@ struct Keeper {
 }
 
 /// A keeper for each aggregator, writing through `broker`.
-pub fn factory(broker: &Arc<dyn Broker>, clock: &SharedClock, replication: u16) -> DeadLettersFactory {
+pub fn factory(
+    broker: &Arc<dyn Broker>,
+    clock: &SharedClock,
+    replication: u16,
+) -> DeadLettersFactory {
     let (broker, clock) = (Arc::clone(broker), Arc::clone(clock));
     let creating = Arc::default();
     Arc::new(move |topic| {
@@ -89,7 +94,10 @@ pub fn factory(broker: &Arc<dyn Broker>, clock: &SharedClock, replication: u16) 
 impl DeadLetters for Keeper {
     fn keep(&mut self, record: Record<'_>, reason: &'static str) {
         self.show(&record, reason);
-        let letter = Letter { reason, payload: record.payload[..record.payload.len().min(KEPT_BYTES)].to_vec() };
+        let letter = Letter {
+            reason,
+            payload: record.payload[..record.payload.len().min(KEPT_BYTES)].to_vec(),
+        };
         if !self.has_room(letter.bytes()) {
             self.dropped += 1;
             return;
@@ -114,8 +122,8 @@ impl Letter {
 }
 
 impl Keeper {
-    /// Whether `bytes` more may wait. Waits for room, but no more than [`ROOM_TIMEOUT_NS`] in any period of twice that,
-    /// so that the aggregator's turns end in time.
+    /// Whether `bytes` more may wait. Waits for room, but no more than [`ROOM_TIMEOUT_NS`] in any
+    /// period of twice that, so that the aggregator's turns end in time.
     fn has_room(&mut self, bytes: usize) -> bool {
         let Mailing { clock, waiting_bytes, .. } = &self.mailing;
         let has_room = || waiting_bytes.load(Ordering::Relaxed) + bytes <= WAITING_BYTES;
@@ -142,7 +150,8 @@ impl Keeper {
             return;
         }
         self.next_shown_ns = now + SECOND;
-        let shown = String::from_utf8_lossy(&record.payload[..record.payload.len().min(SHOWN_BYTES)]);
+        let shown =
+            String::from_utf8_lossy(&record.payload[..record.payload.len().min(SHOWN_BYTES)]);
         warn!(
             reason,
             partition = record.partition,
@@ -189,7 +198,9 @@ impl Mailing {
             while writer.send(0, letter.reason.as_bytes(), &letter.payload, 0)? == Sent::Full {
                 if self.acknowledge(&mut *writer, PATIENCE)? {
                     progress_ns = self.clock.now();
-                } else if self.is_last.load(Ordering::Relaxed) && self.clock.now() > progress_ns + FLUSH_TIMEOUT_NS {
+                } else if self.is_last.load(Ordering::Relaxed)
+                    && self.clock.now() > progress_ns + FLUSH_TIMEOUT_NS
+                {
                     return Err(PortError::again("the broker takes no more of them"));
                 }
             }
@@ -230,7 +241,11 @@ impl Mailing {
     }
 
     /// Whether any acknowledgement came.
-    fn acknowledge(&self, writer: &mut dyn EventWriter, budget: Duration) -> Result<bool, PortError> {
+    fn acknowledge(
+        &self,
+        writer: &mut dyn EventWriter,
+        budget: Duration,
+    ) -> Result<bool, PortError> {
         let came = writer.poll_acks(budget, &mut |ack| {
             if ack.delivery != Delivery::Acknowledged {
                 warn!(topic = self.topic, delivery = ?ack.delivery, "a malformed record was not kept");

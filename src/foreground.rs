@@ -1,16 +1,16 @@
 //! One run in the foreground: starts the supervisor, shows progress, and waits for the outcome.
 //!
-//! The first SIGINT or SIGTERM drains the run, which still ends with a report; a second one ends the process.
+//! The first SIGINT or SIGTERM drains the run, which still ends with a report; a second one ends
+//! the process.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use streamgauge_actors::RunOutcome;
-use streamgauge_actors::RunPlan;
-use streamgauge_actors::RunStatus;
-use streamgauge_actors::{GetStatus, RunFact, StartRun, StopMode, StopRun};
+use streamgauge_actors::{
+    GetStatus, RunFact, RunOutcome, RunPlan, RunStatus, StartRun, StopMode, StopRun,
+};
 
 use crate::host::Host;
 use crate::signals::Signals;
@@ -66,7 +66,11 @@ impl std::ops::Deref for Foreground {
 ///
 /// # Errors
 /// When the run cannot be started at all. A run that fails is an outcome, not an error.
-pub fn run(plan: RunPlan, signals: &Signals, observe: &mut dyn FnMut(&RunStatus)) -> anyhow::Result<Finished> {
+pub fn run(
+    plan: RunPlan,
+    signals: &Signals,
+    observe: &mut dyn FnMut(&RunStatus),
+) -> anyhow::Result<Finished> {
     let host = Foreground::start()?;
     host.ask(StartRun { plan: Arc::new(plan) })?.map_err(|refusal| anyhow!(refusal.reason))?;
     let mut stopping = false;

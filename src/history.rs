@@ -1,11 +1,12 @@
-//! The history: every run with its key figures and its report, in SQLite, where other tools read it too.
+//! The history: every run with its key figures and its report, in SQLite, where other tools read it
+//! too.
 //!
-//! `history.db` in the state folder has two tables, `runs` (one row a run, its key figures as columns) and `reports` (the
-//! whole report as JSON), and the view `seconds` (one row a second of every report), which pandas, DuckDB and Grafana read
-//! as they are.
+//! `history.db` in the state folder has two tables, `runs` (one row a run, its key figures as
+//! columns) and `reports` (the whole report as JSON), and the view `seconds` (one row a second of
+//! every report), which pandas, DuckDB and Grafana read as they are.
 //!
-//! Every write is one transaction, so that a run is there with its report or not at all, whenever the process ends or the
-//! disk fills up. Several processes may use the same history at once.
+//! Every write is one transaction, so that a run is there with its report or not at all, whenever
+//! the process ends or the disk fills up. Several processes may use the same history at once.
 //!
 //! - [`schema`]: the tables, and how an older database becomes a present one
 //! - [`figures`]: a run's columns, taken from its report
@@ -21,10 +22,12 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior,
+    params,
+};
 use serde::Serialize;
-use streamgauge_actors::RunState;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{RunState, Verdict};
 
 use crate::report::Report;
 
@@ -71,8 +74,8 @@ pub struct Filter {
     pub status: Option<RunState>,
     /// So many at most; `None`: all.
     pub limit: Option<u32>,
-    /// Only those older than this run. None are older than a run that the history does not know: it forgets the oldest
-    /// first.
+    /// Only those older than this run. None are older than a run that the history does not know: it
+    /// forgets the oldest first.
     pub before: Option<String>,
 }
 
@@ -104,15 +107,18 @@ pub struct RunRow {
 }
 
 impl History {
-    /// Opens the history in this folder; makes it where there is none, and brings an older one up to date.
+    /// Opens the history in this folder; makes it where there is none, and brings an older one up
+    /// to date.
     ///
     /// # Errors
-    /// When the database cannot be opened, is damaged, or was made by a newer program; the message names the file.
+    /// When the database cannot be opened, is damaged, or was made by a newer program; the message
+    /// names the file.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(FILE);
         let open = || {
             fs::create_dir_all(folder)?;
-            // SQLite does not wait for another process that makes the same database: this lock does.
+            // SQLite does not wait for another process that makes the same database: this lock
+            // does.
             let lock = File::create(folder.join("history.lock"))?;
             lock.lock()?;
             connect(&path)
@@ -175,8 +181,10 @@ impl History {
         let figures = figures::figures(report)?;
         let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
         let places: Vec<String> = (1..=names.len()).map(|i| format!("?{i}")).collect();
-        let updates: Vec<String> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
-        // Not INSERT OR REPLACE, which deletes the old row, and with it the report that refers to it.
+        let updates: Vec<String> =
+            names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+        // Not INSERT OR REPLACE, which deletes the old row, and with it the report that refers to
+        // it.
         let insert = format!(
             "INSERT INTO runs ({}) VALUES ({}) ON CONFLICT (run_id) DO UPDATE SET {}",
             names.join(", "),
@@ -195,8 +203,8 @@ impl History {
         })
     }
 
-    /// Declares failed whatever has begun and not ended; gives their number. Only who knows that none of them goes on may
-    /// call it: the daemon, when it starts.
+    /// Declares failed whatever has begun and not ended; gives their number. Only who knows that
+    /// none of them goes on may call it: the daemon, when it starts.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -215,7 +223,8 @@ impl History {
     /// When the database cannot be read.
     pub fn list(&self, filter: &Filter) -> anyhow::Result<Vec<RunRow>> {
         let Filter { status, limit, before } = filter;
-        let state = status.map(|state| name(if state.is_busy() { RunState::Running } else { state }));
+        let state =
+            status.map(|state| name(if state.is_busy() { RunState::Running } else { state }));
         // A negative limit is none.
         let limit = limit.map_or(-1, i64::from);
         self.rows(
@@ -250,7 +259,10 @@ impl History {
     /// # Errors
     /// When the database cannot be read.
     pub fn beginning_with(&self, start: &str) -> anyhow::Result<Vec<RunRow>> {
-        self.rows("WHERE substr(run_id, 1, length(?1)) = ?1 ORDER BY started_at_ms DESC, run_id DESC", [start])
+        self.rows(
+            "WHERE substr(run_id, 1, length(?1)) = ?1 ORDER BY started_at_ms DESC, run_id DESC",
+            [start],
+        )
     }
 
     /// A run's report as it was written: one line of JSON.
@@ -269,14 +281,20 @@ impl History {
     /// When the database cannot be read, or holds a report that this program does not understand.
     pub fn report(&self, run_id: &str) -> anyhow::Result<Option<Report>> {
         let Some(text) = self.report_json(run_id)? else { return Ok(None) };
-        let report = Report::from_json(&text)
-            .with_context(|| format!("the report of run {run_id} in {} cannot be read", self.path.display()))?;
+        let report = Report::from_json(&text).with_context(|| {
+            format!("the report of run {run_id} in {} cannot be read", self.path.display())
+        })?;
         Ok(Some(report))
     }
 
-    fn rows(&self, condition: &str, parameters: impl rusqlite::Params) -> anyhow::Result<Vec<RunRow>> {
+    fn rows(
+        &self,
+        condition: &str,
+        parameters: impl rusqlite::Params,
+    ) -> anyhow::Result<Vec<RunRow>> {
         let read = || {
-            let mut statement = self.connection.prepare(&format!("SELECT {COLUMNS} FROM runs {condition}"))?;
+            let mut statement =
+                self.connection.prepare(&format!("SELECT {COLUMNS} FROM runs {condition}"))?;
             let rows = statement.query_map(parameters, RunRow::read)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
@@ -284,9 +302,13 @@ impl History {
     }
 
     /// Makes one transaction: all of it, or nothing.
-    fn write<T>(&self, change: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> anyhow::Result<T> {
+    fn write<T>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> anyhow::Result<T> {
         let write = || {
-            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            let transaction =
+                Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
             let changed = change(&transaction)?;
             transaction.commit()?;
             Ok(changed)
@@ -315,19 +337,24 @@ impl RunRow {
 }
 
 fn connect(path: &Path) -> anyhow::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Of a newer program's database nothing is touched.
     schema::refuse_newer(&connection, schema::MIGRATIONS)?;
     // Must come before the first table; without it, what is forgotten would never leave the file.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    // Readers never wait for a writer. A file system that cannot do it keeps a rollback journal, as safe and slower.
+    // Readers never wait for a writer. A file system that cannot do it keeps a rollback journal, as
+    // safe and slower.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    // One write a run: a flush to disk at each commit costs nothing, and keeps the run through a power failure too.
+    // One write a run: a flush to disk at each commit costs nothing, and keeps the run through a
+    // power failure too.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // The history is read seldom: a daemon's memory need not grow with it, by the default of 2 MiB. (Negative: KiB.)
+    // The history is read seldom: a daemon's memory need not grow with it, by the default of 2 MiB.
+    // (Negative: KiB.)
     connection.pragma_update(None, "cache_size", -256)?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES, |_| Ok(()))?;
     schema::migrate(&connection, schema::MIGRATIONS)?;
@@ -342,7 +369,9 @@ fn explained(error: &anyhow::Error, path: &Path) -> anyhow::Error {
             "; it is damaged: move it away, and a new history begins"
         }
         Some(ErrorCode::DiskFull) => "; what it held is unharmed: make room",
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "; another process keeps it locked",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "; another process keeps it locked"
+        }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             "; this user must be able to write to the file and its folder (or name another by --state-dir)"
         }
@@ -364,7 +393,9 @@ impl FromSql for Word<RunState> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let text = value.as_str()?;
         let state = RunState::ALL.into_iter().find(|&state| name(state).as_deref() == Some(text));
-        state.map(Word).ok_or_else(|| FromSqlError::Other(format!("`{text}` is no state of a run").into()))
+        state
+            .map(Word)
+            .ok_or_else(|| FromSqlError::Other(format!("`{text}` is no state of a run").into()))
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::mpsc::channel;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use anyhow::Context as _;
-use streamgauge_actors::RunFact;
-use streamgauge_actors::Supervisor;
+use streamgauge_actors::{RunFact, Supervisor};
 
 /// Passes on what happens to runs.
 struct Listener<F>(F);
@@ -31,25 +30,29 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts the system and the supervisor; `hear` is called, on the system's thread, with all that happens to runs.
+    /// Starts the system and the supervisor; `hear` is called, on the system's thread, with all
+    /// that happens to runs.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(hear: impl FnMut(RunFact) + Send + Unpin + 'static) -> anyhow::Result<Self> {
         let (to_us, from_system) = channel();
-        let thread = std::thread::Builder::new().name("streamgauge-system".to_owned()).spawn(move || {
-            let runner = System::new();
-            let arbiter = Arbiter::new();
-            let supervisor = runner.block_on(async {
-                let listener = Listener(hear).start();
-                Supervisor::start_in_arbiter(&arbiter.handle(), move |_| Supervisor::new(listener.recipient()))
-            });
-            if to_us.send((supervisor, System::current())).is_ok() {
-                drop(runner.run());
-            }
-            arbiter.stop();
-            drop(arbiter.join());
-        })?;
+        let thread =
+            std::thread::Builder::new().name("streamgauge-system".to_owned()).spawn(move || {
+                let runner = System::new();
+                let arbiter = Arbiter::new();
+                let supervisor = runner.block_on(async {
+                    let listener = Listener(hear).start();
+                    Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
+                        Supervisor::new(listener.recipient())
+                    })
+                });
+                if to_us.send((supervisor, System::current())).is_ok() {
+                    drop(runner.run());
+                }
+                arbiter.stop();
+                drop(arbiter.join());
+            })?;
         let (supervisor, system) = from_system.recv().context("the actor system did not start")?;
         Ok(Self { supervisor, system, thread: Some(thread) })
     }

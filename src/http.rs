@@ -1,13 +1,18 @@
-//! The HTTP API: translates requests into messages to the supervisor, and shows what is known of runs. Only this module
-//! names `actix_web`.
+//! The HTTP API: translates requests into messages to the supervisor, and shows what is known of
+//! runs. Only this module names `actix_web`.
 //!
-//! - `gate.rs`: who may ask: Host, Origin, token          - `problem.rs`: how an error is told (RFC 9457)
-//! - `orders.rs`: start, stop, restart, set the rate       - `runs.rs`: runs, reports, series, comparison
+//! - `gate.rs`: who may ask: Host, Origin, token          - `problem.rs`: how an error is told (RFC
+//!   9457)
+//! - `orders.rs`: start, stop, restart, set the rate       - `runs.rs`: runs, reports, series,
+//!   comparison
 //! - `progress.rs`: a run's progress, as server-sent events
 //! - `status.rs`: the daemon itself: status, configuration, health, metrics
 //! - `page.rs`: the live page and its files                - `openapi.rs`: all of it, described
 
-#![allow(clippy::result_large_err, reason = "an error here is an answer, made once a request at most")]
+#![allow(
+    clippy::result_large_err,
+    reason = "an error here is an answer, made once a request at most"
+)]
 
 mod gate;
 mod openapi;
@@ -62,21 +67,29 @@ impl ServerSettings {
     /// What the settings say; the token is read from its file.
     ///
     /// # Errors
-    /// [`ConfigError`]: a token file that cannot be read, or an address for everybody without a token.
+    /// [`ConfigError`]: a token file that cannot be read, or an address for everybody without a
+    /// token.
     pub fn new(resolved: &Resolved) -> Result<Self, ConfigError> {
         let server = &resolved.settings.server;
-        let origin = |key: &str| resolved.origins.get(key).cloned().unwrap_or_else(|| "settings".to_owned());
+        let origin =
+            |key: &str| resolved.origins.get(key).cloned().unwrap_or_else(|| "settings".to_owned());
         let error = |key: &str, message: String| ConfigError::one(origin(key), key, message);
-        let listen: SocketAddr =
-            server.listen.parse().map_err(|why| error("server.listen", format!("cannot be read: {why}")))?;
+        let listen: SocketAddr = server
+            .listen
+            .parse()
+            .map_err(|why| error("server.listen", format!("cannot be read: {why}")))?;
         let token = match (server.token.as_str(), server.token_file.as_str()) {
             ("", "") => None,
             ("", file) => {
                 let token = read_secret(file).map_err(|why| {
-                    error("server.token_file", format!("names a file that cannot be read: {why}; check the path"))
+                    error(
+                        "server.token_file",
+                        format!("names a file that cannot be read: {why}; check the path"),
+                    )
                 })?;
-                check_token(&token)
-                    .map_err(|why| error("server.token_file", format!("names `{file}`, whose token {why}")))?;
+                check_token(&token).map_err(|why| {
+                    error("server.token_file", format!("names `{file}`, whose token {why}"))
+                })?;
                 Some(token)
             }
             (token, _) => {
@@ -113,8 +126,12 @@ pub(crate) struct Api {
 type ApiData = web::Data<Api>;
 
 /// Runs what may block (the disk, resolving settings) away from the threads that answer.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    web::block(work).await.map_err(|_| Problem::internal("the daemon is too busy to answer: try again"))
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    web::block(work)
+        .await
+        .map_err(|_| Problem::internal("the daemon is too busy to answer: try again"))
 }
 
 /// The HTTP server, on a thread of its own.
@@ -129,21 +146,26 @@ impl Server {
     ///
     /// # Errors
     /// When the address is taken, or no thread can be started.
-    pub fn start(settings: &ServerSettings, shared: Arc<Shared>, supervisor: Addr<Supervisor>) -> anyhow::Result<Self> {
+    pub fn start(
+        settings: &ServerSettings,
+        shared: Arc<Shared>,
+        supervisor: Addr<Supervisor>,
+    ) -> anyhow::Result<Self> {
         let (to_us, from_server) = channel();
         let settings = settings.clone();
-        let thread = std::thread::Builder::new().name("streamgauge-http".to_owned()).spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let (address, server) = match bind(&settings, shared, supervisor) {
-                    Ok(bound) => bound,
-                    Err(error) => return drop(to_us.send(Err(error))),
-                };
-                drop(to_us.send(Ok((address, server.handle()))));
-                if let Err(error) = server.await {
-                    tracing::error!("the HTTP server ended: {error}");
-                }
-            });
-        })?;
+        let thread =
+            std::thread::Builder::new().name("streamgauge-http".to_owned()).spawn(move || {
+                actix_web::rt::System::new().block_on(async move {
+                    let (address, server) = match bind(&settings, shared, supervisor) {
+                        Ok(bound) => bound,
+                        Err(error) => return drop(to_us.send(Err(error))),
+                    };
+                    drop(to_us.send(Ok((address, server.handle()))));
+                    if let Err(error) = server.await {
+                        tracing::error!("the HTTP server ended: {error}");
+                    }
+                });
+            })?;
         let (address, handle) = from_server.recv().context("the HTTP server did not start")??;
         Ok(Self { address, handle, thread: Some(thread) })
     }
@@ -168,7 +190,11 @@ fn bind(
     shared: Arc<Shared>,
     supervisor: Addr<Supervisor>,
 ) -> anyhow::Result<(SocketAddr, actix_web::dev::Server)> {
-    let gate = web::Data::new(Gate::new(settings.listen, settings.token.as_deref(), &settings.allowed_hosts));
+    let gate = web::Data::new(Gate::new(
+        settings.listen,
+        settings.token.as_deref(),
+        &settings.allowed_hosts,
+    ));
     let api = web::Data::new(Api {
         shared,
         supervisor,
@@ -180,7 +206,10 @@ fn bind(
         App::new()
             .app_data(web::Data::clone(&api))
             .app_data(web::Data::clone(&gate))
-            .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::bad_query(&error).into()))
+            .app_data(
+                web::QueryConfig::default()
+                    .error_handler(|error, _| Problem::bad_query(&error).into()),
+            )
             .wrap(
                 DefaultHeaders::new()
                     .add(("X-Content-Type-Options", "nosniff"))
@@ -200,12 +229,15 @@ fn bind(
         .disable_signals()
         .bind(listen)
         .with_context(|| format!("cannot listen on {listen} (`server.listen`, --listen)"))?;
-    let address = server.addrs().first().copied().ok_or_else(|| anyhow!("nothing is listened on"))?;
+    let address =
+        server.addrs().first().copied().ok_or_else(|| anyhow!("nothing is listened on"))?;
     Ok((address, server.run()))
 }
 
 async fn not_found() -> HttpResponse {
-    Problem::not_found("there is nothing at this path").with_hint("GET /openapi.json lists all paths").respond()
+    Problem::not_found("there is nothing at this path")
+        .with_hint("GET /openapi.json lists all paths")
+        .respond()
 }
 
 fn wrong_method(allowed: &'static str) -> HttpResponse {
@@ -247,7 +279,9 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(read("/status").route(get().to(status::status)))
                 .service(read("/compare").route(get().to(runs::compare)))
                 .service(
-                    resource("/runs", "GET, HEAD, POST").route(get().to(runs::list)).route(post().to(orders::start)),
+                    resource("/runs", "GET, HEAD, POST")
+                        .route(get().to(runs::list))
+                        .route(post().to(orders::start)),
                 )
                 .service(
                     resource("/runs/{run_id}", "GET, HEAD, PATCH")
@@ -255,7 +289,9 @@ fn routes(config: &mut web::ServiceConfig) {
                         .route(patch().to(orders::set_rate)),
                 )
                 .service(resource("/runs/{run_id}/stop", "POST").route(post().to(orders::stop)))
-                .service(resource("/runs/{run_id}/restart", "POST").route(post().to(orders::restart)))
+                .service(
+                    resource("/runs/{run_id}/restart", "POST").route(post().to(orders::restart)),
+                )
                 .service(read("/runs/{run_id}/report").route(get().to(runs::report)))
                 .service(read("/runs/{run_id}/timeseries").route(get().to(runs::timeseries)))
                 .service(read("/runs/{run_id}/histogram").route(get().to(runs::histogram)))

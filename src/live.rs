@@ -1,18 +1,16 @@
-//! The runs that have not been reported yet, as HTTP and the page show them: built from what the supervisor tells
-//! ([`RunFact`]), read under a lock that is held for moments. `live/view.rs`: what is shown of a run.
+//! The runs that have not been reported yet, as HTTP and the page show them: built from what the
+//! supervisor tells ([`RunFact`]), read under a lock that is held for moments. `live/view.rs`: what
+//! is shown of a run.
 
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::RunState;
-use streamgauge_actors::StageCounters;
-use streamgauge_actors::{Nanos, SECOND, SharedClock};
-use streamgauge_actors::{RunFact, StageId, StageMeasured};
-use streamgauge_actors::{RunOutcome, Verdict};
+use streamgauge_actors::{
+    ArrivalKind, Nanos, RunFact, RunOutcome, RunSpec, RunState, SECOND, SharedClock, StageCounters,
+    StageId, StageMeasured, Verdict,
+};
 use tokio::sync::watch;
 
 pub use self::view::{EventCounts, Links, RunView, WindowCounts};
@@ -158,7 +156,8 @@ impl LiveRun {
 
     /// The messages that wait, by kind of actor.
     pub fn mailboxes(&self) -> BTreeMap<&'static str, u64> {
-        let mut sums: BTreeMap<&str, u64> = StageId::ACTORS.into_iter().map(|actor| (actor, 0)).collect();
+        let mut sums: BTreeMap<&str, u64> =
+            StageId::ACTORS.into_iter().map(|actor| (actor, 0)).collect();
         let data = self.lock();
         // What waits in the mailboxes of a run that is over went with them.
         for (stage, count) in data.mailboxes.iter().filter(|_| data.report.is_none()) {
@@ -190,7 +189,8 @@ impl RunData {
         let spec = &self.spec;
         let totals = &self.totals;
         let counts = EventCounts::from(totals);
-        let windows = WindowCounts { judged: totals.windows_judged, incorrect: totals.windows_incorrect };
+        let windows =
+            WindowCounts { judged: totals.windows_judged, incorrect: totals.windows_incorrect };
         RunView {
             run_id: Some(spec.run_id.clone()),
             state: if self.dropped { RunState::Stopped.name() } else { self.state.name() },
@@ -203,7 +203,9 @@ impl RunData {
             exit_code: None,
             verdict_so_far: view::so_far(&counts, windows),
             target_per_second: (spec.arrivals != ArrivalKind::Max).then_some(self.target),
-            elapsed_s: self.begins_ns.map_or(0.0, |begins| (now - begins).max(0) as f64 / SECOND as f64),
+            elapsed_s: self
+                .begins_ns
+                .map_or(0.0, |begins| (now - begins).max(0) as f64 / SECOND as f64),
             planned_s: spec.schedule_ns() as f64 / SECOND as f64,
             events: counts,
             windows,
@@ -219,7 +221,12 @@ impl RunData {
         self.mailboxes.insert(measured.stage, measured.mailbox);
         let is_scheduled = self.spec.arrivals != ArrivalKind::Max;
         for second in &measured.seconds {
-            self.seconds.push(SecondRow::of(second, self.base_ns, is_scheduled, measured.clock_stepped));
+            self.seconds.push(SecondRow::of(
+                second,
+                self.base_ns,
+                is_scheduled,
+                measured.clock_stepped,
+            ));
         }
         for window in &measured.windows {
             self.windows.push(WindowRow::of(window, measured.clock_stepped));
@@ -265,7 +272,12 @@ impl Live {
     /// A run that has not been reported yet, or was the last one.
     pub fn run(&self, run_id: &str) -> Option<Arc<LiveRun>> {
         let runs = self.lock();
-        let known = runs.present.iter().chain(&runs.queued).find(|(id, _)| id == run_id).map(|(_, run)| run);
+        let known = runs
+            .present
+            .iter()
+            .chain(&runs.queued)
+            .find(|(id, _)| id == run_id)
+            .map(|(_, run)| run);
         known.or_else(|| runs.ending.get(run_id)).cloned()
     }
 
@@ -285,7 +297,8 @@ impl Live {
             RunFact::Accepted { spec, started_at_ns } => {
                 let mut runs = self.lock();
                 let queued = runs.queued.take_if(|(id, _)| *id == spec.run_id);
-                let new = || Arc::new(LiveRun::new(Arc::clone(spec), broker, Arc::clone(&self.clock)));
+                let new =
+                    || Arc::new(LiveRun::new(Arc::clone(spec), broker, Arc::clone(&self.clock)));
                 let (id, run) = queued.unwrap_or_else(|| (spec.run_id.clone(), new()));
                 run.change(|data| data.started_at_ns = Some(*started_at_ns));
                 if let Some((id, before)) = runs.present.replace((id, run))
@@ -315,7 +328,8 @@ impl Live {
         }
     }
 
-    /// A run's report is there. What was shown of it is completed by it: seconds are told when the next one begins.
+    /// A run's report is there. What was shown of it is completed by it: seconds are told when the
+    /// next one begins.
     pub fn reported(&self, outcome: &RunOutcome, report: &Arc<Report>) {
         let Some(run) = self.run(&report.run_id) else { return };
         run.change(|data| {

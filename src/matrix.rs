@@ -1,4 +1,5 @@
-//! A matrix of runs: one workload over lists of settings, every combination a cell, every cell run several times.
+//! A matrix of runs: one workload over lists of settings, every combination a cell, every cell run
+//! several times.
 //!
 //! ```text
 //! lists --cells--> Grid --plan--> Plan (settings checked, runs in order) --cli/matrix.rs--> Run, Run ... --report--> MatrixReport
@@ -7,9 +8,10 @@
 //! - [`cells`]: from lists to cells, and the floor below each; [`order`]: which run comes when
 //! - [`plan`]: the cells' settings, resolved and checked
 //! - [`figures`]: what is taken from each run's report, and summed up over a cell's runs
-//! - [`report`]: the JSON document of `schemas/matrix.schema.json`; [`significance`]: its comparisons
-//! - [`terminal`], [`markdown`], [`csv`]: the other forms (HTML: `report/html/matrix.rs`); [`tables`]: what they share;
-//!   [`format`]: which one a file gets
+//! - [`report`]: the JSON document of `schemas/matrix.schema.json`; [`significance`]: its
+//!   comparisons
+//! - [`terminal`], [`markdown`], [`csv`]: the other forms (HTML: `report/html/matrix.rs`);
+//!   [`tables`]: what they share; [`format`]: which one a file gets
 
 pub mod cells;
 pub mod csv;

@@ -1,12 +1,12 @@
-//! What Prometheus scrapes. Fed by the facts that the supervisor tells ([`RunFact`]), about ten a second, and by the
-//! reports of finished runs; nothing here is touched per event.
+//! What Prometheus scrapes. Fed by the facts that the supervisor tells ([`RunFact`]), about ten a
+//! second, and by the reports of finished runs; nothing here is touched per event.
 //!
 //! - `buckets.rs`: histograms filled from HDR histograms
 //! - `exposition.rs`: every family: its name, its help, where its value comes from
 //! - `process.rs`: `process_*`
 //!
-//! Counters of a (broker, workload) are the sum over its finished runs plus the present run's totals, so that a scrape
-//! and a report can be compared to the unit.
+//! Counters of a (broker, workload) are the sum over its finished runs plus the present run's
+//! totals, so that a scrape and a report can be compared to the unit.
 
 mod buckets;
 mod exposition;
@@ -18,15 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::FailureKind;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::RunState;
-use streamgauge_actors::StageCounters;
-use streamgauge_actors::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::{Nanos, SECOND, SharedClock};
-use streamgauge_actors::{RunFact, StageId, StageMeasured};
+use streamgauge_actors::{
+    ArrivalKind, Ending, FailureKind, LatencyHistogram, LatencyKind, Nanos, RunFact, RunOutcome,
+    RunSpec, RunState, SECOND, SharedClock, StageCounters, StageId, StageMeasured, Verdict,
+};
 
 pub use self::buckets::{Buckets, EDGES_S};
 pub use self::process::ProcessUsage;
@@ -74,7 +69,8 @@ struct Series {
 }
 
 /// The verdicts, as `runs_total` names them.
-const OUTCOMES: [Verdict; 4] = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Aborted];
+const OUTCOMES: [Verdict; 4] =
+    [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Aborted];
 
 /// The quantiles shown, with their labels.
 const QUANTILES: [(&str, f64); 6] =
@@ -117,9 +113,16 @@ struct State {
 }
 
 impl Metrics {
-    /// Metrics of a daemon that is to run these workloads on this broker. Their series exist from the start, at 0.
-    pub fn new(broker: &str, workloads: &[String], thresholds: &[String], clock: SharedClock) -> Self {
-        let subject = |workload: &str| Subject { broker: broker.to_owned(), workload: workload.to_owned() };
+    /// Metrics of a daemon that is to run these workloads on this broker. Their series exist from
+    /// the start, at 0.
+    pub fn new(
+        broker: &str,
+        workloads: &[String],
+        thresholds: &[String],
+        clock: SharedClock,
+    ) -> Self {
+        let subject =
+            |workload: &str| Subject { broker: broker.to_owned(), workload: workload.to_owned() };
         let configured = subject(workloads.first().map_or("classic", String::as_str));
         let present = Present::of(configured.clone(), String::new(), RunState::Idle);
         let mut state = State {
@@ -151,8 +154,8 @@ impl Metrics {
         state.configured = state.subject(broker, workload);
     }
 
-    /// Takes what the supervisor tells. `broker`, `is_own_broker`: of the run that is accepted, its kind, and whether it is
-    /// the one that [`Self::probed`] tells of.
+    /// Takes what the supervisor tells. `broker`, `is_own_broker`: of the run that is accepted, its
+    /// kind, and whether it is the one that [`Self::probed`] tells of.
     pub fn hear(&self, broker: &str, is_own_broker: bool, fact: &RunFact) {
         let now = self.clock.now();
         let mut state = self.lock();
@@ -164,7 +167,8 @@ impl Metrics {
             }
             RunFact::Began { spec, .. } => {
                 // Nobody asks for a rate where events go out as fast as they can.
-                state.present.target = if spec.arrivals == ArrivalKind::Max { 0.0 } else { spec.rate };
+                state.present.target =
+                    if spec.arrivals == ArrivalKind::Max { 0.0 } else { spec.rate };
                 // Whoever has prepared a run has reached the broker.
                 state.broker_up |= state.present.is_own_broker;
             }
@@ -180,7 +184,8 @@ impl Metrics {
         }
     }
 
-    /// Takes a finished run's report. `broker`: as its facts were told with; the broker may say another kind of itself.
+    /// Takes a finished run's report. `broker`: as its facts were told with; the broker may say
+    /// another kind of itself.
     pub fn reported(&self, broker: &str, report: &Report) {
         let mut state = self.lock();
         let subject = state.subject(broker, &report.workload);
@@ -224,15 +229,23 @@ impl Metrics {
 /// Expressions as reports write them, each once.
 fn normal(thresholds: &[String]) -> BTreeSet<String> {
     let text = |expression: &String| {
-        Threshold::parse(expression).map_or_else(|_| expression.clone(), |threshold| threshold.text().to_owned())
+        Threshold::parse(expression)
+            .map_or_else(|_| expression.clone(), |threshold| threshold.text().to_owned())
     };
     thresholds.iter().map(text).collect()
 }
 
 fn quantiles(report: &Report, kind: LatencyKind) -> [Option<f64>; QUANTILES.len()] {
     report.latency.get(kind).map_or([None; QUANTILES.len()], |figures| {
-        [figures.p50_ms, figures.p90_ms, figures.p95_ms, figures.p99_ms, figures.p999_ms, figures.max_ms]
-            .map(|ms| ms.map(|ms| ms / 1000.0))
+        [
+            figures.p50_ms,
+            figures.p90_ms,
+            figures.p95_ms,
+            figures.p99_ms,
+            figures.p999_ms,
+            figures.max_ms,
+        ]
+        .map(|ms| ms.map(|ms| ms / 1000.0))
     })
 }
 
@@ -270,7 +283,8 @@ impl State {
             let lag = |at: Nanos| {
                 if at == Nanos::MIN || at == Nanos::MAX { 0 } else { (run_now - at).max(0) }
             };
-            present.watermark_lag = measured.totals.watermarks.iter().map(|(&p, &at)| (p, lag(at))).collect();
+            present.watermark_lag =
+                measured.totals.watermarks.iter().map(|(&p, &at)| (p, lag(at))).collect();
         }
         let second = now.div_euclid(SECOND);
         if present.recent.back().is_none_or(|(latest, _)| *latest != second) {
@@ -278,7 +292,8 @@ impl State {
         }
         present.forget_before(second - RECENT_S);
         // A stepped clock spoils result latencies: one of their ends is the broker's.
-        let is_spoiled = |kind: LatencyKind| kind == LatencyKind::ResultLatency && measured.clock_stepped;
+        let is_spoiled =
+            |kind: LatencyKind| kind == LatencyKind::ResultLatency && measured.clock_stepped;
         for (kind, samples) in measured.latencies.iter().filter(|(kind, _)| !is_spoiled(*kind)) {
             let place = *kind as usize;
             series.latencies[place].add(samples);

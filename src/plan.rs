@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use streamgauge_actors::Broker;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::SharedClock;
-use streamgauge_actors::{Mode, RunPlan};
+use streamgauge_actors::{Broker, Mode, RunPlan, RunSpec, SharedClock};
 
 use crate::config::{ConfigError, Resolved, Settings};
 use crate::dead_letters;
@@ -26,7 +23,13 @@ pub fn check_whole_run(resolved: &Resolved) -> Result<(), ConfigError> {
 }
 
 /// The plan of a run of `spec`, which came from `settings`, on `broker`.
-pub fn plan(settings: &Settings, spec: RunSpec, mode: Mode, broker: Arc<dyn Broker>, clock: SharedClock) -> RunPlan {
+pub fn plan(
+    settings: &Settings,
+    spec: RunSpec,
+    mode: Mode,
+    broker: Arc<dyn Broker>,
+    clock: SharedClock,
+) -> RunPlan {
     let (produces, writes_results) = (mode.produces(), mode.writes_results());
     RunPlan {
         create_events_topic: produces && settings.topics.events.is_empty(),

@@ -14,7 +14,10 @@ pub fn ready() {
 
 /// The daemon reads its configuration again.
 pub fn reloading() {
-    notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading)]);
+    notify(&[
+        NotifyState::Reloading,
+        NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading),
+    ]);
 }
 
 /// The daemon drains, and ends.

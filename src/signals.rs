@@ -1,5 +1,5 @@
-//! Signals that came since the process asked for them. The first SIGINT or SIGTERM asks for an orderly end, a second one
-//! of either kind ends the process at once.
+//! Signals that came since the process asked for them. The first SIGINT or SIGTERM asks for an
+//! orderly end, a second one of either kind ends the process at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,7 +22,11 @@ impl Signals {
         // Armed by the first signal of either kind: any further one ends the process at once.
         let armed = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                128 + signal,
+                Arc::clone(&armed),
+            )?;
             signal_hook::flag::register(signal, Arc::clone(&armed))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&signals.last), signal as usize)?;
         }

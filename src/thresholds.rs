@@ -4,8 +4,8 @@
 //! latency.result_latency.p99_ms < 50        audit.events_lost == 0        throughput.produced_per_second >= 39.5e3
 //! ```
 //!
-//! A path is any figure that stands in the report under a name of its own, as its published schema lists them. Units are in
-//! the names, so that numbers have none.
+//! A path is any figure that stands in the report under a name of its own, as its published schema
+//! lists them. Units are in the names, so that numbers have none.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -37,7 +37,10 @@ impl Operator {
         (">", Self::Greater),
     ];
 
-    #[allow(clippy::float_cmp, reason = "who asks for equality asks for it exactly: counts are whole numbers")]
+    #[allow(
+        clippy::float_cmp,
+        reason = "who asks for equality asks for it exactly: counts are whole numbers"
+    )]
     fn holds(self, observed: f64, limit: f64) -> bool {
         match self {
             Self::Less => observed < limit,
@@ -68,17 +71,21 @@ impl Threshold {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let shape = "write a path of the report, one of < <= > >= == !=, and a number, as \
                      `latency.result_latency.p99_ms < 50`";
-        let at = text.find(['<', '>', '=', '!']).ok_or_else(|| format!("`{text}` compares nothing: {shape}"))?;
+        let at = text
+            .find(['<', '>', '=', '!'])
+            .ok_or_else(|| format!("`{text}` compares nothing: {shape}"))?;
         let (path, rest) = (text[..at].trim_end(), &text[at..]);
         let operator = Operator::ALL.into_iter().find(|(sign, _)| rest.starts_with(sign));
-        let (sign, operator) = operator.ok_or_else(|| format!("`{text}` has no operator that is known: {shape}"))?;
+        let (sign, operator) =
+            operator.ok_or_else(|| format!("`{text}` has no operator that is known: {shape}"))?;
         let limit = number(rest[sign.len()..].trim_start()).ok_or_else(|| {
             format!("`{text}` must end in a plain number, as 50, 0.5 or 1e6 (units are in the paths' names)")
         })?;
         if !paths().iter().any(|known| known == path) {
             let hint = match nearest(path, paths().iter().map(String::as_str)) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => "any number in the JSON report has one, as `latency.result_latency.p99_ms`".to_owned(),
+                None => "any number in the JSON report has one, as `latency.result_latency.p99_ms`"
+                    .to_owned(),
             };
             return Err(format!("`{text}`: `{path}` is no path of a number in the report; {hint}"));
         }
@@ -98,7 +105,11 @@ impl Threshold {
 
     /// Judges a report as JSON. What was not measured satisfies nothing.
     fn judge(&self, report: &Value) -> ThresholdRow {
-        let observed = self.path.split('.').try_fold(report, |value, key| value.get(key)).and_then(Value::as_f64);
+        let observed = self
+            .path
+            .split('.')
+            .try_fold(report, |value, key| value.get(key))
+            .and_then(Value::as_f64);
         let passed = observed.is_some_and(|observed| self.operator.holds(observed, self.limit));
         ThresholdRow { expression: self.text.clone(), observed, passed }
     }
@@ -192,9 +203,10 @@ mod tests {
             ("!=", true, false, true),
         ] {
             for (limit, expected) in [("4", below), ("3", equal), ("2", above)] {
-                for text in
-                    [format!("audit.events_lost{operator}{limit}"), format!(" audit.events_lost  {operator} {limit} ")]
-                {
+                for text in [
+                    format!("audit.events_lost{operator}{limit}"),
+                    format!(" audit.events_lost  {operator} {limit} "),
+                ] {
                     assert_eq!(judged(&text, &report), (Some(3.0), expected), "{text}");
                 }
             }
@@ -204,20 +216,31 @@ mod tests {
     #[test]
     fn numbers_are_plain_decimal_or_scientific() {
         let report = json!({"throughput": {"produced_per_second": 40_000.5}});
-        for (limit, holds) in [("4e4", true), ("40000.4", true), ("+4.1E+4", false), ("1e6", false), ("-1", true)] {
-            assert_eq!(judged(&format!("throughput.produced_per_second > {limit}"), &report).1, holds, "{limit}");
+        for (limit, holds) in
+            [("4e4", true), ("40000.4", true), ("+4.1E+4", false), ("1e6", false), ("-1", true)]
+        {
+            assert_eq!(
+                judged(&format!("throughput.produced_per_second > {limit}"), &report).1,
+                holds,
+                "{limit}"
+            );
         }
-        for limit in ["", "fifty", "50ms", "50 ms", "inf", "NaN", "1e999", "0x10", "1_000", "5 < 6", "= 5", "1,5"] {
-            let error = Threshold::parse(&format!("throughput.produced_per_second > {limit}")).unwrap_err();
+        for limit in [
+            "", "fifty", "50ms", "50 ms", "inf", "NaN", "1e999", "0x10", "1_000", "5 < 6", "= 5",
+            "1,5",
+        ] {
+            let error =
+                Threshold::parse(&format!("throughput.produced_per_second > {limit}")).unwrap_err();
             assert!(error.contains("plain number"), "{limit}: {error}");
         }
     }
 
     #[test]
     fn what_was_not_measured_satisfies_nothing() {
-        for report in
-            [json!({"latency": {"result_latency": null}}), json!({"latency": {"result_latency": {"p99_ms": null}}})]
-        {
+        for report in [
+            json!({"latency": {"result_latency": null}}),
+            json!({"latency": {"result_latency": {"p99_ms": null}}}),
+        ] {
             for operator in ["<", ">=", "!="] {
                 let text = format!("latency.result_latency.p99_ms {operator} 50");
                 assert_eq!(judged(&text, &report), (None, false), "{text}");
@@ -238,15 +261,22 @@ mod tests {
             ("", ""),
         ] {
             let error = Threshold::parse(&format!("{path} < 50")).unwrap_err();
-            assert!(error.contains(&format!("`{path}` is no path")) && error.contains(nearest), "{error}");
+            assert!(
+                error.contains(&format!("`{path}` is no path")) && error.contains(nearest),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_comparison_is_refused() {
-        for text in
-            ["", "audit.events_lost", "audit.events_lost = 0", "audit.events_lost =< 0", "audit.events_lost ! 0"]
-        {
+        for text in [
+            "",
+            "audit.events_lost",
+            "audit.events_lost = 0",
+            "audit.events_lost =< 0",
+            "audit.events_lost ! 0",
+        ] {
             let error = Threshold::parse(text).unwrap_err();
             assert!(error.contains("<= > >= == !="), "{text}: {error}");
         }
@@ -254,11 +284,22 @@ mod tests {
 
     #[test]
     fn paths_are_of_single_numbers() {
-        for path in ["schema_version", "seed", "audit.events_lost", "drain.per_second", "host.cores", "wall_step_ms"] {
+        for path in [
+            "schema_version",
+            "seed",
+            "audit.events_lost",
+            "drain.per_second",
+            "host.cores",
+            "wall_step_ms",
+        ] {
             assert!(paths().iter().any(|known| known == path), "{path}");
         }
         let in_lists = ["windows", "series", "findings", "thresholds", "faults"];
-        assert!(!paths().iter().any(|path| in_lists.iter().any(|list| path.starts_with(&format!("{list}.")))));
+        assert!(
+            !paths()
+                .iter()
+                .any(|path| in_lists.iter().any(|list| path.starts_with(&format!("{list}."))))
+        );
     }
 
     proptest! {

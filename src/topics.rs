@@ -1,7 +1,9 @@
-//! Topics are safe: a record of the topics that the program created, and a broker that deletes no others.
+//! Topics are safe: a record of the topics that the program created, and a broker that deletes no
+//! others.
 //!
-//! The record is `topics.json` in the state folder, replaced atomically under a lock that all processes share. A topic
-//! is recorded before it is created, so that a process killed in between leaves nothing unaccounted for.
+//! The record is `topics.json` in the state folder, replaced atomically under a lock that all
+//! processes share. A topic is recorded before it is created, so that a process killed in between
+//! leaves nothing unaccounted for.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,10 +12,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use streamgauge_actors::{
-    Broker, BrokerDescription, EventReader, EventWriter, PortError, Retry, StartAt, TopicAdmin, TopicDescription,
-    TopicSpec, WriterRole,
+    Broker, BrokerDescription, Clock, EventReader, EventWriter, PortError, Retry, RunClock,
+    StartAt, TopicAdmin, TopicDescription, TopicSpec, WriterRole, to_millis,
 };
-use streamgauge_actors::{Clock, RunClock, to_millis};
 
 /// A topic that the program created.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -82,7 +83,9 @@ impl TopicRecord {
     /// # Errors
     /// When the record cannot be read or written.
     pub fn forget(&self, broker: &str, name: &str) -> io::Result<()> {
-        self.change(|topics| topics.retain(|known| (known.broker.as_str(), known.name.as_str()) != (broker, name)))
+        self.change(|topics| {
+            topics.retain(|known| (known.broker.as_str(), known.name.as_str()) != (broker, name))
+        })
     }
 
     fn read(&self) -> io::Result<Contents> {
@@ -118,11 +121,15 @@ impl TopicRecord {
 
     fn explained(&self, error: &io::Error) -> io::Error {
         let path = self.path();
-        io::Error::new(error.kind(), format!("the record of own topics, {}: {error}", path.display()))
+        io::Error::new(
+            error.kind(),
+            format!("the record of own topics, {}: {error}", path.display()),
+        )
     }
 }
 
-/// A broker on which only the program's own topics can be deleted or emptied, and whose new topics are recorded.
+/// A broker on which only the program's own topics can be deleted or emptied, and whose new topics
+/// are recorded.
 pub struct OwnTopics {
     broker: Arc<dyn Broker>,
     keeper: Keeper,
@@ -137,7 +144,8 @@ struct Keeper {
 }
 
 impl OwnTopics {
-    /// Guards `broker`, known in the record by its `address`. Topics created are recorded for the run, if there is one.
+    /// Guards `broker`, known in the record by its `address`. Topics created are recorded for the
+    /// run, if there is one.
     pub fn new(
         broker: Arc<dyn Broker>,
         record: TopicRecord,
@@ -145,7 +153,10 @@ impl OwnTopics {
         prefix: impl Into<String>,
         run_id: Option<String>,
     ) -> Self {
-        Self { broker, keeper: Keeper { record, address: address.into(), prefix: prefix.into(), run_id } }
+        Self {
+            broker,
+            keeper: Keeper { record, address: address.into(), prefix: prefix.into(), run_id },
+        }
     }
 }
 
@@ -162,7 +173,11 @@ impl Broker for OwnTopics {
         self.broker.writer(topic, role)
     }
 
-    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError> {
         self.broker.reader(topic, start)
     }
 }
@@ -175,7 +190,10 @@ struct OwnAdmin {
 impl Keeper {
     /// Refuses what is not ours.
     fn check(&self, topic: &str, action: &str) -> Result<(), PortError> {
-        let recorded = self.record.of_broker(&self.address).map_err(|error| PortError::fatal(error.to_string()))?;
+        let recorded = self
+            .record
+            .of_broker(&self.address)
+            .map_err(|error| PortError::fatal(error.to_string()))?;
         if !recorded.iter().any(|own| own.name == topic) {
             return Err(PortError::fatal(format!(
                 "refused to {action} topic `{topic}`: this program did not create it; use the broker's own tools"
@@ -206,7 +224,10 @@ impl TopicAdmin for OwnAdmin {
     fn create(&mut self, topic: &TopicSpec) -> Result<(), PortError> {
         // Somebody else's topic must never get into the record.
         if self.inner.describe(&topic.name)?.is_some() {
-            return Err(PortError::fatal(format!("topic `{}` exists already: choose another name", topic.name)));
+            return Err(PortError::fatal(format!(
+                "topic `{}` exists already: choose another name",
+                topic.name
+            )));
         }
         let keeper = &self.keeper;
         let own = OwnTopic {
@@ -246,10 +267,11 @@ impl TopicAdmin for OwnAdmin {
     }
 }
 
-/// Where state is kept: `$STATE_DIRECTORY` (set for services), else `$XDG_STATE_HOME/streamgauge`, else
-/// `~/.local/state/streamgauge`.
+/// Where state is kept: `$STATE_DIRECTORY` (set for services), else `$XDG_STATE_HOME/streamgauge`,
+/// else `~/.local/state/streamgauge`.
 pub fn state_folder() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("STATE_DIRECTORY")
         .or_else(|| set("XDG_STATE_HOME").map(|home| home.join("streamgauge")))
         .or_else(|| set("HOME").map(|home| home.join(".local/state/streamgauge")))
@@ -290,7 +312,11 @@ mod tests {
                 return Err(PortError::fatal("refused"));
             }
             self.0.lock().unwrap().insert(topic.name.clone());
-            if topic.name.contains("slow") { Err(PortError::again("no answer in time")) } else { Ok(()) }
+            if topic.name.contains("slow") {
+                Err(PortError::again("no answer in time"))
+            } else {
+                Ok(())
+            }
         }
         fn delete(&mut self, topic: &str) -> Result<(), PortError> {
             self.0.lock().unwrap().remove(topic);
@@ -315,7 +341,13 @@ mod tests {
 
     fn spec(name: &str) -> TopicSpec {
         let name = name.to_owned();
-        TopicSpec { name, partitions: 1, replication: 1, stamped_by: StampedBy::Log, retention_bytes: None }
+        TopicSpec {
+            name,
+            partitions: 1,
+            replication: 1,
+            stamped_by: StampedBy::Log,
+            retention_bytes: None,
+        }
     }
 
     fn recorded(folder: &Path) -> Vec<String> {
@@ -329,10 +361,18 @@ mod tests {
         let names = Names::default();
         names.0.lock().unwrap().insert("gauge.foreign".to_owned());
         let guarded = |address: &str| {
-            OwnTopics::new(Arc::new(names.clone()), TopicRecord::in_folder(folder.path()), address, "gauge", None)
+            OwnTopics::new(
+                Arc::new(names.clone()),
+                TopicRecord::in_folder(folder.path()),
+                address,
+                "gauge",
+                None,
+            )
         };
         let mut admin = guarded("here:1").admin().unwrap();
-        assert!(admin.create(&spec("gauge.foreign")).unwrap_err().message.contains("exists already"));
+        assert!(
+            admin.create(&spec("gauge.foreign")).unwrap_err().message.contains("exists already")
+        );
         for refused in [admin.delete("gauge.foreign"), admin.truncate("gauge.foreign")] {
             assert!(refused.unwrap_err().message.contains("did not create it"));
         }
@@ -340,7 +380,10 @@ mod tests {
         admin.create(&spec("other")).unwrap();
         assert_eq!(recorded(folder.path()), ["gauge.own", "other"]);
         assert!(admin.delete("other").unwrap_err().message.contains("`gauge.`"));
-        assert!(guarded("there:1").admin().unwrap().delete("gauge.own").is_err(), "another broker's topic");
+        assert!(
+            guarded("there:1").admin().unwrap().delete("gauge.own").is_err(),
+            "another broker's topic"
+        );
         admin.truncate("gauge.own").unwrap();
         admin.delete("gauge.own").unwrap();
         assert_eq!(recorded(folder.path()), ["other"]);
@@ -351,13 +394,22 @@ mod tests {
     fn a_topic_that_may_still_come_stays_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let record = TopicRecord::in_folder(folder.path().join("deep/er"));
-        let guarded = OwnTopics::new(Arc::new(Names::default()), record.clone(), "here:1", "gauge", Some("r".into()));
+        let guarded = OwnTopics::new(
+            Arc::new(Names::default()),
+            record.clone(),
+            "here:1",
+            "gauge",
+            Some("r".into()),
+        );
         let mut admin = guarded.admin().unwrap();
         admin.create(&spec("gauge.refused")).unwrap_err();
         admin.create(&spec("gauge.slow")).unwrap_err();
         let topics = record.of_broker("here:1").unwrap();
         assert_eq!(topics.len(), 1);
-        assert_eq!((topics[0].name.as_str(), topics[0].run_id.as_deref()), ("gauge.slow", Some("r")));
+        assert_eq!(
+            (topics[0].name.as_str(), topics[0].run_id.as_deref()),
+            ("gauge.slow", Some("r"))
+        );
     }
 
     #[test]

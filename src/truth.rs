@@ -1,6 +1,8 @@
-//! The truth in a file: what `produce --truth FILE` had acknowledged, for `latency --truth FILE` to audit by.
+//! The truth in a file: what `produce --truth FILE` had acknowledged, for `latency --truth FILE` to
+//! audit by.
 //!
-//! One JSON object a line: first the frame (run, base, window), then one line per window, campaign and producer.
+//! One JSON object a line: first the frame (run, base, window), then one line per window, campaign
+//! and producer.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -8,9 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::Nanos;
-use streamgauge_actors::Truth;
-use streamgauge_actors::TruthTable;
+use streamgauge_actors::{Nanos, Truth, TruthTable};
 
 /// The format's version.
 const VERSION: u32 = 1;
@@ -49,7 +49,10 @@ struct Line {
 impl TruthFile {
     /// The truth of a run.
     pub fn new(run_id: &str, base_ns: Nanos, window_ns: Nanos, windows: TruthTable) -> Self {
-        Self { frame: TruthFrame { version: VERSION, run_id: run_id.to_owned(), base_ns, window_ns }, windows }
+        Self {
+            frame: TruthFrame { version: VERSION, run_id: run_id.to_owned(), base_ns, window_ns },
+            windows,
+        }
     }
 
     /// Writes the file.
@@ -84,8 +87,8 @@ impl TruthFile {
         let named = || format!("cannot read the truth from `{}`", path.display());
         let mut lines = BufReader::new(File::open(path).with_context(named)?).lines();
         let Some(first) = lines.next() else { bail!("{}: it is empty", named()) };
-        let frame: TruthFrame =
-            serde_json::from_str(&first.with_context(named)?).with_context(|| format!("{}: line 1", named()))?;
+        let frame: TruthFrame = serde_json::from_str(&first.with_context(named)?)
+            .with_context(|| format!("{}: line 1", named()))?;
         if frame.version != VERSION {
             bail!("{}: it has version {}, this program reads {VERSION}", named(), frame.version);
         }
@@ -112,7 +115,12 @@ mod tests {
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("truth.ndjson");
-        let truth = |campaign_id, acknowledged| Truth { campaign_id, producer: 1, acknowledged, unknown: 2 };
+        let truth = |campaign_id, acknowledged| Truth {
+            campaign_id,
+            producer: 1,
+            acknowledged,
+            unknown: 2,
+        };
         let windows = vec![(-1, vec![truth(1, 5)]), (7, vec![truth(1, 6), truth(2, 7)])];
         let file = TruthFile::new("run", 1_700_000_000_000_000_000, 10_000_000_000, windows);
         file.write(&path).unwrap();

@@ -1,4 +1,5 @@
-//! `aggregate` on topics that others fill: exact whatever wrote the events, with results that anything can read.
+//! `aggregate` on topics that others fill: exact whatever wrote the events, with results that
+//! anything can read.
 
 mod support;
 
@@ -7,8 +8,7 @@ use std::time::Duration;
 
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use serde_json::Value;
-use streamgauge_actors::{Clock as _, MILLISECOND, RunClock, SECOND};
-use streamgauge_actors::{StampedBy, TimestampKind};
+use streamgauge_actors::{Clock as _, MILLISECOND, RunClock, SECOND, StampedBy, TimestampKind};
 use support::events::{Counts, Event, recount};
 use support::lab::Lab;
 
@@ -26,7 +26,8 @@ fn results(lab: &mut Lab, topic: &str, run_id: &Value, window_ms: i64) -> Counts
     for record in lab.read(topic) {
         let result: BTreeMap<String, Value> = serde_json::from_slice(&record.payload).unwrap();
         let integer = |name: &str| result[name].as_i64().unwrap();
-        let (window_id, campaign_id) = (integer("window_id"), result["campaign_id"].as_u64().unwrap());
+        let (window_id, campaign_id) =
+            (integer("window_id"), result["campaign_id"].as_u64().unwrap());
         assert_eq!(result.len(), 7, "{result:?}");
         assert_eq!(&result["run_id"], run_id);
         assert_eq!(record.key, format!("{}/{window_id}/{campaign_id}", run_id.as_str().unwrap()));
@@ -45,7 +46,8 @@ fn results(lab: &mut Lab, topic: &str, run_id: &Value, window_ms: i64) -> Counts
 fn any_writers_events_are_counted_exactly() {
     let Some(mut lab) = Lab::new("writers") else { return };
     // Partition 2 stays empty, and must hold nothing back.
-    let (events, sink) = (lab.topic("events", 3, StampedBy::Client), lab.topic("results", 1, StampedBy::Log));
+    let (events, sink) =
+        (lab.topic("events", 3, StampedBy::Client), lab.topic("results", 1, StampedBy::Log));
     let campaigns = [0, 1, 2, 3, 70_000, u64::MAX];
     let written: Vec<Event> = (0..4000)
         .map(|i| {
@@ -54,14 +56,30 @@ fn any_writers_events_are_counted_exactly() {
             Event { event_time_ns, campaign_id: campaigns[scattered(i, 6) as usize], produce_time }
         })
         .collect();
-    for (codec, part) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().zip(written.chunks(800)) {
-        let texts: Vec<String> = part.iter().enumerate().map(|(i, event)| event.written_by(i)).collect();
-        lab.write(&events, codec, texts.iter().enumerate().map(|(i, text)| (i as i32 % 2, Some(text.as_bytes()))));
+    for (codec, part) in
+        ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().zip(written.chunks(800))
+    {
+        let texts: Vec<String> =
+            part.iter().enumerate().map(|(i, event)| event.written_by(i)).collect();
+        lab.write(
+            &events,
+            codec,
+            texts.iter().enumerate().map(|(i, text)| (i as i32 % 2, Some(text.as_bytes()))),
+        );
     }
     let topics = ["--events-topic", &events, "--results-topic", &sink];
-    let report = lab.json(&[&["aggregate", "-q", "--window", "700ms", "--until-idle", "1s"][..], &topics].concat());
-    assert_eq!((&report["events"]["consumed"], &report["events"]["malformed"]), (&4000.into(), &0.into()), "{report}");
-    assert_eq!(results(&mut lab, &sink, &report["run_id"], 700), recount(&written, 700 * MILLISECOND));
+    let report = lab.json(
+        &[&["aggregate", "-q", "--window", "700ms", "--until-idle", "1s"][..], &topics].concat(),
+    );
+    assert_eq!(
+        (&report["events"]["consumed"], &report["events"]["malformed"]),
+        (&4000.into(), &0.into()),
+        "{report}"
+    );
+    assert_eq!(
+        results(&mut lab, &sink, &report["run_id"], 700),
+        recount(&written, 700 * MILLISECOND)
+    );
 }
 
 #[test]
@@ -70,19 +88,32 @@ fn the_lateness_that_is_named_is_the_least_that_suffices() {
     let events = lab.topic("events", 2, StampedBy::Client);
     let written: Vec<Event> = (0..400)
         .map(|i| {
-            let event_time_ns = START_NS + i as i64 * 40 * MILLISECOND + scattered(i, 5000) as i64 * MILLISECOND;
-            Event { event_time_ns, campaign_id: 1 + scattered(i, 4), produce_time: event_time_ns / MILLISECOND }
+            let event_time_ns =
+                START_NS + i as i64 * 40 * MILLISECOND + scattered(i, 5000) as i64 * MILLISECOND;
+            Event {
+                event_time_ns,
+                campaign_id: 1 + scattered(i, 4),
+                produce_time: event_time_ns / MILLISECOND,
+            }
         })
         .collect();
     let texts: Vec<String> = written.iter().map(Event::python).collect();
-    lab.write(&events, "none", texts.iter().enumerate().map(|(i, text)| (i as i32 % 2, Some(text.as_bytes()))));
-    let aggregate = ["aggregate", "-q", "--window", "1s", "--until-idle", "500ms", "--events-topic", &events];
-    let with = |lab: &Lab, lateness: &str| lab.report(&[&aggregate[..], &["--allowed-lateness", lateness]].concat());
+    lab.write(
+        &events,
+        "none",
+        texts.iter().enumerate().map(|(i, text)| (i as i32 % 2, Some(text.as_bytes()))),
+    );
+    let aggregate =
+        ["aggregate", "-q", "--window", "1s", "--until-idle", "500ms", "--events-topic", &events];
+    let with = |lab: &Lab, lateness: &str| {
+        lab.report(&[&aggregate[..], &["--allowed-lateness", lateness]].concat())
+    };
 
     let (code, report) = lab.report(&aggregate);
     assert_eq!((code, &report["verdict"]), (Some(4), &"fail".into()), "{report}");
     let reason = report["reasons"][0].as_str().unwrap();
-    let named = reason.split_once("--allowed-lateness ").and_then(|(_, rest)| rest.split_once("ms "));
+    let named =
+        reason.split_once("--allowed-lateness ").and_then(|(_, rest)| rest.split_once("ms "));
     let least: u64 = named.unwrap_or_else(|| panic!("{reason}")).0.parse().unwrap();
     assert_eq!(with(&lab, &format!("{}ms", least - 1)).0, Some(4));
     let (code, report) = with(&lab, &format!("{least}ms"));
@@ -94,7 +125,8 @@ fn the_lateness_that_is_named_is_the_least_that_suffices() {
 #[test]
 fn aborted_events_do_not_count() {
     let Some(mut lab) = Lab::new("aborted") else { return };
-    let (events, sink) = (lab.topic("events", 1, StampedBy::Client), lab.topic("results", 1, StampedBy::Log));
+    let (events, sink) =
+        (lab.topic("events", 1, StampedBy::Client), lab.topic("results", 1, StampedBy::Log));
     let mut config = lab.foreign_client();
     config.set("transactional.id", &events).set("linger.ms", "0");
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().unwrap();
@@ -105,7 +137,8 @@ fn aborted_events_do_not_count() {
         producer.begin_transaction().unwrap();
         for i in 0..20 {
             let event_time_ns = START_NS + (part * 20 + i) * 100 * MILLISECOND;
-            let event = Event { event_time_ns, campaign_id: 1, produce_time: event_time_ns / MILLISECOND };
+            let event =
+                Event { event_time_ns, campaign_id: 1, produce_time: event_time_ns / MILLISECOND };
             let text = event.python();
             let record = BaseRecord::<str, str>::to(&events).partition(0).payload(&text).key("k");
             producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -119,17 +152,25 @@ fn aborted_events_do_not_count() {
         }
     }
     let topics = ["--events-topic", &events, "--results-topic", &sink];
-    let report = lab.json(&[&["aggregate", "-q", "--window", "1s", "--until-idle", "500ms"][..], &topics].concat());
+    let report = lab.json(
+        &[&["aggregate", "-q", "--window", "1s", "--until-idle", "500ms"][..], &topics].concat(),
+    );
     assert_eq!(results(&mut lab, &sink, &report["run_id"], 1000), recount(&committed, SECOND));
 }
 
 #[test]
 fn a_topic_is_followed_until_a_signal() {
     let Some(mut lab) = Lab::new("follow") else { return };
-    let (events, sink) = (lab.topic("events", 2, StampedBy::Client), lab.topic("results", 1, StampedBy::Log));
-    let at = |event_time_ns: i64| Event { event_time_ns, campaign_id: 5, produce_time: event_time_ns / MILLISECOND };
+    let (events, sink) =
+        (lab.topic("events", 2, StampedBy::Client), lab.topic("results", 1, StampedBy::Log));
+    let at = |event_time_ns: i64| Event {
+        event_time_ns,
+        campaign_id: 5,
+        produce_time: event_time_ns / MILLISECOND,
+    };
     let topics = ["--events-topic", &events, "--results-topic", &sink, "-o", "json"];
-    let follow = ["aggregate", "-q", "--from", "earliest", "--window", "1s", "--allowed-lateness", "0s"];
+    let follow =
+        ["aggregate", "-q", "--from", "earliest", "--window", "1s", "--allowed-lateness", "0s"];
     let aggregate = lab.start(&[&follow[..], &topics].concat());
     let written: Vec<Event> = (0..5).map(|second| at(START_NS + second * SECOND)).collect();
     for event in &written {
@@ -142,7 +183,10 @@ fn a_topic_is_followed_until_a_signal() {
     while lab.read(&sink).len() < 4 {
         assert!(clock.now() < deadline, "no results");
     }
-    let killed = std::process::Command::new("kill").args(["-INT", &aggregate.id().to_string()]).status().unwrap();
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &aggregate.id().to_string()])
+        .status()
+        .unwrap();
     assert!(killed.success());
     let output = aggregate.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

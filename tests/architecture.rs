@@ -74,7 +74,11 @@ fn the_pipeline_knows_neither_broker_nor_program() {
 fn only_the_clock_reads_time() {
     for (path, text) in sources("actors/src").into_iter().chain(sources("src")) {
         for name in ["Instant::now", "SystemTime::now"] {
-            assert!(!text.contains(name) || path.ends_with("clock.rs"), "{} reads {name}", path.display());
+            assert!(
+                !text.contains(name) || path.ends_with("clock.rs"),
+                "{} reads {name}",
+                path.display()
+            );
         }
     }
 }
@@ -83,7 +87,10 @@ fn only_the_clock_reads_time() {
 fn unsafe_stays_in_the_kafka_adapter() {
     for (path, text) in sources("actors/src").into_iter().chain(sources("src")) {
         let shown = path.to_str().unwrap();
-        assert!(!names(&text, "unsafe ") || shown.starts_with("src/broker/kafka"), "{shown} has unsafe code");
+        assert!(
+            !names(&text, "unsafe ") || shown.starts_with("src/broker/kafka"),
+            "{shown} has unsafe code"
+        );
     }
 }
 
@@ -99,10 +106,12 @@ fn no_file_is_a_drawer() {
     }
 }
 
-/// The table of `run_state.rs` as `ARCHITECTURE.md` prints it: refusals by number, their reasons below.
+/// The table of `run_state.rs` as `ARCHITECTURE.md` prints it: refusals by number, their reasons
+/// below.
 fn printed_states() -> String {
     let orders = OrderKind::ALL.map(|order| format!("`{order:?}`"));
-    let mut text = format!("| state | {} |\n|{}\n", orders.join(" | "), "---|".repeat(orders.len() + 1));
+    let mut text =
+        format!("| state | {} |\n|{}\n", orders.join(" | "), "---|".repeat(orders.len() + 1));
     let mut reasons: Vec<&str> = Vec::new();
     for (state, effects) in RUN_STATE_TABLE {
         let cells = effects.map(|effect| match effect {
@@ -127,7 +136,11 @@ fn printed_states() -> String {
 
 #[test]
 fn the_page_prints_the_table_of_states() {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
     let table = printed_states();
-    assert!(page.contains(&table), "ARCHITECTURE.md lacks the table of actors/src/run_state.rs:\n\n{table}");
+    assert!(
+        page.contains(&table),
+        "ARCHITECTURE.md lacks the table of actors/src/run_state.rs:\n\n{table}"
+    );
 }

@@ -1,27 +1,33 @@
-//! The audit can fail: what goes wrong behind an acknowledgement is named by window, campaign and producer.
+//! The audit can fail: what goes wrong behind an acknowledgement is named by window, campaign and
+//! producer.
 
 mod support;
 
 use std::sync::Arc;
 
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::Broker;
-use streamgauge_actors::Mode;
-use streamgauge_actors::testing::{Expected, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec};
-use streamgauge_actors::{Finding, FindingKind};
-use streamgauge_actors::{RunOutcome, Verdict};
+use streamgauge_actors::{
+    Broker, Finding, FindingKind, Mode, RunOutcome, Verdict,
+    testing::{Expected, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec},
+};
 
 use support::runs;
 
-/// Plays a run of three windows with one fault, or none; gives what was injected, and what the audit has to find.
+/// Plays a run of three windows with one fault, or none; gives what was injected, and what the
+/// audit has to find.
 fn audited(name: &str, kind: Option<FaultKind>) -> (Arc<RunOutcome>, Vec<Injection>, Expected) {
     let clock = runs::clock();
     let spec = small_spec(name);
-    let after_records = if matches!(kind, Some(FaultKind::DropResult | FaultKind::DoubleResult)) { 12 } else { 450 };
+    let after_records = if matches!(kind, Some(FaultKind::DropResult | FaultKind::DoubleResult)) {
+        12
+    } else {
+        450
+    };
     let faults = kind.into_iter().map(|kind| Fault { kind, after_records }).collect();
     let broker = Arc::new(FaultyBroker::new(runs::embedded(&clock), &spec, faults));
     let host = Foreground::start().unwrap();
-    let outcome = runs::play(&host, runs::plan(spec, Arc::clone(&broker) as Arc<dyn Broker>, &clock));
+    let outcome =
+        runs::play(&host, runs::plan(spec, Arc::clone(&broker) as Arc<dyn Broker>, &clock));
     let (injections, expected) =
         broker.injected(|injector| (injector.injections().to_vec(), Injector::expected(injector)));
     (outcome, injections, expected)
@@ -31,7 +37,12 @@ fn audited(name: &str, kind: Option<FaultKind>) -> (Arc<RunOutcome>, Vec<Injecti
 fn flagged(name: &str, kind: FaultKind) -> (Injection, Vec<Finding>) {
     let (outcome, injections, expected) = audited(name, Some(kind));
     let judgement = outcome.judge(&Mode::Run);
-    assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Fail, 4), "{:?}", judgement.reasons);
+    assert_eq!(
+        (judgement.verdict, judgement.exit_code),
+        (Verdict::Fail, 4),
+        "{:?}",
+        judgement.reasons
+    );
     assert_eq!(injections.len(), 1, "one fault strikes");
     let mut findings = outcome.findings.clone();
     Expected::sort(&mut findings);
@@ -55,7 +66,12 @@ fn names(findings: &[Finding], kind: FindingKind, window: i64, injection: &Injec
 fn a_run_without_faults_passes() {
     let (outcome, injections, expected) = audited("control", None);
     let judgement = outcome.judge(&Mode::Run);
-    assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Pass, 0), "{:?}", judgement.reasons);
+    assert_eq!(
+        (judgement.verdict, judgement.exit_code),
+        (Verdict::Pass, 0),
+        "{:?}",
+        judgement.reasons
+    );
     assert_eq!((injections.len(), outcome.findings.len()), (0, 0));
     let audit = &outcome.measures.as_ref().unwrap().audit;
     assert_eq!((audit.windows, audit.windows_exact), (expected.windows, expected.windows));
@@ -105,8 +121,12 @@ fn a_late_event_is_late_and_missing() {
 fn a_dropped_result_is_missing_with_all_its_events() {
     let (dropped, findings) = flagged("drop-result", FaultKind::DropResult);
     assert!(names(&findings, FindingKind::ResultMissing, dropped.window_id, &dropped));
-    let missing = findings.iter().find(|finding| finding.kind == FindingKind::EventsMissing).unwrap();
-    assert_eq!((missing.window_id, missing.campaign_id), (Some(dropped.window_id), Some(dropped.campaign_id)));
+    let missing =
+        findings.iter().find(|finding| finding.kind == FindingKind::EventsMissing).unwrap();
+    assert_eq!(
+        (missing.window_id, missing.campaign_id),
+        (Some(dropped.window_id), Some(dropped.campaign_id))
+    );
 }
 
 #[test]

@@ -6,15 +6,18 @@ mod support;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use streamgauge_actors::StampedBy;
-use streamgauge_actors::{Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Clock as _, RunClock, SECOND, StampedBy};
 use support::events::{Event, recount};
 use support::lab::Lab;
 
 const HOUR_NS: i64 = 3600 * SECOND;
 
 fn event(time_ns: i64) -> Event {
-    Event { event_time_ns: time_ns, campaign_id: 1 + time_ns as u64 % 3, produce_time: time_ns / 1_000_000 + 2 }
+    Event {
+        event_time_ns: time_ns,
+        campaign_id: 1 + time_ns as u64 % 3,
+        produce_time: time_ns / 1_000_000 + 2,
+    }
 }
 
 /// Records that are no events, with the reason of each.
@@ -51,7 +54,8 @@ fn malformed(now: i64) -> Vec<(&'static str, Option<Vec<u8>>)> {
         ("too_large", Some(vec![b' '; 10_000_000])),
     ];
     for (name, value) in event(now).fields() {
-        let renamed = good.replace(&format!("\"{name}\": {value}"), &format!("\"{name}_\": {value}"));
+        let renamed =
+            good.replace(&format!("\"{name}\": {value}"), &format!("\"{name}_\": {value}"));
         records.push(("missing_field", Some(renamed.into_bytes())));
     }
     records
@@ -84,7 +88,16 @@ fn every_kind_is_counted_by_reason_and_kept() {
     });
     // A broker judges a record's size as compressed.
     lab.write(&events, "gzip", records);
-    let report = lab.json(&["aggregate", "-q", "--events-topic", &events, "--window", "1s", "--until-idle", "1s"]);
+    let report = lab.json(&[
+        "aggregate",
+        "-q",
+        "--events-topic",
+        &events,
+        "--window",
+        "1s",
+        "--until-idle",
+        "1s",
+    ]);
     assert_eq!(report["events"]["consumed"], good.len(), "{report}");
     let expected = by_reason(bad.iter().map(|(reason, _)| *reason));
     assert_eq!(reported(&report), expected);
@@ -95,7 +108,10 @@ fn every_kind_is_counted_by_reason_and_kept() {
         // What no topic takes by default is cut short.
         let payload = payload.as_deref().unwrap_or_default();
         let cut = &payload[..payload.len().min(900 << 10)];
-        assert!(letters.iter().any(|letter| letter.key == *reason && letter.payload == cut), "{reason}");
+        assert!(
+            letters.iter().any(|letter| letter.key == *reason && letter.payload == cut),
+            "{reason}"
+        );
     }
     assert!(lab.names().contains(&format!("{events}.malformed")), "it is the program's own topic");
     let results = lab.read(report["topics"]["results"].as_str().unwrap());
@@ -107,8 +123,10 @@ fn times_and_counts_at_the_ends_of_their_range_are_as_good_as_any() {
     let Some(mut lab) = Lab::new("extreme") else { return };
     let events = lab.topic("events", 1, StampedBy::Client);
     let results = lab.topic("results", 1, StampedBy::Log);
-    let event = |event_time_ns, produce_time| Event { event_time_ns, campaign_id: u64::MAX, produce_time };
-    let written = [event(i64::MIN, i64::MIN), event(i64::MIN + 1, -5), event(-1, -7), event(0, i64::MAX)];
+    let event =
+        |event_time_ns, produce_time| Event { event_time_ns, campaign_id: u64::MAX, produce_time };
+    let written =
+        [event(i64::MIN, i64::MIN), event(i64::MIN + 1, -5), event(-1, -7), event(0, i64::MAX)];
     let texts: Vec<String> = written.iter().map(Event::python).collect();
     lab.write(&events, "none", texts.iter().map(|text| (0, Some(text.as_bytes()))));
     let topics = ["--events-topic", &events, "--results-topic", &results];
@@ -130,7 +148,12 @@ fn times_and_counts_at_the_ends_of_their_range_are_as_good_as_any() {
         i64::MIN
     );
     let results = lab.topic("foreign-results", 1, StampedBy::Log);
-    let texts = [most.clone(), most.replace(":9223372036854775807,", ":7,"), "{".to_owned(), "{}".to_owned()];
+    let texts = [
+        most.clone(),
+        most.replace(":9223372036854775807,", ":7,"),
+        "{".to_owned(),
+        "{}".to_owned(),
+    ];
     lab.write(&results, "none", texts.iter().map(|text| (0, Some(text.as_bytes()))));
     let judged = lab.json(&["latency", "-q", "--results-topic", &results, "--until-idle", "1s"]);
     assert_eq!(reported(&judged), BTreeMap::from([("bad_result".to_owned(), 2)]), "{judged}");
@@ -141,18 +164,24 @@ fn a_run_stays_exact_while_others_write_into_its_topic() {
     let Some(mut lab) = Lab::new("strangers") else { return };
     let events = lab.topic("events", 2, StampedBy::Client);
     let now = RunClock::start().now();
-    let bad: Vec<_> = malformed(now).into_iter().filter(|(reason, _)| *reason != "too_large").collect();
+    let bad: Vec<_> =
+        malformed(now).into_iter().filter(|(reason, _)| *reason != "too_large").collect();
     let stranger = event(now).python();
     let load = ["--rate", "1k/s", "--duration", "2s", "--events-topic", &events, "-o", "json"];
     let always = ["run", "smoke", "-q", "--set", "workload.send_delay_share=1"];
     let mut run = lab.start(&[&always[..], &load].concat());
     while run.try_wait().unwrap().is_none() {
-        let records = bad.iter().map(|(_, payload)| payload.as_deref()).chain([Some(stranger.as_bytes())]);
+        let records =
+            bad.iter().map(|(_, payload)| payload.as_deref()).chain([Some(stranger.as_bytes())]);
         lab.write(&events, "lz4", records.enumerate().map(|(i, payload)| (i as i32 % 2, payload)));
     }
     let output = run.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["verdict"], &report["events"]["produced"]), (&"pass".into(), &2000.into()), "{report}");
+    assert_eq!(
+        (&report["verdict"], &report["events"]["produced"]),
+        (&"pass".into(), &2000.into()),
+        "{report}"
+    );
     let reported = reported(&report);
     assert_eq!(
         reported.keys().cloned().collect::<Vec<_>>(),

@@ -1,4 +1,5 @@
-//! Every broker keeps the contract of `streamgauge_actors::ports`. One suite; each broker is one line at the end.
+//! Every broker keeps the contract of `streamgauge_actors::ports`. One suite; each broker is one
+//! line at the end.
 
 mod support;
 
@@ -7,13 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use streamgauge_actors::{
-    Ack, Broker, Delivery, EventReader, EventWriter, OffsetRange, Record, Retry, Sent, StampedBy, StartAt,
-    TimestampKind, TopicSpec, WriterRole,
+    Ack, Broker, Clock as _, Delivery, EventReader, EventWriter, OffsetRange, Record, Retry,
+    RunClock, SECOND, Sent, StampedBy, StartAt, TimestampKind, TopicSpec, WriterRole,
 };
-use streamgauge_actors::{Clock as _, RunClock, SECOND};
 
-/// Makes a broker for a test; `None`: there is none, and that was said. With `small_queues`, its writers hold at most
-/// a few thousand records or a megabyte.
+/// Makes a broker for a test; `None`: there is none, and that was said. With `small_queues`, its
+/// writers hold at most a few thousand records or a megabyte.
 type MakeBroker = fn(small_queues: bool) -> Option<Box<dyn Broker>>;
 
 /// How a broker says that it cannot truncate.
@@ -81,7 +81,8 @@ fn topics_are_created_listed_described_and_deleted(make: MakeBroker) {
     let mut writer = broker.writer(&name, WriterRole::Events).unwrap();
     write(writer.as_mut(), 1, 10);
     drop(writer);
-    let ends: Vec<u64> = admin.describe(&name).unwrap().unwrap().partitions.iter().map(|range| range.end).collect();
+    let ends: Vec<u64> =
+        admin.describe(&name).unwrap().unwrap().partitions.iter().map(|range| range.end).collect();
     assert_eq!(ends, [0, 10, 0]);
 
     admin.delete(&name).unwrap();
@@ -93,9 +94,13 @@ fn topics_are_created_listed_described_and_deleted(make: MakeBroker) {
 
 fn a_topic_that_exists_is_not_created_again(make: MakeBroker) {
     let Some(topic) = Topic::new(make, "twice", 1) else { return };
-    let error = topic.broker.admin().unwrap().create(&spec(&topic.name, 2, StampedBy::Client)).unwrap_err();
+    let error =
+        topic.broker.admin().unwrap().create(&spec(&topic.name, 2, StampedBy::Client)).unwrap_err();
     assert!(error.message.contains(&topic.name), "{error}");
-    assert_eq!(topic.broker.admin().unwrap().describe(&topic.name).unwrap().unwrap().partitions.len(), 1);
+    assert_eq!(
+        topic.broker.admin().unwrap().describe(&topic.name).unwrap().unwrap().partitions.len(),
+        1
+    );
 }
 
 fn truncation_keeps_offsets_going(make: MakeBroker) {
@@ -113,11 +118,17 @@ fn truncation_keeps_offsets_going(make: MakeBroker) {
     }
     admin.truncate(&topic.name).unwrap();
     let partitions = admin.describe(&topic.name).unwrap().unwrap().partitions;
-    assert_eq!(partitions, [OffsetRange { first: 100, end: 100 }, OffsetRange { first: 0, end: 0 }]);
+    assert_eq!(
+        partitions,
+        [OffsetRange { first: 100, end: 100 }, OffsetRange { first: 0, end: 0 }]
+    );
     write(writer.as_mut(), 0, 5);
     let mut reader = topic.reader(&[(0, StartAt::Earliest), (1, StartAt::Earliest)]);
     let read = read(reader.as_mut(), 5);
-    assert_eq!(read.iter().map(|record| record.offset).collect::<Vec<_>>(), [100, 101, 102, 103, 104]);
+    assert_eq!(
+        read.iter().map(|record| record.offset).collect::<Vec<_>>(),
+        [100, 101, 102, 103, 104]
+    );
 }
 
 fn a_partition_keeps_the_order_of_sending(make: MakeBroker) {
@@ -127,7 +138,8 @@ fn a_partition_keeps_the_order_of_sending(make: MakeBroker) {
         send(writer.as_mut(), (n % 3) as u32, b"", &n.to_be_bytes(), n);
     }
     settle(writer.as_mut());
-    let mut reader = topic.reader(&[(0, StartAt::Earliest), (1, StartAt::Earliest), (2, StartAt::Earliest)]);
+    let mut reader =
+        topic.reader(&[(0, StartAt::Earliest), (1, StartAt::Earliest), (2, StartAt::Earliest)]);
     let mut next = [0_u64, 1, 2];
     let mut last = [None; 3];
     for record in read(reader.as_mut(), 30_000) {
@@ -170,7 +182,8 @@ fn every_record_is_acknowledged_once(make: MakeBroker) {
 
 fn bytes_arrive_as_they_were_sent(make: MakeBroker) {
     let Some(topic) = Topic::new(make, "bytes", 1) else { return };
-    let large: Vec<u8> = (0..900_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let large: Vec<u8> =
+        (0..900_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let records: [(&[u8], &[u8]); 6] = [
         (b"key", b"payload"),
         (b"", b"no key"),
@@ -186,14 +199,19 @@ fn bytes_arrive_as_they_were_sent(make: MakeBroker) {
     settle(writer.as_mut());
     let mut reader = topic.reader(&[(0, StartAt::Earliest)]);
     for (record, (key, payload)) in read(reader.as_mut(), records.len()).iter().zip(records) {
-        assert!(record.key == key && record.payload == payload, "key {key:?}, {} bytes", payload.len());
+        assert!(
+            record.key == key && record.payload == payload,
+            "key {key:?}, {} bytes",
+            payload.len()
+        );
     }
 }
 
 fn a_full_queue_loses_nothing(make: MakeBroker) {
     const RECORDS: u64 = 50_000;
     let Some(topic) = Topic::with_small_queues(make, "full", 1) else { return };
-    // A reader that is there from the start: a broker may free what everybody has read, and nothing else.
+    // A reader that is there from the start: a broker may free what everybody has read, and nothing
+    // else.
     let mut reader = topic.reader(&[(0, StartAt::Earliest)]);
     let mut writer = topic.writer();
     let mut payload = [7; 300];
@@ -239,7 +257,8 @@ fn reading_starts_where_asked(make: MakeBroker) {
     let mut latest = topic.reader(&[(0, StartAt::Latest)]);
     // `Latest` was resolved when the reader was made, not at its first poll.
     write(writer.as_mut(), 0, 2);
-    for (reader, first) in [(&mut earliest, 0), (&mut middle, 4), (&mut end, 10), (&mut latest, 10)] {
+    for (reader, first) in [(&mut earliest, 0), (&mut middle, 4), (&mut end, 10), (&mut latest, 10)]
+    {
         let read = read(reader.as_mut(), 12 - first);
         assert_eq!(read[0].offset, first as u64);
     }
@@ -353,10 +372,18 @@ fn polling_keeps_to_its_limits(make: MakeBroker) {
         assert_eq!(reader.poll(BUDGET, 100, &mut |_| panic!("nothing is there")).unwrap(), 0);
     }
     // Generous, since the machine may be busy: what is refused is a wait of another order.
-    assert!(clock.now() - start < 5 * SECOND, "100 idle polls of 1 ms took {} ms", (clock.now() - start) / 1_000_000);
+    assert!(
+        clock.now() - start < 5 * SECOND,
+        "100 idle polls of 1 ms took {} ms",
+        (clock.now() - start) / 1_000_000
+    );
 
     let mut writer = topic.writer();
-    assert_eq!(writer.poll_acks(Duration::from_secs(30), &mut |_| {}).unwrap(), 0, "nothing is due: no wait");
+    assert_eq!(
+        writer.poll_acks(Duration::from_secs(30), &mut |_| {}).unwrap(),
+        0,
+        "nothing is due: no wait"
+    );
     write(writer.as_mut(), 0, 1000);
     let mut total = 0;
     let mut patience = Patience::new("records in small helpings");
@@ -397,12 +424,17 @@ fn lag_counts_what_was_not_visited(make: MakeBroker) {
 fn the_log_stamps_records_when_asked(make: MakeBroker) {
     let Some(broker) = make(false) else { return };
     let logs_time = broker.describe().unwrap().log_append_time;
-    for (stamped_by, kind) in [(StampedBy::Log, TimestampKind::LogAppend), (StampedBy::Client, TimestampKind::Create)] {
+    for (stamped_by, kind) in
+        [(StampedBy::Log, TimestampKind::LogAppend), (StampedBy::Client, TimestampKind::Create)]
+    {
         if stamped_by == StampedBy::Log && !logs_time {
             continue;
         }
         let Some(topic) = Topic::stamped(make, "stamped", stamped_by) else { return };
-        assert_eq!(topic.broker.admin().unwrap().describe(&topic.name).unwrap().unwrap().stamped_by, stamped_by);
+        assert_eq!(
+            topic.broker.admin().unwrap().describe(&topic.name).unwrap().unwrap().stamped_by,
+            stamped_by
+        );
         let clock = RunClock::start();
         let before = clock.now();
         write(topic.writer().as_mut(), 0, 3);
@@ -411,7 +443,11 @@ fn the_log_stamps_records_when_asked(make: MakeBroker) {
         for record in read(reader.as_mut(), 3) {
             assert_eq!(record.timestamp_kind, kind);
             // A remote broker's clock may differ a little.
-            assert!((before - SECOND..after + SECOND).contains(&record.timestamp_ns), "{}", record.timestamp_ns);
+            assert!(
+                (before - SECOND..after + SECOND).contains(&record.timestamp_ns),
+                "{}",
+                record.timestamp_ns
+            );
         }
     }
 }
@@ -438,7 +474,8 @@ fn concurrent_writers_lose_nothing(make: MakeBroker) {
     for record in read(reader.as_mut(), (WRITERS * EACH) as usize) {
         let writer = u64::from_be_bytes(record.payload[..8].try_into().unwrap());
         let n = u64::from_be_bytes(record.payload[8..].try_into().unwrap());
-        let expected = next.entry((writer, record.partition)).or_insert(u64::from(record.partition));
+        let expected =
+            next.entry((writer, record.partition)).or_insert(u64::from(record.partition));
         assert_eq!(n, *expected, "writer {writer}, partition {}", record.partition);
         *expected += 2;
     }
@@ -456,9 +493,16 @@ fn a_missing_topic_or_partition_is_named(make: MakeBroker) {
         assert!(error.message.contains(&missing), "{error}");
         assert_eq!(error.retry, Retry::GiveUp);
     }
-    assert!(!topic.broker.admin().unwrap().list().unwrap().contains(&missing), "asking made the topic");
+    assert!(
+        !topic.broker.admin().unwrap().list().unwrap().contains(&missing),
+        "asking made the topic"
+    );
     let errors = [
-        topic.broker.reader(&topic.name, &[(1, StartAt::Earliest)]).err().expect("no such partition"),
+        topic
+            .broker
+            .reader(&topic.name, &[(1, StartAt::Earliest)])
+            .err()
+            .expect("no such partition"),
         topic.broker.reader(&topic.name, &[(0, StartAt::Offset(1))]).err().expect("past the end"),
         topic.writer().send(1, b"", b"", 0).expect_err("no such partition"),
     ];
@@ -476,7 +520,11 @@ fn dropping_with_data_in_flight_is_prompt(make: MakeBroker) {
     let clock = RunClock::start();
     let start = clock.now();
     drop(writer);
-    assert!(clock.now() - start < 5 * SECOND, "a writer took {} ms to go", (clock.now() - start) / 1_000_000);
+    assert!(
+        clock.now() - start < 5 * SECOND,
+        "a writer took {} ms to go",
+        (clock.now() - start) / 1_000_000
+    );
     write(topic.writer().as_mut(), 0, 1000);
     let mut reader = topic.reader(&[(0, StartAt::Earliest), (1, StartAt::Earliest)]);
     let mut patience = Patience::new("a first record");
@@ -485,7 +533,11 @@ fn dropping_with_data_in_flight_is_prompt(make: MakeBroker) {
     }
     let start = clock.now();
     drop(reader);
-    assert!(clock.now() - start < 5 * SECOND, "a reader took {} ms to go", (clock.now() - start) / 1_000_000);
+    assert!(
+        clock.now() - start < 5 * SECOND,
+        "a reader took {} ms to go",
+        (clock.now() - start) / 1_000_000
+    );
 }
 
 /// A topic of a test's own, deleted when the test is over.
@@ -528,7 +580,13 @@ impl Drop for Topic {
 }
 
 fn spec(name: &str, partitions: u32, stamped_by: StampedBy) -> TopicSpec {
-    TopicSpec { name: name.to_owned(), partitions, replication: 1, stamped_by, retention_bytes: None }
+    TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        replication: 1,
+        stamped_by,
+        retention_bytes: None,
+    }
 }
 
 fn unique_name(label: &str) -> String {
@@ -661,7 +719,11 @@ contract!(fluvio, |small_queues| {
 contract!(embedded, |small_queues| {
     use std::sync::Arc;
     use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
-    let settings = if small_queues { EmbeddedSettings { max_bytes: 1 << 20 } } else { EmbeddedSettings::default() };
+    let settings = if small_queues {
+        EmbeddedSettings { max_bytes: 1 << 20 }
+    } else {
+        EmbeddedSettings::default()
+    };
     let clock = Arc::new(streamgauge_actors::RunClock::start());
     Some(Box::new(EmbeddedBroker::new(&settings, clock)) as Box<dyn streamgauge_actors::Broker>)
 });

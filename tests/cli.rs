@@ -69,7 +69,13 @@ fn stderr(output: &Output) -> String {
 
 #[track_caller]
 fn assert_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", stdout(output), stderr(output));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {}\nstderr: {}",
+        stdout(output),
+        stderr(output)
+    );
 }
 
 fn shown(arguments: &[&str], environment: &[(&str, &str)]) -> Value {
@@ -146,7 +152,9 @@ fn an_unknown_report_format_is_refused_before_the_run() {
 fn a_file_that_cannot_be_written_is_refused_before_the_run() {
     let folder = TempDir::new().unwrap();
     fs::create_dir(folder.path().join("taken.json")).unwrap();
-    for arguments in [["run", "--report", "taken.json"], ["produce", "--truth", "no/folder/truth.ndjson"]] {
+    for arguments in
+        [["run", "--report", "taken.json"], ["produce", "--truth", "no/folder/truth.ndjson"]]
+    {
         let output = streamgauge(folder.path()).args(arguments).output().unwrap();
         assert_code(&output, 2);
         assert!(stderr(&output).contains(&format!("`{}`", arguments[2])), "{}", stderr(&output));
@@ -157,8 +165,14 @@ fn a_file_that_cannot_be_written_is_refused_before_the_run() {
 fn bad_configuration_is_exit_code_78_and_names_file_key_and_nearest_key() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("mine.toml"), "[workload]\nratee = \"1k/s\"\n").unwrap();
-    for command in [&["run"][..], &["config", "check"], &["generate"], &["doctor"], &["topics", "list"]] {
-        let output = streamgauge(folder.path()).args(command).args(["--config", "mine.toml"]).output().unwrap();
+    for command in
+        [&["run"][..], &["config", "check"], &["generate"], &["doctor"], &["topics", "list"]]
+    {
+        let output = streamgauge(folder.path())
+            .args(command)
+            .args(["--config", "mine.toml"])
+            .output()
+            .unwrap();
         assert_code(&output, 78);
         let said = stderr(&output);
         for part in ["mine.toml", "`workload.ratee`", "did you mean `workload.rate`?"] {
@@ -201,8 +215,13 @@ fn impossible_settings_are_exit_code_78_and_name_flag_and_key() {
 #[test]
 fn layers_come_in_their_order() {
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("c.toml"), "[workload]\nseed = 1\ncampaigns = 1\nproducers = 1\nrate = 1\n").unwrap();
-    fs::write(folder.path().join("w.toml"), "[workload]\ncampaigns = 2\nproducers = 2\nrate = 2\n").unwrap();
+    fs::write(
+        folder.path().join("c.toml"),
+        "[workload]\nseed = 1\ncampaigns = 1\nproducers = 1\nrate = 1\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("w.toml"), "[workload]\ncampaigns = 2\nproducers = 2\nrate = 2\n")
+        .unwrap();
     let output = streamgauge(folder.path())
         .args(["config", "show", "w.toml", "--config", "c.toml", "--rate", "4", "-o", "json"])
         .args(["--set", "workload.rate=3", "--set", "workload.zipf_exponent=1.5"])
@@ -214,7 +233,10 @@ fn layers_come_in_their_order() {
     assert_code(&output, 0);
     let settings: Value = serde_json::from_slice(&output.stdout).unwrap();
     let workload = &settings["workload"];
-    assert_eq!((&workload["seed"], &workload["campaigns"], &workload["producers"]), (&1.into(), &2.into(), &3.into()));
+    assert_eq!(
+        (&workload["seed"], &workload["campaigns"], &workload["producers"]),
+        (&1.into(), &2.into(), &3.into())
+    );
     assert_eq!((&workload["rate"], &workload["zipf_exponent"]), (&"4/s".into(), &1.5.into()));
     assert_eq!((&workload["name"], &workload["ads_per_campaign"]), (&"w".into(), &100.into()));
 }
@@ -231,16 +253,24 @@ fn the_environment_sets_anything_and_its_mistakes_are_named() {
             ("STREAMGAUGE__BROKER__KAFKA__QUEUE_BYTES", "1GiB"),
         ],
     );
-    assert_eq!((&settings["broker"]["kind"], &settings["topics"]["partitions"]), (&"kafka".into(), &7.into()));
+    assert_eq!(
+        (&settings["broker"]["kind"], &settings["topics"]["partitions"]),
+        (&"kafka".into(), &7.into())
+    );
     assert_eq!(
         (&settings["topics"]["keep"], &settings["broker"]["kafka"]["queue_bytes"]),
         (&true.into(), &"1GiB".into())
     );
     assert_eq!(settings["workload"]["event_types"], serde_json::json!(["a", "b"]));
-    for (variable, value) in [("STREAMGAUGE__TOPICS__PARTITION", "7"), ("STREAMGAUGE__TOPICS__PARTITIONS", "many")] {
+    for (variable, value) in
+        [("STREAMGAUGE__TOPICS__PARTITION", "7"), ("STREAMGAUGE__TOPICS__PARTITIONS", "many")]
+    {
         let output = run_with(&["config", "check"], &[(variable, value)]);
         assert_code(&output, 78);
-        assert!(stderr(&output).contains(variable) && stderr(&output).contains("topics.partitions"), "{variable}");
+        assert!(
+            stderr(&output).contains(variable) && stderr(&output).contains("topics.partitions"),
+            "{variable}"
+        );
     }
 }
 
@@ -281,22 +311,30 @@ fn events(arguments: &[&str]) -> Vec<(Value, String)> {
     let output = run(&[&["generate"], arguments].concat());
     assert_code(&output, 0);
     assert!(output.stderr.is_empty(), "{}", stderr(&output));
-    stdout(&output).lines().map(|line| (serde_json::from_str(line).unwrap(), line.to_owned())).collect()
+    stdout(&output)
+        .lines()
+        .map(|line| (serde_json::from_str(line).unwrap(), line.to_owned()))
+        .collect()
 }
 
 #[test]
 fn generate_writes_ndjson_that_the_seed_decides() {
-    let (first, second) = (events(&["--count", "1000"]), events(&["--count", "1000", "--seed", "42"]));
+    let (first, second) =
+        (events(&["--count", "1000"]), events(&["--count", "1000", "--seed", "42"]));
     assert_eq!((first.len(), second.len()), (1000, 1000));
     let mut times = Vec::new();
     for ((a, text), (b, _)) in first.iter().zip(&second) {
-        for key in ["user_id", "ad_id", "ad_type", "event_type", "ip_address", "campaign_id", "window_id"] {
+        for key in
+            ["user_id", "ad_id", "ad_type", "event_type", "ip_address", "campaign_id", "window_id"]
+        {
             assert_eq!(a[key], b[key], "{key}");
         }
         let places: Vec<usize> =
             EVENT_FIELDS.iter().map(|field| text.find(&format!("\"{field}\":")).unwrap()).collect();
         assert!(places.is_sorted() && a.as_object().unwrap().len() == EVENT_FIELDS.len(), "{text}");
-        let serial = |event: &Value| Serial::from_text(event["page_id"].as_str().unwrap().as_bytes()).unwrap();
+        let serial = |event: &Value| {
+            Serial::from_text(event["page_id"].as_str().unwrap().as_bytes()).unwrap()
+        };
         assert_eq!((serial(a).producer, serial(a).n), (serial(b).producer, serial(b).n));
         assert_ne!(serial(a).run_tag, serial(b).run_tag, "every run has a tag of its own");
         times.push(a["event_time_ns"].as_i64().unwrap());
@@ -308,7 +346,11 @@ fn generate_writes_ndjson_that_the_seed_decides() {
 #[test]
 fn generate_ends_with_the_duration_or_with_the_count() {
     assert_eq!(events(&["--duration", "2s", "--rate", "1k/s"]).len(), 2000);
-    assert_eq!(events(&["--duration", "1s", "--rate", "100", "--arrivals", "uniform", "--producers", "3"]).len(), 100);
+    assert_eq!(
+        events(&["--duration", "1s", "--rate", "100", "--arrivals", "uniform", "--producers", "3"])
+            .len(),
+        100
+    );
     assert_eq!(events(&["--duration", "1s", "--rate", "1", "--count", "10"]).len(), 10);
     assert_eq!(events(&["--arrivals", "max", "--count", "10"]).len(), 10);
     assert_eq!(events(&["--count", "0"]).len(), 0);
@@ -322,7 +364,9 @@ fn generate_prints_the_ad_map() {
     let table = stdout(&run(&["generate", "--campaigns-only", "-o", "table"]));
     assert_eq!(table.lines().count(), 1001);
     assert!(table.starts_with("AD_ID"), "{table}");
-    let json: Value = serde_json::from_slice(&run(&["generate", "--campaigns-only", "-o", "json"]).stdout).unwrap();
+    let json: Value =
+        serde_json::from_slice(&run(&["generate", "--campaigns-only", "-o", "json"]).stdout)
+            .unwrap();
     assert_eq!(json.as_array().map(Vec::len), Some(1000));
     let known: Vec<&Value> = json.as_array().unwrap().iter().map(|ad| &ad["ad_id"]).collect();
     assert!(events(&["--count", "100"]).iter().all(|(event, _)| known.contains(&&event["ad_id"])));
@@ -334,17 +378,25 @@ fn generate_tells_its_speed() {
     assert_code(&output, 0);
     let speed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(speed["events"], 20_000);
-    assert!(speed["events_per_second"].as_f64().unwrap() > 0.0 && speed["bytes"].as_u64().unwrap() > 20_000 * 250);
+    assert!(
+        speed["events_per_second"].as_f64().unwrap() > 0.0
+            && speed["bytes"].as_u64().unwrap() > 20_000 * 250
+    );
 }
 
 #[test]
 fn a_reader_that_leaves_is_no_error() {
     let folder = TempDir::new().unwrap();
-    for arguments in
-        [&["generate", "--count", "100000000"][..], &["generate", "--campaigns-only", "--campaigns", "5000"]]
-    {
-        let mut child =
-            streamgauge(folder.path()).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for arguments in [
+        &["generate", "--count", "100000000"][..],
+        &["generate", "--campaigns-only", "--campaigns", "5000"],
+    ] {
+        let mut child = streamgauge(folder.path())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut pipe = child.stdout.take().unwrap();
         pipe.read_exact(&mut [0; 1000]).unwrap();
         drop(pipe);
@@ -369,7 +421,9 @@ fn a_broker_that_is_not_there_is_exit_code_3_with_its_address() {
         &["doctor"],
     ] {
         let timeout = ["--set", "broker.kafka.connect_timeout=1s"];
-        let output = run(&[command, &["--broker", "kafka", "--bootstrap-servers", &address], &timeout].concat());
+        let output =
+            run(&[command, &["--broker", "kafka", "--bootstrap-servers", &address], &timeout]
+                .concat());
         assert_code(&output, 3);
         assert!((stdout(&output) + &stderr(&output)).contains(&address), "{command:?}");
     }
@@ -380,11 +434,18 @@ fn doctor_lists_its_checks() {
     let output = run(&["doctor", "-o", "json"]);
     assert_code(&output, 0);
     let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let checks: Vec<&str> = findings.as_array().unwrap().iter().map(|row| row["check"].as_str().unwrap()).collect();
+    let checks: Vec<&str> =
+        findings.as_array().unwrap().iter().map(|row| row["check"].as_str().unwrap()).collect();
     for check in ["broker", "clock", "cores"] {
         assert!(checks.contains(&check), "{checks:?}");
     }
-    assert!(findings.as_array().unwrap().iter().all(|row| ["ok", "warn"].contains(&row["health"].as_str().unwrap())));
+    assert!(
+        findings
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| ["ok", "warn"].contains(&row["health"].as_str().unwrap()))
+    );
 }
 
 #[test]
@@ -409,7 +470,10 @@ fn no_colour_reaches_a_pipe() {
 #[test]
 fn without_the_feature_the_error_says_how_to_build_with_it() {
     let folder = TempDir::new().unwrap();
-    let output = streamgauge(folder.path()).args(["run", "smoke", "-q", "--broker", "fluvio"]).output().unwrap();
+    let output = streamgauge(folder.path())
+        .args(["run", "smoke", "-q", "--broker", "fluvio"])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(78), "{said}");
     assert!(said.contains("--features fluvio"), "{said}");

@@ -1,4 +1,5 @@
-//! `streamgauge compare`: unlike workloads refused, significance tested, failed runs named, regressions gated.
+//! `streamgauge compare`: unlike workloads refused, significance tested, failed runs named,
+//! regressions gated.
 
 mod support;
 
@@ -20,7 +21,8 @@ fn run(id: &str, mean: f64) -> Report {
     let scatter = |second: i64| (second as f64 * 0.618_033_988_75 + mean * 7.3).fract() - 0.5;
     for row in &mut report.series {
         let p50_ms = mean + 0.2 * scatter(row.second);
-        row.latency.publish_latency = Some(SecondLatency { count: 40_000, p50_ms, p99_ms: 3.0 * p50_ms, max_ms: 10.0 });
+        row.latency.publish_latency =
+            Some(SecondLatency { count: 40_000, p50_ms, p99_ms: 3.0 * p50_ms, max_ms: 10.0 });
         row.produced = 40_000 + (100.0 * scatter(row.second + 7)) as u64;
     }
     report
@@ -31,7 +33,12 @@ fn comparison(base: &Report, candidate: &Report) -> Comparison {
 }
 
 fn finding(comparison: &Comparison, metric: &str) -> Finding {
-    comparison.metrics.iter().find(|row| row.metric == metric).unwrap_or_else(|| panic!("no {metric}")).finding
+    comparison
+        .metrics
+        .iter()
+        .find(|row| row.metric == metric)
+        .unwrap_or_else(|| panic!("no {metric}"))
+        .finding
 }
 
 /// The program on two report files.
@@ -54,7 +61,10 @@ impl Files {
 
     fn compare(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
-        command.env_clear().env("XDG_STATE_HOME", self.folder.path()).current_dir(self.folder.path());
+        command
+            .env_clear()
+            .env("XDG_STATE_HOME", self.folder.path())
+            .current_dir(self.folder.path());
         command.arg("compare").args([&self.base, &self.candidate]).args(arguments).output().unwrap()
     }
 }
@@ -69,7 +79,13 @@ fn stderr(output: &Output) -> String {
 
 #[track_caller]
 fn assert_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", stdout(output), stderr(output));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {}\nstderr: {}",
+        stdout(output),
+        stderr(output)
+    );
 }
 
 #[test]
@@ -91,11 +107,16 @@ fn a_slower_run_is_found_and_gated() {
     let text = stdout(&output);
     assert!(text.starts_with("significantly worse: publish_latency p50 +20"), "{text}");
     let row = text.lines().find(|line| line.starts_with("publish_latency p50")).unwrap();
-    assert!(row.contains("1.00") && row.contains("1.20") && row.ends_with("WORSE, p<0.001"), "{row}");
+    assert!(
+        row.contains("1.00") && row.contains("1.20") && row.ends_with("WORSE, p<0.001"),
+        "{row}"
+    );
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let errors = stderr(&output);
     assert!(
-        errors.starts_with("error: worse than the limit of 5 % allows:\n  publish_latency.p50_ms: +20"),
+        errors.starts_with(
+            "error: worse than the limit of 5 % allows:\n  publish_latency.p50_ms: +20"
+        ),
         "{errors}"
     );
     assert_code(&files.compare(&["--fail-on-regression", "50%"]), 0);
@@ -104,7 +125,11 @@ fn a_slower_run_is_found_and_gated() {
     let files = Files::new(&run("r-1", 1.2), &run("r-2", 1.0));
     let output = files.compare(&["--fail-on-regression", "0%"]);
     assert_code(&output, 0);
-    assert!(stdout(&output).starts_with("significantly better: publish_latency p50 -16"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).starts_with("significantly better: publish_latency p50 -16"),
+        "{}",
+        stdout(&output)
+    );
 }
 
 #[test]
@@ -113,17 +138,34 @@ fn json_and_markdown_say_the_same() {
     let output = files.compare(&["-o", "json", "--fail-on-regression", "5%"]);
     assert_code(&output, 99);
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!((&json["base"]["run_id"], &json["candidate"]["verdict"]), (&json!("r-1"), &json!("pass")));
-    let row = json["metrics"].as_array().unwrap().iter().find(|row| row["metric"] == "publish_latency.p99_ms").unwrap();
-    assert_eq!((&row["finding"], &row["better"], &row["base"]["n"]), (&json!("worse"), &json!("lower"), &json!(60)));
-    assert!(row["test"]["low"].as_f64().unwrap() > 0.0 && row["p_adjusted"].as_f64().unwrap() < 0.001, "{row}");
+    assert_eq!(
+        (&json["base"]["run_id"], &json["candidate"]["verdict"]),
+        (&json!("r-1"), &json!("pass"))
+    );
+    let row = json["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["metric"] == "publish_latency.p99_ms")
+        .unwrap();
+    assert_eq!(
+        (&row["finding"], &row["better"], &row["base"]["n"]),
+        (&json!("worse"), &json!("lower"), &json!(60))
+    );
+    assert!(
+        row["test"]["low"].as_f64().unwrap() > 0.0 && row["p_adjusted"].as_f64().unwrap() < 0.001,
+        "{row}"
+    );
     assert_eq!(json["regression_limit"], 0.05);
     assert_eq!(json["regressions"][0]["what"], "metric");
     let without: Value = serde_json::from_str(&stdout(&files.compare(&["-o", "ndjson"]))).unwrap();
     assert_eq!(without.get("regressions"), None);
     let markdown = stdout(&files.compare(&["-o", "md"]));
     assert!(markdown.starts_with("# significantly worse: publish_latency p50"), "{markdown}");
-    assert!(markdown.contains("| mean of | base | candidate | change | 95 % interval | finding |"), "{markdown}");
+    assert!(
+        markdown.contains("| mean of | base | candidate | change | 95 % interval | finding |"),
+        "{markdown}"
+    );
 }
 
 #[test]
@@ -156,10 +198,15 @@ fn broker_and_machine_may_differ_and_are_named() {
     candidate.host.cores = Some(64);
     candidate.config = json!({"workload": {"rate": 40_000.0}, "broker": {"kind": "kafka"}});
     let found = comparison(&base, &candidate);
-    let keys: Vec<_> = found.circumstances.iter().map(|difference| difference.key.as_str()).collect();
+    let keys: Vec<_> =
+        found.circumstances.iter().map(|difference| difference.key.as_str()).collect();
     assert_eq!(keys, ["broker.kind", "broker.version", "host.cores"]);
     assert_eq!(found.warnings.len(), 1);
-    assert!(found.warnings[0].contains("host.cores: 2 (base), 64 (candidate)"), "{:?}", found.warnings);
+    assert!(
+        found.warnings[0].contains("host.cores: 2 (base), 64 (candidate)"),
+        "{:?}",
+        found.warnings
+    );
     let text = stdout(&Files::new(&base, &candidate).compare(&[]));
     assert!(text.contains("differs: broker.kind: embedded (base), kafka (candidate)"), "{text}");
 }
@@ -170,24 +217,46 @@ fn a_run_that_did_not_pass_is_said_first() {
     lost.counters.events_lost = 3;
     let (base, candidate) = (run("r-1", 1.0), report(&lost, Mode::Run));
     let found = comparison(&base, &candidate);
-    assert!(found.conclusion.starts_with("NO RESULT: the candidate did not pass (FAIL)"), "{}", found.conclusion);
-    assert!(found.warnings[0].starts_with("the candidate is no result: FAIL: "), "{:?}", found.warnings);
+    assert!(
+        found.conclusion.starts_with("NO RESULT: the candidate did not pass (FAIL)"),
+        "{}",
+        found.conclusion
+    );
+    assert!(
+        found.warnings[0].starts_with("the candidate is no result: FAIL: "),
+        "{:?}",
+        found.warnings
+    );
     let worse: Vec<_> = found.regressions(10.0).iter().map(ToString::to_string).collect();
-    assert!(worse[0].starts_with("the verdict: the base passed, the candidate did not (FAIL: "), "{worse:?}");
+    assert!(
+        worse[0].starts_with("the verdict: the base passed, the candidate did not (FAIL: "),
+        "{worse:?}"
+    );
     assert!(worse.contains(&"audit.events_lost: 3, in the base 0".to_owned()), "{worse:?}");
     let output = Files::new(&base, &candidate).compare(&["--fail-on-regression", "1000%"]);
     assert_code(&output, 99);
     assert!(stdout(&output).starts_with("NO RESULT: "), "{}", stdout(&output));
     // The other way round nothing got worse, but the base is no measure.
     let found = comparison(&candidate, &base);
-    assert!(found.conclusion.starts_with("NO RESULT: the base did not pass (FAIL)"), "{}", found.conclusion);
     assert!(
-        !found.regressions(10.0).iter().any(|each| matches!(each, Regression::Verdict { .. } | Regression::Audit(_)))
+        found.conclusion.starts_with("NO RESULT: the base did not pass (FAIL)"),
+        "{}",
+        found.conclusion
+    );
+    assert!(
+        !found
+            .regressions(10.0)
+            .iter()
+            .any(|each| matches!(each, Regression::Verdict { .. } | Regression::Audit(_)))
     );
     // A run that measured nothing at all.
     let nothing = comparison(&base, &report(&failed(), Mode::Run));
     assert!(nothing.metrics.iter().all(|row| row.finding == Finding::Untested));
-    assert!(nothing.conclusion.ends_with("its figures would say: nothing could be tested"), "{}", nothing.conclusion);
+    assert!(
+        nothing.conclusion.ends_with("its figures would say: nothing could be tested"),
+        "{}",
+        nothing.conclusion
+    );
 }
 
 #[test]
@@ -210,7 +279,10 @@ fn meeting_the_target_is_no_merit() {
     // Without a target more is better.
     let (mut first, mut second) = (base.clone(), candidate.clone());
     (first.throughput.target_per_second, second.throughput.target_per_second) = (None, None);
-    assert_eq!(finding(&comparison(&second, &first), "throughput.produced_per_second"), Finding::Better);
+    assert_eq!(
+        finding(&comparison(&second, &first), "throughput.produced_per_second"),
+        Finding::Better
+    );
 }
 
 #[test]
@@ -230,10 +302,16 @@ fn what_cannot_be_tested_says_why() {
         assert_eq!((row.finding, row.test), (Finding::Untested, None), "{metric}");
         row.reason.unwrap()
     };
-    assert_eq!(reason("throughput.consumed_per_second"), "constant in both: no noise to test against");
+    assert_eq!(
+        reason("throughput.consumed_per_second"),
+        "constant in both: no noise to test against"
+    );
     assert_eq!(reason("publish_delay.p99_ms"), "fewer than 4 values");
     assert_eq!(reason("windows.result_latency_ms_avg"), "not measured in the candidate");
-    assert!(!found.metrics.iter().any(|row| row.metric.starts_with("close_latency")), "measured in neither");
+    assert!(
+        !found.metrics.iter().any(|row| row.metric.starts_with("close_latency")),
+        "measured in neither"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `streamgauge ctl`: orders to a running daemon, its answers and errors as the command line tells them.
+//! `streamgauge ctl`: orders to a running daemon, its answers and errors as the command line tells
+//! them.
 
 mod support;
 
@@ -23,7 +24,13 @@ fn ctl(lab: &Lab, arguments: &[&str]) -> Output {
 fn printed(lab: &Lab, arguments: &[&str]) -> String {
     let output = ctl(lab, arguments);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{arguments:?}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -66,11 +73,20 @@ fn a_run_is_ordered_about_and_its_verdict_is_the_exit_code_of_watch() {
     assert!(watched.lines().last().unwrap().starts_with("PASS: every count"), "{watched}");
     assert!(watched.lines().all(|line| line.chars().count() <= 80), "{watched}");
     let events = printed(&lab, &["watch", &second, "-o", "ndjson"]);
-    let names: Vec<Value> =
-        events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone()).collect();
+    let names: Vec<Value> = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone())
+        .collect();
     assert_eq!((&names[0], names.last().unwrap()), (&"status".into(), &"finished".into()));
 
-    let failing = ["start", "smoke", "--duration", "400ms", "--set", "thresholds.expressions=[\"audit.windows > 99\"]"];
+    let failing = [
+        "start",
+        "smoke",
+        "--duration",
+        "400ms",
+        "--set",
+        "thresholds.expressions=[\"audit.windows > 99\"]",
+    ];
     printed(&lab, &[&failing[..], &SHORT].concat());
     let output = ctl(&lab, &["watch"]);
     assert_eq!(output.status.code(), Some(99), "{}", String::from_utf8_lossy(&output.stdout));
@@ -86,7 +102,11 @@ fn errors_name_what_to_do() {
     let path = file.to_str().unwrap();
     assert!(printed(&lab, &["status", "--token-file", path]).contains("no run yet"));
     refused(&ctl(&lab, &["start", "clasic", "--token-file", path]), 78, "did you mean `classic`");
-    refused(&ctl(&lab, &["start", "--set", "workload.rat=1", "--token-file", path]), 78, "workload.rate");
+    refused(
+        &ctl(&lab, &["start", "--set", "workload.rat=1", "--token-file", path]),
+        78,
+        "workload.rate",
+    );
     refused(&ctl(&lab, &["stop", "nobody", "--token-file", path]), 1, "no run `nobody`");
     refused(&ctl(&lab, &["status", "--token-file", "/nowhere"]), 2, "/nowhere");
     fs::write(&file, "s3cret\nand more\n").unwrap();

@@ -1,4 +1,5 @@
-//! The daemon: follows its schedule, outlives failed runs and absent brokers, keeps its history, and ends in order.
+//! The daemon: follows its schedule, outlives failed runs and absent brokers, keeps its history,
+//! and ends in order.
 
 mod support;
 
@@ -29,9 +30,18 @@ impl Process {
         fs::write(folder.path().join("config.toml"), config).unwrap();
         // The last daemon may have been killed.
         drop(fs::remove_file(folder.path().join("state/listen")));
-        let log = fs::File::options().append(true).create(true).open(folder.path().join("log")).unwrap();
+        let log =
+            fs::File::options().append(true).create(true).open(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_streamgauge"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config", "config.toml", "--state-dir", "state"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--config",
+                "config.toml",
+                "--state-dir",
+                "state",
+            ])
             .env_clear()
             .envs(environment.iter().copied())
             .current_dir(folder.path())
@@ -61,12 +71,19 @@ impl Process {
     }
 
     fn get(&self, path: &str) -> Value {
-        agent().get(format!("http://{}{path}", self.address())).call().unwrap().body_mut().read_json().unwrap()
+        agent()
+            .get(format!("http://{}{path}", self.address()))
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_json()
+            .unwrap()
     }
 
     fn start_run(&self, body: &Value) -> String {
         let url = format!("http://{}/api/v1/runs", self.address());
-        let answer: Value = agent().post(url).send_json(body).unwrap().body_mut().read_json().unwrap();
+        let answer: Value =
+            agent().post(url).send_json(body).unwrap().body_mut().read_json().unwrap();
         answer["run_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
@@ -75,11 +92,15 @@ impl Process {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
-    /// Waits for the end; gives the exit code and the folder, so that another one can take its place.
+    /// Waits for the end; gives the exit code and the folder, so that another one can take its
+    /// place.
     fn ended(mut self) -> (Option<i32>, TempDir, String) {
         let mut code = None;
         wait_for("the daemon's end", || match self.child.try_wait().unwrap() {
@@ -110,7 +131,8 @@ fn printed(folder: &Path, arguments: &[&str]) -> Value {
         .current_dir(folder)
         .output()
         .unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 const CALM: &str = "[workload]\nsend_delay_limit = \"1h\"\n";
@@ -119,13 +141,19 @@ const CALM: &str = "[workload]\nsend_delay_limit = \"1h\"\n";
 fn a_signal_drains_the_run_and_files_it() {
     let process = Process::start(TempDir::new().unwrap(), CALM);
     let run_id = process.start_run(&short("1h"));
-    wait_for("a judged window", || process.get("/api/v1/status")["windows"]["judged"].as_u64() > Some(0));
+    wait_for("a judged window", || {
+        process.get("/api/v1/status")["windows"]["judged"].as_u64() > Some(0)
+    });
     process.signal("TERM");
     let (code, folder, log) = process.ended();
     assert_eq!(code, Some(143), "{log}");
     assert!(!folder.path().join("state/listen").exists());
     let runs = printed(folder.path(), &["history"]);
-    assert_eq!((&runs[0]["run_id"], &runs[0]["verdict"]), (&json!(run_id), &json!("aborted")), "{runs}");
+    assert_eq!(
+        (&runs[0]["run_id"], &runs[0]["verdict"]),
+        (&json!(run_id), &json!("aborted")),
+        "{runs}"
+    );
     let report = printed(folder.path(), &["report", &run_id]);
     assert!(report["audit"]["windows"].as_u64() > Some(0), "drained, and audited");
     assert_eq!(report["audit"]["windows"], report["audit"]["windows_exact"]);
@@ -142,8 +170,9 @@ fn a_killed_daemon_loses_no_finished_run_and_files_the_one_that_it_left() {
     let (_, folder, _) = process.ended();
     let process = Process::start(folder, CALM);
     let runs = process.get("/api/v1/runs");
-    let row =
-        |run_id: &str| runs["runs"].as_array().unwrap().iter().find(|run| run["run_id"] == run_id).unwrap().clone();
+    let row = |run_id: &str| {
+        runs["runs"].as_array().unwrap().iter().find(|run| run["run_id"] == run_id).unwrap().clone()
+    };
     assert_eq!(row(&whole)["verdict"], "pass");
     assert_eq!((&row(&cut)["state"], &row(&cut)["verdict"]), (&json!("failed"), &json!("fail")));
     assert!(row(&cut)["reason"].as_str().unwrap().contains("ended before the run did"), "{runs}");
@@ -170,8 +199,10 @@ fn a_new_configuration_is_in_force_for_the_next_run_and_a_bad_one_is_not() {
     process.wait_for_state("completed");
     // Every line is an object with its fields at the top.
     wait_for("the run in the log", || process.log().contains("the run is reported"));
-    let lines: Vec<Value> = process.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let of_run: Vec<&Value> = lines.iter().filter(|line| line["run_id"] == run_id.as_str()).collect();
+    let lines: Vec<Value> =
+        process.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let of_run: Vec<&Value> =
+        lines.iter().filter(|line| line["run_id"] == run_id.as_str()).collect();
     assert!(of_run.iter().any(|line| line["actor"] == "supervisor"), "{of_run:?}");
 }
 
@@ -221,8 +252,12 @@ fn the_service_manager_is_told() {
     let expect = |words: &str| {
         let mut buffer = [0; 4096];
         loop {
-            let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no {words}: {error}"));
-            if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line.starts_with(words)) {
+            let length =
+                socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no {words}: {error}"));
+            if String::from_utf8_lossy(&buffer[..length])
+                .lines()
+                .any(|line| line.starts_with(words))
+            {
                 return;
             }
         }
@@ -250,11 +285,14 @@ fn runs_follow_each_other_in_turn_whatever_becomes_of_them() {
         // Nothing is that fast: every run fails its threshold.
         ("thresholds.expressions", "latency.publish_delay.max_ms < 0"),
     ]);
-    wait_for("four runs", || lab.get("/api/v1/runs?status=completed").json()["runs"].as_array().unwrap().len() >= 4);
+    wait_for("four runs", || {
+        lab.get("/api/v1/runs?status=completed").json()["runs"].as_array().unwrap().len() >= 4
+    });
     let runs = lab.get("/api/v1/runs?status=completed").json();
     let mut runs: Vec<Value> = runs["runs"].as_array().unwrap().clone();
     runs.reverse();
-    let workloads: Vec<&str> = runs.iter().take(4).map(|run| run["workload"].as_str().unwrap()).collect();
+    let workloads: Vec<&str> =
+        runs.iter().take(4).map(|run| run["workload"].as_str().unwrap()).collect();
     assert_eq!(workloads, ["smoke", "bursty", "smoke", "bursty"]);
     assert!(runs.iter().all(|run| run["verdict"] == "fail" && run["exit_code"] == 99), "{runs:?}");
     let threshold = "threshold=\"latency.publish_delay.max_ms < 0\"";
@@ -279,7 +317,9 @@ fn a_broker_that_is_down_is_retried_and_seen() {
         ("schedule.retry_min", "100ms"),
         ("schedule.retry_max", "200ms"),
     ]);
-    wait_for("a second attempt", || lab.metric("streamgauge_broker_errors_total", &["stage=\"probe\""]) >= 2);
+    wait_for("a second attempt", || {
+        lab.metric("streamgauge_broker_errors_total", &["stage=\"probe\""]) >= 2
+    });
     let answer = lab.get("/readyz");
     assert_eq!(answer.status, 503);
     assert!(answer.json()["reasons"][0].as_str().unwrap().contains(&servers), "{}", answer.text);
@@ -321,19 +361,32 @@ fn counters_and_reports_agree_to_the_unit() {
             ("windows_closed_total", &audit["windows"]),
             ("results_written_total", &audit["results"]),
         ] {
-            *sums.entry(metric.to_owned()).or_default() += value.as_u64().unwrap_or_else(|| panic!("{metric}"));
+            *sums.entry(metric.to_owned()).or_default() +=
+                value.as_u64().unwrap_or_else(|| panic!("{metric}"));
         }
-        for kind in
-            ["publish_delay", "publish_latency", "event_latency", "close_latency", "result_latency", "end_to_end"]
-        {
+        for kind in [
+            "publish_delay",
+            "publish_latency",
+            "event_latency",
+            "close_latency",
+            "result_latency",
+            "end_to_end",
+        ] {
             let count = report["latency"][kind]["count"].as_u64().unwrap();
             *sums.entry(format!("{kind}_seconds_count")).or_default() += count;
         }
     }
     for (name, value) in &sums {
-        assert_eq!(lab.metric(&format!("streamgauge_{name}"), &["workload=\"smoke\""]), *value, "{name}");
+        assert_eq!(
+            lab.metric(&format!("streamgauge_{name}"), &["workload=\"smoke\""]),
+            *value,
+            "{name}"
+        );
     }
-    assert!(sums["events_produced_total"] > 0 && sums["result_latency_seconds_count"] > 0, "{sums:?}");
+    assert!(
+        sums["events_produced_total"] > 0 && sums["result_latency_seconds_count"] > 0,
+        "{sums:?}"
+    );
     assert_eq!(lab.metric("streamgauge_runs_total", &["outcome=\"pass\""]), 2);
     assert_eq!(lab.metric("streamgauge_last_run_valid", &["workload=\"smoke\""]), 1);
     assert_eq!(lab.metric("streamgauge_target_events_per_second", &[]), 0, "nothing runs any more");

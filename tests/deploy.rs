@@ -1,9 +1,11 @@
-//! `deploy/`: every value that its files share with the program, or with one another, is the same in both.
+//! `deploy/`: every value that its files share with the program, or with one another, is the same
+//! in both.
 //!
-//! No container engine is needed. What the daemon's containers say is tried on the program itself: their environment is
-//! resolved by it, and a daemon is started in it. The compose file is loaded by the reference implementation of the
-//! Compose Specification (`compose-spec` on the path; `.ci/run` installs it); without it that test is skipped and says so,
-//! with `STREAMGAUGE_REQUIRE_COMPOSE=1` it fails.
+//! No container engine is needed. What the daemon's containers say is tried on the program itself:
+//! their environment is resolved by it, and a daemon is started in it. The compose file is loaded
+//! by the reference implementation of the Compose Specification (`compose-spec` on the path;
+//! `.ci/run` installs it); without it that test is skipped and says so, with
+//! `STREAMGAUGE_REQUIRE_COMPOSE=1` it fails.
 
 #[path = "support/compose.rs"]
 mod compose;
@@ -39,7 +41,8 @@ fn seconds(text: &str) -> Duration {
 /// A value of the systemd unit.
 fn of_unit(key: &str) -> String {
     let unit = read(&folder().join("streamgauge.service"));
-    let found: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect();
+    let found: Vec<_> =
+        unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect();
     assert_eq!(found.len(), 1, "the unit has one {key}");
     found[0].to_owned()
 }
@@ -64,13 +67,17 @@ fn the_compose_file_keeps_to_the_specification() {
     let services = Compose::read().services();
     assert_eq!(loaded["services"].as_object().unwrap().len(), services.len());
     for service in services {
-        let theirs = Service { name: service.name.clone(), json: loaded["services"][&service.name].clone() };
+        let theirs =
+            Service { name: service.name.clone(), json: loaded["services"][&service.name].clone() };
         assert_eq!(theirs.environment(), service.environment(), "{}", service.name);
         for mount in service.mounts() {
             let Source::Path(path) = mount.source else { continue };
             let path = fs::canonicalize(path).unwrap();
-            let theirs =
-                theirs.json["volumes"].as_array().unwrap().iter().find(|v| v["target"] == mount.target.as_str());
+            let theirs = theirs.json["volumes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|v| v["target"] == mount.target.as_str());
             assert_eq!(theirs.unwrap()["source"], json!(path), "{}", service.name);
         }
     }
@@ -84,10 +91,15 @@ fn the_compose_file_keeps_to_the_specification() {
 #[test]
 fn every_profile_brings_up_a_broker_its_daemon_prometheus_and_grafana() {
     let compose = Compose::read();
-    let profiles: BTreeSet<_> = compose.services().iter().flat_map(|s| words(&s.json["profiles"])).collect();
+    let profiles: BTreeSet<_> =
+        compose.services().iter().flat_map(|s| words(&s.json["profiles"])).collect();
     assert_eq!(profiles, PROFILES.map(str::to_owned).into());
     for service in compose.services() {
-        assert!(!words(&service.json["profiles"]).is_empty(), "{} comes up with no profile", service.name);
+        assert!(
+            !words(&service.json["profiles"]).is_empty(),
+            "{} comes up with no profile",
+            service.name
+        );
     }
     for profile in PROFILES {
         let services = compose.profile(profile);
@@ -97,14 +109,23 @@ fn every_profile_brings_up_a_broker_its_daemon_prometheus_and_grafana() {
         for wanted in ["token", "prometheus", "grafana"] {
             assert!(names.contains(wanted), "{profile} has no {wanted}");
         }
-        assert!(names.iter().any(|name| name.starts_with(profile)), "{profile} has no broker: {names:?}");
+        assert!(
+            names.iter().any(|name| name.starts_with(profile)),
+            "{profile} has no broker: {names:?}"
+        );
         for service in &services {
             for (needed, condition) in service.needs() {
                 let what = format!("{}: {needed}", service.name);
-                let needed =
-                    services.iter().find(|s| s.name == needed).unwrap_or_else(|| panic!("{what} is not there"));
+                let needed = services
+                    .iter()
+                    .find(|s| s.name == needed)
+                    .unwrap_or_else(|| panic!("{what} is not there"));
                 // One that ends is waited for; one that stays is probed.
-                let expected = if stays(needed) { "service_healthy" } else { "service_completed_successfully" };
+                let expected = if stays(needed) {
+                    "service_healthy"
+                } else {
+                    "service_completed_successfully"
+                };
                 assert_eq!(condition, expected, "{what}");
             }
         }
@@ -123,28 +144,53 @@ fn stays(service: &Service) -> bool {
 fn whatever_stays_up_is_probed_seldom_limited_and_stopped_in_time() {
     let of_image = Dockerfile::read().one("HEALTHCHECK").to_owned();
     for service in Compose::read().services() {
-        assert_eq!(service.json["security_opt"], json!(["no-new-privileges:true"]), "{}", service.name);
+        assert_eq!(
+            service.json["security_opt"],
+            json!(["no-new-privileges:true"]),
+            "{}",
+            service.name
+        );
         if !stays(&service) {
             continue;
         }
         assert!(service.json["mem_limit"].is_string(), "{} may take all memory", service.name);
         let check = &service.json["healthcheck"];
         let is_ours = service.json.get("build").is_some();
-        assert_ne!(is_ours, check.is_object(), "{}: one health check, the image's or the service's", service.name);
+        assert_ne!(
+            is_ours,
+            check.is_object(),
+            "{}: one health check, the image's or the service's",
+            service.name
+        );
         let (interval, often) = if is_ours {
-            let of = |name| of_image.split_whitespace().find_map(|word| word.strip_prefix(name)).expect("a time");
+            let of = |name| {
+                of_image
+                    .split_whitespace()
+                    .find_map(|word| word.strip_prefix(name))
+                    .expect("a time")
+            };
             (of("--interval="), of("--start-interval="))
         } else {
             (service.text("/healthcheck/interval"), service.text("/healthcheck/start_interval"))
         };
-        assert!(seconds(interval) >= Duration::from_mins(1), "{}: probes disturb what is measured", service.name);
+        assert!(
+            seconds(interval) >= Duration::from_mins(1),
+            "{}: probes disturb what is measured",
+            service.name
+        );
         assert!(seconds(often) <= Duration::from_secs(5), "{}: others wait for it", service.name);
     }
     for profile in PROFILES {
         let daemon = Compose::read().daemon(profile);
         let grace = seconds(daemon.text("/stop_grace_period"));
-        let drain = settings(&environment(&daemon))["supervisor"]["drain_timeout"].as_str().map(seconds).unwrap();
-        assert!(grace > drain, "{profile}: killed after {grace:?}, while a run may drain for {drain:?}");
+        let drain = settings(&environment(&daemon))["supervisor"]["drain_timeout"]
+            .as_str()
+            .map(seconds)
+            .unwrap();
+        assert!(
+            grace > drain,
+            "{profile}: killed after {grace:?}, while a run may drain for {drain:?}"
+        );
         let unit = of_unit("TimeoutStopSec").parse().map(Duration::from_secs).unwrap();
         assert_eq!(grace, unit, "as the systemd unit has it");
     }
@@ -159,7 +205,8 @@ fn images_are_pinned() {
     let bases = dockerfile.all("FROM").into_iter().map(|from| from.split(' ').next().unwrap());
     let mut versions: BTreeMap<&str, &str> = BTreeMap::new();
     for image in images.chain(bases) {
-        let (name, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{image} has no version"));
+        let (name, tag) =
+            image.rsplit_once(':').unwrap_or_else(|| panic!("{image} has no version"));
         // Three numbers, or a day.
         let is_day = |part: &str| part.len() == 8 && part.parse::<u32>().is_ok();
         let is_exact = tag.matches('.').count() >= 2 || tag.split('-').any(is_day);
@@ -168,14 +215,26 @@ fn images_are_pinned() {
         assert!(other.is_none_or(|other| other == tag), "{name} comes in two versions");
     }
     let manifest = read(&root().join("Cargo.toml"));
-    let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")).unwrap().trim_end_matches('"');
+    let rust = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \""))
+        .unwrap()
+        .trim_end_matches('"');
     assert!(versions["rust"].starts_with(&format!("{rust}.")), "Cargo.toml asks for Rust {rust}");
     // The Grafana whose schema the dashboards keep to.
     let schema = format!("(\"@grafana/schema\", \"{}\")", versions["grafana/grafana"]);
-    assert!(read(&root().join("tests/grafana_schema.rs")).contains(&schema), "tests/grafana_schema.rs has no {schema}");
+    assert!(
+        read(&root().join("tests/grafana_schema.rs")).contains(&schema),
+        "tests/grafana_schema.rs has no {schema}"
+    );
     // Ours carries the program's version.
     for service in services.iter().filter(|service| service.json.get("build").is_some()) {
-        assert_eq!(service.text("/image"), format!("streamgauge:{}", env!("CARGO_PKG_VERSION")), "{}", service.name);
+        assert_eq!(
+            service.text("/image"),
+            format!("streamgauge:{}", env!("CARGO_PKG_VERSION")),
+            "{}",
+            service.name
+        );
         let context = folder().join(service.text("/build/context"));
         assert_eq!(fs::canonicalize(&context).unwrap(), fs::canonicalize(root()).unwrap());
         assert!(context.join(service.text("/build/dockerfile")).is_file());
@@ -190,12 +249,17 @@ fn ports_are_published_to_this_machine_alone_and_are_the_programs_own() {
         for service in compose.profile(profile) {
             for port in service.ports() {
                 assert_eq!(port.address, "127.0.0.1", "{} is open to others", service.name);
-                assert!(taken.insert(port.published), "{profile}: port {} comes twice", port.published);
+                assert!(
+                    taken.insert(port.published),
+                    "{profile}: port {} comes twice",
+                    port.published
+                );
             }
         }
         assert_eq!(taken, [3000, 9090, 9464].into(), "the ports that the documentation names");
         let daemon = compose.daemon(profile);
-        let listen = settings(&environment(&daemon))["server"]["listen"].as_str().map(port).unwrap();
+        let listen =
+            settings(&environment(&daemon))["server"]["listen"].as_str().map(port).unwrap();
         let default = settings(&BTreeMap::new())["server"]["listen"].as_str().map(port).unwrap();
         let published = &daemon.ports()[0];
         assert_eq!([listen, published.target, published.published], [default; 3], "{profile}");
@@ -217,7 +281,10 @@ fn every_variable_is_a_setting_and_says_what_the_file_means() {
         assert_eq!(resolved["log"]["format"], "json");
         let token = format!("{STATE}/token");
         assert_eq!(resolved["server"]["token_file"], token, "{profile}");
-        assert_eq!(environment["STREAMGAUGE_TOKEN_FILE"], token, "what `ctl` shows is what the daemon asks for");
+        assert_eq!(
+            environment["STREAMGAUGE_TOKEN_FILE"], token,
+            "what `ctl` shows is what the daemon asks for"
+        );
         let aliases = daemon.json.pointer("/networks/default/aliases").unwrap();
         assert_eq!(resolved["server"]["allowed_hosts"], *aliases, "{profile}");
         // Each run makes topics of its own, on the one broker that there is.
@@ -236,11 +303,21 @@ fn daemons_find_their_brokers() {
     let address = told("kafka", "STREAMGAUGE__BROKER__KAFKA__BOOTSTRAP_SERVERS");
     let broker = compose.service("kafka").environment();
     assert_eq!(address, format!("kafka:{}", port(kafka)));
-    assert_eq!(broker["KAFKA_ADVERTISED_LISTENERS"], format!("PLAINTEXT://{address}"), "clients come back to it");
+    assert_eq!(
+        broker["KAFKA_ADVERTISED_LISTENERS"],
+        format!("PLAINTEXT://{address}"),
+        "clients come back to it"
+    );
     let listeners = &broker["KAFKA_LISTENERS"];
-    assert!(listeners.split(',').any(|one| one == format!("PLAINTEXT://:{}", port(kafka))), "{listeners}");
+    assert!(
+        listeners.split(',').any(|one| one == format!("PLAINTEXT://:{}", port(kafka))),
+        "{listeners}"
+    );
     let controller = port(&broker["KAFKA_CONTROLLER_QUORUM_VOTERS"]);
-    assert!(listeners.split(',').any(|one| one == format!("CONTROLLER://:{controller}")), "{listeners}");
+    assert!(
+        listeners.split(',').any(|one| one == format!("CONTROLLER://:{controller}")),
+        "{listeners}"
+    );
     let data = compose.service("kafka").mounts().remove(0);
     assert_eq!(broker["KAFKA_LOG_DIRS"], data.target, "what it stores is in the volume");
     assert_eq!(broker["KAFKA_AUTO_CREATE_TOPICS_ENABLE"], "false");
@@ -251,15 +328,22 @@ fn daemons_find_their_brokers() {
     assert_eq!(broker.flag("--advertise-kafka-addr"), format!("PLAINTEXT://{address}"));
     assert_eq!(port(&broker.flag("--kafka-addr")), port(&address));
     let script = words(&broker.json["command"]).concat();
-    assert!(script.starts_with("rpk redpanda mode production\n") && !script.contains("dev-container"), "{script}");
+    assert!(
+        script.starts_with("rpk redpanda mode production\n") && !script.contains("dev-container"),
+        "{script}"
+    );
 }
 
 #[test]
 fn fluvio_is_registered_as_it_listens() {
     let compose = Compose::read();
-    let (setup, sc, spu) =
-        (compose.service("fluvio-setup"), compose.service("fluvio-sc"), compose.service("fluvio-spu"));
-    let address = environment(&compose.daemon("fluvio"))["STREAMGAUGE__BROKER__FLUVIO__ENDPOINT"].clone();
+    let (setup, sc, spu) = (
+        compose.service("fluvio-setup"),
+        compose.service("fluvio-sc"),
+        compose.service("fluvio-spu"),
+    );
+    let address =
+        environment(&compose.daemon("fluvio"))["STREAMGAUGE__BROKER__FLUVIO__ENDPOINT"].clone();
     assert_eq!(address, format!("fluvio-sc:{}", port(&sc.flag("--bind-public"))));
     let default = settings(&BTreeMap::new());
     assert_eq!(port(default["broker"]["fluvio"]["endpoint"].as_str().unwrap()), port(&address));
@@ -280,10 +364,12 @@ fn fluvio_is_registered_as_it_listens() {
     let inside = |path: &str| container.path().join(path.trim_start_matches('/'));
     let metadata = sc.flag("--local");
     fs::create_dir_all(inside(&metadata)).unwrap();
-    let from = setup.mounts().into_iter().find(|mount| matches!(mount.source, Source::Path(_))).unwrap();
+    let from =
+        setup.mounts().into_iter().find(|mount| matches!(mount.source, Source::Path(_))).unwrap();
     fs::copy(setup.file_behind(&from.target).unwrap(), inside(&from.target)).unwrap();
-    let script =
-        words(&setup.json["command"]).concat().replace("/fluvio/", &format!("{}/", inside("fluvio").display()));
+    let script = words(&setup.json["command"])
+        .concat()
+        .replace("/fluvio/", &format!("{}/", inside("fluvio").display()));
     let laid = inside(&metadata).join(format!("SPU/{id}.yaml"));
     let run = || assert!(Command::new("sh").args(["-euc", &script]).status().unwrap().success());
     run();
@@ -292,8 +378,13 @@ fn fluvio_is_registered_as_it_listens() {
     fs::write(&laid, "changed").unwrap();
     run();
     assert_eq!(read(&laid), "changed");
-    for (service, folder) in [(&setup, &metadata), (&sc, &metadata), (&spu, &spu.flag("--log-base-dir"))] {
-        let is_kept = service.mounts().iter().any(|m| matches!(m.source, Source::Volume(_)) && &m.target == folder);
+    for (service, folder) in
+        [(&setup, &metadata), (&sc, &metadata), (&spu, &spu.flag("--log-base-dir"))]
+    {
+        let is_kept = service
+            .mounts()
+            .iter()
+            .any(|m| matches!(m.source, Source::Volume(_)) && &m.target == folder);
         assert!(is_kept, "{}: {folder} is no volume", service.name);
     }
 }
@@ -307,7 +398,12 @@ fn everything_mounted_exists_and_no_file_of_ours_can_be_written() {
             match mount.source {
                 Source::Path(path) => {
                     assert!(path.exists(), "{}: {} does not exist", service.name, path.display());
-                    assert!(mount.is_read_only, "{}: {} can be written", service.name, path.display());
+                    assert!(
+                        mount.is_read_only,
+                        "{}: {} can be written",
+                        service.name,
+                        path.display()
+                    );
                 }
                 Source::Volume(name) => {
                     used.insert(name);
@@ -315,16 +411,24 @@ fn everything_mounted_exists_and_no_file_of_ours_can_be_written() {
             }
         }
     }
-    let declared: BTreeSet<_> = compose.json["volumes"].as_object().unwrap().keys().cloned().collect();
+    let declared: BTreeSet<_> =
+        compose.json["volumes"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(used, declared);
     for profile in PROFILES {
         let daemon = compose.daemon(profile);
         for service in [&daemon, &compose.service("token")] {
-            assert_eq!((&service.json["read_only"], &service.json["cap_drop"]), (&json!(true), &json!(["ALL"])));
+            assert_eq!(
+                (&service.json["read_only"], &service.json["cap_drop"]),
+                (&json!(true), &json!(["ALL"]))
+            );
             let state: Vec<_> = service.mounts().into_iter().map(|mount| mount.target).collect();
             assert_eq!(state, [STATE], "{}", service.name);
         }
-        assert_eq!(daemon.json["ulimits"]["nofile"].to_string(), of_unit("LimitNOFILE"), "as the systemd unit has it");
+        assert_eq!(
+            daemon.json["ulimits"]["nofile"].to_string(),
+            of_unit("LimitNOFILE"),
+            "as the systemd unit has it"
+        );
     }
 }
 
@@ -338,10 +442,14 @@ fn prometheus_in_its_container_scrapes_the_daemon_and_knows_the_alerts() {
     let published = &daemon.ports()[0];
     assert_eq!(target["targets"], json!([format!("streamgauge:{}", published.target)]));
     // The dashboard's links lead to the instance.
-    assert_eq!(target["labels"]["instance"], format!("{}:{}", published.address, published.published));
+    assert_eq!(
+        target["labels"]["instance"],
+        format!("{}:{}", published.address, published.published)
+    );
     // All else is as on bare metal.
     let mut bare = grafana::yaml("prometheus.yml");
-    bare["scrape_configs"][0]["static_configs"] = ours["scrape_configs"][0]["static_configs"].clone();
+    bare["scrape_configs"][0]["static_configs"] =
+        ours["scrape_configs"][0]["static_configs"].clone();
     assert_eq!(ours, bare);
 
     let config = service.flag("--config.file");
@@ -355,10 +463,17 @@ fn prometheus_in_its_container_scrapes_the_daemon_and_knows_the_alerts() {
         fs::copy(source, container.path().join(file)).unwrap();
     }
     let storage = service.flag("--storage.tsdb.path");
-    assert!(service.mounts().iter().any(|m| matches!(m.source, Source::Volume(_)) && m.target == storage), "{storage}");
+    assert!(
+        service
+            .mounts()
+            .iter()
+            .any(|m| matches!(m.source, Source::Volume(_)) && m.target == storage),
+        "{storage}"
+    );
     if is_there("promtool") {
         let check = ["check", "config", "prometheus.yml"];
-        let output = Command::new("promtool").args(check).current_dir(container.path()).output().unwrap();
+        let output =
+            Command::new("promtool").args(check).current_dir(container.path()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("1 rule files found"), "{said}");
     }
@@ -368,7 +483,8 @@ fn prometheus_in_its_container_scrapes_the_daemon_and_knows_the_alerts() {
 fn grafana_in_its_container_finds_prometheus_dashboards_and_alerts() {
     let compose = Compose::read();
     let service = compose.service("grafana");
-    let behind = |path: &str| service.file_behind(path).unwrap_or_else(|| panic!("{path} is not mounted"));
+    let behind =
+        |path: &str| service.file_behind(path).unwrap_or_else(|| panic!("{path} is not mounted"));
     for kind in ["datasources", "dashboards", "alerting"] {
         let file = behind(&format!("/etc/grafana/provisioning/{kind}/streamgauge.yml"));
         assert!(file.is_file(), "{}", file.display());
@@ -380,7 +496,8 @@ fn grafana_in_its_container_finds_prometheus_dashboards_and_alerts() {
     }
     assert!(behind(&service.environment()["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).is_file());
 
-    let (ours, mut bare) = (yaml("datasource.yml"), grafana::yaml("provisioning/datasources/streamgauge.yml"));
+    let (ours, mut bare) =
+        (yaml("datasource.yml"), grafana::yaml("provisioning/datasources/streamgauge.yml"));
     let url = &ours["datasources"][0]["url"];
     let prometheus = &compose.service("prometheus").ports()[0];
     assert_eq!(*url, format!("http://prometheus:{}", prometheus.target));
@@ -391,12 +508,19 @@ fn grafana_in_its_container_finds_prometheus_dashboards_and_alerts() {
 #[test]
 fn the_image_is_what_the_unit_and_the_manifest_say() {
     let dockerfile = Dockerfile::read();
-    let user: Vec<u32> = dockerfile.one("USER").split(':').map(|id| id.parse().expect("a number")).collect();
+    let user: Vec<u32> =
+        dockerfile.one("USER").split(':').map(|id| id.parse().expect("a number")).collect();
     assert!(user.iter().all(|id| *id > 0) && user.len() == 2, "{user:?}");
     let install = dockerfile.all("RUN").concat();
-    assert!(install.contains(&format!("-o {} -g {} -m 0750 {STATE}", user[0], user[1])), "its owner: {install}");
+    assert!(
+        install.contains(&format!("-o {} -g {} -m 0750 {STATE}", user[0], user[1])),
+        "its owner: {install}"
+    );
     assert_eq!(dockerfile.environment()["STATE_DIRECTORY"], STATE);
-    assert_eq!((dockerfile.one("VOLUME"), *dockerfile.all("WORKDIR").last().unwrap()), (STATE, STATE));
+    assert_eq!(
+        (dockerfile.one("VOLUME"), *dockerfile.all("WORKDIR").last().unwrap()),
+        (STATE, STATE)
+    );
     assert_eq!(of_unit("StateDirectory"), STATE.trim_start_matches("/var/lib/"));
     assert_eq!(of_unit("KillSignal"), dockerfile.one("STOPSIGNAL"));
     assert_eq!(of_unit("Environment"), "STREAMGAUGE__LOG__FORMAT=json");
@@ -407,7 +531,9 @@ fn the_image_is_what_the_unit_and_the_manifest_say() {
     assert_eq!(copied, "/usr/local/bin/streamgauge");
 
     let build = install.split("&&").find(|part| part.contains("cargo build")).unwrap();
-    for flag in ["--release", "--locked", "--all-features", "--package streamgauge", "--bin streamgauge"] {
+    for flag in
+        ["--release", "--locked", "--all-features", "--package streamgauge", "--bin streamgauge"]
+    {
         assert!(build.contains(flag), "{build} has no {flag}");
     }
     // "All features" are the program's: none is for tests alone.
@@ -416,7 +542,10 @@ fn the_image_is_what_the_unit_and_the_manifest_say() {
     let names = features.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
     for name in names {
         let known = ["default", "kafka-security", "fluvio"];
-        assert!(known.contains(&name), "the image gets the feature `{name}`: does it need a library (Dockerfile)?");
+        assert!(
+            known.contains(&name),
+            "the image gets the feature `{name}`: does it need a library (Dockerfile)?"
+        );
     }
 }
 
@@ -425,16 +554,21 @@ fn the_build_finds_all_that_it_reads_and_is_sent_nothing_else() {
     let ignored = read(&root().join(".dockerignore"));
     let lines: Vec<_> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(lines[0], "*", "what is not listed is left out");
-    let sent: BTreeSet<_> = lines[1..].iter().map(|line| line.strip_prefix('!').expect(line).to_owned()).collect();
-    let mut wanted: BTreeSet<String> = ["Cargo.toml", "Cargo.lock", "actors", "src"].map(str::to_owned).into();
+    let sent: BTreeSet<_> =
+        lines[1..].iter().map(|line| line.strip_prefix('!').expect(line).to_owned()).collect();
+    let mut wanted: BTreeSet<String> =
+        ["Cargo.toml", "Cargo.lock", "actors", "src"].map(str::to_owned).into();
     // Cargo wants the file of every target that the manifest names.
     if read(&root().join("Cargo.toml")).contains("[[bench]]") {
         wanted.insert("benches".to_owned());
     }
     // What only tests read, in files of their own, the build does not.
-    for path in sources(&root().join("src")).into_iter().filter(|path| !path.ends_with("tests.rs")) {
+    for path in sources(&root().join("src")).into_iter().filter(|path| !path.ends_with("tests.rs"))
+    {
         for part in read(&path).split("include_str!(\"").skip(1) {
-            let file = fs::canonicalize(path.parent().unwrap().join(part.split('"').next().unwrap())).unwrap();
+            let file =
+                fs::canonicalize(path.parent().unwrap().join(part.split('"').next().unwrap()))
+                    .unwrap();
             let below = file.strip_prefix(fs::canonicalize(root()).unwrap()).unwrap().to_owned();
             wanted.insert(below.iter().next().unwrap().to_str().unwrap().to_owned());
         }
@@ -448,7 +582,9 @@ fn the_build_finds_all_that_it_reads_and_is_sent_nothing_else() {
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let files = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let files = files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     files.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
 }
 
@@ -478,18 +614,22 @@ fn every_script_can_be_read_by_its_shell() {
     }
 }
 
-/// The daemon of a profile, started: who may ask it under which name, whether it is found healthy, how it ends.
+/// The daemon of a profile, started: who may ask it under which name, whether it is found healthy,
+/// how it ends.
 fn see_daemon(profile: &str) {
     let compose = Compose::read();
     let default = settings(&BTreeMap::new())["server"]["listen"].as_str().map(port).unwrap();
     let mut container = Container::start(profile);
     let token = read(Path::new(&container.environment["STREAMGAUGE__SERVER__TOKEN_FILE"]));
     let token = Some(token.trim());
-    let target = yaml("prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"][0].clone();
+    let target =
+        yaml("prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"][0].clone();
     let target = target.as_str().unwrap();
     let published = &compose.daemon(profile).ports()[0];
     // Containers ask for its name, people for the published port.
-    for host in [target, &format!("127.0.0.1:{}", published.published), &format!("localhost:{default}")] {
+    for host in
+        [target, &format!("127.0.0.1:{}", published.published), &format!("localhost:{default}")]
+    {
         assert_eq!(container.status("/api/v1/status", host, token), 200, "{host}");
         assert_eq!(container.status("/api/v1/status", host, None), 401, "{host}");
         assert_eq!(container.status("/", host, None), 200, "{host}");

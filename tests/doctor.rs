@@ -1,4 +1,5 @@
-//! `doctor` on brokers of Kafka's protocol: what it says of a real one, and of one that lacks a request.
+//! `doctor` on brokers of Kafka's protocol: what it says of a real one, and of one that lacks a
+//! request.
 
 mod support;
 
@@ -10,8 +11,9 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::Value;
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
-use streamgauge_actors::{Broker as _, Delivery, Retry, Sent, StartAt, WriterRole};
-use streamgauge_actors::{Clock as _, RunClock, SECOND};
+use streamgauge_actors::{
+    Broker as _, Clock as _, Delivery, Retry, RunClock, SECOND, Sent, StartAt, WriterRole,
+};
 use support::door;
 use support::lab::Lab;
 
@@ -34,12 +36,24 @@ fn a_fit_cluster_is_tried_and_left_as_it_was() {
     let Some(mut lab) = Lab::new("doctor-fit") else { return };
     let (code, findings) = lab.report(&["doctor"]);
     assert_eq!(code, Some(0), "{findings}");
-    let checks =
-        ["replicas", "disk", "writing", "reading", "reading from the middle", "offsets", "insertion time", "emptying"];
+    let checks = [
+        "replicas",
+        "disk",
+        "writing",
+        "reading",
+        "reading from the middle",
+        "offsets",
+        "insertion time",
+        "emptying",
+    ];
     for check in checks {
         assert_eq!(health(&findings, check), ["ok"], "{check}: {findings}");
     }
-    assert_eq!((health(&findings, "kind"), health(&findings, "limitation")), (vec![], vec![]), "{findings}");
+    assert_eq!(
+        (health(&findings, "kind"), health(&findings, "limitation")),
+        (vec![], vec![]),
+        "{findings}"
+    );
     assert!(lab.names().is_empty());
     let prefix = lab.prefix.clone();
     let left = lab.admin().list().unwrap();
@@ -49,12 +63,20 @@ fn a_fit_cluster_is_tried_and_left_as_it_was() {
 #[test]
 fn what_a_cluster_would_refuse_is_named_with_the_fix() {
     let Some(lab) = Lab::new("doctor-unfit") else { return };
-    let (code, findings) =
-        lab.report(&["doctor", "--set", "topics.replication=3", "--set", "broker.kafka.batch_bytes=2MiB"]);
+    let (code, findings) = lab.report(&[
+        "doctor",
+        "--set",
+        "topics.replication=3",
+        "--set",
+        "broker.kafka.batch_bytes=2MiB",
+    ]);
     assert_eq!(code, Some(1), "{findings}");
     assert_eq!(health(&findings, "replicas"), ["fail"]);
     assert!(text(&findings, "replicas").contains("lower `topics.replication` to 1"), "{findings}");
-    assert!(text(&findings, "batches").contains("`broker.kafka.batch_bytes` to 1048588"), "{findings}");
+    assert!(
+        text(&findings, "batches").contains("`broker.kafka.batch_bytes` to 1048588"),
+        "{findings}"
+    );
     assert_eq!(health(&findings, "trial topic"), ["fail"], "{findings}");
 }
 
@@ -72,12 +94,23 @@ fn a_broker_of_another_make_is_trusted_with_nothing() {
     let (_cluster, servers) = mock();
     let description = broker(&servers).describe().unwrap();
     assert_eq!((description.kind.as_str(), description.version.as_str()), ("kafka", "unknown"));
-    assert_eq!((description.guarantee.as_str(), description.log_append_time), ("at least once", false));
-    for lacking in ["CreateTopics", "DeleteTopics", "DeleteRecords", "DescribeConfigs", "no Apache Kafka"] {
-        assert!(description.limitations.iter().any(|said| said.contains(lacking)), "{lacking}: {description:?}");
+    assert_eq!(
+        (description.guarantee.as_str(), description.log_append_time),
+        ("at least once", false)
+    );
+    for lacking in
+        ["CreateTopics", "DeleteTopics", "DeleteRecords", "DescribeConfigs", "no Apache Kafka"]
+    {
+        assert!(
+            description.limitations.iter().any(|said| said.contains(lacking)),
+            "{lacking}: {description:?}"
+        );
     }
     let error = broker(&servers).admin().unwrap().truncate("t").unwrap_err();
-    assert!(error.message.contains("`t` cannot be emptied") && error.retry == Retry::GiveUp, "{error}");
+    assert!(
+        error.message.contains("`t` cannot be emptied") && error.retry == Retry::GiveUp,
+        "{error}"
+    );
 }
 
 #[test]
@@ -89,11 +122,16 @@ fn without_idempotent_producers_a_plain_one_writes_and_the_report_says_so() {
     let as_kafka = door::to(&servers, door::as_kafka);
     assert_eq!(broker(&as_kafka).describe().unwrap().guarantee, "effectively once");
     let keys = BTreeSet::from([INIT_PRODUCER_ID]);
-    let without = move |version, answer: &[u8]| door::without(&door::as_kafka(version, answer), version, &keys);
+    let without = move |version, answer: &[u8]| {
+        door::without(&door::as_kafka(version, answer), version, &keys)
+    };
     let broker = broker(&door::to(&servers, without));
     let description = broker.describe().unwrap();
     assert_eq!(description.guarantee, "at least once");
-    let said = description.limitations.iter().any(|said| said.starts_with("no idempotent producer (InitProducerId)"));
+    let said = description
+        .limitations
+        .iter()
+        .any(|said| said.starts_with("no idempotent producer (InitProducerId)"));
     assert!(said, "{description:?}");
 
     let mut writer = broker.writer("t", WriterRole::Events).unwrap();
@@ -102,8 +140,14 @@ fn without_idempotent_producers_a_plain_one_writes_and_the_report_says_so() {
         assert_eq!(writer.send(0, b"", &n.to_be_bytes(), n).unwrap(), Sent::Ok);
     }
     while writer.in_flight() > 0 {
-        writer.poll_acks(BUDGET, &mut |ack| assert_eq!(ack.delivery, Delivery::Acknowledged)).unwrap();
-        assert!(RunClock::start().now() < deadline, "{} records are not acknowledged", writer.in_flight());
+        writer
+            .poll_acks(BUDGET, &mut |ack| assert_eq!(ack.delivery, Delivery::Acknowledged))
+            .unwrap();
+        assert!(
+            RunClock::start().now() < deadline,
+            "{} records are not acknowledged",
+            writer.in_flight()
+        );
     }
     let mut reader = broker.reader("t", &[(0, StartAt::Earliest)]).unwrap();
     let mut read = Vec::new();
@@ -132,7 +176,8 @@ fn broker(bootstrap_servers: &str) -> KafkaBroker {
     KafkaBroker::new(KafkaSettings { bootstrap_servers, ..KafkaSettings::default() }).unwrap()
 }
 
-/// A simulated cluster of one broker with the topic `t` of one partition: it knows no topics' administration.
+/// A simulated cluster of one broker with the topic `t` of one partition: it knows no topics'
+/// administration.
 fn mock() -> (MockCluster<'static, DefaultProducerContext>, String) {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("t", 1, 1).unwrap();

@@ -1,5 +1,5 @@
-//! A stage that fails ends its run as failed, with the stage and the cause named; an order that makes no sense is
-//! refused, with the reason.
+//! A stage that fails ends its run as failed, with the stage and the cause named; an order that
+//! makes no sense is refused, with the reason.
 
 mod support;
 
@@ -8,17 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::Mode;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::RunState;
-use streamgauge_actors::testing::{Fault, FaultKind, FaultyBroker, small_spec};
 use streamgauge_actors::{
-    Ack, Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, Sent, StartAt, TopicAdmin, WriterRole,
+    Ack, ArrivalKind, Broker, BrokerDescription, Ending, EventReader, EventWriter, MILLISECOND,
+    Mode, PortError, Record, RestartRun, RunOutcome, RunSpec, RunState, SECOND, Sent, SetRate,
+    StageId, StartAt, StartRun, StopMode, StopRun, TopicAdmin, Verdict, WriterRole,
+    testing::{Fault, FaultKind, FaultyBroker, small_spec},
 };
-use streamgauge_actors::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::{MILLISECOND, SECOND};
-use streamgauge_actors::{RestartRun, SetRate, StageId, StartRun, StopMode, StopRun};
 
 use support::runs::{self, outcome, play, start, wait_for_state};
 
@@ -78,7 +73,9 @@ impl Trap {
     fn spring(&mut self) -> Result<(), PortError> {
         self.calls += 1;
         match self.failure {
-            Some(Failure::Error) if self.calls > GOOD_CALLS => Err(PortError::fatal("the disk is on fire")),
+            Some(Failure::Error) if self.calls > GOOD_CALLS => {
+                Err(PortError::fatal("the disk is on fire"))
+            }
             Some(Failure::Panic) if self.calls > GOOD_CALLS => {
                 panic!("index out of bounds in the client")
             }
@@ -101,11 +98,21 @@ impl Trap {
 struct FailingWriter(Box<dyn EventWriter>, Trap);
 
 impl EventWriter for FailingWriter {
-    fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
+    fn send(
+        &mut self,
+        partition: u32,
+        key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<Sent, PortError> {
         self.0.send(partition, key, payload, token)
     }
 
-    fn poll_acks(&mut self, budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+    fn poll_acks(
+        &mut self,
+        budget: Duration,
+        visit: &mut dyn FnMut(Ack),
+    ) -> Result<usize, PortError> {
         self.1.spring()?;
         self.0.poll_acks(budget, visit)
     }
@@ -133,7 +140,10 @@ impl EventReader for FailingReader {
     }
 
     fn lag(&mut self) -> u64 {
-        assert!(self.1.failure != Some(Failure::PanicInReport), "index out of bounds in the client");
+        assert!(
+            self.1.failure != Some(Failure::PanicInReport),
+            "index out of bounds in the client"
+        );
         self.0.lag()
     }
 
@@ -145,7 +155,9 @@ impl EventReader for FailingReader {
 impl Broker for FailingBroker {
     fn describe(&self) -> Result<BrokerDescription, PortError> {
         match (self.port, self.failure) {
-            (Port::Broker, Failure::Unreachable) => Err(PortError::fatal("127.0.0.1:1 cannot be reached")),
+            (Port::Broker, Failure::Unreachable) => {
+                Err(PortError::fatal("127.0.0.1:1 cannot be reached"))
+            }
             (Port::Broker, Failure::Panic) => panic!("index out of bounds in the client"),
             (Port::Broker, Failure::Freeze) => {
                 std::thread::sleep(FREEZE);
@@ -160,12 +172,18 @@ impl Broker for FailingBroker {
     }
 
     fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
-        let port = if topic == self.events_topic { Port::EventsWriter } else { Port::ResultsWriter };
+        let port =
+            if topic == self.events_topic { Port::EventsWriter } else { Port::ResultsWriter };
         Ok(Box::new(FailingWriter(self.inner.writer(topic, role)?, self.trap(port))))
     }
 
-    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
-        let port = if topic == self.events_topic { Port::EventsReader } else { Port::ResultsReader };
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError> {
+        let port =
+            if topic == self.events_topic { Port::EventsReader } else { Port::ResultsReader };
         Ok(Box::new(FailingReader(self.inner.reader(topic, start)?, self.trap(port))))
     }
 }
@@ -181,7 +199,8 @@ fn spec(failure: Failure) -> RunSpec {
     spec
 }
 
-/// Plays a run whose port fails, and another one after it in the same process, which passes. Gives the failed one.
+/// Plays a run whose port fails, and another one after it in the same process, which passes. Gives
+/// the failed one.
 fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
     let (clock, spec) = (runs::clock(), spec(failure));
     let inner = runs::embedded(&clock);
@@ -196,7 +215,12 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
     let failed = play(&host, runs::plan(spec, broker, &clock));
     assert!(inner.admin().unwrap().list().unwrap().is_empty(), "its topics are deleted");
     let judgement = failed.judge(&Mode::Run);
-    assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Fail, 1), "{:?}", judgement.reasons);
+    assert_eq!(
+        (judgement.verdict, judgement.exit_code),
+        (Verdict::Fail, 1),
+        "{:?}",
+        judgement.reasons
+    );
     let after = play(&host, runs::plan(small_spec("after"), inner, &clock));
     let judgement = after.judge(&Mode::Run);
     assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
@@ -205,7 +229,9 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
 
 #[track_caller]
 fn blames(outcome: &RunOutcome, blamed: Option<StageId>, words: &str) {
-    let Ending::Failed { stage, cause, .. } = &outcome.ending else { panic!("{:?}", outcome.ending) };
+    let Ending::Failed { stage, cause, .. } = &outcome.ending else {
+        panic!("{:?}", outcome.ending)
+    };
     assert_eq!(*stage, blamed, "{cause}");
     assert!(cause.contains(words), "{cause}");
 }
@@ -232,32 +258,53 @@ fn a_stage_that_panics_ends_the_run_and_is_named() {
         (Port::ResultsReader, StageId::Latency),
     ];
     for (port, stage) in stages {
-        blames(&failed(port, Failure::Panic), Some(stage), "panicked: index out of bounds in the client");
+        blames(
+            &failed(port, Failure::Panic),
+            Some(stage),
+            "panicked: index out of bounds in the client",
+        );
     }
 }
 
 #[test]
 fn a_panic_outside_of_turns_ends_the_run_all_the_same() {
     let words = "panicked: index out of bounds in the client";
-    blames(&failed(Port::EventsReader, Failure::PanicInReport), Some(StageId::WindowAggregator(0)), words);
+    blames(
+        &failed(Port::EventsReader, Failure::PanicInReport),
+        Some(StageId::WindowAggregator(0)),
+        words,
+    );
     blames(&failed(Port::Broker, Failure::Panic), None, words);
 }
 
 #[test]
 fn a_frozen_stage_ends_the_run_and_is_named() {
-    blames(&failed(Port::EventsReader, Failure::Freeze), Some(StageId::WindowAggregator(0)), "heartbeat_timeout");
+    blames(
+        &failed(Port::EventsReader, Failure::Freeze),
+        Some(StageId::WindowAggregator(0)),
+        "heartbeat_timeout",
+    );
 }
 
 #[test]
 fn a_frozen_producer_ends_the_run_and_is_named() {
-    blames(&failed(Port::EventsWriter, Failure::Freeze), Some(StageId::Producer(0)), "heartbeat_timeout");
+    blames(
+        &failed(Port::EventsWriter, Failure::Freeze),
+        Some(StageId::Producer(0)),
+        "heartbeat_timeout",
+    );
 }
 
-/// The freeze ends while the next run is under way: the stage that was left behind must not meddle in it.
+/// The freeze ends while the next run is under way: the stage that was left behind must not meddle
+/// in it.
 #[test]
 fn a_stage_left_behind_that_wakes_up_says_nothing() {
     let wakes_after = Failure::FreezeInto;
-    blames(&failed(Port::EventsReader, wakes_after), Some(StageId::WindowAggregator(0)), "heartbeat_timeout");
+    blames(
+        &failed(Port::EventsReader, wakes_after),
+        Some(StageId::WindowAggregator(0)),
+        "heartbeat_timeout",
+    );
 }
 
 #[test]
@@ -276,7 +323,11 @@ const ABANDON: StopRun = StopRun { run_id: None, mode: StopMode::Abandon };
 const FASTER: SetRate = SetRate { run_id: None, events_per_second: 3000.0 };
 
 #[track_caller]
-fn refused(answer: anyhow::Result<Result<(), streamgauge_actors::Refusal>>, state: RunState, words: &str) {
+fn refused(
+    answer: anyhow::Result<Result<(), streamgauge_actors::Refusal>>,
+    state: RunState,
+    words: &str,
+) {
     let refusal = answer.unwrap().expect_err("the order is refused");
     assert_eq!(refusal.state, state, "{refusal}");
     assert!(refusal.reason.contains(words), "{refusal}");
@@ -301,7 +352,11 @@ fn orders_are_refused_with_the_reason_where_they_make_no_sense() {
     host.ask(StartRun { plan: Arc::clone(&plan) }).unwrap().unwrap();
     wait_for_state(&host, RunState::Running);
     refused(host.ask(StartRun { plan }), RunState::Running, "a run is under way");
-    refused(host.ask(SetRate { run_id: None, events_per_second: 0.0 }), RunState::Running, "more than 0");
+    refused(
+        host.ask(SetRate { run_id: None, events_per_second: 0.0 }),
+        RunState::Running,
+        "more than 0",
+    );
     host.ask(FASTER).unwrap().unwrap();
     wait_for_state(&host, RunState::Draining);
     refused(host.ask(DRAIN), RunState::Draining, "draining already");
@@ -334,10 +389,17 @@ fn a_run_is_stopped_or_replaced_while_it_is_being_prepared() {
     start(&host, runs::plan(slow.clone(), Arc::new(slow_broker(&slow)), &clock));
     refused(host.ask(FASTER), RunState::Preparing, "still being prepared");
     let plan = Arc::new(runs::plan(small_spec("next"), Arc::clone(&inner), &clock));
-    refused(host.ask(StartRun { plan: Arc::clone(&plan) }), RunState::Preparing, "a run is under way");
+    refused(
+        host.ask(StartRun { plan: Arc::clone(&plan) }),
+        RunState::Preparing,
+        "a run is under way",
+    );
     host.ask(RestartRun { run_id: None, mode: StopMode::Drain, plan }).unwrap().unwrap();
     let stopped = outcome(&host);
-    assert_eq!((stopped.ending.clone(), &*stopped.spec.run_id), (Ending::Stopped { drained: false }, "slow"));
+    assert_eq!(
+        (stopped.ending.clone(), &*stopped.spec.run_id),
+        (Ending::Stopped { drained: false }, "slow")
+    );
     let next = outcome(&host);
     assert_eq!((next.judge(&Mode::Run).verdict, &*next.spec.run_id), (Verdict::Pass, "next"));
     assert!(inner.admin().unwrap().list().unwrap().is_empty());

@@ -1,4 +1,5 @@
-//! The program on a real Fluvio cluster (`STREAMGAUGE_TEST_FLUVIO`), and what it says where there is none.
+//! The program on a real Fluvio cluster (`STREAMGAUGE_TEST_FLUVIO`), and what it says where there
+//! is none.
 #![cfg(feature = "fluvio")]
 
 mod support;
@@ -46,7 +47,8 @@ impl Program {
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["-o", "json"]].concat());
         let stderr = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {stderr}"))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {stderr}"))
     }
 }
 
@@ -56,17 +58,31 @@ fn a_run_is_exact_and_says_what_fluvio_lacks() {
     let program = Program::new("run", endpoint);
     let report = program.json(&["run", "smoke", "-q", "--rate", "5k/s", "--duration", "3s"]);
     assert_eq!(report["verdict"], "pass", "{report}");
-    assert_eq!((&report["audit"]["windows_exact"], &report["audit"]["results"]), (&3.into(), &30.into()), "{report}");
+    assert_eq!(
+        (&report["audit"]["windows_exact"], &report["audit"]["results"]),
+        (&3.into(), &30.into()),
+        "{report}"
+    );
     let broker = &report["broker"];
-    assert_eq!((&broker["kind"], &broker["guarantee"]), (&"fluvio".into(), &"at least once".into()));
+    assert_eq!(
+        (&broker["kind"], &broker["guarantee"]),
+        (&"fluvio".into(), &"at least once".into())
+    );
     assert_eq!(broker["log_append_time"], false);
     let said = report["notes"].to_string();
-    for limit in ["acknowledgement was received", "no idempotent producer", "no deletion of records"] {
+    for limit in
+        ["acknowledgement was received", "no idempotent producer", "no deletion of records"]
+    {
         assert!(said.contains(limit), "{said}");
     }
-    for latency in
-        ["publish_delay", "publish_latency", "event_latency", "close_latency", "result_latency", "end_to_end"]
-    {
+    for latency in [
+        "publish_delay",
+        "publish_latency",
+        "event_latency",
+        "close_latency",
+        "result_latency",
+        "end_to_end",
+    ] {
         assert!(report["latency"][latency]["count"].as_u64() > Some(0), "{latency}: {report}");
     }
     assert_eq!(report["latency"]["result_latency"]["count"], 30);
@@ -74,28 +90,67 @@ fn a_run_is_exact_and_says_what_fluvio_lacks() {
     assert!(windows.iter().all(|window| window["result_latency_ms_avg"].is_f64()), "{windows:?}");
     assert!(report["versions"]["fluvio"].is_string());
     assert!(!report["topics"]["events"].as_str().unwrap().contains('.'));
-    assert_eq!(program.json(&["topics", "list"]), Value::Array(vec![]), "the run's topics are deleted");
+    assert_eq!(
+        program.json(&["topics", "list"]),
+        Value::Array(vec![]),
+        "the run's topics are deleted"
+    );
 }
 
 #[test]
 fn the_stages_run_one_by_one_on_the_same_topics() {
     let Some(endpoint) = support::fluvio::endpoint() else { return };
     let program = Program::new("stages", endpoint);
-    let (events, results) = (format!("{}-events", program.prefix), format!("{}-results", program.prefix));
+    let (events, results) =
+        (format!("{}-events", program.prefix), format!("{}-results", program.prefix));
     let created = program.json(&["topics", "create", "--partitions", "3"]);
-    assert_eq!((&created[0]["topic"], &created[1]["topic"]), (&events.as_str().into(), &results.as_str().into()));
-    let load = ["--duration", "3s", "--warmup", "0s", "--window", "1s", "--rate", "5k/s", "--truth", "truth.ndjson"];
+    assert_eq!(
+        (&created[0]["topic"], &created[1]["topic"]),
+        (&events.as_str().into(), &results.as_str().into())
+    );
+    let load = [
+        "--duration",
+        "3s",
+        "--warmup",
+        "0s",
+        "--window",
+        "1s",
+        "--rate",
+        "5k/s",
+        "--truth",
+        "truth.ndjson",
+    ];
     let compressed = ["--set", "broker.fluvio.compression=zstd"];
     program.json(&[&["produce", "-q", "--events-topic", &events][..], &load, &compressed].concat());
     let truth = std::fs::read_to_string(program.folder.path().join("truth.ndjson")).unwrap();
-    let base = serde_json::from_str::<Value>(truth.lines().next().unwrap()).unwrap()["base_ns"].to_string();
-    let aggregate = ["aggregate", "-q", "--events-topic", &events, "--results-topic", &results, "--window", "1s"];
-    let drained = program.json(&[&aggregate[..], &["--until-idle", "1s", "--base-event-time", &base]].concat());
+    let base = serde_json::from_str::<Value>(truth.lines().next().unwrap()).unwrap()["base_ns"]
+        .to_string();
+    let aggregate = [
+        "aggregate",
+        "-q",
+        "--events-topic",
+        &events,
+        "--results-topic",
+        &results,
+        "--window",
+        "1s",
+    ];
+    let drained = program
+        .json(&[&aggregate[..], &["--until-idle", "1s", "--base-event-time", &base]].concat());
     assert_eq!(drained["events"]["consumed"], 15_000, "{drained}");
-    let latency = ["latency", "-q", "--results-topic", &results, "--window", "1s", "--until-idle", "1s"];
+    let latency =
+        ["latency", "-q", "--results-topic", &results, "--window", "1s", "--until-idle", "1s"];
     let judged = program.json(&[&latency[..], &["--truth", "truth.ndjson"]].concat());
-    assert_eq!((&judged["verdict"], &judged["audit"]["windows_exact"]), (&"pass".into(), &3.into()), "{judged}");
-    assert_eq!(judged["latency"]["result_latency"], Value::Null, "nobody knows when others' results were stored");
+    assert_eq!(
+        (&judged["verdict"], &judged["audit"]["windows_exact"]),
+        (&"pass".into(), &3.into()),
+        "{judged}"
+    );
+    assert_eq!(
+        judged["latency"]["result_latency"],
+        Value::Null,
+        "nobody knows when others' results were stored"
+    );
     let refused = program.run(&["topics", "clear", "--yes"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("Fluvio deletes no records"), "{said}");
@@ -111,14 +166,16 @@ fn broker(program: &Program) -> Box<dyn streamgauge_actors::Broker> {
     Box::new(streamgauge::broker::fluvio::FluvioBroker::new(settings).unwrap())
 }
 
-/// A run of 80,000 events, in the midst of which `kill` takes its streaming unit away, which is then started again.
+/// A run of 80,000 events, in the midst of which `kill` takes its streaming unit away, which is
+/// then started again.
 fn run_without_its_unit(
     cluster: &mut Cluster,
     program: &Program,
     kill: impl FnOnce(&mut Cluster),
 ) -> (Option<i32>, Value) {
     let load = ["--rate", "10k/s", "--duration", "8s", "--window", "1s", "--warmup", "0s"];
-    let mut command = program.command(&[&["run", "-q", "--keep-topics", "-o", "json"][..], &load].concat());
+    let mut command =
+        program.command(&[&["run", "-q", "--keep-topics", "-o", "json"][..], &load].concat());
     let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     support::runs::wait_for("events in the log", || cluster.bytes_of("-events") > 5_000_000);
     kill(cluster);
@@ -127,7 +184,8 @@ fn run_without_its_unit(
     cluster.start_unit();
     let output = run.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let report =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     (output.status.code(), report)
 }
 
@@ -146,7 +204,8 @@ fn a_cluster_killed_in_mid_run_loses_and_doubles_nothing_unnoticed() {
     let broker = streamgauge::broker::fluvio::FluvioBroker::new(settings).unwrap();
     let topic = report["topics"]["events"].as_str().unwrap();
     let partitions = broker.admin().unwrap().describe(topic).unwrap().unwrap().partitions;
-    let start: Vec<_> = (0..partitions.len() as u32).map(|partition| (partition, StartAt::Earliest)).collect();
+    let start: Vec<_> =
+        (0..partitions.len() as u32).map(|partition| (partition, StartAt::Earliest)).collect();
     let mut reader = broker.reader(topic, &start).unwrap();
     let (mut records, mut events) = (0_u64, HashSet::new());
     support::runs::wait_for("the whole topic", || {
@@ -156,12 +215,16 @@ fn a_cluster_killed_in_mid_run_loses_and_doubles_nothing_unnoticed() {
                 events.insert(record.payload.to_vec());
             }
         };
-        reader.poll(Duration::from_millis(100), 100_000, &mut visit).unwrap() == 0 && reader.lag() == 0
+        reader.poll(Duration::from_millis(100), 100_000, &mut visit).unwrap() == 0
+            && reader.lag() == 0
     });
     let distinct = events.len() as u64;
     let (audit, produced) = (&report["audit"], &report["events"]["produced"]);
     assert_eq!((produced, distinct), (&80_000.into(), 80_000), "{audit}");
-    assert_eq!((&audit["events_missing"], &audit["events_duplicated"]), (&0.into(), &(records - distinct).into()));
+    assert_eq!(
+        (&audit["events_missing"], &audit["events_duplicated"]),
+        (&0.into(), &(records - distinct).into())
+    );
     assert_eq!(code, Some(if records == distinct { 0 } else { 4 }), "{audit}");
     assert_eq!(report["broker"]["guarantee"], "at least once");
 }

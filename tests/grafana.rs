@@ -1,4 +1,5 @@
-//! The dashboards and alert rules of `grafana/` are whole: they name what exists, and show everything that exists.
+//! The dashboards and alert rules of `grafana/` are whole: they name what exists, and show
+//! everything that exists.
 
 #[path = "support/grafana.rs"]
 mod grafana;
@@ -42,23 +43,42 @@ fn assert_unique<T: Ord + std::fmt::Debug>(what: &str, values: impl IntoIterator
 fn dashboards_are_where_users_look_for_them() {
     let all = dashboards();
     assert_unique("uid", all.iter().map(|(_, dashboard)| text(dashboard, "/uid")));
-    let overview = &all.iter().find(|(_, d)| d["uid"] == "streamgauge-overview").expect("the overview").1;
+    let overview =
+        &all.iter().find(|(_, d)| d["uid"] == "streamgauge-overview").expect("the overview").1;
     assert_eq!(overview["graphTooltip"], 1, "shared crosshair");
     assert_eq!(overview["id"], Value::Null, "Grafana gives the id");
-    let rows: Vec<_> = panels(overview).into_iter().filter(|p| p["type"] == "row").map(|p| text(p, "/title")).collect();
-    let expected = ["Verdict", "Throughput", "Latency", "Correctness", "Broker", "Generator self-check: is it us?"];
+    let rows: Vec<_> = panels(overview)
+        .into_iter()
+        .filter(|p| p["type"] == "row")
+        .map(|p| text(p, "/title"))
+        .collect();
+    let expected = [
+        "Verdict",
+        "Throughput",
+        "Latency",
+        "Correctness",
+        "Broker",
+        "Generator self-check: is it us?",
+    ];
     assert_eq!(rows, [&expected[..], &["History"]].concat());
-    let annotations: Vec<_> = list(overview, "/annotations/list").iter().map(|a| text(a, "/name")).collect();
+    let annotations: Vec<_> =
+        list(overview, "/annotations/list").iter().map(|a| text(a, "/name")).collect();
     assert_eq!(annotations[1..], ["Run starts", "Actor restarts"]);
 }
 
 #[test]
 fn ids_are_unique() {
     for (file, dashboard) in dashboards() {
-        assert_unique(&format!("{file}: panel id"), panels(&dashboard).iter().map(|p| p["id"].as_u64().unwrap()));
+        assert_unique(
+            &format!("{file}: panel id"),
+            panels(&dashboard).iter().map(|p| p["id"].as_u64().unwrap()),
+        );
         for panel in shown(&dashboard) {
             let what = format!("{file}: {}: refId", text(panel, "/title"));
-            assert_unique(&what, list(panel, "/targets").iter().map(|target| text(target, "/refId")));
+            assert_unique(
+                &what,
+                list(panel, "/targets").iter().map(|target| text(target, "/refId")),
+            );
         }
     }
 }
@@ -69,7 +89,8 @@ fn panels_do_not_overlap() {
         let mut taken: BTreeMap<(u64, u64), &str> = BTreeMap::new();
         for panel in panels(&dashboard) {
             let title = text(panel, "/title");
-            let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+            let [x, y, w, h] =
+                ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
             assert!(w > 0 && h > 0 && x + w <= 24, "{file}: {title} leaves the grid");
             for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
                 let other = taken.insert(cell, title);
@@ -86,9 +107,15 @@ fn every_panel_says_what_it_shows_and_in_which_unit() {
             let title = text(panel, "/title");
             assert!(!title.is_empty(), "{file}: a panel without a title");
             assert!(text(panel, "/description").len() > 20, "{file}: {title} has no description");
-            assert!(!text(panel, "/fieldConfig/defaults/unit").is_empty(), "{file}: {title} has no unit");
+            assert!(
+                !text(panel, "/fieldConfig/defaults/unit").is_empty(),
+                "{file}: {title} has no unit"
+            );
             if panel["type"] == "heatmap" {
-                assert!(!text(panel, "/options/yAxis/unit").is_empty(), "{file}: {title} has no unit");
+                assert!(
+                    !text(panel, "/options/yAxis/unit").is_empty(),
+                    "{file}: {title} has no unit"
+                );
             }
         }
     }
@@ -99,13 +126,18 @@ fn every_data_source_is_the_variable() {
     let variable = json!({"type": "prometheus", "uid": "${datasource}"});
     for (file, dashboard) in dashboards() {
         let queried = list(&dashboard, "/templating/list").iter().filter(|v| v["type"] == "query");
-        let annotations = list(&dashboard, "/annotations/list").iter().filter(|a| a["builtIn"] != 1);
+        let annotations =
+            list(&dashboard, "/annotations/list").iter().filter(|a| a["builtIn"] != 1);
         let targets = shown(&dashboard).flat_map(|panel| list(panel, "/targets"));
         for place in shown(&dashboard).chain(targets).chain(queried).chain(annotations) {
             assert_eq!(place["datasource"], variable, "{file}: {place}");
         }
         for panel in shown(&dashboard) {
-            assert!(!list(panel, "/targets").is_empty(), "{file}: {} asks for nothing", text(panel, "/title"));
+            assert!(
+                !list(panel, "/targets").is_empty(),
+                "{file}: {} asks for nothing",
+                text(panel, "/title")
+            );
         }
     }
 }
@@ -113,8 +145,10 @@ fn every_data_source_is_the_variable() {
 #[test]
 fn every_variable_is_defined_and_every_rate_fits_the_scrape_interval() {
     for (file, dashboard) in dashboards() {
-        let defined: BTreeSet<_> =
-            list(&dashboard, "/templating/list").iter().map(|variable| text(variable, "/name")).collect();
+        let defined: BTreeSet<_> = list(&dashboard, "/templating/list")
+            .iter()
+            .map(|variable| text(variable, "/name"))
+            .collect();
         for wanted in ["datasource", "broker", "workload"] {
             assert!(defined.contains(wanted), "{file}: no variable {wanted}");
         }
@@ -122,12 +156,20 @@ fn every_variable_is_defined_and_every_rate_fits_the_scrape_interval() {
             let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             for used in query.expr.split('$').skip(1) {
                 let name = &used[..used.find(|c| !is_word(c)).unwrap_or(used.len())];
-                let known = defined.contains(name) || ["__rate_interval", "__range"].contains(&name);
+                let known =
+                    defined.contains(name) || ["__rate_interval", "__range"].contains(&name);
                 assert!(known, "{file}: {}: ${name} is not defined", query.place);
             }
-            for rate in query.expr.split("rate(").skip(1).chain(query.expr.split("increase(").skip(1)) {
+            for rate in
+                query.expr.split("rate(").skip(1).chain(query.expr.split("increase(").skip(1))
+            {
                 let range = rate.split_once('[').map_or("", |(_, rest)| rest);
-                assert!(range.starts_with("$__rate_interval]"), "{file}: {}: {}", query.place, query.expr);
+                assert!(
+                    range.starts_with("$__rate_interval]"),
+                    "{file}: {}: {}",
+                    query.place,
+                    query.expr
+                );
             }
         }
     }
@@ -137,10 +179,15 @@ fn every_variable_is_defined_and_every_rate_fits_the_scrape_interval() {
 fn exposed() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let threshold = "audit.events_lost == 0".to_owned();
-    let metrics =
-        Metrics::new("embedded", &["classic".to_owned()], &[threshold], std::sync::Arc::new(RunClock::start()));
+    let metrics = Metrics::new(
+        "embedded",
+        &["classic".to_owned()],
+        &[threshold],
+        std::sync::Arc::new(RunClock::start()),
+    );
     for line in metrics.render().unwrap().lines() {
-        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        else {
             continue;
         };
         if kind == "histogram" {
@@ -185,8 +232,13 @@ fn every_metric_that_is_named_exists_and_every_metric_that_exists_is_shown() {
         for query in queries(&dashboard) {
             check(&format!("{file}: {}", query.place), &query.expr, true);
         }
-        for variable in list(&dashboard, "/templating/list").iter().filter(|v| v["type"] == "query") {
-            check(&format!("{file}: {}", text(variable, "/name")), text(variable, "/query/query"), false);
+        for variable in list(&dashboard, "/templating/list").iter().filter(|v| v["type"] == "query")
+        {
+            check(
+                &format!("{file}: {}", text(variable, "/name")),
+                text(variable, "/query/query"),
+                false,
+            );
         }
     }
     for rule in rules() {
@@ -194,15 +246,24 @@ fn every_metric_that_is_named_exists_and_every_metric_that_exists_is_shown() {
     }
     // Of a histogram, one of its three series is enough.
     let family = |name: &String| {
-        let plain = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let plain =
+            ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
         plain.map_or(name.clone(), str::to_owned)
     };
     let shown: BTreeSet<String> = shown.iter().map(family).collect();
     let left_out = deliberately_not_shown();
     for name in exposed.iter().filter(|name| *name != "up").map(family) {
         let place = (shown.contains(&name), left_out.contains(&name));
-        assert_ne!(place, (false, false), "no panel shows {name}, and grafana/README.md does not say why");
-        assert_ne!(place, (true, true), "{name} is shown, and grafana/README.md says that it is not");
+        assert_ne!(
+            place,
+            (false, false),
+            "no panel shows {name}, and grafana/README.md does not say why"
+        );
+        assert_ne!(
+            place,
+            (true, true),
+            "{name} is shown, and grafana/README.md says that it is not"
+        );
     }
     let families: BTreeSet<String> = exposed.iter().map(family).collect();
     let gone: Vec<_> = left_out.difference(&families).collect();
@@ -216,7 +277,10 @@ fn every_alert_is_there_and_says_what_to_do() {
     assert_eq!(names, ALERTS);
     let readme = std::fs::read_to_string(grafana::folder().join("README.md")).unwrap();
     for Rule { name, json, .. } in rules {
-        assert!(["critical", "warning"].contains(&text(&json, "/labels/severity")), "{name}: severity");
+        assert!(
+            ["critical", "warning"].contains(&text(&json, "/labels/severity")),
+            "{name}: severity"
+        );
         for key in ["summary", "description", "hint"] {
             assert!(text(&json, &format!("/annotations/{key}")).len() > 20, "{name}: no {key}");
         }
@@ -243,7 +307,8 @@ fn every_alert_is_tested_firing_and_silent() {
     assert!(silent.contains("all"), "a healthy daemon raises no alert at all");
 }
 
-/// `alerts.yml` as Grafana's own alerting takes it: the same expressions, which yield a series exactly while they hold.
+/// `alerts.yml` as Grafana's own alerting takes it: the same expressions, which yield a series
+/// exactly while they hold.
 #[test]
 fn grafana_has_the_same_alerts_as_prometheus() {
     let source = yaml("provisioning/datasources/streamgauge.yml")["datasources"][0]["uid"].clone();
@@ -252,7 +317,8 @@ fn grafana_has_the_same_alerts_as_prometheus() {
     assert_eq!((&group["name"], &group["orgId"]), (&json!("streamgauge"), &json!(1)));
     let theirs = list(group, "/rules");
     let all = dashboards();
-    let overview = &all.iter().find(|(_, d)| d["uid"] == "streamgauge-overview").expect("the overview").1;
+    let overview =
+        &all.iter().find(|(_, d)| d["uid"] == "streamgauge-overview").expect("the overview").1;
     let ours = rules();
     assert_eq!(theirs.len(), ours.len());
     assert_unique("rule uid", theirs.iter().map(|rule| text(rule, "/uid")));
@@ -265,7 +331,10 @@ fn grafana_has_the_same_alerts_as_prometheus() {
         let wait = ours.json.get("for").cloned().unwrap_or_else(|| json!("0s"));
         assert_eq!(theirs["for"], wait, "{name}");
         assert_eq!(theirs["dashboardUid"], overview["uid"], "{name}");
-        assert!(shown(overview).any(|panel| panel["id"] == theirs["panelId"]), "{name}: no such panel");
+        assert!(
+            shown(overview).any(|panel| panel["id"] == theirs["panelId"]),
+            "{name}: no such panel"
+        );
         let annotations = ours.json["annotations"].as_object().unwrap();
         for (key, value) in annotations {
             let value = value.as_str().unwrap().replace("$value", "$values.A.Value");
@@ -276,7 +345,11 @@ fn grafana_has_the_same_alerts_as_prometheus() {
         assert_eq!((&query["refId"], &query["datasourceUid"]), (&json!("A"), &source), "{name}");
         assert_eq!(query["model"]["instant"], true, "{name}");
         let condition = &theirs["data"][1];
-        assert_eq!((&theirs["condition"], &condition["refId"]), (&json!("B"), &json!("B")), "{name}");
+        assert_eq!(
+            (&theirs["condition"], &condition["refId"]),
+            (&json!("B"), &json!("B")),
+            "{name}"
+        );
         assert_eq!(condition["datasourceUid"], "__expr__", "{name}");
         assert_eq!(text(condition, "/model/type"), "math", "{name}");
         // Whatever the value is (0 for `up`): that there is one is what matters.
@@ -292,11 +365,21 @@ fn provisioning_points_at_the_files() {
     let readme = std::fs::read_to_string(grafana::folder().join("README.md")).unwrap();
     assert!(readme.contains("/var/lib/grafana/dashboards"));
     let source = &yaml("provisioning/datasources/streamgauge.yml")["datasources"][0];
-    assert_eq!((text(source, "/type"), text(source, "/uid")), ("prometheus", "streamgauge-prometheus"));
+    assert_eq!(
+        (text(source, "/type"), text(source, "/uid")),
+        ("prometheus", "streamgauge-prometheus")
+    );
     let prometheus = yaml("prometheus.yml");
     let scrape = text(&prometheus, "/global/scrape_interval");
-    assert_eq!(text(source, "/jsonData/timeInterval"), scrape, "what $__rate_interval is made from");
+    assert_eq!(
+        text(source, "/jsonData/timeInterval"),
+        scrape,
+        "what $__rate_interval is made from"
+    );
     assert_eq!(prometheus["rule_files"], json!(["alerts.yml"]));
     assert_eq!(text(&prometheus, "/scrape_configs/0/job_name"), "streamgauge");
-    assert_eq!(prometheus["scrape_configs"][0]["static_configs"][0]["targets"], json!(["127.0.0.1:9464"]));
+    assert_eq!(
+        prometheus["scrape_configs"][0]["static_configs"][0]["targets"],
+        json!(["127.0.0.1:9464"])
+    );
 }

@@ -1,12 +1,13 @@
-//! The dashboards keep to Grafana's own published schema: the TypeScript types of its npm package `@grafana/schema`,
-//! checked by the TypeScript compiler. (Grafana publishes no JSON Schema of a dashboard.)
+//! The dashboards keep to Grafana's own published schema: the TypeScript types of its npm package
+//! `@grafana/schema`, checked by the TypeScript compiler. (Grafana publishes no JSON Schema of a
+//! dashboard.)
 //!
-//! The types leave a panel's options open; they are those of the panel's plug-in, and are checked part by part. A type
-//! with optional fields accepts any object, so that every part is written out as a literal: of a literal the compiler
-//! refuses fields that the type does not know.
+//! The types leave a panel's options open; they are those of the panel's plug-in, and are checked
+//! part by part. A type with optional fields accepts any object, so that every part is written out
+//! as a literal: of a literal the compiler refuses fields that the type does not know.
 //!
-//! Both packages come from npm, once. Without `node` and `npm`, or without a network, the test is skipped and says so;
-//! with `STREAMGAUGE_REQUIRE_GRAFANA_SCHEMA=1` it fails.
+//! Both packages come from npm, once. Without `node` and `npm`, or without a network, the test is
+//! skipped and says so; with `STREAMGAUGE_REQUIRE_GRAFANA_SCHEMA=1` it fails.
 
 #[path = "support/grafana.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
@@ -26,7 +27,8 @@ const PACKAGES: [(&str, &str); 2] = [("@grafana/schema", "13.2.3"), ("typescript
 
 const REQUIRE: &str = "STREAMGAUGE_REQUIRE_GRAFANA_SCHEMA";
 
-/// Types of our own, above all [`Plain`]: what JSON can hold of a type (an enum's values instead of its members).
+/// Types of our own, above all [`Plain`]: what JSON can hold of a type (an enum's values instead of
+/// its members).
 const HEADER: &str = r"
 import type * as schema from '@grafana/schema';
 import type * as dashboard from './node_modules/@grafana/schema/dist/types/raw/dashboard/x/types.gen';
@@ -86,7 +88,12 @@ fn dashboards_keep_to_grafanas_published_schema() {
         .output()
         .unwrap();
     let complaints = String::from_utf8_lossy(&check.stdout);
-    assert!(check.status.success(), "in {}:\n{complaints}{}", folder.display(), String::from_utf8_lossy(&check.stderr));
+    assert!(
+        check.status.success(),
+        "in {}:\n{complaints}{}",
+        folder.display(),
+        String::from_utf8_lossy(&check.stderr)
+    );
 }
 
 /// A folder with the packages in it; made by npm when it is not there.
@@ -97,13 +104,18 @@ fn packages() -> Result<PathBuf, String> {
     let lock = File::create(folder.join("lock")).map_err(io)?;
     lock.lock().map_err(io)?;
     for program in ["node", "npm"] {
-        let ran = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let ran = Command::new(program)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         if !ran.is_ok_and(|status| status.success()) {
             return Err(format!("`{program}` is not there"));
         }
     }
     let is_there = |(name, version): &(&str, &str)| {
-        let manifest = fs::read_to_string(folder.join("node_modules").join(name).join("package.json")).ok()?;
+        let manifest =
+            fs::read_to_string(folder.join("node_modules").join(name).join("package.json")).ok()?;
         let manifest: Value = serde_json::from_str(&manifest).ok()?;
         (manifest["version"] == *version).then_some(())
     };
@@ -111,15 +123,29 @@ fn packages() -> Result<PathBuf, String> {
         return Ok(folder);
     }
     let wanted: Value = PACKAGES.iter().map(|&(name, version)| (name, version)).collect();
-    fs::write(folder.join("package.json"), json!({"private": true, "dependencies": wanted}).to_string()).map_err(io)?;
+    fs::write(
+        folder.join("package.json"),
+        json!({"private": true, "dependencies": wanted}).to_string(),
+    )
+    .map_err(io)?;
     let install = Command::new("npm")
-        .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1"])
+        .args([
+            "install",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--fetch-retries=1",
+        ])
         .current_dir(&folder)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("cannot run npm: {error}"))?;
     if !install.status.success() {
-        return Err(format!("npm could not fetch them: {}", String::from_utf8_lossy(&install.stderr)));
+        return Err(format!(
+            "npm could not fetch them: {}",
+            String::from_utf8_lossy(&install.stderr)
+        ));
     }
     Ok(folder)
 }
@@ -140,11 +166,14 @@ fn without(value: &Value, fields: &[&str]) -> Value {
 
 /// A dashboard as a TypeScript module: a constant of the right type for each part.
 fn typed(dashboard: &Value) -> String {
-    let shown: Vec<_> = panels(dashboard).into_iter().filter(|panel| panel["type"] != "row").collect();
+    let shown: Vec<_> =
+        panels(dashboard).into_iter().filter(|panel| panel["type"] != "row").collect();
     let mut module_text = HEADER.to_owned();
     for kind in shown.iter().map(|panel| text(panel, "/type")).collect::<BTreeSet<_>>() {
         let module = module(kind);
-        let path = format!("./node_modules/@grafana/schema/dist/types/raw/composable/{module}/panelcfg/x/types.gen");
+        let path = format!(
+            "./node_modules/@grafana/schema/dist/types/raw/composable/{module}/panelcfg/x/types.gen"
+        );
         writeln!(module_text, "import type * as {module} from '{path}';").unwrap();
     }
     let mut constant = |name: &str, kind: &str, value: &Value| {
@@ -165,15 +194,28 @@ fn typed(dashboard: &Value) -> String {
         let name = format!("panel_{}", panel["id"]);
         let module = module(text(panel, "/type"));
         constant(&name, "Plain<Frame>", &without(panel, &["options", "fieldConfig", "targets"]));
-        constant(&format!("{name}_options"), &format!("Plain<{module}.Options>"), &panel["options"]);
+        constant(
+            &format!("{name}_options"),
+            &format!("Plain<{module}.Options>"),
+            &panel["options"],
+        );
         constant(&format!("{name}_queries"), "Plain<Query>[]", &panel["targets"]);
         let fields = &panel["fieldConfig"];
-        constant(&format!("{name}_field"), "Plain<Field>", &without(&fields["defaults"], &["custom"]));
+        constant(
+            &format!("{name}_field"),
+            "Plain<Field>",
+            &without(&fields["defaults"], &["custom"]),
+        );
         if let Some(custom) = fields["defaults"].get("custom") {
             constant(&format!("{name}_custom"), &format!("Plain<{module}.FieldConfig>"), custom);
         }
-        constant(&format!("{name}_overrides"), "Plain<dashboard.FieldConfigSource['overrides']>", &fields["overrides"]);
-        let properties = list(fields, "/overrides").iter().flat_map(|change| list(change, "/properties"));
+        constant(
+            &format!("{name}_overrides"),
+            "Plain<dashboard.FieldConfigSource['overrides']>",
+            &fields["overrides"],
+        );
+        let properties =
+            list(fields, "/overrides").iter().flat_map(|change| list(change, "/properties"));
         for (i, property) in properties.enumerate() {
             let id = text(property, "/id");
             let kind = id.strip_prefix("custom.").map_or_else(
@@ -186,10 +228,12 @@ fn typed(dashboard: &Value) -> String {
     module_text
 }
 
-/// What the compiler has to refuse: without this, a change of the packages could turn the check into one of nothing.
+/// What the compiler has to refuse: without this, a change of the packages could turn the check
+/// into one of nothing.
 fn refused() -> String {
     let mut module = HEADER.to_owned();
-    let path = "./node_modules/@grafana/schema/dist/types/raw/composable/timeseries/panelcfg/x/types.gen";
+    let path =
+        "./node_modules/@grafana/schema/dist/types/raw/composable/timeseries/panelcfg/x/types.gen";
     writeln!(module, "import type * as timeseries from '{path}';").unwrap();
     let wrongs = [
         ("Plain<Whole>", r#"{"schemaVersion": 42, "graphTooltip": 7}"#),
@@ -199,7 +243,10 @@ fn refused() -> String {
         ("Plain<Field>", r#"{"mappings": [{"type": "value", "options": {"0": "text"}}]}"#),
         ("Plain<timeseries.FieldConfig>", r#"{"drawStyle": "zigzag"}"#),
         ("Plain<timeseries.FieldConfig>", r#"{"lineStyle": {"fill": "dash", "gap": 3}}"#),
-        ("Plain<timeseries.Options>", r#"{"legend": {"calcs": [], "placement": "left", "showLegend": true}}"#),
+        (
+            "Plain<timeseries.Options>",
+            r#"{"legend": {"calcs": [], "placement": "left", "showLegend": true}}"#,
+        ),
         ("Plain<Query>", r#"{"refId": "A", "datasource": {}, "expr": "up", "legend": "x"}"#),
     ];
     for (i, (kind, value)) in wrongs.into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Every run is remembered, with its report: through a process killed in the middle of a write, in tables that other
-//! programs read, shown again by `history` and `report`.
+//! Every run is remembered, with its report: through a process killed in the middle of a write, in
+//! tables that other programs read, shown again by `history` and `report`.
 
 mod support;
 
@@ -13,10 +13,7 @@ use serde_json::Value;
 use streamgauge::config::{HistorySection, Layers};
 use streamgauge::history::{FILE, Filter, History, NewRun};
 use streamgauge::report::{Format, Report};
-use streamgauge_actors::Mode;
-use streamgauge_actors::RunState;
-use streamgauge_actors::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::{MILLISECOND, SECOND};
+use streamgauge_actors::{Ending, MILLISECOND, Mode, RunOutcome, RunState, SECOND, Verdict};
 use support::outcomes::{BASE, failed, passed, report};
 use tempfile::TempDir;
 
@@ -48,7 +45,11 @@ fn database(folder: &Path) -> Connection {
 /// Bytes on disk: the database and its write-ahead log.
 fn size(folder: &Path) -> u64 {
     let files = [FILE.to_owned(), format!("{FILE}-wal")];
-    files.iter().filter_map(|file| fs::metadata(folder.join(file)).ok()).map(|file| file.len()).sum()
+    files
+        .iter()
+        .filter_map(|file| fs::metadata(folder.join(file)).ok())
+        .map(|file| file.len())
+        .sum()
 }
 
 #[test]
@@ -67,11 +68,17 @@ fn a_run_is_kept_with_its_report() {
         assert_eq!(history.report("r-0001").unwrap().as_ref(), Some(&report));
     }
     let row = history.run("r-0001").unwrap().unwrap();
-    assert_eq!((row.state, row.verdict, row.exit_code), (RunState::Completed, Some(Verdict::Pass), Some(0)));
+    assert_eq!(
+        (row.state, row.verdict, row.exit_code),
+        (RunState::Completed, Some(Verdict::Pass), Some(0))
+    );
     assert_eq!(row.started_at_ms, BASE / MILLISECOND);
     assert_eq!(row.finished_at_ms, Some(BASE / MILLISECOND + 61_000));
     assert_eq!(row.reason.as_deref(), Some("every count of all 6 windows is exact"));
-    assert_eq!((row.produced_per_second, row.result_latency_p99_ms), (Some(40_000.0), Some(12.223)));
+    assert_eq!(
+        (row.produced_per_second, row.result_latency_p99_ms),
+        (Some(40_000.0), Some(12.223))
+    );
     assert_eq!(history.recover().unwrap(), 0, "it has ended");
     assert_eq!(history.list(&Filter::default()).unwrap(), [row]);
 }
@@ -84,7 +91,10 @@ fn every_ending_has_its_state() {
     let stopped = RunOutcome { ending: Ending::Stopped { drained: true }, ..passed(6) };
     history.finish(&report(&stopped, Mode::Run)).unwrap();
     let row = history.latest().unwrap().unwrap();
-    assert_eq!((row.state, row.verdict, row.exit_code), (RunState::Stopped, Some(Verdict::Aborted), Some(0)));
+    assert_eq!(
+        (row.state, row.verdict, row.exit_code),
+        (RunState::Stopped, Some(Verdict::Aborted), Some(0))
+    );
 }
 
 #[test]
@@ -100,17 +110,24 @@ fn other_programs_read_the_tables() {
     let row = rows.next().unwrap().unwrap();
     let empty: Vec<_> = columns
         .iter()
-        .filter(|name| row.get::<_, rusqlite::types::Value>(name.as_str()).unwrap() == rusqlite::types::Value::Null)
+        .filter(|name| {
+            row.get::<_, rusqlite::types::Value>(name.as_str()).unwrap()
+                == rusqlite::types::Value::Null
+        })
         .collect();
     assert!(empty.is_empty(), "a run that measured everything fills every column: {empty:?}");
     let figures = "SELECT windows_exact, events_lost, seed, end_to_end_p50_ms FROM runs WHERE verdict = 'pass'";
-    let figures: (i64, i64, String, f64) =
-        database.query_row(figures, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
-    assert_eq!(figures, (6, 0, "42".to_owned(), report.latency.end_to_end.as_ref().unwrap().p50_ms.unwrap()));
-    let seconds =
-        "SELECT count(*), sum(produced), min(start_ms), max(event_latency_p99_ms) FROM seconds WHERE run_id = 'r-0000'";
-    let seconds: (i64, i64, i64, Option<f64>) =
-        database.query_row(seconds, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+    let figures: (i64, i64, String, f64) = database
+        .query_row(figures, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap();
+    assert_eq!(
+        figures,
+        (6, 0, "42".to_owned(), report.latency.end_to_end.as_ref().unwrap().p50_ms.unwrap())
+    );
+    let seconds = "SELECT count(*), sum(produced), min(start_ms), max(event_latency_p99_ms) FROM seconds WHERE run_id = 'r-0000'";
+    let seconds: (i64, i64, i64, Option<f64>) = database
+        .query_row(seconds, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap();
     let p99 = report.series[0].latency.event_latency.as_ref().map(|latency| latency.p99_ms);
     assert_eq!(seconds, (60, 2_400_000, BASE / MILLISECOND, p99));
 }
@@ -175,14 +192,20 @@ fn a_killed_process_loses_no_finished_run() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        kept.extend(lines.by_ref().filter_map(|line| Some(line.split_once("kept ")?.1.to_owned())).take(3 + round));
+        kept.extend(
+            lines
+                .by_ref()
+                .filter_map(|line| Some(line.split_once("kept ")?.1.to_owned()))
+                .take(3 + round),
+        );
         child.kill().unwrap();
         child.wait().unwrap();
         // What it still said before it died counts too.
         kept.extend(lines.filter_map(|line| Some(line.split_once("kept ")?.1.to_owned())));
 
-        let check: String =
-            database(folder.path()).pragma_query_value(None, "integrity_check", |row| row.get(0)).unwrap();
+        let check: String = database(folder.path())
+            .pragma_query_value(None, "integrity_check", |row| row.get(0))
+            .unwrap();
         assert_eq!(check, "ok", "round {round}");
         let history = History::open(folder.path()).unwrap();
         for id in &kept {
@@ -197,12 +220,19 @@ fn a_killed_process_loses_no_finished_run() {
 /// The program, with its state in `folder`.
 fn streamgauge(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
-    command.env_clear().env("XDG_STATE_HOME", folder).current_dir(folder).args(arguments).output().unwrap()
+    command
+        .env_clear()
+        .env("XDG_STATE_HOME", folder)
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 #[track_caller]
 fn stdout(output: &Output, code: i32) -> String {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
     out.into_owned()
 }
@@ -226,7 +256,8 @@ fn with_runs(runs: i64) -> (TempDir, History) {
 fn runs_are_listed_newest_first_in_80_columns() {
     let (folder, history) = with_runs(3);
     let mut long = passed(1);
-    (long.spec.run_id, long.spec.workload) = ("20261123-031522-7f3a".to_owned(), "a-rather-long-workload".to_owned());
+    (long.spec.run_id, long.spec.workload) =
+        ("20261123-031522-7f3a".to_owned(), "a-rather-long-workload".to_owned());
     long.ending = Ending::failed("disk full");
     history.finish(&report(&long, Mode::Run)).unwrap();
     let text = stdout(&streamgauge(folder.path(), &["history"]), 0);
@@ -237,17 +268,23 @@ fn runs_are_listed_newest_first_in_80_columns() {
         lines.iter().skip(1).map(|line| &line[..6]).collect::<Vec<_>>(),
         ["r-0002", "r-0001", "r-0000", "202611"]
     );
-    assert!(text.contains("a-rather-long-…") && text.contains("40,000") && text.contains("FAIL"), "{text}");
+    assert!(
+        text.contains("a-rather-long-…") && text.contains("40,000") && text.contains("FAIL"),
+        "{text}"
+    );
 
-    let json: Value =
-        serde_json::from_str(&stdout(&streamgauge(folder.path(), &["history", "--limit", "2", "-o", "json"]), 0))
-            .unwrap();
+    let json: Value = serde_json::from_str(&stdout(
+        &streamgauge(folder.path(), &["history", "--limit", "2", "-o", "json"]),
+        0,
+    ))
+    .unwrap();
     assert_eq!((json.as_array().unwrap().len(), &json[0]["run_id"]), (2, &Value::from("r-0002")));
     assert_eq!(
         (&json[0]["started_at"], &json[0]["verdict"]),
         (&Value::from("2023-11-14T22:13:21.000Z"), &Value::from("pass"))
     );
-    let line = stdout(&streamgauge(folder.path(), &["history", "--status", "failed", "-o", "ndjson"]), 0);
+    let line =
+        stdout(&streamgauge(folder.path(), &["history", "--status", "failed", "-o", "ndjson"]), 0);
     let row: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&row["exit_code"], &row["state"]), (&Value::from(1), &Value::from("failed")));
 }
@@ -265,7 +302,9 @@ fn an_empty_history_is_no_error() {
 #[test]
 fn a_stored_report_is_shown_in_every_form() {
     let (folder, _history) = with_runs(2);
-    let show = |arguments: &[&str]| stdout(&streamgauge(folder.path(), &[&["report"], arguments].concat()), 0);
+    let show = |arguments: &[&str]| {
+        stdout(&streamgauge(folder.path(), &[&["report"], arguments].concat()), 0)
+    };
     let newest = nth(1);
     for (format, name) in Format::ALL {
         assert_eq!(show(&["r-0001", "-o", name]), format.render(&newest).unwrap(), "{name}");
@@ -283,14 +322,25 @@ fn what_has_no_report_is_said_plainly() {
     assert!(refusal(folder.path(), &["report", "r-0001"]).contains("there is no history"));
     let (folder, history) = with_runs(8);
     let error = refusal(folder.path(), &["report", "r-1001"]);
-    for part in ["no run `r-1001`", "history.db", "did you mean `r-0001`?", "r-0007, r-0006, r-0005, r-0004, r-0003"] {
+    for part in [
+        "no run `r-1001`",
+        "history.db",
+        "did you mean `r-0001`?",
+        "r-0007, r-0006, r-0005, r-0004, r-0003",
+    ] {
         assert!(error.contains(part), "{part}: {error}");
     }
     let error = refusal(folder.path(), &["report", "r-"]);
-    assert!(error.contains("8 runs") && error.contains("r-0007") && error.contains("..."), "{error}");
+    assert!(
+        error.contains("8 runs") && error.contains("r-0007") && error.contains("..."),
+        "{error}"
+    );
     assert!(refusal(folder.path(), &["report", "no/such.json"]).contains("no file `no/such.json`"));
     fs::write(folder.path().join("half.json"), &nth(0).to_json().unwrap()[..500]).unwrap();
-    assert!(refusal(folder.path(), &["report", "half.json"]).contains("`half.json` is no JSON report: EOF"));
+    assert!(
+        refusal(folder.path(), &["report", "half.json"])
+            .contains("`half.json` is no JSON report: EOF")
+    );
     fs::write(folder.path().join("newer.json"), r#"{"schema_version": 2}"#).unwrap();
     assert!(refusal(folder.path(), &["report", "newer.json"]).contains("its schema version is 2"));
     let begun = |run_id: &str| NewRun {
@@ -301,7 +351,10 @@ fn what_has_no_report_is_said_plainly() {
     };
     history.begin(&begun("killed")).unwrap();
     history.recover().unwrap();
-    assert!(refusal(folder.path(), &["report", "killed"]).contains("ended without a report: the daemon ended"));
+    assert!(
+        refusal(folder.path(), &["report", "killed"])
+            .contains("ended without a report: the daemon ended")
+    );
     history.begin(&begun("under-way")).unwrap();
     assert!(refusal(folder.path(), &["report", "under"]).contains("no report yet"));
     assert!(stdout(&streamgauge(folder.path(), &["report", "latest"]), 0).contains("r-0007"));
@@ -316,6 +369,9 @@ fn a_damaged_history_is_an_error_that_names_the_file() {
         let output = streamgauge(folder.path(), arguments);
         assert_eq!(stdout(&output, 1), "");
         let error = String::from_utf8(output.stderr).unwrap();
-        assert!(error.contains("streamgauge/history.db") && error.contains("move it away"), "{error}");
+        assert!(
+            error.contains("streamgauge/history.db") && error.contains("move it away"),
+            "{error}"
+        );
     }
 }

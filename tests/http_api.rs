@@ -1,4 +1,5 @@
-//! The HTTP API: orders reach the supervisor, every answer is documented, and who must not ask is refused.
+//! The HTTP API: orders reach the supervisor, every answer is documented, and who must not ask is
+//! refused.
 
 mod support;
 
@@ -18,7 +19,12 @@ use support::runs::wait_for;
 /// What an answer that is a problem says.
 #[track_caller]
 fn problem(answer: &support::daemon::Answer, status: u16, code: &str) -> Value {
-    assert_eq!((answer.status, answer.media.as_str()), (status, "application/problem+json"), "{}", answer.text);
+    assert_eq!(
+        (answer.status, answer.media.as_str()),
+        (status, "application/problem+json"),
+        "{}",
+        answer.text
+    );
     let problem = answer.json();
     assert_eq!((&problem["status"], &problem["code"]), (&json!(status), &json!(code)), "{problem}");
     assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
@@ -44,8 +50,15 @@ fn a_run_is_started_watched_changed_and_stopped() {
     assert_eq!(lab.get("/api/v1/status").json()["run_id"], json!(run_id));
 
     let answer = lab.patch(&path, &json!({"target_rate": "7k/s"}));
-    assert_eq!((answer.status, answer.json()["target_per_second"].as_f64()), (200, Some(7000.0)), "{}", answer.text);
-    wait_for("the new rate in the metrics", || lab.metric("streamgauge_target_events_per_second", &["smoke"]) == 7000);
+    assert_eq!(
+        (answer.status, answer.json()["target_per_second"].as_f64()),
+        (200, Some(7000.0)),
+        "{}",
+        answer.text
+    );
+    wait_for("the new rate in the metrics", || {
+        lab.metric("streamgauge_target_events_per_second", &["smoke"]) == 7000
+    });
     assert_eq!(lab.run(&run_id)["target_per_second"], json!(7000.0));
     problem(&lab.patch(&path, &json!({"target_rate": 0})), 422, "invalid");
     problem(&lab.patch(&path, &json!({"target_rate": "much"})), 422, "invalid");
@@ -57,7 +70,10 @@ fn a_run_is_started_watched_changed_and_stopped() {
     let answer = lab.post(&format!("{path}/stop"), &json!({"mode": "drain"}));
     assert_eq!(answer.status, 202, "{}", answer.text);
     let run = lab.over(&run_id);
-    assert_eq!((&run["verdict"], &run["state"], &run["exit_code"]), (&json!("aborted"), &json!("stopped"), &json!(0)));
+    assert_eq!(
+        (&run["verdict"], &run["state"], &run["exit_code"]),
+        (&json!("aborted"), &json!("stopped"), &json!(0))
+    );
     problem(&lab.post(&format!("{path}/stop"), &json!({})), 409, "wrong_state");
     problem(&lab.patch(&path, &json!({"target_rate": 1})), 409, "wrong_state");
 
@@ -101,7 +117,8 @@ fn a_run_is_restarted_as_a_new_one() {
     assert_eq!(lab.run(&second)["planned_s"], json!(3600.0));
 
     // One that waits can be dropped; what runs goes on.
-    let third = restart(&second, json!({"mode": "drain"})).json()["run_id"].as_str().unwrap().to_owned();
+    let third =
+        restart(&second, json!({"mode": "drain"})).json()["run_id"].as_str().unwrap().to_owned();
     problem(&restart(&first, json!({})), 409, "busy");
     drop(lab.post(&format!("/api/v1/runs/{third}/stop"), &json!({})));
     lab.over(&second);
@@ -130,29 +147,50 @@ fn impossible_requests_name_what_is_wrong() {
     let refused = |body: Value, pointer: &str, words: &str| {
         let problem = problem(&lab.post("/api/v1/runs", &body), 422, "invalid");
         let errors = problem["errors"].as_array().unwrap();
-        let found = errors
-            .iter()
-            .any(|e| e["pointer"] == pointer && e["detail"].as_str().is_some_and(|detail| detail.contains(words)));
+        let found = errors.iter().any(|e| {
+            e["pointer"] == pointer
+                && e["detail"].as_str().is_some_and(|detail| detail.contains(words))
+        });
         assert!(found, "{problem}");
     };
     refused(json!({"workload": "clasic"}), "/workload", "did you mean `classic`");
     refused(json!({"workload": "/etc/passwd"}), "/workload", "no workload of this daemon");
-    refused(json!({"set": {"workload.rat": "1"}}), "/set/workload.rat", "did you mean `workload.rate`");
+    refused(
+        json!({"set": {"workload.rat": "1"}}),
+        "/set/workload.rat",
+        "did you mean `workload.rate`",
+    );
     refused(json!({"set": {"workload.rate": "fast"}}), "/set/workload.rate", "no rate");
     refused(json!({"set": {"workload.rate": {}}}), "/set/workload.rate", "must be a text");
-    for key in ["server.token", "supervisor.drain_timeout", "topics.events", "topics.prefix", "aggregator.group"] {
+    for key in [
+        "server.token",
+        "supervisor.drain_timeout",
+        "topics.events",
+        "topics.prefix",
+        "aggregator.group",
+    ] {
         refused(json!({"set": {key: "x"}}), &format!("/set/{key}"), "cannot be set by a request");
     }
     let path = "broker.kafka.properties.ssl.ca.location";
-    refused(json!({"set": {path: "/etc/passwd"}}), &format!("/set/{path}"), "cannot be set by a request");
+    refused(
+        json!({"set": {path: "/etc/passwd"}}),
+        &format!("/set/{path}"),
+        "cannot be set by a request",
+    );
     refused(json!({"wrkload": "smoke"}), "/wrkload", "unknown field");
 
     let json = [("Content-Type", "application/json")];
-    let post = |headers: &[(&str, &str)], body: &str| lab.send("POST", "/api/v1/runs", headers, Some(body));
+    let post = |headers: &[(&str, &str)], body: &str| {
+        lab.send("POST", "/api/v1/runs", headers, Some(body))
+    };
     problem(&post(&json, "{"), 400, "malformed");
     problem(&post(&json, "{} {}"), 400, "malformed");
     problem(&post(&[("Content-Type", "text/plain")], "{}"), 415, "unsupported_media_type");
-    problem(&post(&json, &format!("{{\"workload\": \"{}\"}}", "x".repeat(100_000))), 413, "too_large");
+    problem(
+        &post(&json, &format!("{{\"workload\": \"{}\"}}", "x".repeat(100_000))),
+        413,
+        "too_large",
+    );
     problem(&lab.get("/api/v1/runs?limit=0"), 422, "invalid");
     problem(&lab.get("/api/v1/runs?limit=many"), 400, "malformed");
     problem(&lab.get("/api/v1/runs?status=lost"), 422, "invalid");
@@ -166,7 +204,8 @@ fn impossible_requests_name_what_is_wrong() {
 
 #[test]
 fn who_must_not_ask_is_refused() {
-    let mut lab = Lab::new(&[("server.token", "s3cret"), ("server.allowed_hosts", "bench.example")]);
+    let mut lab =
+        Lab::new(&[("server.token", "s3cret"), ("server.allowed_hosts", "bench.example")]);
     for spelling in ["/api/v1/status", "/%61pi/v1/status", "/api/%761/status", "/api/v1/nothing"] {
         problem(&lab.get(spelling), 401, "unauthorized");
     }
@@ -206,16 +245,25 @@ fn raw(lab: &Lab, bytes: &[u8]) -> String {
 fn slow_and_oversized_requests_are_cut_off() {
     let lab = Lab::new(&[("server.request_timeout", "1s")]);
     let status = |bytes: &[u8]| raw(&lab, bytes).split(' ').nth(1).unwrap_or("none").to_owned();
-    assert_eq!(status(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"), "408", "a head that does not end");
+    assert_eq!(
+        status(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"),
+        "408",
+        "a head that does not end"
+    );
     let body = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     assert_eq!(status(body), "408", "a body that does not come");
-    let huge = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(300_000));
+    let huge =
+        format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(300_000));
     assert_eq!(status(huge.as_bytes()), "431");
     let close = "Host: localhost\r\nConnection: close\r\n\r\n";
     for path in ["/assets/../../Cargo.toml", "/assets/..%2f..%2fCargo.toml", "/../etc/passwd"] {
         assert_eq!(status(format!("GET {path} HTTP/1.1\r\n{close}").as_bytes()), "404", "{path}");
     }
-    assert_eq!(status(b"GET /api/v1/status HTTP/1.1\r\nConnection: close\r\n\r\n"), "400", "no Host");
+    assert_eq!(
+        status(b"GET /api/v1/status HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        "400",
+        "no Host"
+    );
     assert_eq!(status(b"nonsense\r\n\r\n"), "400");
     assert_eq!(lab.get("/livez").status, 200, "others are answered as ever");
 }
@@ -240,10 +288,17 @@ fn a_runs_progress_is_told_as_it_goes_on_and_afterwards() {
     let rows = |key: &str| report[key].as_array().unwrap().len();
     let later = lab.get(&events).text;
     for text in [&live.text, &later] {
-        assert_eq!((count(text, "second"), count(text, "window")), (rows("series"), rows("windows")), "{text}");
+        assert_eq!(
+            (count(text, "second"), count(text, "window")),
+            (rows("series"), rows("windows")),
+            "{text}"
+        );
     }
     let resumed = lab.send("GET", &events, &[("Last-Event-ID", "s1w2")], None).text;
-    assert_eq!((count(&resumed, "second"), count(&resumed, "window")), (rows("series") - 1, rows("windows") - 2));
+    assert_eq!(
+        (count(&resumed, "second"), count(&resumed, "window")),
+        (rows("series") - 1, rows("windows") - 2)
+    );
 }
 
 #[test]
@@ -258,7 +313,8 @@ fn runs_are_listed_in_pages_and_outlive_the_daemon() {
     let listed = |lab: &Lab, query: &str| {
         let page = lab.get(&format!("/api/v1/runs{query}")).json();
         let runs = page["runs"].as_array().unwrap();
-        let ids: Vec<String> = runs.iter().map(|run| run["run_id"].as_str().unwrap().to_owned()).collect();
+        let ids: Vec<String> =
+            runs.iter().map(|run| run["run_id"].as_str().unwrap().to_owned()).collect();
         (ids, page["next_before"].as_str().map(str::to_owned))
     };
     let (first, next) = listed(&lab, "?limit=2");
@@ -272,7 +328,11 @@ fn runs_are_listed_in_pages_and_outlive_the_daemon() {
     lab.restart(&[]).unwrap();
     assert_eq!(listed(&lab, "").0, ids);
     assert_eq!(lab.run(&ids[0])["verdict"], json!("pass"));
-    assert_eq!(lab.get("/api/v1/status").json()["run_id"], json!(ids[0]), "the last run, though of an earlier daemon");
+    assert_eq!(
+        lab.get("/api/v1/status").json()["run_id"],
+        json!(ids[0]),
+        "the last run, though of an earlier daemon"
+    );
     assert_eq!(lab.get(&format!("/api/v1/runs/{}/report", ids[2])).status, 200);
 }
 
@@ -312,11 +372,20 @@ fn every_documented_path_is_there() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         let concrete = path.replace("{run_id}", &run_id);
         for method in operations.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
-            let query =
-                if path.ends_with("/compare") { format!("?base={run_id}&candidate={run_id}") } else { String::new() };
+            let query = if path.ends_with("/compare") {
+                format!("?base={run_id}&candidate={run_id}")
+            } else {
+                String::new()
+            };
             let answer = lab.send(&method, &format!("{concrete}{query}"), &[], None);
-            let documented = operations[method.to_lowercase()]["responses"].get(answer.status.to_string());
-            assert!(documented.is_some() && answer.status != 404, "{method} {path}: {} {}", answer.status, answer.text);
+            let documented =
+                operations[method.to_lowercase()]["responses"].get(answer.status.to_string());
+            assert!(
+                documented.is_some() && answer.status != 404,
+                "{method} {path}: {} {}",
+                answer.status,
+                answer.text
+            );
             if method == "POST" && answer.status == 202 {
                 let run_id = answer.json()["run_id"].as_str().unwrap().to_owned();
                 drop(lab.post(&format!("/api/v1/runs/{run_id}/stop"), &json!({"mode": "abandon"})));

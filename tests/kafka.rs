@@ -1,4 +1,5 @@
-//! What Kafka's adapter promises beyond the common contract: clear errors, refusals, and the faults that Kafka has.
+//! What Kafka's adapter promises beyond the common contract: clear errors, refusals, and the faults
+//! that Kafka has.
 
 mod support;
 
@@ -14,18 +15,22 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
 use streamgauge_actors::{
-    Ack, Broker, Delivery, EventReader, EventWriter, PortError, Retry, Sent, StampedBy, StartAt, TopicSpec, WriterRole,
+    Ack, Broker, Clock as _, Delivery, EventReader, EventWriter, PortError, Retry, RunClock,
+    SECOND, Sent, StampedBy, StartAt, TopicSpec, WriterRole,
 };
-use streamgauge_actors::{Clock as _, RunClock, SECOND};
 
 const BUDGET: Duration = Duration::from_millis(1);
 
 #[test]
 fn an_unreachable_broker_is_an_error_in_time() {
     // A port that was free a moment ago.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().to_string();
-    let settings =
-        KafkaSettings { bootstrap_servers: address.clone(), connect_timeout_ms: 1_000, ..KafkaSettings::default() };
+    let address =
+        TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().to_string();
+    let settings = KafkaSettings {
+        bootstrap_servers: address.clone(),
+        connect_timeout_ms: 1_000,
+        ..KafkaSettings::default()
+    };
     let broker = KafkaBroker::new(settings).unwrap();
     let clock = RunClock::start();
     let start = clock.now();
@@ -38,7 +43,8 @@ fn an_unreachable_broker_is_an_error_in_time() {
     // A second each, and what it takes to close each client.
     assert!(clock.now() - start < 12 * SECOND, "{} ms", (clock.now() - start) / 1_000_000);
     for error in errors {
-        let expected = format!("no broker answers at {address}: is it running, and is the port right?");
+        let expected =
+            format!("no broker answers at {address}: is it running, and is the port right?");
         assert!(error.message.starts_with(&expected), "{error}");
         assert_eq!(error.retry, Retry::Again);
     }
@@ -46,7 +52,9 @@ fn an_unreachable_broker_is_an_error_in_time() {
 
 #[test]
 fn properties_that_would_break_a_promise_are_refused() {
-    for property in ["acks", "enable.idempotence", "isolation.level", "transactional.id", "message.timeout.ms"] {
+    for property in
+        ["acks", "enable.idempotence", "isolation.level", "transactional.id", "message.timeout.ms"]
+    {
         let error = with_property(property, "1").expect_err("refused");
         assert!(error.message.contains(&format!("`{property}` cannot be set here: ")), "{error}");
         assert_eq!(error.retry, Retry::GiveUp);
@@ -57,7 +65,9 @@ fn properties_that_would_break_a_promise_are_refused() {
 
 #[test]
 fn secrets_are_redacted_everywhere() {
-    for property in ["sasl.password", "sasl.jaas.config", "ssl.key.password", "ssl.keystore.password"] {
+    for property in
+        ["sasl.password", "sasl.jaas.config", "ssl.key.password", "ssl.keystore.password"]
+    {
         let properties = BTreeMap::from([(property.to_owned(), "hunter2".to_owned())]);
         let settings = KafkaSettings { properties, ..KafkaSettings::default() };
         let mut shown = format!("{settings:?}{}", serde_json::to_string(&settings).unwrap());
@@ -79,7 +89,11 @@ fn a_broker_says_what_it_is() {
     let Some(broker) = support::kafka::broker() else { return };
     let description = broker.describe().unwrap();
     assert_eq!((description.kind.as_str(), description.log_append_time), ("kafka", true));
-    assert!(description.version.starts_with(|first: char| first.is_ascii_digit()), "{}", description.version);
+    assert!(
+        description.version.starts_with(|first: char| first.is_ascii_digit()),
+        "{}",
+        description.version
+    );
 }
 
 #[test]
@@ -134,7 +148,11 @@ fn records_that_retention_removed_unread_are_reported() {
     let mut admin = topic.broker.admin().unwrap();
     // Whoever starts at an offset that is gone learns of it at once.
     admin.truncate(&topic.name).unwrap();
-    let error = topic.broker.reader(&topic.name, &[(0, StartAt::Offset(0))]).err().expect("offset 0 is gone");
+    let error = topic
+        .broker
+        .reader(&topic.name, &[(0, StartAt::Offset(0))])
+        .err()
+        .expect("offset 0 is gone");
     assert!(error.message.contains("retention removed unread records"), "{error}");
     // And whoever falls behind, too: pausing drops what was fetched ahead.
     let mut reader = topic.reader(StartAt::Earliest);
@@ -145,7 +163,10 @@ fn records_that_retention_removed_unread_are_reported() {
     admin.truncate(&topic.name).unwrap();
     reader.set_paused(0, false).unwrap();
     let error = error_of(reader.as_mut());
-    let expected = format!("retention removed unread records of topic `{}`: offset 1010 of partition 0", topic.name);
+    let expected = format!(
+        "retention removed unread records of topic `{}`: offset 1010 of partition 0",
+        topic.name
+    );
     assert!(error.message.starts_with(&expected), "{error}");
     assert_eq!(error.retry, Retry::GiveUp);
 }
@@ -164,7 +185,9 @@ fn readers_see_committed_records_only_and_their_lag_ends() {
     let transaction = |payload: &'static str, commit: bool| {
         producer.begin_transaction().unwrap();
         for _ in 0..10 {
-            producer.send(BaseRecord::<(), str>::to(&topic.name).partition(0).payload(payload)).unwrap();
+            producer
+                .send(BaseRecord::<(), str>::to(&topic.name).partition(0).payload(payload))
+                .unwrap();
         }
         producer.flush(patience).unwrap();
         if commit {
@@ -260,17 +283,22 @@ fn a_record_too_large_is_refused_by_name_and_the_writer_lives_on() {
     let (_cluster, broker) = mock();
     let mut writer = broker.writer("t", WriterRole::Events).unwrap();
     let error = writer.send(0, b"", &vec![0; 2_000_000], 0).unwrap_err();
-    assert!(error.message.contains("`t`") && error.message.contains("message.max.bytes"), "{error}");
+    assert!(
+        error.message.contains("`t`") && error.message.contains("message.max.bytes"),
+        "{error}"
+    );
     write(writer.as_mut(), 10);
 }
 
-/// A simulated cluster of one broker with the topic `t` of one partition, that calls itself Kafka: what writes to it is
-/// idempotent.
+/// A simulated cluster of one broker with the topic `t` of one partition, that calls itself Kafka:
+/// what writes to it is idempotent.
 fn mock() -> (MockCluster<'static, DefaultProducerContext>, KafkaBroker) {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("t", 1, 1).unwrap();
-    let bootstrap_servers = support::door::to(&cluster.bootstrap_servers(), support::door::as_kafka);
-    let broker = KafkaBroker::new(KafkaSettings { bootstrap_servers, ..KafkaSettings::default() }).unwrap();
+    let bootstrap_servers =
+        support::door::to(&cluster.bootstrap_servers(), support::door::as_kafka);
+    let broker =
+        KafkaBroker::new(KafkaSettings { bootstrap_servers, ..KafkaSettings::default() }).unwrap();
     (cluster, broker)
 }
 
@@ -328,7 +356,11 @@ fn settle(writer: &mut dyn EventWriter) {
     let clock = RunClock::start();
     let deadline = clock.now() + 60 * SECOND;
     while writer.in_flight() > 0 {
-        assert!(clock.now() < deadline, "{} records are not acknowledged after 60 s", writer.in_flight());
+        assert!(
+            clock.now() < deadline,
+            "{} records are not acknowledged after 60 s",
+            writer.in_flight()
+        );
         writer.poll_acks(BUDGET, &mut expect_acknowledged).unwrap();
     }
 }

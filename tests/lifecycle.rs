@@ -1,8 +1,8 @@
-//! Runs in one process, some stopped in the middle, some restarted, then restarted 200 times in a row: nothing is left
-//! behind.
+//! Runs in one process, some stopped in the middle, some restarted, then restarted 200 times in a
+//! row: nothing is left behind.
 //!
-//! Threads, descriptors and memory are counted for the whole process: this file holds one test, and no second one beside
-//! it.
+//! Threads, descriptors and memory are counted for the whole process: this file holds one test, and
+//! no second one beside it.
 
 #![cfg(target_os = "linux")]
 
@@ -12,20 +12,17 @@ use std::sync::Arc;
 
 use streamgauge::foreground::Foreground;
 use streamgauge::metrics::ProcessUsage;
-use streamgauge_actors::Broker;
-use streamgauge_actors::RunState;
-use streamgauge_actors::RunStatus;
-use streamgauge_actors::testing::small_spec;
-use streamgauge_actors::{Ending, Verdict};
-use streamgauge_actors::{MILLISECOND, SECOND, SharedClock};
-use streamgauge_actors::{Mode, RunPlan};
-use streamgauge_actors::{RestartRun, StopMode, StopRun};
+use streamgauge_actors::{
+    Broker, Ending, MILLISECOND, Mode, RestartRun, RunPlan, RunState, RunStatus, SECOND,
+    SharedClock, StopMode, StopRun, Verdict, testing::small_spec,
+};
 
 use support::runs::{self, outcome, play, start, wait_until};
 
 const RUNS: usize = 20;
 const RESTARTS: usize = 200;
-/// What memory may grow by over the last three quarters of the restarts: less than a thread's stack for each leaked one.
+/// What memory may grow by over the last three quarters of the restarts: less than a thread's stack
+/// for each leaked one.
 const MEMORY_SLACK_BYTES: u64 = 8 << 20;
 
 /// What a process could leave behind.
@@ -117,8 +114,9 @@ impl Bench {
         assert_eq!(outcome.judge(&Mode::Run).verdict, Verdict::Pass);
     }
 
-    /// Restarts a run that never ends by itself, again and again: every other time as soon as it is accepted, else once
-    /// events flow. Gives the resident memory after a quarter of the restarts, and after all.
+    /// Restarts a run that never ends by itself, again and again: every other time as soon as it is
+    /// accepted, else once events flow. Gives the resident memory after a quarter of the restarts,
+    /// and after all.
     fn restart_in_a_row(&mut self) -> (u64, u64) {
         let endless = |bench: &mut Self| {
             let mut plan = bench.plan();
@@ -130,7 +128,9 @@ impl Bench {
         let mut early = 0;
         for restart in 0..RESTARTS {
             if restart % 2 == 0 {
-                let consumed = |status: &RunStatus| status.elapsed_s > 0.0 && status.state != RunState::Preparing;
+                let consumed = |status: &RunStatus| {
+                    status.elapsed_s > 0.0 && status.state != RunState::Preparing
+                };
                 wait_until(&self.host, "events flow", consumed);
             }
             if restart == RESTARTS / 4 {
@@ -138,7 +138,10 @@ impl Bench {
             }
             let plan = Arc::new(endless(self));
             let run_id = plan.spec.run_id.clone();
-            self.host.ask(RestartRun { run_id: None, mode: StopMode::Abandon, plan }).unwrap().unwrap();
+            self.host
+                .ask(RestartRun { run_id: None, mode: StopMode::Abandon, plan })
+                .unwrap()
+                .unwrap();
             let ended = outcome(&self.host);
             assert_eq!(ended.ending, Ending::Stopped { drained: false });
             wait_until(&self.host, "the next run", |status| status.run_id == run_id);
@@ -168,24 +171,34 @@ fn runs_and_restarts_leave_nothing_behind() {
     let clock = runs::clock();
     let broker = runs::embedded(&clock);
     let host = Foreground::start().unwrap();
-    let mut bench = Bench { host, clock, broker, played: 0, drained: 0, abandoned: 0, restarted: 0 };
+    let mut bench =
+        Bench { host, clock, broker, played: 0, drained: 0, abandoned: 0, restarted: 0 };
     let before = Left::count(&*bench.broker);
     bench.passes();
     // A run's own threads are all gone: as many are left as before it.
-    let first = bench.left(Some(Left { descriptors: Left::count(&*bench.broker).descriptors, ..before }));
+    let first =
+        bench.left(Some(Left { descriptors: Left::count(&*bench.broker).descriptors, ..before }));
     while bench.played < RUNS {
         match bench.played % 5 {
             0 => bench.passes(),
             1 => bench.stop(StopMode::Drain),
             2 => bench.stop(StopMode::Abandon),
             // Two runs: the one that is stopped, and the one that follows it.
-            _ => bench.restart(if bench.played.is_multiple_of(2) { StopMode::Drain } else { StopMode::Abandon }),
+            _ => bench.restart(if bench.played.is_multiple_of(2) {
+                StopMode::Drain
+            } else {
+                StopMode::Abandon
+            }),
         }
     }
     let last = bench.left(Some(first));
     let Bench { played, drained, abandoned, restarted, .. } = &bench;
-    println!("{played} runs: {drained} drained, {abandoned} abandoned, {restarted} of these restarted");
-    println!("before the first: {before:?}\nafter the first:  {first:?}\nafter the last:   {last:?}");
+    println!(
+        "{played} runs: {drained} drained, {abandoned} abandoned, {restarted} of these restarted"
+    );
+    println!(
+        "before the first: {before:?}\nafter the first:  {first:?}\nafter the last:   {last:?}"
+    );
     assert_eq!((*played, drained + abandoned, *restarted), (RUNS, 12, 4));
     assert_eq!(last, first);
 

@@ -1,4 +1,5 @@
-//! The live page, driven in a real browser against the real daemon: a run started, seen, restarted, read and compared.
+//! The live page, driven in a real browser against the real daemon: a run started, seen, restarted,
+//! read and compared.
 
 mod support;
 
@@ -46,7 +47,11 @@ impl Daemon {
             .unwrap();
         // Made first: whatever happens while it starts, it ends.
         let mut daemon = Self { child, url: String::new(), folder };
-        let address = wait_for_file(&state.join("listen"), &mut daemon.child, &daemon.folder.path().join("log"));
+        let address = wait_for_file(
+            &state.join("listen"),
+            &mut daemon.child,
+            &daemon.folder.path().join("log"),
+        );
         daemon.url = format!("http://{address}");
         daemon
     }
@@ -94,7 +99,10 @@ const RUN: &str = "document.body.dataset.run";
 
 fn open_page(browser: &Browser, daemon: &Daemon) {
     browser.open(&daemon.url);
-    browser.wait_until("the workloads are listed", "document.getElementById('workload').options.length");
+    browser.wait_until(
+        "the workloads are listed",
+        "document.getElementById('workload').options.length",
+    );
 }
 
 /// Fills the form with a small run of so many seconds.
@@ -146,10 +154,14 @@ fn a_run_is_started_seen_restarted_read_and_compared() {
     browser.prefer("light");
 
     browser.click("#restart");
-    browser.wait_until("another run shows", &format!("{RUN} !== '{first}' && {STATE} === 'running'"));
+    browser
+        .wait_until("another run shows", &format!("{RUN} !== '{first}' && {STATE} === 'running'"));
     browser.wait_until("its chart is its own", &format!("{POINTS} > 0 && {POINTS} < 7"));
     let second = completed(&browser, &first);
-    browser.wait_until("its windows show", "document.querySelector('#windows tr[data-exact=\"true\"]')");
+    browser.wait_until(
+        "its windows show",
+        "document.querySelector('#windows tr[data-exact=\"true\"]')",
+    );
     let verdict = browser.text("document.getElementById('verdict').dataset.verdict");
     assert!(["pass", "inconclusive"].contains(&verdict.as_str()), "{verdict}");
     assert_no_complaint(&browser, &[]);
@@ -176,8 +188,10 @@ fn a_run_is_started_seen_restarted_read_and_compared() {
 
 /// Opens the run's report in its new tab, and comes back.
 fn read_report(browser: &Browser, run: &str) {
-    let page = browser.follow_to_new_window(|browser| browser.click("#run-report a[data-form=html]"));
-    let said = format!("document.querySelector('canvas') && document.body.innerText.includes('{run}')");
+    let page =
+        browser.follow_to_new_window(|browser| browser.click("#run-report a[data-form=html]"));
+    let said =
+        format!("document.querySelector('canvas') && document.body.innerText.includes('{run}')");
     browser.wait_until("the report names its run, and draws its charts", &said);
     assert_no_complaint(browser, &[]);
     browser.close_window();
@@ -195,14 +209,15 @@ fn start_by_keyboard(browser: &Browser) {
     browser.press("5k/s".chars());
     tab_to(browser, "#duration");
     browser.press("5s".chars());
-    let form = browser.value("['workload', 'rate', 'duration'].map((id) => document.getElementById(id).value)");
+    let form = browser
+        .value("['workload', 'rate', 'duration'].map((id) => document.getElementById(id).value)");
     assert_eq!(form, json!(["smoke", "5k/s", "5s"]));
     tab_to(browser, "#start");
     browser.press([ENTER]);
 }
 
-/// Presses the tabulator until the focus is there, and sees that it shows. A field's text is selected on the way, so
-/// that typing replaces it.
+/// Presses the tabulator until the focus is there, and sees that it shows. A field's text is
+/// selected on the way, so that typing replaces it.
 fn tab_to(browser: &Browser, css: &str) {
     for _ in 0..TABS {
         browser.press([TAB]);
@@ -228,8 +243,9 @@ fn compare(browser: &Browser, base: &str, candidate: &str) {
         "document.querySelector('#comparison:not([hidden]) .conclusion')?.textContent",
     );
     assert!(!conclusion.as_str().unwrap_or_default().is_empty());
-    let sides =
-        browser.value("[...document.querySelectorAll('#comparison .sides code')].map((code) => code.textContent)");
+    let sides = browser.value(
+        "[...document.querySelectorAll('#comparison .sides code')].map((code) => code.textContent)",
+    );
     assert_eq!(sides, json!([base, candidate]), "the older is the base");
 }
 
@@ -247,7 +263,10 @@ fn with_a_token_the_page_asks_for_it_and_saves_reports_with_it() {
     browser.screenshot(&picture("token"));
     browser.fill("#token", "stream-gauge-test-token");
     browser.press([ENTER]);
-    browser.wait_until("the workloads are listed", "document.getElementById('workload').options.length");
+    browser.wait_until(
+        "the workloads are listed",
+        "document.getElementById('workload').options.length",
+    );
     let refusals = ["401 (Unauthorized)"];
     assert_no_complaint(&browser, &refusals);
 
@@ -260,7 +279,8 @@ fn with_a_token_the_page_asks_for_it_and_saves_reports_with_it() {
     browser.click("#run-report a[data-form=html]");
     let file = downloads.path().join(format!("streamgauge-{run}.html"));
     browser.wait_for("the report is saved", || file.exists());
-    let page = browser.follow_to_new_window(|browser| browser.click("#run-report a[data-form=json]"));
+    let page =
+        browser.follow_to_new_window(|browser| browser.click("#run-report a[data-form=json]"));
     browser.wait_until("the report shows", &format!("document.body.innerText.includes('{run}')"));
     assert!(!browser.text("location.href").contains("token"));
     browser.close_window();
@@ -275,7 +295,9 @@ fn with_a_token_the_page_asks_for_it_and_saves_reports_with_it() {
 #[track_caller]
 fn assert_accessible(browser: &Browser) {
     let nameless: Vec<String> = browser
-        .accessible_names("a[href], button, input, select, textarea, [role=img], [role=region], [tabindex='0']")
+        .accessible_names(
+            "a[href], button, input, select, textarea, [role=img], [role=region], [tabindex='0']",
+        )
         .into_iter()
         .filter_map(|(markup, name)| name.is_empty().then_some(markup))
         .collect();

@@ -1,4 +1,5 @@
-//! `streamgauge matrix`: lists of settings, every combination several times in changing order, one report.
+//! `streamgauge matrix`: lists of settings, every combination several times in changing order, one
+//! report.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,7 +36,11 @@ impl Place {
     /// The program in this folder, with nothing of this machine's environment.
     fn streamgauge(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
-        command.env_clear().env("XDG_STATE_HOME", self.path()).current_dir(self.path()).args(arguments);
+        command
+            .env_clear()
+            .env("XDG_STATE_HOME", self.path())
+            .current_dir(self.path())
+            .args(arguments);
         command
     }
 
@@ -63,7 +68,13 @@ fn stderr(output: &Output) -> String {
 
 #[track_caller]
 fn assert_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", stdout(output), stderr(output));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {}\nstderr: {}",
+        stdout(output),
+        stderr(output)
+    );
 }
 
 /// The JSON document, found to keep to its schema.
@@ -72,7 +83,8 @@ fn document(text: &str) -> Value {
     let document: Value = serde_json::from_str(text).unwrap();
     let schema: Value = serde_json::from_str(streamgauge::matrix::report::SCHEMA).unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
-    let errors: Vec<_> = validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let errors: Vec<_> =
+        validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}");
     document
 }
@@ -85,17 +97,21 @@ fn array(value: &Value) -> &Vec<Value> {
 fn every_combination_runs_once_a_round_and_every_run_is_kept() {
     let place = Place::new();
     let lists = ["--rate", "500,1k/s", "--set", "topics.partitions=[1, 2]", "--repetitions", "2"];
-    let reports = ["--report", "m.html", "--report", "m.md", "--report", "m.csv", "--report", "m.json"];
-    let output = place.short(&[&lists[..], &reports, &["--runs-to", "runs", "-o", "ndjson"]].concat());
+    let reports =
+        ["--report", "m.html", "--report", "m.md", "--report", "m.csv", "--report", "m.json"];
+    let output =
+        place.short(&[&lists[..], &reports, &["--runs-to", "runs", "-o", "ndjson"]].concat());
     assert_code(&output, 0);
     let text = stdout(&output);
     assert_eq!(text.find('\n'), Some(text.len() - 1));
     let report = document(&text);
     assert_eq!(report, document(&place.read("m.json")));
 
-    let keys: Vec<_> = array(&report["varied"]).iter().map(|varied| varied["key"].as_str().unwrap()).collect();
+    let keys: Vec<_> =
+        array(&report["varied"]).iter().map(|varied| varied["key"].as_str().unwrap()).collect();
     assert_eq!(keys, ["topics.partitions", "workload.rate"]);
-    let names: Vec<_> = array(&report["cells"]).iter().map(|cell| cell["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        array(&report["cells"]).iter().map(|cell| cell["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
         ["partitions 1, 500/s", "partitions 1, 1k/s", "partitions 2, 500/s", "partitions 2, 1k/s"],
@@ -117,15 +133,22 @@ fn every_combination_runs_once_a_round_and_every_run_is_kept() {
     }
 
     // History, `report` and `compare` know every run, and so does the folder.
-    let ids: Vec<&str> = array(&report["runs"]).iter().map(|run| run["run_id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> =
+        array(&report["runs"]).iter().map(|run| run["run_id"].as_str().unwrap()).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 8);
     let listed = stdout(&place.streamgauge(&["history"]).output().unwrap());
     assert!(ids.iter().all(|id| listed.contains(id)), "{listed}");
-    let one: Value =
-        serde_json::from_slice(&place.streamgauge(&["report", ids[0], "-o", "json"]).output().unwrap().stdout).unwrap();
+    let one: Value = serde_json::from_slice(
+        &place.streamgauge(&["report", ids[0], "-o", "json"]).output().unwrap().stdout,
+    )
+    .unwrap();
     let cell = &report["cells"][report["runs"][0]["cell"].as_u64().unwrap() as usize - 1];
     assert_eq!(one["config"]["workload"]["rate"], cell["settings"]["workload.rate"]);
-    assert!(one["rerun"].as_str().unwrap().starts_with("streamgauge run smoke "), "{}", one["rerun"]);
+    assert!(
+        one["rerun"].as_str().unwrap().starts_with("streamgauge run smoke "),
+        "{}",
+        one["rerun"]
+    );
     assert!(!one["rerun"].as_str().unwrap().contains("matrix"), "{}", one["rerun"]);
     let file = report["runs"][0]["file"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(&place.read(file)).unwrap(), one);
@@ -134,17 +157,29 @@ fn every_combination_runs_once_a_round_and_every_run_is_kept() {
     // The other forms.
     let csv = place.read("m.csv");
     assert_eq!(csv.lines().count(), 9);
-    assert!(csv.starts_with("place,round,cell,is_floor,topics.partitions,workload.rate,run_id,"), "{csv}");
+    assert!(
+        csv.starts_with("place,round,cell,is_floor,topics.partitions,workload.rate,run_id,"),
+        "{csv}"
+    );
     let markdown = place.read("m.md");
     assert!(markdown.starts_with("# PASS: all 8 run(s) of 4 cell(s) passed\n"), "{markdown}");
     assert!(markdown.contains("| #4 partitions 2, 1k/s | PASS | 2/2 |"), "{markdown}");
     let html = place.read("m.html");
-    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("result_latency p99, ms"), "{html}");
+    assert!(
+        html.starts_with("<!DOCTYPE html>") && html.contains("result_latency p99, ms"),
+        "{html}"
+    );
 
     let said = stderr(&output);
     assert!(said.contains("matrix: 4 cell(s), 8 run(s), about "), "{said}");
-    let first = said.lines().find(|line| line.starts_with("run 1/8, round 1, #")).unwrap_or_else(|| panic!("{said}"));
-    assert!(first.contains(": PASS: every count of all ") && first.ends_with(&format!("({})", ids[0])), "{first}");
+    let first = said
+        .lines()
+        .find(|line| line.starts_with("run 1/8, round 1, #"))
+        .unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        first.contains(": PASS: every count of all ") && first.ends_with(&format!("({})", ids[0])),
+        "{first}"
+    );
 }
 
 #[test]
@@ -168,15 +203,23 @@ fn a_file_keeps_a_matrix_and_flags_lie_over_it() {
     "#;
     fs::write(place.path().join("mine.toml"), file).unwrap();
     let run = |arguments: &[&str]| {
-        place.streamgauge(&[&["matrix", "mine.toml", "-q", "-o", "json"], arguments].concat()).output().unwrap()
+        place
+            .streamgauge(&[&["matrix", "mine.toml", "-q", "-o", "json"], arguments].concat())
+            .output()
+            .unwrap()
     };
-    let output = run(&["--campaigns", "4", "--with", "workload.arrivals=uniform", "workload.seed=9"]);
+    let output =
+        run(&["--campaigns", "4", "--with", "workload.arrivals=uniform", "workload.seed=9"]);
     assert_code(&output, 0);
     assert_eq!(stderr(&output), "");
     let report = document(&stdout(&output));
     assert_eq!((&report["workload"], &report["order_seed"]), (&json!("mine"), &json!(7)));
-    assert_eq!(report["varied"], json!([{"key": "workload.arrivals", "values": ["uniform", "poisson"]}]));
-    let rates: Vec<_> = array(&report["cells"]).iter().map(|cell| cell["target_per_second"].as_f64()).collect();
+    assert_eq!(
+        report["varied"],
+        json!([{"key": "workload.arrivals", "values": ["uniform", "poisson"]}])
+    );
+    let rates: Vec<_> =
+        array(&report["cells"]).iter().map(|cell| cell["target_per_second"].as_f64()).collect();
     assert_eq!(rates, [Some(500.0), Some(700.0)]);
     let rerun = report["rerun"].as_str().unwrap();
     for part in [
@@ -195,8 +238,9 @@ fn a_file_keeps_a_matrix_and_flags_lie_over_it() {
     for same in ["varied", "order", "config"] {
         assert_eq!(again[same], report[same], "{same} of {rerun}");
     }
-    let settings =
-        |report: &Value| array(&report["cells"]).iter().map(|cell| cell["settings"].clone()).collect::<Vec<_>>();
+    let settings = |report: &Value| {
+        array(&report["cells"]).iter().map(|cell| cell["settings"].clone()).collect::<Vec<_>>()
+    };
     assert_eq!(settings(&again), settings(&report));
     // With one run of each nothing is claimed.
     let comparison = &report["comparisons"][0];
@@ -220,9 +264,15 @@ fn bad_settings_are_exit_code_78_and_named_all_at_once() {
                 "flag --partitions: `topics.partitions` must be at least 1",
             ][..],
         ),
-        (&["--rate", "1k/s,quick"], &["flag --rate: `workload.rate` cannot be read: `quick` is no rate"]),
+        (
+            &["--rate", "1k/s,quick"],
+            &["flag --rate: `workload.rate` cannot be read: `quick` is no rate"],
+        ),
         (&["--rate", "1k/s,"], &["flag --rate: `workload.rate` cannot be read: `` is no rate"]),
-        (&["--rate", "1k/s,1000"], &["two cells of the same settings (`embedded, 1k/s` and `embedded, 1000`)"]),
+        (
+            &["--rate", "1k/s,1000"],
+            &["two cells of the same settings (`embedded, 1k/s` and `embedded, 1000`)"],
+        ),
         (&["--set", "log.format=human,json"], &["`log.format` makes no run another one"]),
         (
             &["--set", "matrix.vary.workload.ratee=1,2"],
@@ -237,26 +287,60 @@ fn bad_settings_are_exit_code_78_and_named_all_at_once() {
             &["--rate", "1k/s,2k/s", "--baseline", "workload.seed=3"],
             &["`workload.seed` is not varied: that is workload.rate"],
         ),
-        (&["--with", "broker.kind=redpanda", "topics.partitions=3"], &["`broker.kind` is `redpanda` in no cell"]),
-        (&["--with", "broker.kindd=kafka", "topics.partitions=3"], &["flag --with: `broker.kindd` is an unknown key"]),
         (
-            &["--campaigns", "1,2,3,4,5,6,7", "--seed", "1,2,3,4,5,6,7", "--producers", "1,2,3,4,5,6"],
+            &["--with", "broker.kind=redpanda", "topics.partitions=3"],
+            &["`broker.kind` is `redpanda` in no cell"],
+        ),
+        (
+            &["--with", "broker.kindd=kafka", "topics.partitions=3"],
+            &["flag --with: `broker.kindd` is an unknown key"],
+        ),
+        (
+            &[
+                "--campaigns",
+                "1,2,3,4,5,6,7",
+                "--seed",
+                "1,2,3,4,5,6,7",
+                "--producers",
+                "1,2,3,4,5,6",
+            ],
             &["makes 294 cells, and 256"],
         ),
     ] {
         let output = place.matrix(arguments);
         assert_code(&output, 78);
         let said = stderr(&output);
-        assert!(output.stdout.is_empty() && named.iter().all(|part| said.contains(part)), "{arguments:?}: {said}");
+        assert!(
+            output.stdout.is_empty() && named.iter().all(|part| said.contains(part)),
+            "{arguments:?}: {said}"
+        );
     }
     for (table, named) in [
-        ("vary = { \"workload.rate\" = \"1k/s\" }", "`matrix.vary.workload.rate` must be a list of values"),
-        ("vary = { \"workload.rat\" = [1] }", "`matrix.vary.workload.rat` names no setting; did you mean"),
-        ("vary = { \"server.listen\" = [1] }", "`matrix.vary.server.listen` makes no run another one"),
+        (
+            "vary = { \"workload.rate\" = \"1k/s\" }",
+            "`matrix.vary.workload.rate` must be a list of values",
+        ),
+        (
+            "vary = { \"workload.rat\" = [1] }",
+            "`matrix.vary.workload.rat` names no setting; did you mean",
+        ),
+        (
+            "vary = { \"server.listen\" = [1] }",
+            "`matrix.vary.server.listen` makes no run another one",
+        ),
         ("vary = { \"workload\" = [1] }", "`matrix.vary.workload` is a section"),
-        ("with = { \"broker.kind\" = { \"workload.rate\" = 1 } }", "must be a setting and its value"),
-        ("with = { \"broker.kind=kafka\" = { \"workload.rat\" = 1 } }", "names no setting; did you mean"),
-        ("repetition = 3", "`matrix.repetition` is an unknown key; did you mean `matrix.repetitions`?"),
+        (
+            "with = { \"broker.kind\" = { \"workload.rate\" = 1 } }",
+            "must be a setting and its value",
+        ),
+        (
+            "with = { \"broker.kind=kafka\" = { \"workload.rat\" = 1 } }",
+            "names no setting; did you mean",
+        ),
+        (
+            "repetition = 3",
+            "`matrix.repetition` is an unknown key; did you mean `matrix.repetitions`?",
+        ),
     ] {
         fs::write(place.path().join("bad.toml"), format!("[matrix]\n{table}\n")).unwrap();
         let output = place.streamgauge(&["matrix", "bad.toml"]).output().unwrap();
@@ -299,7 +383,14 @@ fn every_broker_that_is_not_there_is_named_before_the_first_run() {
     let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let [first, second] = listeners.map(|listener| listener.local_addr().unwrap().to_string());
     let servers = format!("broker.kafka.bootstrap_servers=[\"{first}\", \"{second}\"]");
-    let output = place.matrix(&["--broker", "kafka", "--set", &servers, "--set", "broker.kafka.connect_timeout=500ms"]);
+    let output = place.matrix(&[
+        "--broker",
+        "kafka",
+        "--set",
+        &servers,
+        "--set",
+        "broker.kafka.connect_timeout=500ms",
+    ]);
     assert_code(&output, 3);
     let said = stderr(&output);
     assert!(said.contains(&first) && said.contains(&second), "{said}");
@@ -322,23 +413,36 @@ fn a_failed_threshold_is_99_and_its_cell_is_never_ranked() {
     let text = stdout(&output);
     assert!(text.starts_with("FAIL: 2 of 2 run(s) of #1 500/s: FAIL: threshold failed:"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    assert!(text.contains("#2 1k/s against #1 500/s: NO RESULT: #1 500/s did not pass (FAIL)"), "{text}");
+    assert!(
+        text.contains("#2 1k/s against #1 500/s: NO RESULT: #1 500/s did not pass (FAIL)"),
+        "{text}"
+    );
     let report = document(&place.read("m.json"));
     assert_eq!((&report["verdict"], &report["exit_code"]), (&json!("fail"), &json!(99)));
     let valid: Vec<_> = array(&report["cells"]).iter().map(|cell| &cell["valid"]).collect();
     assert_eq!(valid, [&json!(false), &json!(true)]);
-    let findings: BTreeSet<_> =
-        array(&report["comparisons"][0]["metrics"]).iter().map(|row| row["finding"].as_str().unwrap()).collect();
+    let findings: BTreeSet<_> = array(&report["comparisons"][0]["metrics"])
+        .iter()
+        .map(|row| row["finding"].as_str().unwrap())
+        .collect();
     assert_eq!(findings, ["untested"].into());
 }
 
 #[test]
 fn a_run_that_fails_does_not_end_the_matrix() {
     let place = Place::new();
-    let output = place.short(&["--set", "topics.events=[\"missing\", \"\"]", "--repetitions", "1", "-o", "json"]);
+    let output = place.short(&[
+        "--set",
+        "topics.events=[\"missing\", \"\"]",
+        "--repetitions",
+        "1",
+        "-o",
+        "json",
+    ]);
     assert_code(&output, 1);
     let report = document(&stdout(&output));
-    let verdicts: Vec<_> = array(&report["cells"]).iter().map(|cell| cell["verdict"].as_str().unwrap()).collect();
+    let verdicts: Vec<_> =
+        array(&report["cells"]).iter().map(|cell| cell["verdict"].as_str().unwrap()).collect();
     assert_eq!(verdicts, ["fail", "pass"]);
     assert_eq!(array(&report["runs"]).len(), 2);
     assert!(report["reasons"][0].as_str().unwrap().contains("`missing`"), "{}", report["reasons"]);
@@ -348,7 +452,8 @@ fn a_run_that_fails_does_not_end_the_matrix() {
 #[test]
 fn a_signal_drains_the_present_run_and_the_report_is_of_what_there_is() {
     let place = Place::new();
-    let arguments = ["matrix", "smoke", "--rate", "500,1k/s", "--duration", "5m", "-v", "-o", "json"];
+    let arguments =
+        ["matrix", "smoke", "--rate", "500,1k/s", "--duration", "5m", "-v", "-o", "json"];
     let mut child = place
         .streamgauge(&arguments)
         .args(["--set", "workload.send_delay_limit=1m"])
@@ -372,6 +477,9 @@ fn a_signal_drains_the_present_run_and_the_report_is_of_what_there_is() {
     let report = document(&text);
     assert_eq!((&report["verdict"], &report["exit_code"]), (&json!("aborted"), &json!(0)));
     assert_eq!(report["reasons"], json!(["stopped after 1 of 6 run(s)"]));
-    assert_eq!((array(&report["runs"]).len(), &report["runs"][0]["verdict"]), (1, &json!("aborted")));
+    assert_eq!(
+        (array(&report["runs"]).len(), &report["runs"][0]["verdict"]),
+        (1, &json!("aborted"))
+    );
     assert!(array(&report["cells"]).iter().all(|cell| cell["valid"] == false));
 }

@@ -1,4 +1,5 @@
-//! The report of a matrix: merged percentiles, the floor, significance between runs, in every form; from runs made up.
+//! The report of a matrix: merged percentiles, the floor, significance between runs, in every form;
+//! from runs made up.
 
 mod support;
 
@@ -11,17 +12,18 @@ use streamgauge::matrix::plan::{Plan, Request};
 use streamgauge::matrix::report::{MatrixContext, MatrixReport, SCHEMA};
 use streamgauge::matrix::{tables, terminal};
 use streamgauge::report::{Report, Versions};
-use streamgauge_actors::Mode;
-use streamgauge_actors::Verdict;
-use streamgauge_actors::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::{LatencyHistogram, LatencyKind, Mode, Verdict};
 use support::outcomes::{context, failed, passed, report};
 
 const HOSTILE: &str = "</script><script>alert(1)</script><!-- \"'&<img src=x onerror=alert(1)>|";
 
 fn plan(lists: &[(&str, &[&str])], set: &[(&str, &str)], baseline: &[(&str, &str)]) -> Plan {
     let origin = || "flag".to_owned();
-    let flag =
-        |&(key, value): &(&str, &str)| Assignment { origin: origin(), key: key.to_owned(), value: value.to_owned() };
+    let flag = |&(key, value): &(&str, &str)| Assignment {
+        origin: origin(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
     let varied = lists.iter().map(|(key, choices)| Dimension {
         key: (*key).to_owned(),
         origin: origin(),
@@ -41,13 +43,18 @@ fn run(ms: f64) -> Report {
     let mut histogram = LatencyHistogram::default();
     (0..100).for_each(|_| histogram.record((ms * 1e6) as i64));
     let mut outcome = passed(6);
-    outcome.latencies = LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
+    outcome.latencies =
+        LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
     report(&outcome, Mode::Run)
 }
 
 /// Every run of the plan, as `of(cell, round)` makes them.
 fn matrix(plan: &Plan, of: impl Fn(usize, usize) -> Report) -> MatrixReport {
-    let order = plan.order.iter().enumerate().flat_map(|(round, cells)| cells.iter().map(move |&cell| (round, cell)));
+    let order = plan
+        .order
+        .iter()
+        .enumerate()
+        .flat_map(|(round, cells)| cells.iter().map(move |&cell| (round, cell)));
     let runs: Vec<Run> = order
         .enumerate()
         .map(|(place, (round, cell))| {
@@ -67,8 +74,11 @@ fn matrix(plan: &Plan, of: impl Fn(usize, usize) -> Report) -> MatrixReport {
     let report = MatrixReport::new(plan, &runs, &context).unwrap();
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let document = serde_json::from_str(&report.to_json().unwrap()).unwrap();
-    let errors: Vec<_> =
-        jsonschema::validator_for(&schema).unwrap().iter_errors(&document).map(|error| error.to_string()).collect();
+    let errors: Vec<_> = jsonschema::validator_for(&schema)
+        .unwrap()
+        .iter_errors(&document)
+        .map(|error| error.to_string())
+        .collect();
     assert!(errors.is_empty(), "{errors:#?}");
     report
 }
@@ -78,7 +88,8 @@ const P99: Figure = Figure::P99(LatencyKind::EndToEnd);
 #[test]
 fn the_embedded_log_is_the_floor_of_every_other_broker() {
     let plan = plan(&[("workload.rate", &["1k/s", "2k/s"])], &[("broker.kind", "kafka")], &[]);
-    let names: Vec<_> = plan.cells.iter().map(|cell| (cell.name.as_str(), cell.asked, cell.is_floor)).collect();
+    let names: Vec<_> =
+        plan.cells.iter().map(|cell| (cell.name.as_str(), cell.asked, cell.is_floor)).collect();
     let expected = [
         ("kafka, 1k/s", true, false),
         ("kafka, 2k/s", true, false),
@@ -104,7 +115,8 @@ fn percentiles_are_those_of_the_merged_histograms() {
     // Three runs of 1 ms and one of 100 ms: of all samples a quarter take 100 ms.
     let report = matrix(&plan, |_, round| run(if round == 3 { 100.0 } else { 1.0 }));
     let cell = &report.cells[0];
-    let (p50, p99) = (cell.figure(Figure::Median(LatencyKind::EndToEnd)).unwrap(), cell.figure(P99).unwrap());
+    let (p50, p99) =
+        (cell.figure(Figure::Median(LatencyKind::EndToEnd)).unwrap(), cell.figure(P99).unwrap());
     assert!((p50.value.unwrap() - 1.0).abs() < 0.01, "the mean of the medians would be 25.75");
     assert!((p99.value.unwrap() - 100.0).abs() < 0.1);
     assert!((p99.least.unwrap() - 1.0).abs() < 0.01 && (p99.greatest.unwrap() - 100.0).abs() < 0.1);
@@ -117,7 +129,8 @@ fn differences_beyond_the_spread_of_the_runs_are_found_and_others_are_not() {
     let lists: [(&str, &[&str]); 1] = [("workload.arrivals", &["uniform", "poisson", "mmpp"])];
     let plan = plan(&lists, &[("matrix.repetitions", "5")], &[]);
     let spread = |round: usize| [0.0, 0.3, -0.2, 0.1, -0.3][round];
-    let report = matrix(&plan, |cell, round| run([5.0, 5.05, 9.0][cell] + spread((round + cell) % 5)));
+    let report =
+        matrix(&plan, |cell, round| run([5.0, 5.05, 9.0][cell] + spread((round + cell) % 5)));
     let said: Vec<_> = report.comparisons.iter().map(|each| each.conclusion.as_str()).collect();
     assert_eq!(said[0], "no significant difference");
     assert!(said[1].starts_with("significantly worse: result_latency p50 +"), "{}", said[1]);
@@ -141,10 +154,20 @@ fn a_cell_that_did_not_pass_is_marked_and_never_better() {
         _ => run(9.0 + 0.1 * round as f64),
     });
     assert_eq!((report.verdict, report.exit_code), (Verdict::Inconclusive, 5));
-    assert_eq!(report.reasons, ["1 of 3 run(s) of #2 poisson: INCONCLUSIVE: the generator was the limit"]);
-    assert!(report.comparisons[0].conclusion.starts_with("NO RESULT: #2 poisson did not pass (INCONCLUSIVE)"));
+    assert_eq!(
+        report.reasons,
+        ["1 of 3 run(s) of #2 poisson: INCONCLUSIVE: the generator was the limit"]
+    );
+    assert!(
+        report.comparisons[0]
+            .conclusion
+            .starts_with("NO RESULT: #2 poisson did not pass (INCONCLUSIVE)")
+    );
     let rows = tables::figure_table(&report, P99, false).rows;
-    assert_eq!((rows[0].last().unwrap().as_str(), rows[1].last().unwrap().as_str()), ("baseline", "NO RESULT"));
+    assert_eq!(
+        (rows[0].last().unwrap().as_str(), rows[1].last().unwrap().as_str()),
+        ("baseline", "NO RESULT")
+    );
     assert!(!terminal::render(&report, false).contains("better"));
 }
 
@@ -152,9 +175,14 @@ fn a_cell_that_did_not_pass_is_marked_and_never_better() {
 fn a_cell_that_is_compared_with_nothing_is_no_floor() {
     let plan = plan(&[], &[("broker.kind", "kafka"), ("matrix.repetitions", "2")], &[]);
     let report = matrix(&plan, |cell, round| run([6.0, 2.0][cell] + 0.01 * round as f64));
-    let said: Vec<_> = tables::figure_table(&report, P99, false).rows.iter().map(|row| row[5].clone()).collect();
+    let said: Vec<_> =
+        tables::figure_table(&report, P99, false).rows.iter().map(|row| row[5].clone()).collect();
     assert_eq!(said, ["not compared", "floor"]);
-    assert_eq!(report.cells[0].figure(Figure::Produced).unwrap().relative_to_floor, None, "a rate has no floor");
+    assert_eq!(
+        report.cells[0].figure(Figure::Produced).unwrap().relative_to_floor,
+        None,
+        "a rate has no floor"
+    );
     // A floor that is no result is none.
     let report = matrix(&plan, |cell, _| {
         let mut report = run(1.0);
@@ -170,13 +198,19 @@ fn a_cell_that_is_compared_with_nothing_is_no_floor() {
 fn settings_of_another_broker_make_no_cells() {
     let lists: [(&str, &[&str]); 2] =
         [("broker.kind", &["redpanda", "fluvio"]), ("broker.fluvio.compression", &["none", "lz4"])];
-    let names: Vec<_> =
-        plan(&lists, &[("matrix.floor", "false")], &[]).cells.into_iter().map(|cell| cell.name).collect();
+    let names: Vec<_> = plan(&lists, &[("matrix.floor", "false")], &[])
+        .cells
+        .into_iter()
+        .map(|cell| cell.name)
+        .collect();
     assert_eq!(names, ["redpanda", "fluvio, compression none", "fluvio, compression lz4"]);
     let lists: [(&str, &[&str]); 2] =
         [("broker.kind", &["redpanda", "fluvio"]), ("broker.kafka.events_linger", &["1ms", "5ms"])];
-    let names: Vec<_> =
-        plan(&lists, &[("matrix.floor", "false")], &[]).cells.into_iter().map(|cell| cell.name).collect();
+    let names: Vec<_> = plan(&lists, &[("matrix.floor", "false")], &[])
+        .cells
+        .into_iter()
+        .map(|cell| cell.name)
+        .collect();
     assert_eq!(names, ["redpanda, events linger 1ms", "redpanda, events linger 5ms", "fluvio"]);
 }
 
@@ -190,12 +224,18 @@ fn latencies_that_end_elsewhere_are_not_compared() {
         report
     });
     let tested = |kind: LatencyKind| {
-        let row = report.comparisons[0].metrics.iter().find(|row| row.metric == Figure::P99(kind).name()).unwrap();
+        let row = report.comparisons[0]
+            .metrics
+            .iter()
+            .find(|row| row.metric == Figure::P99(kind).name())
+            .unwrap();
         row.test.is_some()
     };
     assert!(!tested(LatencyKind::ResultLatency) && tested(LatencyKind::EndToEnd));
     assert!(
-        tables::notes(&report).iter().any(|note| note.contains("result_latency.p99_ms: one ends at the insertion"))
+        tables::notes(&report)
+            .iter()
+            .any(|note| note.contains("result_latency.p99_ms: one ends at the insertion"))
     );
 }
 
@@ -209,14 +249,21 @@ fn what_a_broker_cannot_do_is_said_once() {
         }
         report
     });
-    assert_eq!(tables::notes(&report).iter().filter(|note| *note == "#1, #2: kafka: no deletion").count(), 1);
+    assert_eq!(
+        tables::notes(&report).iter().filter(|note| *note == "#1, #2: kafka: no deletion").count(),
+        1
+    );
     let text = terminal::render(&report, false);
     assert!(text.contains("#1, #2: kafka: no deletion\n"), "{text}");
 }
 
 #[test]
 fn the_gravest_exit_code_comes_first() {
-    let plan = plan(&[("workload.arrivals", &["uniform", "poisson", "mmpp"])], &[("matrix.repetitions", "1")], &[]);
+    let plan = plan(
+        &[("workload.arrivals", &["uniform", "poisson", "mmpp"])],
+        &[("matrix.repetitions", "1")],
+        &[],
+    );
     let code = |codes: [u8; 3]| {
         matrix(&plan, |cell, _| {
             let mut report = run(1.0);
@@ -232,13 +279,17 @@ fn the_gravest_exit_code_comes_first() {
 
 #[test]
 fn a_baseline_is_the_counterpart_with_its_value() {
-    let lists: [(&str, &[&str]); 2] = [("topics.partitions", &["1", "2"]), ("workload.rate", &["1k/s", "2k/s"])];
+    let lists: [(&str, &[&str]); 2] =
+        [("topics.partitions", &["1", "2"]), ("workload.rate", &["1k/s", "2k/s"])];
     let baselines = |baseline: &[(&str, &str)]| -> Vec<Option<usize>> {
         plan(&lists, &[], baseline).cells.iter().map(|cell| cell.baseline).collect()
     };
     assert_eq!(baselines(&[]), [None, Some(0), Some(0), Some(0)]);
     assert_eq!(baselines(&[("topics.partitions", "2")]), [Some(2), Some(3), None, None]);
-    assert_eq!(baselines(&[("workload.rate", "2k/s"), ("topics.partitions", "1")]), [Some(1), None, Some(1), Some(1)]);
+    assert_eq!(
+        baselines(&[("workload.rate", "2k/s"), ("topics.partitions", "1")]),
+        [Some(1), None, Some(1), Some(1)]
+    );
 }
 
 #[test]
@@ -256,16 +307,24 @@ fn a_matrix_in_which_nothing_was_measured_has_every_form() {
 
 #[test]
 fn names_and_reasons_become_no_markup_and_no_wider_than_a_terminal() {
-    let plan = plan(&[("workload.name", &[HOSTILE, "a name far longer than any column of a table is wide"])], &[], &[]);
+    let plan = plan(
+        &[("workload.name", &[HOSTILE, "a name far longer than any column of a table is wide"])],
+        &[],
+        &[],
+    );
     let report = matrix(&plan, |cell, _| {
         let mut report = run(1.0);
         if cell == 0 {
-            (report.verdict, report.exit_code, report.reasons) = (Verdict::Fail, 99, vec![HOSTILE.to_owned()]);
+            (report.verdict, report.exit_code, report.reasons) =
+                (Verdict::Fail, 99, vec![HOSTILE.to_owned()]);
         }
         report
     });
     let html = report.render(Format::Html).unwrap();
-    assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("<!-- "), "markup got through");
+    assert!(
+        !html.contains("<script") && !html.contains("<img") && !html.contains("<!-- "),
+        "markup got through"
+    );
     assert!(html.contains("&lt;img"), "it is shown as text");
     for outside in ["http://", "https://", "src=\"", "@import"] {
         assert!(!html.contains(outside), "{outside}");
@@ -280,8 +339,11 @@ fn names_and_reasons_become_no_markup_and_no_wider_than_a_terminal() {
 #[test]
 fn a_name_that_is_too_long_for_a_column_keeps_its_last_value_and_stands_above_in_whole() {
     let of = |key, choices| -> MatrixReport {
-        let lists: [(&str, &[&str]); 3] =
-            [("workload.rate", &["1k/s", "2k/s"]), ("workload.campaigns", &["10", "20"]), (key, choices)];
+        let lists: [(&str, &[&str]); 3] = [
+            ("workload.rate", &["1k/s", "2k/s"]),
+            ("workload.campaigns", &["10", "20"]),
+            (key, choices),
+        ];
         matrix(&plan(&lists, &[("matrix.repetitions", "1")], &[]), |_, _| run(1.0))
     };
     let title = |report: &MatrixReport| tables::overview(report, false, false).rows[7][0].clone();

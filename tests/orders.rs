@@ -1,5 +1,5 @@
-//! Every order in every state does what the table says (`actors/src/run_state.rs`): all cells, on a supervisor that is
-//! really in that state.
+//! Every order in every state does what the table says (`actors/src/run_state.rs`): all cells, on a
+//! supervisor that is really in that state.
 
 mod support;
 
@@ -8,17 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::Ending;
-use streamgauge_actors::Refusal;
-use streamgauge_actors::RunPlan;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::testing::small_spec;
 use streamgauge_actors::{
-    Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StartAt, TopicAdmin, WriterRole,
+    Broker, BrokerDescription, Effect, Ending, EventReader, EventWriter, GetStatus, MILLISECOND,
+    OrderKind, PortError, Record, Refusal, RestartRun, RunPlan, RunSpec, RunState, SECOND, SetRate,
+    StartAt, StartRun, StopMode, StopRun, TopicAdmin, WriterRole, order_effect,
+    testing::small_spec,
 };
-use streamgauge_actors::{Effect, OrderKind, RunState, order_effect};
-use streamgauge_actors::{GetStatus, RestartRun, SetRate, StartRun, StopMode, StopRun};
-use streamgauge_actors::{MILLISECOND, SECOND};
 
 use support::runs::{self, outcome, wait_for_state, wait_until};
 
@@ -87,7 +82,11 @@ impl Broker for Holding {
         self.inner.writer(topic, role)
     }
 
-    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError> {
         let reader = self.inner.reader(topic, start)?;
         let is_held = topic == self.results_topic;
         Ok(if is_held { Box::new(HeldReader(reader, Arc::clone(&self.holds))) } else { reader })
@@ -150,7 +149,9 @@ impl Lab {
             OrderKind::Start => self.host.ask(StartRun { plan }),
             OrderKind::StopDrain => self.host.ask(StopRun { run_id, mode: StopMode::Drain }),
             OrderKind::StopAbandon => self.host.ask(StopRun { run_id, mode: StopMode::Abandon }),
-            OrderKind::Restart => self.host.ask(RestartRun { run_id, mode: StopMode::Abandon, plan }),
+            OrderKind::Restart => {
+                self.host.ask(RestartRun { run_id, mode: StopMode::Abandon, plan })
+            }
             OrderKind::SetRate => self.host.ask(SetRate { run_id, events_per_second: 3000.0 }),
         }
         .unwrap()
@@ -164,7 +165,7 @@ impl Lab {
     fn check(&self, state: RunState, order: OrderKind) {
         let answer = self.order(order);
         let cell = format!("{order:?} in {state:?}");
-        match effect(state, order) {
+        match order_effect(state, order) {
             Effect::Refuse(reason) => {
                 assert_eq!(answer, Err(Refusal { state, reason: reason.to_owned() }), "{cell}");
                 assert_eq!(self.host.ask(GetStatus).unwrap().state, state, "{cell}");
@@ -172,9 +173,11 @@ impl Lab {
             }
             _ => assert_eq!(answer, Ok(()), "{cell}"),
         }
-        match effect(state, order) {
+        match order_effect(state, order) {
             Effect::Drain => {
-                wait_until(&self.host, &cell, |status| matches!(status.state, RunState::Draining | RunState::Stopped));
+                wait_until(&self.host, &cell, |status| {
+                    matches!(status.state, RunState::Draining | RunState::Stopped)
+                });
             }
             Effect::ChangeRate => {
                 let status = self.host.ask(GetStatus).unwrap();
@@ -183,7 +186,7 @@ impl Lab {
             _ => {}
         }
         self.let_go();
-        match effect(state, order) {
+        match order_effect(state, order) {
             Effect::Drain => {
                 assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: true }, "{cell}")
             }
@@ -191,7 +194,11 @@ impl Lab {
                 assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: false }, "{cell}")
             }
             Effect::StopThenBegin => {
-                assert_eq!(outcome(&self.host).ending, Ending::Stopped { drained: false }, "{cell}");
+                assert_eq!(
+                    outcome(&self.host).ending,
+                    Ending::Stopped { drained: false },
+                    "{cell}"
+                );
                 wait_until(&self.host, &cell, |status| status.run_id == "next");
             }
             Effect::Begin => wait_until(&self.host, &cell, |status| status.run_id == "next"),

@@ -1,8 +1,8 @@
-//! A real Prometheus scrapes real daemons: every expression of the dashboards and alerts finds data, and alerts fire for
-//! what they are named after.
+//! A real Prometheus scrapes real daemons: every expression of the dashboards and alerts finds
+//! data, and alerts fire for what they are named after.
 //!
-//! Needs `prometheus` and `promtool` on the path (Debian: `apt install prometheus`); without them the tests are skipped
-//! and say so, with `STREAMGAUGE_REQUIRE_PROMETHEUS=1` they fail.
+//! Needs `prometheus` and `promtool` on the path (Debian: `apt install prometheus`); without them
+//! the tests are skipped and say so, with `STREAMGAUGE_REQUIRE_PROMETHEUS=1` they fail.
 
 #[path = "support/grafana.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
@@ -23,9 +23,10 @@ use serde_json::{Value, json};
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use streamgauge::config::{Assignment, Layers, Resolved};
 use streamgauge::daemon::{Daemon, DaemonSetup};
-use streamgauge_actors::SharedClock;
-use streamgauge_actors::testing::{Fault, FaultKind, FaultyBroker};
-use streamgauge_actors::{Broker, StampedBy, TopicSpec};
+use streamgauge_actors::{
+    Broker, SharedClock, StampedBy, TopicSpec,
+    testing::{Fault, FaultKind, FaultyBroker},
+};
 use tempfile::TempDir;
 
 /// The built program as a daemon, in a folder of its own.
@@ -96,7 +97,13 @@ fn begin(client: &ureq::Agent, address: &str, set: &Value) -> String {
 }
 
 fn run(client: &ureq::Agent, address: &str, run_id: &str) -> Value {
-    client.get(format!("http://{address}/api/v1/runs/{run_id}")).call().unwrap().body_mut().read_json().unwrap()
+    client
+        .get(format!("http://{address}/api/v1/runs/{run_id}"))
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_json()
+        .unwrap()
 }
 
 /// Waits until a run is over.
@@ -109,7 +116,11 @@ fn finished(client: &ureq::Agent, address: &str, run_id: &str) -> Value {
 
 /// A daemon in this process, on whose embedded log an event vanishes.
 fn lossy_daemon(folder: &TempDir) -> Daemon {
-    let flag = |key: &str, value: &str| Assignment { origin: "test".into(), key: key.into(), value: value.into() };
+    let flag = |key: &str, value: &str| Assignment {
+        origin: "test".into(),
+        key: key.into(),
+        value: value.into(),
+    };
     let flags = vec![
         flag("server.listen", "127.0.0.1:0"),
         flag("topics.events", "lossy.events"),
@@ -119,15 +130,22 @@ fn lossy_daemon(folder: &TempDir) -> Daemon {
         layers: Layers { flags, ..Layers::default() },
         folder: folder.path().to_owned(),
         open_broker: Arc::new(|resolved: &Resolved, clock: SharedClock| {
-            let settings = EmbeddedSettings { max_bytes: resolved.settings.broker.embedded.max_bytes.0 };
+            let settings =
+                EmbeddedSettings { max_bytes: resolved.settings.broker.embedded.max_bytes.0 };
             let embedded: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(&settings, clock));
             let spec = resolved.settings.run_spec("lossy")?;
             let mut admin = embedded.admin().unwrap();
-            for (name, partitions, stamped_by) in
-                [(&spec.events_topic, spec.partitions, StampedBy::Client), (&spec.results_topic, 1, StampedBy::Log)]
-            {
-                let topic =
-                    TopicSpec { name: name.clone(), partitions, replication: 1, stamped_by, retention_bytes: None };
+            for (name, partitions, stamped_by) in [
+                (&spec.events_topic, spec.partitions, StampedBy::Client),
+                (&spec.results_topic, 1, StampedBy::Log),
+            ] {
+                let topic = TopicSpec {
+                    name: name.clone(),
+                    partitions,
+                    replication: 1,
+                    stamped_by,
+                    retention_bytes: None,
+                };
                 admin.create(&topic).unwrap();
             }
             let fault = Fault { kind: FaultKind::DropEvent, after_records: 700 };
@@ -140,9 +158,13 @@ fn lossy_daemon(folder: &TempDir) -> Daemon {
 /// An expression as Grafana would send it, with everything selected.
 fn filled(expr: &str) -> String {
     let mut expr = expr.to_owned();
-    for (variable, value) in
-        [("$__rate_interval", "10s"), ("$__range", "1m"), ("$instance", ".*"), ("$broker", ".*"), ("$workload", ".*")]
-    {
+    for (variable, value) in [
+        ("$__rate_interval", "10s"),
+        ("$__range", "1m"),
+        ("$instance", ".*"),
+        ("$broker", ".*"),
+        ("$workload", ".*"),
+    ] {
         expr = expr.replace(variable, value);
     }
     assert!(!expr.contains('$'), "{expr}");
@@ -159,15 +181,16 @@ fn selectors(expr: &str) -> BTreeSet<String> {
             if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
                 continue; // A longer name.
             }
-            let matchers = if rest.starts_with('{') { &rest[..=rest.find('}').unwrap()] } else { "" };
+            let matchers =
+                if rest.starts_with('{') { &rest[..=rest.find('}').unwrap()] } else { "" };
             found.insert(format!("{name}{matchers}"));
         }
     }
     found
 }
 
-/// Everything that has to find data during a run: the panels' expressions whole; of alerts and annotations, which yield
-/// something only when something is wrong, each series that they read.
+/// Everything that has to find data during a run: the panels' expressions whole; of alerts and
+/// annotations, which yield something only when something is wrong, each series that they read.
 fn expressions() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (_, dashboard) in grafana::dashboards() {
@@ -199,15 +222,23 @@ fn see_firing(prometheus: &Prometheus, alert: &str, instance: &str) {
 
 /// The same; something is done again and again until it fires.
 #[track_caller]
-fn see_firing_while(prometheus: &Prometheus, alert: &str, instance: &str, mut provoke: impl FnMut()) {
+fn see_firing_while(
+    prometheus: &Prometheus,
+    alert: &str,
+    instance: &str,
+    mut provoke: impl FnMut(),
+) {
     let fired = wait_for(alert, 45, || {
         provoke();
         let mut firing = prometheus.firing().into_iter();
-        firing.find(|fired| fired["labels"]["alertname"] == alert && fired["labels"]["instance"] == instance)
+        firing.find(|fired| {
+            fired["labels"]["alertname"] == alert && fired["labels"]["instance"] == instance
+        })
     });
     for (key, words) in fired["annotations"].as_object().unwrap() {
         let words = words.as_str().unwrap();
-        let is_whole = !words.contains("<error") && !words.contains("<no value>") && !words.contains("  ");
+        let is_whole =
+            !words.contains("<error") && !words.contains("<no value>") && !words.contains("  ");
         assert!(is_whole, "{alert}: {key}: {words}");
     }
 }
@@ -218,7 +249,8 @@ fn every_expression_finds_data_and_alerts_fire_for_real() {
         return;
     }
     // A threshold that no run can pass.
-    let served = Served::start("[thresholds]\nexpressions = [\"latency.result_latency.p99_ms < 0\"]\n", &[]);
+    let served =
+        Served::start("[thresholds]\nexpressions = [\"latency.result_latency.p99_ms < 0\"]\n", &[]);
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let brokerless = Served::start(
         "[broker.kafka]\nconnect_timeout = \"1s\"\n",
@@ -227,9 +259,12 @@ fn every_expression_finds_data_and_alerts_fire_for_real() {
     let folder = TempDir::new().unwrap();
     let lossy = lossy_daemon(&folder);
     let lossy_address = lossy.address().to_string();
-    let targets = [served.address.clone(), brokerless.address.clone(), lossy_address.clone(), nobody.clone()];
+    let targets =
+        [served.address.clone(), brokerless.address.clone(), lossy_address.clone(), nobody.clone()];
     let prometheus = Prometheus::start(&targets);
-    wait_for("the first scrape", 20, || (prometheus.query("up").len() == targets.len()).then_some(()));
+    wait_for("the first scrape", 20, || {
+        (prometheus.query("up").len() == targets.len()).then_some(())
+    });
 
     // Small, short runs: what is lost and what a threshold says is known once they are over.
     let small = json!({"workload.rate": "2k/s", "workload.duration": "2s"});
@@ -241,7 +276,8 @@ fn every_expression_finds_data_and_alerts_fire_for_real() {
     // A long run at a rate that any machine can hold.
     let long = served.begin(&json!({"workload.rate": "2k/s", "workload.duration": "10m"}));
     let mut without_data = expressions();
-    let under_way = format!("streamgauge_run_phase{{phase=\"running\",instance=\"{}\"}} == 1", served.address);
+    let under_way =
+        format!("streamgauge_run_phase{{phase=\"running\",instance=\"{}\"}} == 1", served.address);
     wait_for("the run", 30, || (!prometheus.query(&under_way).is_empty()).then_some(()));
     let mut rounds = 0;
     wait_for("data for every expression", 40, || {
@@ -283,11 +319,19 @@ fn promtool_finds_the_configuration_right_and_the_rules_as_tested() {
     if !is_there("promtool") {
         return;
     }
-    for arguments in
-        [["check", "config", "prometheus.yml"], ["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]]
-    {
-        let output = Command::new("promtool").args(arguments).current_dir(grafana::folder()).output().unwrap();
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    for arguments in [
+        ["check", "config", "prometheus.yml"],
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ] {
+        let output = Command::new("promtool")
+            .args(arguments)
+            .current_dir(grafana::folder())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr]
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .concat();
         assert!(output.status.success(), "promtool {arguments:?}: {said}");
     }
 }

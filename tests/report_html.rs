@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use streamgauge::report::html::render;
 use streamgauge::report::{Format, Report, ThresholdRow};
-use streamgauge_actors::Mode;
-use streamgauge_actors::RunOutcome;
-use streamgauge_actors::SECOND;
-use streamgauge_actors::{Finding, FindingKind};
-use streamgauge_actors::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::{
+    Finding, FindingKind, LatencyHistogram, LatencyKind, Mode, RunOutcome, SECOND,
+};
 use support::outcomes::{AGGREGATE, FOLLOW, context, failed, passed, report};
 
 const HOSTILE: &str = "</script><script>alert(1)</script><!-- \"'&<img src=x onerror=alert(1)>";
@@ -28,7 +26,8 @@ fn text(html: &str) -> String {
         text.push_str(&rest[..at]);
         text.push(' ');
         let end = ["<style", "<script"].iter().find(|name| rest[at..].starts_with(**name));
-        let until = end.map_or(">", |name| if *name == "<style" { "</style>" } else { "</script>" });
+        let until =
+            end.map_or(">", |name| if *name == "<style" { "</style>" } else { "</script>" });
         rest = &rest[at + rest[at..].find(until).expect("every tag ends") + until.len()..];
     }
     text.push_str(rest);
@@ -51,22 +50,35 @@ fn the_verdict_comes_first_then_why_then_what_to_try() {
     assert!(html.starts_with("<!DOCTYPE html>"));
     assert!(html.contains("<title>PASS: classic, run r-7f3a</title>"));
     let seen = text(&html[html.find("<body>").unwrap()..]);
-    let headline =
-        "To the figures ✓ PASS : every count of all 6 windows is exact Next: streamgauge run classic --seed 42";
+    let headline = "To the figures ✓ PASS : every count of all 6 windows is exact Next: streamgauge run classic --seed 42";
     assert!(seen.starts_with(headline), "{seen}");
 }
 
 #[test]
 fn every_section_is_there() {
     let html = html(&report(&passed(6), Mode::Run));
-    for id in ["figures", "latency", "waterfall", "course", "each", "audit", "windows", "self", "reproduction"] {
+    for id in [
+        "figures",
+        "latency",
+        "waterfall",
+        "course",
+        "each",
+        "audit",
+        "windows",
+        "self",
+        "reproduction",
+    ] {
         assert!(html.contains(&format!("id=\"{id}\"")), "{id}");
     }
     for chart in ["rate", "queues", "windows"] {
         assert!(html.contains(&format!("data-chart=\"{chart}\"")), "{chart}");
     }
     for kind in LatencyKind::ALL {
-        assert!(html.contains(&format!("data-chart=\"distribution:{}\"", kind.name())), "{}", kind.name());
+        assert!(
+            html.contains(&format!("data-chart=\"distribution:{}\"", kind.name())),
+            "{}",
+            kind.name()
+        );
     }
     let seen = text(&html);
     for words in [
@@ -93,11 +105,16 @@ fn it_needs_no_network() {
     for attribute in ["src=", "href=", "url(", "@import"] {
         for (at, _) in html.match_indices(attribute) {
             let value = html[at + attribute.len()..].trim_start_matches(['"', '\'']);
-            assert!(value.starts_with('#') || value.starts_with("data:,"), "{attribute}{}", &value[..40]);
+            assert!(
+                value.starts_with('#') || value.starts_with("data:,"),
+                "{attribute}{}",
+                &value[..40]
+            );
         }
     }
     assert!(
-        html.contains("content=\"default-src &#x27;none&#x27;;") || html.contains("default-src &#39;none&#39;;"),
+        html.contains("content=\"default-src &#x27;none&#x27;;")
+            || html.contains("default-src &#39;none&#39;;"),
         "a policy"
     );
 }
@@ -120,7 +137,11 @@ fn nothing_of_a_run_becomes_markup() {
     (report.next, report.started_at) = (HOSTILE.to_owned(), HOSTILE.to_owned());
     let hostile = html(&report);
     let plain = html(&support::outcomes::report(&passed(6), Mode::Run));
-    assert!(!hostile.contains("alert(1)</script>") && !hostile.contains("<img") && !hostile.contains("<!--"));
+    assert!(
+        !hostile.contains("alert(1)</script>")
+            && !hostile.contains("<img")
+            && !hostile.contains("<!--")
+    );
     assert_eq!(hostile.matches("</script").count(), plain.matches("</script").count());
     assert_eq!(hostile.matches("<script").count(), plain.matches("<script").count());
     // As text it is there, whole.
@@ -133,7 +154,11 @@ fn what_was_not_measured_is_a_dash_and_never_zero() {
     let seen = text(&html);
     assert!(seen.contains("topic `clicks` does not exist"), "{seen}");
     assert!(seen.contains("None was made."));
-    assert_eq!(seen.matches("Not measured.").count(), 0, "without any chart there is no section of charts");
+    assert_eq!(
+        seen.matches("Not measured.").count(),
+        0,
+        "without any chart there is no section of charts"
+    );
     let row = &html[html.find("<th scope=\"row\">result_latency</th>").unwrap()..];
     let row = text(&row[..row.find("</tr>").unwrap()]);
     assert_eq!(row.matches('–').count(), 8, "{row}");
@@ -162,7 +187,10 @@ fn wrong_windows_are_marked_and_the_first_to_be_shown() {
     let seen = text(&html);
     assert!(seen.contains("✗ FAIL : 1 window(s) with a wrong count"));
     assert!(seen.contains("✗ WRONG"));
-    assert!(seen.contains("2,000 are not shown here, 0 of them wrong"), "too many rows would stall a browser");
+    assert!(
+        seen.contains("2,000 are not shown here, 0 of them wrong"),
+        "too many rows would stall a browser"
+    );
     assert!(seen.contains("50 more in the JSON report."));
     assert_eq!(html.matches("<tr class=\"wrong\">").count(), 2, "the window, and the audit's sum");
 }
@@ -171,9 +199,15 @@ fn wrong_windows_are_marked_and_the_first_to_be_shown() {
 fn thresholds_are_shown_if_there_are_any() {
     let mut report = report(&passed(6), Mode::Run);
     assert!(!html(&report).contains("id=\"thresholds\""));
-    let row = |expression: &str, observed, passed| ThresholdRow { expression: expression.to_owned(), observed, passed };
-    report.thresholds =
-        vec![row("latency.result_latency.p99_ms < 50", Some(12.2), true), row("audit.events_lost == 0", None, false)];
+    let row = |expression: &str, observed, passed| ThresholdRow {
+        expression: expression.to_owned(),
+        observed,
+        passed,
+    };
+    report.thresholds = vec![
+        row("latency.result_latency.p99_ms < 50", Some(12.2), true),
+        row("audit.events_lost == 0", None, false),
+    ];
     let html = html(&report);
     let seen = text(&html);
     assert!(seen.contains("latency.result_latency.p99_ms &lt; 50 12.2 ✓ passed"), "{seen}");
@@ -184,13 +218,18 @@ fn thresholds_are_shown_if_there_are_any() {
 fn a_day_of_seconds_is_thinned_and_says_so() {
     let mut run = passed(6);
     let second = run.series[0].clone();
-    run.series = (0..86_400).map(|at| streamgauge_actors::Second { second: at, ..second.clone() }).collect();
+    run.series =
+        (0..86_400).map(|at| streamgauge_actors::Second { second: at, ..second.clone() }).collect();
     run.series[100].lag = 5_000_000;
     let html = html(&report(&run, Mode::Run));
     assert!(text(&html).contains("A point stands for 24 s (or 1 window)"));
     let plotted = plotted(&html);
     assert_eq!(plotted["seconds"].as_array().unwrap().len(), 3600);
-    assert_eq!((&plotted["seconds"][4], &plotted["lag"][4]), (&json!(96), &json!(5_000_000)), "the greatest is kept");
+    assert_eq!(
+        (&plotted["seconds"][4], &plotted["lag"][4]),
+        (&json!(96), &json!(5_000_000)),
+        "the greatest is kept"
+    );
     assert_eq!(plotted["produced"][4], 40_000.0);
     assert!(html.len() < 2_000_000, "{} bytes", html.len());
 }
@@ -204,7 +243,9 @@ fn distributions_rise_and_end_at_the_greatest_sample() {
         distribution[key].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
     };
     let (at, ms) = (numbers("at"), numbers("ms"));
-    assert!(at.windows(2).all(|pair| pair[0] < pair[1]) && ms.windows(2).all(|pair| pair[0] <= pair[1]));
+    assert!(
+        at.windows(2).all(|pair| pair[0] < pair[1]) && ms.windows(2).all(|pair| pair[0] <= pair[1])
+    );
     assert_eq!(at.last(), Some(&1000.0), "the greatest of a thousand samples");
     assert_eq!(ms.last(), Some(&12.351), "the bucket's upper edge");
 }

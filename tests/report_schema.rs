@@ -7,13 +7,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 use streamgauge::report::{Format, Report};
 use streamgauge::thresholds::Threshold;
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::Mode;
-use streamgauge_actors::ResultRecord;
-use streamgauge_actors::{Ending, RunOutcome};
-use streamgauge_actors::{Finding, FindingKind};
-use streamgauge_actors::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::{MILLISECOND, Nanos, SECOND};
+use streamgauge_actors::{
+    ArrivalKind, Ending, Finding, FindingKind, LatencyHistogram, LatencyKind, MILLISECOND, Mode,
+    Nanos, ResultRecord, RunOutcome, SECOND,
+};
 use support::outcomes::{AGGREGATE, BASE, FOLLOW, context, failed, passed, report};
 
 fn schema(name: &str) -> Value {
@@ -23,7 +20,8 @@ fn schema(name: &str) -> Value {
 
 fn check(schema: &Value, instance: &Value) {
     let validator = jsonschema::options().should_validate_formats(true).build(schema).unwrap();
-    let errors: Vec<_> = validator.iter_errors(instance).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let errors: Vec<_> =
+        validator.iter_errors(instance).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
@@ -55,7 +53,10 @@ fn a_passed_run() {
     assert_eq!(report["latency"]["result_latency"]["resolution_ms"], 1.0);
     assert_eq!(report["windows"][5]["window_start"], BASE / MILLISECOND + 50_000);
     assert_eq!(report["series"][3]["latency"]["close_latency"], Value::Null);
-    assert_eq!(report["series"][3]["watermarks_ms"], json!({"0": null, "1": BASE / MILLISECOND + 3000, "2": null}));
+    assert_eq!(
+        report["series"][3]["watermarks_ms"],
+        json!({"0": null, "1": BASE / MILLISECOND + 3000, "2": null})
+    );
     assert_eq!(report["resources"]["cpu_us_per_event"], 12.34e6 / 2_400_000.0);
     assert_eq!(report["versions"]["fluvio"], Value::Null);
 }
@@ -75,10 +76,14 @@ fn a_failed_run_that_measured_nothing() {
 
 #[test]
 fn an_aborted_run() {
-    let run = RunOutcome { ending: Ending::Stopped { drained: false }, measures: None, ..passed(6) };
+    let run =
+        RunOutcome { ending: Ending::Stopped { drained: false }, measures: None, ..passed(6) };
     let report = checked(&run, Mode::Run);
     assert_eq!(report["verdict"], "aborted");
-    assert_eq!(report["ending"], json!({"how": "stopped", "drained": false, "stage": null, "cause": null}));
+    assert_eq!(
+        report["ending"],
+        json!({"how": "stopped", "drained": false, "stage": null, "cause": null})
+    );
     assert_eq!(report["audit"], Value::Null);
 }
 
@@ -154,7 +159,10 @@ fn aggregation_alone_has_a_drain_and_no_audit() {
     let report = checked(&run, AGGREGATE);
     assert_eq!(report["audit"], Value::Null);
     // The process started two seconds before the base, and the last result came 60 s after it.
-    assert_eq!(report["drain"], json!({"events": 2_400_000, "seconds": 62.0, "per_second": 2_400_000.0 / 62.0}));
+    assert_eq!(
+        report["drain"],
+        json!({"events": 2_400_000, "seconds": 62.0, "per_second": 2_400_000.0 / 62.0})
+    );
     assert_eq!(report["throughput"]["target_per_second"], Value::Null);
     assert_eq!(report["events"]["malformed"], 3);
     run.counters.last_result_ns = 0;
@@ -177,7 +185,9 @@ fn the_other_parts_of_the_pipeline() {
 #[test]
 fn thresholds_are_listed_with_what_was_observed() {
     let mut context = context(Mode::Run);
-    context.thresholds = ["events.late == 0", "drain.seconds < 1"].map(|text| Threshold::parse(text).unwrap()).to_vec();
+    context.thresholds = ["events.late == 0", "drain.seconds < 1"]
+        .map(|text| Threshold::parse(text).unwrap())
+        .to_vec();
     let report = serde_json::to_value(Report::new(&passed(6), &context)).unwrap();
     check(&schema("report.schema.json"), &report);
     assert_eq!(
@@ -192,7 +202,10 @@ fn thresholds_are_listed_with_what_was_observed() {
 #[test]
 fn the_schema_refuses_what_is_no_report() {
     let report = checked(&passed(6), Mode::Run);
-    let validator = jsonschema::options().should_validate_formats(true).build(&schema("report.schema.json")).unwrap();
+    let validator = jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema("report.schema.json"))
+        .unwrap();
     for key in report.as_object().unwrap().keys() {
         let mut without = report.clone();
         without.as_object_mut().unwrap().remove(key);
@@ -237,7 +250,11 @@ fn every_form_is_written_whole_and_unknown_ones_are_refused() {
         report.write(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format.render(&report).unwrap());
     }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), Format::ALL.len(), "no temporary file is left");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        Format::ALL.len(),
+        "no temporary file is left"
+    );
     let csv = std::fs::read_to_string(folder.path().join("report.csv")).unwrap();
     let columns: Vec<_> = csv.lines().map(|line| line.split(',').count()).collect();
     assert_eq!((columns.len(), columns[0]), (61, 9 + 3 + 6 * 4));
@@ -246,7 +263,10 @@ fn every_form_is_written_whole_and_unknown_ones_are_refused() {
     assert_eq!(distribution.matches("Total count    =         1000").count(), 6);
     for path in ["report.pdf", "report", ".json"] {
         let error = report.write(Path::new(path)).unwrap_err().to_string();
-        assert!(error.contains(".json, .html, .md, .csv or .hdr") && error.contains(path), "{error}");
+        assert!(
+            error.contains(".json, .html, .md, .csv or .hdr") && error.contains(path),
+            "{error}"
+        );
     }
     let nowhere = folder.path().join("missing").join("report.json");
     assert!(report.write(&nowhere).unwrap_err().to_string().contains("missing"));

@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 
 use streamgauge::report::terminal::{WIDTH, render};
 use streamgauge::report::{Format, Report};
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::Mode;
-use streamgauge_actors::{Ending, RunOutcome};
-use streamgauge_actors::{Finding, FindingKind};
-use streamgauge_actors::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::{
+    ArrivalKind, Ending, Finding, FindingKind, LatencyHistogram, LatencyKind, Mode, RunOutcome,
+};
 use support::outcomes::{AGGREGATE, context, failed, passed, report};
 
 /// The lines, none of them too long.
@@ -25,7 +23,10 @@ fn lines(report: &Report) -> Vec<String> {
 }
 
 fn line_with<'a>(lines: &'a [String], what: &str) -> &'a str {
-    lines.iter().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no `{what}` in {lines:#?}"))
+    lines
+        .iter()
+        .find(|line| line.contains(what))
+        .unwrap_or_else(|| panic!("no `{what}` in {lines:#?}"))
 }
 
 #[test]
@@ -42,7 +43,10 @@ fn a_passed_run_shows_its_figures() {
     line_with(&lines, "target 40,000/s, produced 40,000/s, consumed 40,000/s");
     line_with(&lines, "2,400,000 produced, 2,400,000 acknowledged, 2,400,000 consumed, 0 late");
     let latency: Vec<_> = line_with(&lines, "result_latency").split_whitespace().collect();
-    assert_eq!(latency, ["result_latency", "produced→inserted", "6.18", "6.17", "11.1", "12.2", "12.3", "12.4"]);
+    assert_eq!(
+        latency,
+        ["result_latency", "produced→inserted", "6.18", "6.17", "11.1", "12.2", "12.3", "12.4"]
+    );
     let window: Vec<_> = line_with(&lines, "22:13:20").split_whitespace().collect();
     assert_eq!(window, ["exact", "0", "22:13:20", "400,000", "400,000", "3.25", "7.00"]);
     line_with(&lines, "12.34 CPU s (5.14 µs/event), peak memory 123.0 MiB, 9 threads");
@@ -88,23 +92,34 @@ fn huge_numbers_and_long_names_stay_inside() {
     let mut run = passed(25);
     let mut slow = LatencyHistogram::default();
     slow.record(3_000_000_000_000_000);
-    run.latencies = LatencyKind::ALL.into_iter().map(|kind| (kind, slow.clone())).collect::<BTreeMap<_, _>>();
+    run.latencies =
+        LatencyKind::ALL.into_iter().map(|kind| (kind, slow.clone())).collect::<BTreeMap<_, _>>();
     let counters = &mut run.counters;
-    for count in [&mut counters.produced, &mut counters.acknowledged, &mut counters.consumed, &mut counters.late] {
+    for count in [
+        &mut counters.produced,
+        &mut counters.acknowledged,
+        &mut counters.consumed,
+        &mut counters.late,
+    ] {
         *count = 999_999_999_999;
     }
-    (counters.events_lost, counters.events_duplicated, counters.strangers) = (999_999, 88_888_888_888, 7_777_777_777);
+    (counters.events_lost, counters.events_duplicated, counters.strangers) =
+        (999_999, 88_888_888_888, 7_777_777_777);
     let measures = run.measures.as_mut().unwrap();
     (measures.audit.events_missing, measures.audit.events_extra) = (999_999, 999_999);
     for window in &mut measures.windows {
         window.window_id = 1_700_000_000;
         (window.count, window.expected, window.campaigns) = (9_999_999_999, 9_999_999_999, 100_000);
         (window.warmup, window.partial, window.exact) = (true, true, false);
-        (window.result_latency_ms_avg, window.result_latency_ms_max) = (Some(123_456.7), Some(999_999.0));
+        (window.result_latency_ms_avg, window.result_latency_ms_max) =
+            (Some(123_456.7), Some(999_999.0));
     }
     run.ending = Ending::failed(format!("no answer from {}", "broker.example:9092,".repeat(9)));
     let mut context = context(Mode::Run);
-    context.rerun = format!("streamgauge run --broker kafka --bootstrap-servers {}", "broker.example:9092,".repeat(9));
+    context.rerun = format!(
+        "streamgauge run --broker kafka --bootstrap-servers {}",
+        "broker.example:9092,".repeat(9)
+    );
     let lines = lines(&Report::new(&run, &context));
     assert!(lines.len() > 40);
 }
@@ -123,9 +138,18 @@ fn the_next_command_fits_the_trouble() {
         format!("{rerun} --arrivals poisson --rate 32k/s")
     );
     assert_eq!(next(|run| run.counters.late = 1, Mode::Run), format!("{rerun} --keep-topics"));
-    assert_eq!(next(|run| run.counters.late = 1, AGGREGATE), format!("{rerun} --allowed-lateness 1ms"));
-    assert_eq!(next(|run| run.counters.sent_late_generator = 99_999, Mode::Run), format!("{rerun} --rate 20k/s"));
-    assert_eq!(next(|run| run.counters.sent_late_backpressure = 99_999, Mode::Run), format!("{rerun} --rate 32k/s"));
+    assert_eq!(
+        next(|run| run.counters.late = 1, AGGREGATE),
+        format!("{rerun} --allowed-lateness 1ms")
+    );
+    assert_eq!(
+        next(|run| run.counters.sent_late_generator = 99_999, Mode::Run),
+        format!("{rerun} --rate 20k/s")
+    );
+    assert_eq!(
+        next(|run| run.counters.sent_late_backpressure = 99_999, Mode::Run),
+        format!("{rerun} --rate 32k/s")
+    );
     assert_eq!(next(|run| run.ending = Ending::Stopped { drained: true }, Mode::Run), rerun);
 }
 

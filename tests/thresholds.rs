@@ -1,4 +1,5 @@
-//! Thresholds over the paths of the JSON report: what outranks a failed one, what it costs, where it is shown.
+//! Thresholds over the paths of the JSON report: what outranks a failed one, what it costs, where
+//! it is shown.
 
 mod support;
 
@@ -10,9 +11,7 @@ use serde_json::{Value, json};
 use streamgauge::config::Layers;
 use streamgauge::report::{Format, Report, terminal};
 use streamgauge::thresholds::Threshold;
-use streamgauge_actors::Mode;
-use streamgauge_actors::SECOND;
-use streamgauge_actors::{Ending, RunOutcome, Verdict};
+use streamgauge_actors::{Ending, Mode, RunOutcome, SECOND, Verdict};
 use support::outcomes::{AGGREGATE, context, failed, passed, report};
 use tempfile::TempDir;
 
@@ -31,7 +30,11 @@ fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
         Value::Number(_) => found.push(path.to_owned()),
         Value::Object(keys) => {
             for (key, inner) in keys {
-                leaves(inner, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, found);
+                leaves(
+                    inner,
+                    &if path.is_empty() { key.clone() } else { format!("{path}.{key}") },
+                    found,
+                );
             }
         }
         _ => {}
@@ -75,7 +78,10 @@ fn a_failed_threshold_turns_a_pass_into_a_failure() {
     assert_eq!(rows, [(Some(12.223), false), (Some(0.0), true), (None, false)]);
     assert_eq!(report.next, "streamgauge run classic --seed 42 --rate 32k/s");
     let satisfied = judged(&passed(6), Mode::Run, &["audit.events_lost == 0"]);
-    assert_eq!((satisfied.verdict, satisfied.exit_code, satisfied.reasons.len()), (Verdict::Pass, 0, 1));
+    assert_eq!(
+        (satisfied.verdict, satisfied.exit_code, satisfied.reasons.len()),
+        (Verdict::Pass, 0, 1)
+    );
     let rate = judged(&passed(6), Mode::Run, &["throughput.produced_per_second > 50e3"]);
     assert_eq!(rate.next, "streamgauge run classic --seed 42", "less load would not help");
 }
@@ -93,12 +99,14 @@ fn what_is_graver_outranks_a_failed_threshold() {
         let mut run = passed(6);
         trouble(&mut run);
         let plain = report(&run, Mode::Run);
-        let report = judged(&run, Mode::Run, &["events.produced < 1", "latency.close_latency.max_ms < 1"]);
+        let report =
+            judged(&run, Mode::Run, &["events.produced < 1", "latency.close_latency.max_ms < 1"]);
         assert_eq!((report.verdict, report.exit_code), (verdict, code), "{:?}", report.reasons);
         assert_eq!((plain.verdict, plain.exit_code), (verdict, code));
         assert_eq!((&report.reasons[0], &report.next), (&plain.reasons[0], &plain.next));
         // A run that failed has nothing to judge, and says nothing about it.
-        let named = report.reasons.iter().filter(|reason| reason.starts_with("threshold failed")).count();
+        let named =
+            report.reasons.iter().filter(|reason| reason.starts_with("threshold failed")).count();
         assert_eq!(named, if code == 1 { 0 } else { 2 });
         assert_eq!(report.thresholds.len(), 2);
     }
@@ -107,14 +115,22 @@ fn what_is_graver_outranks_a_failed_threshold() {
 #[test]
 fn people_see_a_table_of_them() {
     let long = format!("latency.result_latency.p99_ms < {}", "9".repeat(60));
-    let report = judged(&passed(6), Mode::Run, &["audit.events_lost > 0", "drain.events == 0", &long]);
+    let report =
+        judged(&passed(6), Mode::Run, &["audit.events_lost > 0", "drain.events == 0", &long]);
     let text = terminal::render(&report, false);
     assert!(text.lines().all(|line| line.chars().count() <= terminal::WIDTH), "{text}");
-    let row =
-        |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{text}")).to_owned();
+    let row = |start: &str| {
+        text.lines()
+            .find(|line| line.starts_with(start))
+            .unwrap_or_else(|| panic!("{text}"))
+            .to_owned()
+    };
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(words(&row("FAILED  audit")), ["FAILED", "audit.events_lost", ">", "0", "0"]);
-    assert!(row("FAILED  drain").ends_with("not measured") && row("passed").contains("999…"), "{text}");
+    assert!(
+        row("FAILED  drain").ends_with("not measured") && row("passed").contains("999…"),
+        "{text}"
+    );
     let markdown = Format::Markdown.render(&report).unwrap();
     assert!(markdown.contains("## Thresholds\n\n| result | threshold | observed |"), "{markdown}");
     assert!(!terminal::render(&judged(&passed(6), Mode::Run, &[]), false).contains("threshold"));
@@ -125,16 +141,24 @@ fn flags_add_to_what_is_configured() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("c.toml");
     fs::write(&file, "[thresholds]\nexpressions = [\"audit.events_lost == 0\"]").unwrap();
-    let mut layers =
-        Layers { config_file: Some(file.clone()), thresholds: vec!["events.late<1".to_owned()], ..Layers::default() };
+    let mut layers = Layers {
+        config_file: Some(file.clone()),
+        thresholds: vec!["events.late<1".to_owned()],
+        ..Layers::default()
+    };
     let resolved = layers.load().unwrap();
-    let texts: Vec<_> = resolved.settings.thresholds().unwrap().iter().map(ToString::to_string).collect();
+    let texts: Vec<_> =
+        resolved.settings.thresholds().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["audit.events_lost == 0", "events.late<1"]);
-    assert_eq!(resolved.origins["thresholds.expressions"], format!("{}, flag --threshold", file.display()));
+    assert_eq!(
+        resolved.origins["thresholds.expressions"],
+        format!("{}, flag --threshold", file.display())
+    );
 
     layers.thresholds.push("audit.event_lost == 0".to_owned());
     let error = layers.load().unwrap_err().to_string();
-    for part in ["flag --threshold: `thresholds.expressions`", "did you mean `audit.events_lost`?"] {
+    for part in ["flag --threshold: `thresholds.expressions`", "did you mean `audit.events_lost`?"]
+    {
         assert!(error.contains(part), "{error}");
     }
     fs::write(&file, "[thresholds]\nexpressions = [\"latency.p99_ms < 5\"]").unwrap();
@@ -142,13 +166,22 @@ fn flags_add_to_what_is_configured() {
     assert!(error.contains("flag --threshold"), "{error}");
     layers.thresholds.clear();
     let error = layers.load().unwrap_err().to_string();
-    assert!(error.contains("c.toml: `thresholds.expressions`") && error.contains("p99_ms`?"), "{error}");
+    assert!(
+        error.contains("c.toml: `thresholds.expressions`") && error.contains("p99_ms`?"),
+        "{error}"
+    );
 }
 
 /// The program, with its state in `folder`.
 fn streamgauge(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
-    command.env_clear().env("XDG_STATE_HOME", folder).current_dir(folder).args(arguments).output().unwrap()
+    command
+        .env_clear()
+        .env("XDG_STATE_HOME", folder)
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 #[track_caller]
@@ -176,9 +209,15 @@ const QUICK: &[&str] = &[
 #[test]
 fn a_run_ends_with_99_is_remembered_and_can_be_made_again() {
     let folder = TempDir::new().unwrap();
-    let thresholds = ["--threshold", "audit.events_lost == 0", "--threshold", "events.produced > 1e6"];
+    let thresholds =
+        ["--threshold", "audit.events_lost == 0", "--threshold", "events.produced > 1e6"];
     let report = json(&streamgauge(folder.path(), &[QUICK, &thresholds].concat()), 99);
-    assert_eq!((&report["verdict"], &report["exit_code"]), (&json!("fail"), &json!(99)), "{}", report["reasons"]);
+    assert_eq!(
+        (&report["verdict"], &report["exit_code"]),
+        (&json!("fail"), &json!(99)),
+        "{}",
+        report["reasons"]
+    );
     assert_eq!(
         report["thresholds"],
         json!([
@@ -192,9 +231,19 @@ fn a_run_ends_with_99_is_remembered_and_can_be_made_again() {
     assert_eq!((&rows[0]["run_id"], &rows[0]["exit_code"]), (&report["run_id"], &json!(99)));
 
     // The same settings, thresholds included, come of the line that makes the run again.
-    let again = report["rerun"].as_str().unwrap().replacen("streamgauge run", "\"$0\" config show -o json", 1);
+    let again = report["rerun"].as_str().unwrap().replacen(
+        "streamgauge run",
+        "\"$0\" config show -o json",
+        1,
+    );
     let mut shell = Command::new("sh");
-    let shown = shell.arg("-c").arg(again).arg(env!("CARGO_BIN_EXE_streamgauge")).env_clear().output().unwrap();
+    let shown = shell
+        .arg("-c")
+        .arg(again)
+        .arg(env!("CARGO_BIN_EXE_streamgauge"))
+        .env_clear()
+        .output()
+        .unwrap();
     assert_eq!(
         json(&shown, 0)["thresholds"]["expressions"],
         json!(["audit.events_lost == 0", "events.produced > 1e6"])
@@ -205,7 +254,8 @@ fn a_run_ends_with_99_is_remembered_and_can_be_made_again() {
 fn a_run_that_satisfies_them_passes_whatever_becomes_of_the_history() {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("streamgauge/history.db")).unwrap();
-    let output = streamgauge(folder.path(), &[QUICK, &["--threshold", "audit.windows_exact >= 1"]].concat());
+    let output =
+        streamgauge(folder.path(), &[QUICK, &["--threshold", "audit.windows_exact >= 1"]].concat());
     assert_eq!(json(&output, 0)["thresholds"][0]["passed"], true);
     let warning = String::from_utf8(output.stderr).unwrap();
     assert!(warning.contains("WARN") && warning.contains("streamgauge/history.db"), "{warning}");

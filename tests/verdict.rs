@@ -2,13 +2,9 @@
 
 mod support;
 
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::FailureKind;
-use streamgauge_actors::LatencyKind;
-use streamgauge_actors::Mode;
-use streamgauge_actors::SECOND;
-use streamgauge_actors::StageId;
-use streamgauge_actors::{Ending, RunOutcome, Verdict};
+use streamgauge_actors::{
+    ArrivalKind, Ending, FailureKind, LatencyKind, Mode, RunOutcome, SECOND, StageId, Verdict,
+};
 use support::outcomes::{AGGREGATE, FOLLOW, passed};
 
 /// Makes something go wrong with a run.
@@ -18,10 +14,30 @@ type Trouble = fn(&mut RunOutcome);
 const TROUBLES: [(&str, Trouble, Verdict, u8); 6] = [
     ("result-writer failed: disk full", fail, Verdict::Fail, 1),
     ("3 event(s) lost", |run| run.counters.events_lost = 3, Verdict::Fail, 4),
-    ("stopped on request", |run| run.ending = Ending::Stopped { drained: true }, Verdict::Aborted, 0),
-    ("the wall clock stepped by 2000 ms", |run| run.wall_step_ns = 2 * SECOND, Verdict::Inconclusive, 5),
-    ("generator-limited: 5.0 %", |run| run.counters.sent_late_generator = 120_000, Verdict::Inconclusive, 5),
-    ("broker-limited: 5.0 %", |run| run.counters.sent_late_backpressure = 120_000, Verdict::Fail, 99),
+    (
+        "stopped on request",
+        |run| run.ending = Ending::Stopped { drained: true },
+        Verdict::Aborted,
+        0,
+    ),
+    (
+        "the wall clock stepped by 2000 ms",
+        |run| run.wall_step_ns = 2 * SECOND,
+        Verdict::Inconclusive,
+        5,
+    ),
+    (
+        "generator-limited: 5.0 %",
+        |run| run.counters.sent_late_generator = 120_000,
+        Verdict::Inconclusive,
+        5,
+    ),
+    (
+        "broker-limited: 5.0 %",
+        |run| run.counters.sent_late_backpressure = 120_000,
+        Verdict::Fail,
+        99,
+    ),
 ];
 
 fn fail(run: &mut RunOutcome) {
@@ -44,7 +60,11 @@ fn every_trouble_outranks_those_after_it() {
             less(&mut run);
             cause(&mut run);
             let judgement = run.judge(&Mode::Run);
-            assert_eq!((judgement.verdict, judgement.exit_code), (*verdict, *code), "{reason}, and trouble {j}");
+            assert_eq!(
+                (judgement.verdict, judgement.exit_code),
+                (*verdict, *code),
+                "{reason}, and trouble {j}"
+            );
             assert!(judgement.reasons[0].starts_with(reason), "{:?}", judgement.reasons);
         }
     }
@@ -111,7 +131,10 @@ fn late_events_of_foreign_topics_name_the_lateness_that_would_have_sufficed() {
     (run.counters.late, run.counters.late_needed_ns) = (17, 1_233_000_001);
     let judgement = run.judge(&AGGREGATE);
     assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Fail, 4));
-    assert_eq!(judgement.reasons, ["17 event(s) late: --allowed-lateness 1234ms would have sufficed"]);
+    assert_eq!(
+        judgement.reasons,
+        ["17 event(s) late: --allowed-lateness 1234ms would have sufficed"]
+    );
     run.counters.late_needed_ns = 1_234_000_000;
     assert_eq!(run.lateness_flag(), "--allowed-lateness 1234ms");
 }

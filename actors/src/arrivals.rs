@@ -1,16 +1,19 @@
 //! Arrival processes: when each event of a producer is due, decided by the seed alone.
 //!
-//! An [`Arrivals`] is an endless, non-decreasing stream of offsets in nanoseconds from the start of the schedule. It is
-//! a pure function of its arguments and of the rate changes: never of how far somebody looked ahead. Nothing drifts,
-//! however long it runs, and nothing is allocated while it does.
+//! An [`Arrivals`] is an endless, non-decreasing stream of offsets in nanoseconds from the start of
+//! the schedule. It is a pure function of its arguments and of the rate changes: never of how far
+//! somebody looked ahead. Nothing drifts, however long it runs, and nothing is allocated while it
+//! does.
 //!
 //! - `uniform` counts events and multiplies, so that no rounded gap adds up.
-//! - `poisson` and `mmpp` are one Poisson process of rate 1, run through a clock as fast as the intensity of the moment
-//!   (the random time change theorem: Brown and Nair, *A simple proof of the multivariate random time change theorem for
-//!   point processes*, 1988). What is left of a gap when the intensity changes stays exponential, so that switches are
-//!   exact, and so are rate changes.
-//! - `poisson_normalized` and `mmpp_windowed` decide a count once a second and spread it uniformly at random. That many
-//!   exponential gaps and one more, scaled to the second, are the same thing in law.
+//! - `poisson` and `mmpp` are one Poisson process of rate 1, run through a clock as fast as the
+//!   intensity of the moment (the random time change theorem: Brown and Nair, *A simple proof of
+//!   the multivariate random time change theorem for point processes*, 1988). What is left of a gap
+//!   when the intensity changes stays exponential, so that switches are exact, and so are rate
+//!   changes.
+//! - `poisson_normalized` and `mmpp_windowed` decide a count once a second and spread it uniformly
+//!   at random. That many exponential gaps and one more, scaled to the second, are the same thing
+//!   in law.
 
 mod exact;
 mod mmpp;
@@ -48,20 +51,23 @@ pub enum ArrivalKind {
     Uniform,
     /// Exponential gaps.
     Poisson,
-    /// Exponential gaps scaled so that each second holds exactly `rate` events, all inside [0, 1). A rate that is not a
-    /// whole number alternates between its neighbours; all producers together hold the total rate in every second.
+    /// Exponential gaps scaled so that each second holds exactly `rate` events, all inside [0, 1).
+    /// A rate that is not a whole number alternates between its neighbours; all producers together
+    /// hold the total rate in every second.
     PoissonNormalized,
     /// A Poisson process whose intensity switches between two states in continuous time.
     Mmpp(Mmpp),
     /// The same two states, but state and count are drawn once a second.
     MmppWindowed(Mmpp),
-    /// As fast as the broker takes events: there is no schedule (see [`Pacer`](crate::pacing::Pacer)).
+    /// As fast as the broker takes events: there is no schedule (see
+    /// [`Pacer`](crate::pacing::Pacer)).
     Max,
 }
 
 impl ArrivalKind {
     /// The names of all kinds, as in the settings.
-    pub const NAMES: [&'static str; 6] = ["uniform", "poisson", "poisson_normalized", "mmpp", "mmpp_windowed", "max"];
+    pub const NAMES: [&'static str; 6] =
+        ["uniform", "poisson", "poisson_normalized", "mmpp", "mmpp_windowed", "max"];
 
     /// The name of this kind, as in the settings.
     pub fn name(&self) -> &'static str {
@@ -87,14 +93,16 @@ pub enum BurstCorrelation {
     Shared,
 }
 
-/// The arrivals of one producer: an endless stream of offsets from the start of the schedule, in nanoseconds.
+/// The arrivals of one producer: an endless stream of offsets from the start of the schedule, in
+/// nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Arrivals {
     kind: ArrivalKind,
     /// As of the last arrival given, with the next one drawn, as if no boundary came in between.
     process: Process,
-    /// The process behind the boundaries (switches, seconds, rate changes) that lie before the upcoming arrival, and how
-    /// many rate changes that took. Kept apart, because a rate change may still come before them.
+    /// The process behind the boundaries (switches, seconds, rate changes) that lie before the
+    /// upcoming arrival, and how many rate changes that took. Kept apart, because a rate change may
+    /// still come before them.
     beyond: Option<(Process, usize)>,
     /// Rate changes to come (offset, events per second), ascending.
     changes: Vec<(i64, f64)>,
@@ -105,12 +113,12 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// The stream of producer `producer` (from 0) of `producers`, at a mean rate in events per second. Rates below 1e-6
-    /// yield no events at all.
+    /// The stream of producer `producer` (from 0) of `producers`, at a mean rate in events per
+    /// second. Rates below 1e-6 yield no events at all.
     ///
     /// # Panics
-    /// When the rate is negative or not finite, when `producer` is not below `producers`, or when the MMPP has a
-    /// negative or no rate of switching, or a ratio that is not positive.
+    /// When the rate is negative or not finite, when `producer` is not below `producers`, or when
+    /// the MMPP has a negative or no rate of switching, or a ratio that is not positive.
     pub fn new(
         kind: ArrivalKind,
         rate_per_producer: f64,
@@ -136,7 +144,9 @@ impl Arrivals {
         let process = match kind {
             ArrivalKind::Uniform => Process::Uniform(Uniform::new(rate, share)),
             ArrivalKind::Poisson => Process::Modulated(Modulated::new(rate, own, None)),
-            ArrivalKind::Mmpp(mmpp) => Process::Modulated(Modulated::new(rate, own, Some(path(mmpp)))),
+            ArrivalKind::Mmpp(mmpp) => {
+                Process::Modulated(Modulated::new(rate, own, Some(path(mmpp))))
+            }
             ArrivalKind::PoissonNormalized => {
                 Process::PerSecond(PerSecond::new(rate, own, Counts::Exact { origin_ns: 0, share }))
             }
@@ -145,8 +155,15 @@ impl Arrivals {
             }
             ArrivalKind::Max => Process::Max,
         };
-        let mut arrivals =
-            Self { kind, process, beyond: None, changes: Vec::new(), limit: NEVER, upcoming: 0, last: 0 };
+        let mut arrivals = Self {
+            kind,
+            process,
+            beyond: None,
+            changes: Vec::new(),
+            limit: NEVER,
+            upcoming: 0,
+            last: 0,
+        };
         arrivals.look_ahead();
         arrivals
     }
@@ -156,13 +173,17 @@ impl Arrivals {
         self.kind
     }
 
-    /// What [`next`](Self::next) will give, unless the rate changes before; `i64::MAX`: nothing, at a rate of 0.
+    /// What [`next`](Self::next) will give, unless the rate changes before; `i64::MAX`: nothing, at
+    /// a rate of 0.
     pub fn peek(&self) -> i64 {
         self.upcoming
     }
 
     /// The next arrival, never before one already given. Means nothing for [`ArrivalKind::Max`].
-    #[allow(clippy::should_implement_trait, reason = "the stream has no end, so an Option would only mislead")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "the stream has no end, so an Option would only mislead"
+    )]
     #[inline]
     pub fn next(&mut self) -> i64 {
         let given = self.upcoming;
@@ -184,9 +205,9 @@ impl Arrivals {
         given
     }
 
-    /// From this offset on arrivals come at the new rate (events per second); those before stay as they were, and so do
-    /// those already given. Replaces earlier changes from the same offset or later. Nothing changes for
-    /// [`ArrivalKind::Max`].
+    /// From this offset on arrivals come at the new rate (events per second); those before stay as
+    /// they were, and so do those already given. Replaces earlier changes from the same offset or
+    /// later. Nothing changes for [`ArrivalKind::Max`].
     ///
     /// The state of an MMPP goes on undisturbed, and uniform arrivals keep their phase.
     ///
@@ -217,7 +238,8 @@ impl Arrivals {
         let mut taken = 0;
         loop {
             let change = self.changes.get(taken).copied();
-            let (boundary_ns, change_ns) = (process.boundary(), change.map_or(NEVER, |change| change.0));
+            let (boundary_ns, change_ns) =
+                (process.boundary(), change.map_or(NEVER, |change| change.0));
             let arrival = process.arrival();
             if arrival < min(boundary_ns, change_ns) || (boundary_ns == NEVER && change.is_none()) {
                 self.upcoming = arrival;
@@ -246,7 +268,10 @@ fn checked(rate: f64) -> f64 {
 
 /// One process of a kind: the arrival drawn last, and how to go on from it.
 #[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is one per producer, and a box would allocate every second")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one per producer, and a box would allocate every second"
+)]
 enum Process {
     Uniform(Uniform),
     Modulated(Modulated),
@@ -293,7 +318,8 @@ impl Process {
         }
     }
 
-    /// Goes to an offset between the last arrival and the boundary, and on from there at another rate.
+    /// Goes to an offset between the last arrival and the boundary, and on from there at another
+    /// rate.
     fn set_rate(&mut self, from_ns: i64, rate: f64) {
         match self {
             Self::Uniform(uniform) => uniform.set_rate(from_ns, rate),

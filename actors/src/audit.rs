@@ -9,7 +9,9 @@ use crate::messages::{Acknowledged, WindowWritten};
 use crate::result::ResultRecord;
 
 /// What is wrong with an event or a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// Acknowledged events that the result does not hold.
@@ -186,12 +188,13 @@ impl OpenWindow {
     fn add_latency(&mut self, latency_ms: f64) {
         self.latency_sum_ms += latency_ms;
         self.latency_count += 1;
-        self.latency_max_ms = Some(self.latency_max_ms.map_or(latency_ms, |max| max.max(latency_ms)));
+        self.latency_max_ms =
+            Some(self.latency_max_ms.map_or(latency_ms, |max| max.max(latency_ms)));
     }
 }
 
-/// Judges windows as soon as both sides are complete: the ledger (every producer acknowledged past its end) and the
-/// results (as many read back as the writer handed over).
+/// Judges windows as soon as both sides are complete: the ledger (every producer acknowledged past
+/// its end) and the results (as many read back as the writer handed over).
 #[derive(Clone, Debug)]
 pub struct Auditor {
     frame: AuditFrame,
@@ -223,7 +226,8 @@ impl Auditor {
         }
     }
 
-    /// Results come without their latency, which is told for a window at once by [`Self::measured`].
+    /// Results come without their latency, which is told for a window at once by
+    /// [`Self::measured`].
     pub fn with_latencies_apart(self) -> Self {
         Self { latencies_apart: true, ..self }
     }
@@ -258,7 +262,10 @@ impl Auditor {
     /// Takes a result read back, with its result latency where it counts for the figures.
     pub fn result(&mut self, result: &ResultRecord, result_latency_ms: Option<f64>) {
         let again = self.judged.contains(&result.window_id)
-            || self.open.get(&result.window_id).is_some_and(|open| open.results.contains_key(&result.campaign_id));
+            || self
+                .open
+                .get(&result.window_id)
+                .is_some_and(|open| open.results.contains_key(&result.campaign_id));
         if again {
             self.totals.results_duplicated += 1;
             self.find(FindingKind::ResultDuplicated, result.window_id, result.campaign_id, None, 1);
@@ -288,7 +295,9 @@ impl Auditor {
         let ready: Vec<i64> = self
             .open
             .range(..complete_before)
-            .filter(|(_, open)| open.written.is_some_and(|written| open.results.len() as u64 >= written))
+            .filter(|(_, open)| {
+                open.written.is_some_and(|written| open.results.len() as u64 >= written)
+            })
             .filter(|(_, open)| open.measured || !self.latencies_apart)
             .map(|(&id, _)| id)
             .collect();
@@ -312,8 +321,10 @@ impl Auditor {
         for truths in truths.chunk_by(|a, b| a.campaign_id == b.campaign_id) {
             let campaign_id = truths[0].campaign_id;
             // Others write any count at all, and a truth comes from a file.
-            let sum = |count: fn(&Truth) -> u64| truths.iter().map(count).fold(0, u64::saturating_add);
-            let (acknowledged, unknown) = (sum(|truth| truth.acknowledged), sum(|truth| truth.unknown));
+            let sum =
+                |count: fn(&Truth) -> u64| truths.iter().map(count).fold(0, u64::saturating_add);
+            let (acknowledged, unknown) =
+                (sum(|truth| truth.acknowledged), sum(|truth| truth.unknown));
             expected = acknowledged.saturating_add(expected);
             self.totals.unknown = unknown.saturating_add(self.totals.unknown);
             let found = open.results.get(&campaign_id).copied();
@@ -352,15 +363,17 @@ impl Auditor {
             count: open.results.values().copied().fold(0, u64::saturating_add),
             expected,
             exact,
-            result_latency_ms_avg: (open.latency_count > 0).then(|| open.latency_sum_ms / open.latency_count as f64),
+            result_latency_ms_avg: (open.latency_count > 0)
+                .then(|| open.latency_sum_ms / open.latency_count as f64),
             result_latency_ms_max: open.latency_max_ms.take(),
         });
         self.judged.insert(window_id);
     }
 
-    /// Compares each producer's acknowledged count with its part of the panes (`in_panes`: events per producer; `None`:
-    /// another program's results, which do not tell), so that a finding names it. One producer's missing event and
-    /// another's extra one leave the sum right: gives the events missing and extra with those.
+    /// Compares each producer's acknowledged count with its part of the panes (`in_panes`: events
+    /// per producer; `None`: another program's results, which do not tell), so that a finding names
+    /// it. One producer's missing event and another's extra one leave the sum right: gives the
+    /// events missing and extra with those.
     fn name_producers(
         &mut self,
         window: i64,
@@ -388,10 +401,23 @@ impl Auditor {
                 }
             }
         }
-        // What the panes do not show was lost or added behind them: whose events these are is known of one producer only.
+        // What the panes do not show was lost or added behind them: whose events these are is known
+        // of one producer only.
         let sole = (truths.len() == 1).then_some(truths[0].producer);
-        self.find(FindingKind::EventsMissing, window, campaign, sole, missing.saturating_sub(named_missing));
-        self.find(FindingKind::EventsExtra, window, campaign, sole, extra.saturating_sub(named_extra));
+        self.find(
+            FindingKind::EventsMissing,
+            window,
+            campaign,
+            sole,
+            missing.saturating_sub(named_missing),
+        );
+        self.find(
+            FindingKind::EventsExtra,
+            window,
+            campaign,
+            sole,
+            extra.saturating_sub(named_extra),
+        );
         (missing.max(named_missing), extra.max(named_extra))
     }
 
@@ -406,7 +432,14 @@ impl Auditor {
         self.find(FindingKind::EventsExtra, window, campaign, None, count.saturating_sub(named));
     }
 
-    fn find(&mut self, kind: FindingKind, window_id: i64, campaign_id: u64, producer: Option<u32>, count: u64) {
+    fn find(
+        &mut self,
+        kind: FindingKind,
+        window_id: i64,
+        campaign_id: u64,
+        producer: Option<u32>,
+        count: u64,
+    ) {
         if count > 0 && self.findings.len() < MAX_FINDINGS {
             self.findings.push(Finding {
                 kind,
@@ -455,7 +488,8 @@ mod tests {
     use super::*;
     use crate::messages::AcknowledgedCount;
 
-    const FRAME: AuditFrame = AuditFrame { base_ns: 0, window_ns: 1_000_000, measure_from_ns: 0, end_ns: Nanos::MAX };
+    const FRAME: AuditFrame =
+        AuditFrame { base_ns: 0, window_ns: 1_000_000, measure_from_ns: 0, end_ns: Nanos::MAX };
 
     fn result(campaign_id: u64, count: u64) -> ResultRecord {
         ResultRecord {
@@ -477,13 +511,21 @@ mod tests {
             let windows = vec![(0, counts.clone())];
             auditor.acknowledged(&Acknowledged { producer, complete_before: i64::MAX, windows });
         }
-        auditor.written(WindowWritten { window_id: 0, results: 1, by_producer: vec![(1, vec![4, 6])] });
+        auditor.written(WindowWritten {
+            window_id: 0,
+            results: 1,
+            by_producer: vec![(1, vec![4, 6])],
+        });
         auditor.result(&result(1, 10), None);
         auditor.judge_complete();
         assert!(!auditor.totals().exact());
         assert_eq!((auditor.totals().events_missing, auditor.totals().events_extra), (1, 1));
-        let found: Vec<_> = auditor.take_findings().iter().map(|f| (f.kind, f.producer, f.count)).collect();
-        assert_eq!(found, [(FindingKind::EventsMissing, Some(0), 1), (FindingKind::EventsExtra, Some(1), 1)]);
+        let found: Vec<_> =
+            auditor.take_findings().iter().map(|f| (f.kind, f.producer, f.count)).collect();
+        assert_eq!(
+            found,
+            [(FindingKind::EventsMissing, Some(0), 1), (FindingKind::EventsExtra, Some(1), 1)]
+        );
     }
 
     #[test]
@@ -535,7 +577,8 @@ mod tests {
 
     #[test]
     fn counts_beyond_all_reason_are_still_counted() {
-        let (totals, _) = judge_others(vec![truth(0, u64::MAX), truth(1, u64::MAX)], &[0, u64::MAX, u64::MAX]);
+        let (totals, _) =
+            judge_others(vec![truth(0, u64::MAX), truth(1, u64::MAX)], &[0, u64::MAX, u64::MAX]);
         assert_eq!((totals.events_missing, totals.events_extra), (u64::MAX, u64::MAX));
     }
 }

@@ -1,4 +1,5 @@
-//! The advertising campaigns of a run: which ads there are, whose they are, and how often each is seen.
+//! The advertising campaigns of a run: which ads there are, whose they are, and how often each is
+//! seen.
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -14,15 +15,22 @@ pub struct Campaigns {
 }
 
 impl Campaigns {
-    /// `campaigns` campaigns of `ads_per_campaign` ads each. Ads are sampled uniformly, or, given a Zipf exponent, by
-    /// campaign rank: campaign k in proportion to k^-exponent, its ads equally often.
+    /// `campaigns` campaigns of `ads_per_campaign` ads each. Ads are sampled uniformly, or, given a
+    /// Zipf exponent, by campaign rank: campaign k in proportion to k^-exponent, its ads equally
+    /// often.
     ///
     /// # Panics
     /// If there is no ad, or more than `u32::MAX`, or the exponent is negative or not finite.
-    pub fn derive(seed: u64, campaigns: u32, ads_per_campaign: u32, zipf_exponent: Option<f64>) -> Self {
+    pub fn derive(
+        seed: u64,
+        campaigns: u32,
+        ads_per_campaign: u32,
+        zipf_exponent: Option<f64>,
+    ) -> Self {
         let ads = campaigns.checked_mul(ads_per_campaign).expect("at most u32::MAX ads");
         assert!(ads > 0, "at least one campaign with one ad");
-        // Any constant will do: it keeps these draws apart from the other ones made from the same seed.
+        // Any constant will do: it keeps these draws apart from the other ones made from the same
+        // seed.
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6361_6d70_6169_676e);
         let ads = (0..ads)
             .map(|_| {
@@ -31,8 +39,13 @@ impl Campaigns {
             })
             .collect();
         let zipf = zipf_exponent.map(|exponent| {
-            assert!(exponent.is_finite() && exponent >= 0.0, "a Zipf exponent is finite and at least 0");
-            AliasTable::new((1..=campaigns).map(|rank| inverse_power(f64::from(rank), exponent)).collect())
+            assert!(
+                exponent.is_finite() && exponent >= 0.0,
+                "a Zipf exponent is finite and at least 0"
+            );
+            AliasTable::new(
+                (1..=campaigns).map(|rank| inverse_power(f64::from(rank), exponent)).collect(),
+            )
         });
         Self { ads, ads_per_campaign, zipf }
     }
@@ -64,7 +77,10 @@ impl Campaigns {
 
     /// The ad map: every ad's UUID with its campaign's id, by ad index.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Uuid, u32)> {
-        self.ads.iter().enumerate().map(|(index, &ad)| (Uuid::from_u128(ad), self.campaign_of(index as u32)))
+        self.ads
+            .iter()
+            .enumerate()
+            .map(|(index, &ad)| (Uuid::from_u128(ad), self.campaign_of(index as u32)))
     }
 
     /// The index of an ad, at random.
@@ -80,16 +96,16 @@ impl Campaigns {
     }
 }
 
-/// Maps 64 random bits to an index below `count` and to 64 bits that say where within the index's share they lie. The
-/// bias is below `count` in 2^64.
+/// Maps 64 random bits to an index below `count` and to 64 bits that say where within the index's
+/// share they lie. The bias is below `count` in 2^64.
 #[inline]
 fn scale(bits: u64, count: u32) -> (u32, u64) {
     let product = u128::from(bits) * u128::from(count);
     ((product >> 64) as u32, product as u64)
 }
 
-/// Samples an index in proportion to its weight, in constant time (Vose, "A linear algorithm for generating random
-/// numbers with a given distribution", 1991).
+/// Samples an index in proportion to its weight, in constant time (Vose, "A linear algorithm for
+/// generating random numbers with a given distribution", 1991).
 #[derive(Clone, Debug)]
 struct AliasTable {
     /// Per index, the bits below which it is itself, and the index that it is otherwise.
@@ -104,7 +120,8 @@ impl AliasTable {
             *weight /= mean;
         }
         // A column left over, by rounding, keeps its whole share.
-        let mut columns: Vec<(u64, u32)> = (0..shares.len() as u32).map(|index| (u64::MAX, index)).collect();
+        let mut columns: Vec<(u64, u32)> =
+            (0..shares.len() as u32).map(|index| (u64::MAX, index)).collect();
         let (mut small, mut large): (Vec<usize>, Vec<usize>) =
             (0..shares.len()).partition(|&index| shares[index] < 1.0);
         while let (Some(&giver), Some(taker)) = (large.last(), small.pop()) {
@@ -126,8 +143,9 @@ impl AliasTable {
     }
 }
 
-/// `base` to the power `-exponent`, for a base of at least 1, from IEEE 754's exact operations alone: the standard
-/// library's `powf` may differ in the last bit between machines, and with it every draw.
+/// `base` to the power `-exponent`, for a base of at least 1, from IEEE 754's exact operations
+/// alone: the standard library's `powf` may differ in the last bit between machines, and with it
+/// every draw.
 fn inverse_power(base: f64, exponent: f64) -> f64 {
     let power = -exponent * natural_logarithm(base);
     let twos = (power / std::f64::consts::LN_2).round();
@@ -139,13 +157,15 @@ fn inverse_power(base: f64, exponent: f64) -> f64 {
     series * f64::from_bits(((1023 + twos as i64) as u64) << 52)
 }
 
-/// ln(x) of a normal x of at least 1: x is split into 2^twos * m, and ln(m) = 2 artanh((m - 1) / (m + 1)).
+/// ln(x) of a normal x of at least 1: x is split into 2^twos * m, and ln(m) = 2 artanh((m - 1) / (m
+/// + 1)).
 fn natural_logarithm(x: f64) -> f64 {
     let bits = x.to_bits();
     let twos = (bits >> 52) as i64 - 1023;
     let mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
     let ratio = (mantissa - 1.0) / (mantissa + 1.0);
-    let series = (0..20).rev().fold(0.0, |sum, term| sum * ratio * ratio + 1.0 / f64::from(2 * term + 1));
+    let series =
+        (0..20).rev().fold(0.0, |sum, term| sum * ratio * ratio + 1.0 / f64::from(2 * term + 1));
     twos as f64 * std::f64::consts::LN_2 + 2.0 * ratio * series
 }
 
@@ -184,7 +204,10 @@ mod tests {
     fn the_same_seed_gives_the_same_ads_and_samples_on_every_machine() {
         let campaigns = Campaigns::derive(42, 10, 100, Some(1.1));
         let ads: Vec<String> = campaigns.iter().take(2).map(|(ad, _)| ad.to_string()).collect();
-        assert_eq!(ads, ["f9f74e7c-26b2-412c-8f52-27ce9aea24f3", "d8a89fcf-3553-4775-a1fe-abd5b25c52b0"]);
+        assert_eq!(
+            ads,
+            ["f9f74e7c-26b2-412c-8f52-27ce9aea24f3", "d8a89fcf-3553-4775-a1fe-abd5b25c52b0"]
+        );
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(42);
         let samples: Vec<u32> = (0..12).map(|_| campaigns.sample(&mut rng)).collect();
         assert_eq!(samples, [831, 270, 58, 160, 293, 85, 6, 454, 205, 46, 86, 52]);
@@ -212,7 +235,8 @@ mod tests {
                     "{exponent} {campaign} {seen} {expected}"
                 );
                 let share = expected / 4.0;
-                let even = ads.iter().all(|&ad| (f64::from(ad) - share).abs() < 6.0 * share.sqrt() + 1.0);
+                let even =
+                    ads.iter().all(|&ad| (f64::from(ad) - share).abs() < 6.0 * share.sqrt() + 1.0);
                 assert!(even, "{exponent} {campaign} {ads:?}");
             }
         }
@@ -226,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_table_gives_every_index_exactly_its_share() {
-        let weights: Vec<f64> = (1..=1000).map(|rank| inverse_power(f64::from(rank), 0.9)).collect();
+        let weights: Vec<f64> =
+            (1..=1000).map(|rank| inverse_power(f64::from(rank), 0.9)).collect();
         let total: f64 = weights.iter().sum();
         let table = AliasTable::new(weights.clone());
         let mut shares = vec![0.0; weights.len()];

@@ -1,7 +1,7 @@
 //! The only reader of time. Everything else is handed a [`Nanos`] or a [`Clock`].
 //!
-//! A run has one clock: the wall clock at its start plus the monotonic clock since, so that durations stay right when
-//! the wall clock steps. [`Clock::wall_step_ns`] tells whether it did.
+//! A run has one clock: the wall clock at its start plus the monotonic clock since, so that
+//! durations stay right when the wall clock steps. [`Clock::wall_step_ns`] tells whether it did.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -19,8 +19,8 @@ pub trait Clock: Send + Sync {
     /// The present.
     fn now(&self) -> Nanos;
 
-    /// How far the wall clock has moved against this clock since it was made (nanoseconds, signed): more than a few
-    /// milliseconds means that it was stepped.
+    /// How far the wall clock has moved against this clock since it was made (nanoseconds, signed):
+    /// more than a few milliseconds means that it was stepped.
     fn wall_step_ns(&self) -> Nanos;
 }
 
@@ -53,7 +53,8 @@ impl Clock for RunClock {
     }
 }
 
-/// The wall clock itself, for what outlives a run: a clock that counts from its start drifts away in weeks.
+/// The wall clock itself, for what outlives a run: a clock that counts from its start drifts away
+/// in weeks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WallClock;
 

@@ -1,4 +1,5 @@
-//! The end of reading a topic that others go on filling: what was there at the order to drain is read, and no more.
+//! The end of reading a topic that others go on filling: what was there at the order to drain is
+//! read, and no more.
 
 use crate::ports::EventReader;
 
@@ -29,7 +30,8 @@ impl Drain {
         }
     }
 
-    /// Whether it is carried out, after a turn of the reader of these partitions that visited so many records.
+    /// Whether it is carried out, after a turn of the reader of these partitions that visited so
+    /// many records.
     pub fn is_done(
         &mut self,
         visited: usize,
@@ -39,9 +41,9 @@ impl Drain {
         if !self.asked {
             return false;
         }
-        let left = self
-            .left
-            .get_or_insert_with(|| partitions.map(|partition| (partition, reader.lag_of(partition))).collect());
+        let left = self.left.get_or_insert_with(|| {
+            partitions.map(|partition| (partition, reader.lag_of(partition))).collect()
+        });
         // (A reader may count as one record what only may be there.)
         left.iter().all(|&(_, left)| left == 0) || (visited == 0 && reader.lag() == 0)
     }
@@ -59,7 +61,12 @@ mod tests {
     struct Backlog(BTreeMap<u32, u64>);
 
     impl EventReader for Backlog {
-        fn poll(&mut self, _: Duration, _: usize, _: &mut dyn FnMut(Record<'_>)) -> Result<usize, PortError> {
+        fn poll(
+            &mut self,
+            _: Duration,
+            _: usize,
+            _: &mut dyn FnMut(Record<'_>),
+        ) -> Result<usize, PortError> {
             Ok(0)
         }
 
@@ -86,7 +93,10 @@ mod tests {
         for _ in 0..100 {
             drain.read(0);
         }
-        assert!(!drain.is_done(100, &mut backlog, 0..2), "another partition's records are not those");
+        assert!(
+            !drain.is_done(100, &mut backlog, 0..2),
+            "another partition's records are not those"
+        );
         drain.read(1);
         assert!(!drain.is_done(1, &mut backlog, 0..2));
         assert!(!drain.is_done(0, &mut backlog, 0..2), "what is there may be on its way");

@@ -8,7 +8,8 @@
 //!  "produce_time":1700000000124}
 //! ```
 //!
-//! [`EventSource`] draws the random part, [`EventEncoder`] writes the text, [`decode_event()`] reads any JSON writer's.
+//! [`EventSource`] draws the random part, [`EventEncoder`] writes the text, [`decode_event()`]
+//! reads any JSON writer's.
 
 mod decode;
 mod encode;
@@ -38,7 +39,8 @@ pub const EVENT_FIELDS: [&str; 10] = [
     "produce_time",
 ];
 
-/// Where an event stands in its producer's output, carried as `page_id`: a UUID version 8 (RFC 9562, section 5.8).
+/// Where an event stands in its producer's output, carried as `page_id`: a UUID version 8 (RFC
+/// 9562, section 5.8).
 ///
 /// | bits | holds |
 /// |---|---|
@@ -81,7 +83,8 @@ impl Serial {
         Self::from_halves(high, low)
     }
 
-    /// The serial in a UUID's hyphenated text, of either case; None if it is not such a text, or not a serial.
+    /// The serial in a UUID's hyphenated text, of either case; None if it is not such a text, or
+    /// not a serial.
     pub fn from_text(text: &[u8]) -> Option<Self> {
         let text: &[u8; 36] = text.try_into().ok()?;
         // Version 4, as other programs write it, is told apart by this one byte.
@@ -130,7 +133,8 @@ pub struct Draw {
     pub ip: u32,
 }
 
-/// Draws the random part of one producer's events: the same seed gives the same draws on every machine.
+/// Draws the random part of one producer's events: the same seed gives the same draws on every
+/// machine.
 #[derive(Clone, Debug)]
 pub struct EventSource {
     rng: Xoshiro256PlusPlus,
@@ -140,13 +144,20 @@ pub struct EventSource {
 }
 
 impl EventSource {
-    /// A source for producer `producer` (from 0) of a run with this `seed`, drawing an ad of `campaigns` and one of
-    /// `ad_types` and `event_types` (how many there are).
+    /// A source for producer `producer` (from 0) of a run with this `seed`, drawing an ad of
+    /// `campaigns` and one of `ad_types` and `event_types` (how many there are).
     ///
-    /// The producers' streams are disjoint parts, 2^128 draws long each, of one sequence (Blackman and Vigna,
-    /// "Scrambled linear pseudorandom number generators", 2021: the generator's jump).
-    pub fn new(seed: u64, producer: u32, campaigns: Arc<Campaigns>, ad_types: usize, event_types: usize) -> Self {
-        // Any constant will do: it keeps these draws apart from the other ones made from the same seed.
+    /// The producers' streams are disjoint parts, 2^128 draws long each, of one sequence (Blackman
+    /// and Vigna, "Scrambled linear pseudorandom number generators", 2021: the generator's jump).
+    pub fn new(
+        seed: u64,
+        producer: u32,
+        campaigns: Arc<Campaigns>,
+        ad_types: usize,
+        event_types: usize,
+    ) -> Self {
+        // Any constant will do: it keeps these draws apart from the other ones made from the same
+        // seed.
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6576_656e_7473_0001);
         for _ in 0..producer {
             rng.jump();
@@ -183,8 +194,18 @@ mod tests {
     use super::*;
 
     fn serials() -> impl Strategy<Value = Serial> {
-        (0..=Serial::MAX_RUN_TAG, 0..=Serial::MAX_PRODUCER, 0..=Serial::MAX_GENERATION, 0..=Serial::MAX_N)
-            .prop_map(|(run_tag, producer, generation, n)| Serial { run_tag, producer, generation, n })
+        (
+            0..=Serial::MAX_RUN_TAG,
+            0..=Serial::MAX_PRODUCER,
+            0..=Serial::MAX_GENERATION,
+            0..=Serial::MAX_N,
+        )
+            .prop_map(|(run_tag, producer, generation, n)| Serial {
+                run_tag,
+                producer,
+                generation,
+                n,
+            })
     }
 
     proptest! {
@@ -216,7 +237,12 @@ mod tests {
 
     #[test]
     fn a_serial_lies_where_the_table_says() {
-        let serial = Serial { run_tag: 0x0123_4567_89ab, producer: 0xcde, generation: 0x1234, n: 0xfedc_ba98_7654 };
+        let serial = Serial {
+            run_tag: 0x0123_4567_89ab,
+            producer: 0xcde,
+            generation: 0x1234,
+            n: 0xfedc_ba98_7654,
+        };
         assert_eq!(serial.to_uuid().to_string(), "01234567-89ab-8cde-9234-fedcba987654");
     }
 
@@ -224,7 +250,11 @@ mod tests {
     fn other_versions_and_lengths_are_no_serials() {
         assert_eq!(Serial::from_uuid(Uuid::nil()), None);
         assert_eq!(Serial::from_text(b"01234567-89ab-4cde-9234-fedcba987654"), None);
-        assert_eq!(Serial::from_text(b"01234567-89ab-8cde-1234-fedcba987654"), None, "another variant");
+        assert_eq!(
+            Serial::from_text(b"01234567-89ab-8cde-1234-fedcba987654"),
+            None,
+            "another variant"
+        );
         assert_eq!(Serial::from_text(b"0123456789ab8cde9234fedcba987654"), None);
         assert_eq!(Serial::from_text(b""), None);
     }

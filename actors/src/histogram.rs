@@ -1,4 +1,5 @@
-//! Latency histograms: HDR, in microseconds, mergeable. Nothing is clamped or dropped: negative samples have a counter.
+//! Latency histograms: HDR, in microseconds, mergeable. Nothing is clamped or dropped: negative
+//! samples have a counter.
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2Serializer};
@@ -45,14 +46,15 @@ impl LatencyKind {
         }
     }
 
-    /// The finest step that a sample can show, in milliseconds: `produce_time` is in whole milliseconds, all else is
-    /// the run clock, recorded in microseconds.
+    /// The finest step that a sample can show, in milliseconds: `produce_time` is in whole
+    /// milliseconds, all else is the run clock, recorded in microseconds.
     pub fn resolution_ms(self) -> f64 {
         if self == Self::ResultLatency { 1.0 } else { 0.001 }
     }
 }
 
-/// One latency's samples: an HDR histogram of microseconds (three significant digits) and a count of negative ones.
+/// One latency's samples: an HDR histogram of microseconds (three significant digits) and a count
+/// of negative ones.
 ///
 /// Equal samples in a row cost one comparison: they are recorded together.
 #[derive(Clone, Debug)]
@@ -91,7 +93,9 @@ impl LatencyHistogram {
 
     fn flush(&mut self) {
         if self.run_count > 0 {
-            self.histogram.record_n(self.run_value, self.run_count).expect("the histogram grows by itself");
+            self.histogram
+                .record_n(self.run_value, self.run_count)
+                .expect("the histogram grows by itself");
             self.run_count = 0;
         }
     }
@@ -101,7 +105,9 @@ impl LatencyHistogram {
         self.flush();
         self.histogram.add(&other.histogram).expect("the histogram grows by itself");
         if other.run_count > 0 {
-            self.histogram.record_n(other.run_value, other.run_count).expect("the histogram grows by itself");
+            self.histogram
+                .record_n(other.run_value, other.run_count)
+                .expect("the histogram grows by itself");
         }
         self.negative += other.negative;
     }
@@ -142,7 +148,8 @@ impl LatencyHistogram {
         (!whole.is_empty()).then(|| whole.max() as f64 / 1000.0)
     }
 
-    /// The value in milliseconds that `quantile` (0..=1) of the samples do not exceed; `None` without samples.
+    /// The value in milliseconds that `quantile` (0..=1) of the samples do not exceed; `None`
+    /// without samples.
     pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
         let whole = self.flushed();
         (!whole.is_empty()).then(|| whole.value_at_quantile(quantile) as f64 / 1000.0)
@@ -150,13 +157,18 @@ impl LatencyHistogram {
 
     /// Iterates over (value in microseconds, count) of every bucket that holds samples.
     pub fn buckets(&self) -> Vec<(u64, u64)> {
-        self.flushed().iter_recorded().map(|b| (b.value_iterated_to(), b.count_at_value())).collect()
+        self.flushed()
+            .iter_recorded()
+            .map(|b| (b.value_iterated_to(), b.count_at_value()))
+            .collect()
     }
 
     /// The HDR V2 encoding (uncompressed), of microseconds.
     pub fn to_hdr_v2(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        V2Serializer::new().serialize(&self.flushed(), &mut bytes).expect("writing to memory does not fail");
+        V2Serializer::new()
+            .serialize(&self.flushed(), &mut bytes)
+            .expect("writing to memory does not fail");
         bytes
     }
 
@@ -180,14 +192,21 @@ mod tests {
         histogram.record(-1);
         histogram.record(5_000_000);
         assert_eq!((histogram.negative(), histogram.count()), (1, 1));
-        assert_eq!(histogram.quantile_ms(0.5), Some(5.003), "the bucket's upper edge, to three digits");
+        assert_eq!(
+            histogram.quantile_ms(0.5),
+            Some(5.003),
+            "the bucket's upper edge, to three digits"
+        );
     }
 
     #[test]
     fn nothing_measured_is_none_and_never_zero() {
         let histogram = LatencyHistogram::default();
         assert!(histogram.is_empty());
-        assert_eq!((histogram.mean_ms(), histogram.max_ms(), histogram.quantile_ms(0.99)), (None, None, None));
+        assert_eq!(
+            (histogram.mean_ms(), histogram.max_ms(), histogram.quantile_ms(0.99)),
+            (None, None, None)
+        );
     }
 
     #[test]

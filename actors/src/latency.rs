@@ -1,8 +1,10 @@
-//! Latency: reads the results back, judges every count against the ledger, and measures what only a reader can.
+//! Latency: reads the results back, judges every count against the ledger, and measures what only a
+//! reader can.
 //!
-//! Owns: the ledger (`ledger.rs`), the auditor (`audit.rs`), a reader of the results topic. Receives: [`Acknowledged`]
-//! from the producers, [`WindowWritten`], [`WindowAcknowledged`] and [`ResultsComplete`] from the result writer. Sends:
-//! [`Measured`] to the supervisor (as a `RunMeasured`), once, when both sides are complete.
+//! Owns: the ledger (`ledger.rs`), the auditor (`audit.rs`), a reader of the results topic.
+//! Receives: [`Acknowledged`] from the producers, [`WindowWritten`], [`WindowAcknowledged`] and
+//! [`ResultsComplete`] from the result writer. Sends: [`Measured`] to the supervisor (as a
+//! `RunMeasured`), once, when both sides are complete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +15,9 @@ use crate::drain::Drain;
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::ledger::{Ledger, Truth};
 use crate::measures::{RunMeasures, StageCounters};
-use crate::messages::{Acknowledged, Order, ResultsComplete, StageId, WindowAcknowledged, WindowWritten};
+use crate::messages::{
+    Acknowledged, Order, ResultsComplete, StageId, WindowAcknowledged, WindowWritten,
+};
 use crate::pipeline::Follow;
 use crate::ports::{EventReader, MAX_BUDGET, Record, TimestampKind};
 use crate::result::ResultRecord;
@@ -29,7 +33,8 @@ pub enum LatencyTask {
     Audit(Box<dyn EventReader>),
     /// Keeps the ledger of producers that run alone.
     KeepTruth,
-    /// Judges the results of any other processor in a topic of so many partitions, against the truth where it is known.
+    /// Judges the results of any other processor in a topic of so many partitions, against the
+    /// truth where it is known.
     Judge(Box<dyn EventReader>, u32, Follow, Option<Arc<TruthTable>>),
 }
 
@@ -64,7 +69,8 @@ impl Told {
 /// What the latency actor found, once all is known.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
-    /// The audit's result and the per-window table; `None` where there was nothing to audit against.
+    /// The audit's result and the per-window table; `None` where there was nothing to audit
+    /// against.
     pub measures: Option<Box<RunMeasures>>,
     /// What the producers had acknowledged, where they ran alone.
     pub truth: TruthTable,
@@ -106,7 +112,8 @@ struct Judge {
 
 struct JudgedResult {
     record: ResultRecord,
-    /// `None`: the log stamps no insertion time, and whoever wrote it knows when it was acknowledged.
+    /// `None`: the log stamps no insertion time, and whoever wrote it knows when it was
+    /// acknowledged.
     result_latency_ns: Option<Nanos>,
 }
 
@@ -146,10 +153,21 @@ impl Latency {
     }
 
     fn audit_turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
-        let Self { work: Work::Audit(audit), spec, clock, counters, result_latency, end_to_end, .. } = self else {
+        let Self {
+            work: Work::Audit(audit),
+            spec,
+            clock,
+            counters,
+            result_latency,
+            end_to_end,
+            ..
+        } = self
+        else {
             return Ok(Turn::Finished);
         };
-        let Audit { reader, auditor: Some(auditor), handed_over, complete, last_read_ns, .. } = &mut **audit else {
+        let Audit { reader, auditor: Some(auditor), handed_over, complete, last_read_ns, .. } =
+            &mut **audit
+        else {
             return Ok(Turn::Park);
         };
         let mut failure = None;
@@ -165,8 +183,10 @@ impl Latency {
                 Ok(result) if result.run_id == spec.run_id => {
                     counters.results_read += 1;
                     let frame = auditor.frame();
-                    let measured = !frame.is_partial(result.window_id) && !frame.is_warmup(result.window_id);
-                    let latency_ns = insertion.filter(|_| measured).map(|at| result_latency_ns(&result, at));
+                    let measured =
+                        !frame.is_partial(result.window_id) && !frame.is_warmup(result.window_id);
+                    let latency_ns =
+                        insertion.filter(|_| measured).map(|at| result_latency_ns(&result, at));
                     if measured {
                         end_to_end.record(now.saturating_sub(frame.end(result.window_id)));
                     }
@@ -209,7 +229,8 @@ impl Latency {
         auditor.judge_rest();
         self.last = Told::take(&mut auditor);
         self.count_judged(auditor.totals());
-        let measures = RunMeasures { audit: auditor.totals().clone(), windows: auditor.take_table() };
+        let measures =
+            RunMeasures { audit: auditor.totals().clone(), windows: auditor.take_table() };
         Measured { measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
 
@@ -231,7 +252,9 @@ impl Latency {
     }
 
     fn judge_turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
-        let Self { work: Work::Judge(judge), spec, counters, drain, .. } = self else { return Ok(Turn::Finished) };
+        let Self { work: Work::Judge(judge), spec, counters, drain, .. } = self else {
+            return Ok(Turn::Finished);
+        };
         let Judge { reader, latest, .. } = &mut **judge;
         let mut failure = None;
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
@@ -256,7 +279,8 @@ impl Latency {
         if visited > 0 {
             judge.last_read_ns = now;
         }
-        let idle = judge.follow.until_idle_ns.is_some_and(|limit| now - judge.last_read_ns >= limit);
+        let idle =
+            judge.follow.until_idle_ns.is_some_and(|limit| now - judge.last_read_ns >= limit);
         let drained = drain.is_done(visited, &mut *judge.reader, 0..judge.partitions);
         if drained || (visited == 0 && idle && judge.reader.lag() == 0) {
             let message = self.judged();
@@ -281,14 +305,20 @@ impl Latency {
         let Some(truth) = truth else {
             return Measured::default();
         };
-        // Windows lie where the results say, and nothing tells of a start or an end that cut one short.
-        let told = latest.values().map(|judged| &judged.record).find(|record| record.window_end > record.window_start);
+        // Windows lie where the results say, and nothing tells of a start or an end that cut one
+        // short.
+        let told = latest
+            .values()
+            .map(|judged| &judged.record)
+            .find(|record| record.window_end > record.window_start);
         let (base_ns, window_ns) = told.map_or((0, self.spec.window_ns), |record| {
-            let window_ns = record.window_end.saturating_sub(record.window_start).saturating_mul(MILLISECOND);
+            let window_ns =
+                record.window_end.saturating_sub(record.window_start).saturating_mul(MILLISECOND);
             let start_ns = record.window_start.saturating_mul(MILLISECOND);
             (start_ns.saturating_sub(record.window_id.saturating_mul(window_ns)), window_ns)
         });
-        let frame = AuditFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
+        let frame =
+            AuditFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
         let mut auditor = Auditor::with_truth(frame, &truth);
         for judged in latest.values() {
             auditor.result(&judged.record, judged.result_latency_ns.map(in_ms));
@@ -314,7 +344,8 @@ fn in_ms(latency_ns: Nanos) -> f64 {
     latency_ns as f64 / MILLISECOND as f64
 }
 
-/// From the greatest `produce_time` to the insertion, in whole milliseconds (both sides have no finer step).
+/// From the greatest `produce_time` to the insertion, in whole milliseconds (both sides have no
+/// finer step).
 fn result_latency_ns(result: &ResultRecord, insertion_ns: Nanos) -> Nanos {
     to_millis(insertion_ns).saturating_sub(result.max_produce_time).saturating_mul(MILLISECOND)
 }
@@ -332,7 +363,8 @@ impl Stage for Latency {
                 self.begun = Some(base_ns);
                 match &mut self.work {
                     Work::Audit(audit) => {
-                        let mut auditor = Auditor::new(self.spec.frame(base_ns, None), self.spec.producers);
+                        let mut auditor =
+                            Auditor::new(self.spec.frame(base_ns, None), self.spec.producers);
                         if !self.spec.log_append_time {
                             auditor = auditor.with_latencies_apart();
                         }
@@ -431,7 +463,11 @@ impl Receive<WindowAcknowledged> for Latency {
     }
 }
 
-fn take_latencies(auditor: &mut Auditor, result_latency: &mut LatencyHistogram, message: WindowAcknowledged) {
+fn take_latencies(
+    auditor: &mut Auditor,
+    result_latency: &mut LatencyHistogram,
+    message: WindowAcknowledged,
+) {
     let WindowAcknowledged { window_id, mut latencies_ns } = message;
     let frame = auditor.frame();
     if frame.is_partial(window_id) || frame.is_warmup(window_id) {

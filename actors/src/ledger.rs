@@ -1,7 +1,7 @@
 //! The ground truth: what the producers had acknowledged, per window, campaign and producer.
 //!
-//! It shares neither state nor window code with the aggregator: producers file each acknowledged event under the window
-//! of its intended time by [`window_of`], the auditor compares (`audit.rs`).
+//! It shares neither state nor window code with the aggregator: producers file each acknowledged
+//! event under the window of its intended time by [`window_of`], the auditor compares (`audit.rs`).
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,9 @@ pub fn window_of(event_time_ns: Nanos, base_ns: Nanos, window_ns: Nanos) -> i64 
 }
 
 /// One (campaign, producer) of one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Truth {
     /// The campaign.
     pub campaign_id: u64,
@@ -65,7 +67,8 @@ impl Ledger {
         self.complete_before.iter().copied().min().unwrap_or(i64::MIN)
     }
 
-    /// Removes a window and gives its truths, sorted by campaign and producer; empty where no event fell into it.
+    /// Removes a window and gives its truths, sorted by campaign and producer; empty where no event
+    /// fell into it.
     pub fn take(&mut self, window_id: i64) -> Vec<Truth> {
         let mut truths = self.windows.remove(&window_id).unwrap_or_default();
         truths.sort_unstable();
@@ -78,7 +81,8 @@ impl Ledger {
     }
 }
 
-/// A producer's own counts, on their way into the ledger: per window and campaign, with what is still in flight.
+/// A producer's own counts, on their way into the ledger: per window and campaign, with what is
+/// still in flight.
 #[derive(Clone, Debug)]
 pub struct ProducerLedger {
     campaigns: usize,
@@ -99,7 +103,12 @@ impl ProducerLedger {
     /// No counts yet; campaigns are `1..=campaigns`.
     pub fn new(campaigns: u32) -> Self {
         let recent = WindowCounts::default();
-        Self { campaigns: campaigns as usize, windows: BTreeMap::new(), recent, recent_id: i64::MIN }
+        Self {
+            campaigns: campaigns as usize,
+            windows: BTreeMap::new(),
+            recent,
+            recent_id: i64::MIN,
+        }
     }
 
     #[inline]
@@ -113,10 +122,10 @@ impl ProducerLedger {
     #[cold]
     fn switch(&mut self, window_id: i64) {
         let campaigns = self.campaigns;
-        let next = self
-            .windows
-            .remove(&window_id)
-            .unwrap_or_else(|| WindowCounts { acknowledged: vec![0; campaigns], ..WindowCounts::default() });
+        let next = self.windows.remove(&window_id).unwrap_or_else(|| WindowCounts {
+            acknowledged: vec![0; campaigns],
+            ..WindowCounts::default()
+        });
         let before = std::mem::replace(&mut self.recent, next);
         if self.recent_id != i64::MIN {
             self.windows.insert(self.recent_id, before);
@@ -150,8 +159,9 @@ impl ProducerLedger {
         *window.unknown.entry(campaign_id).or_default() += 1;
     }
 
-    /// Takes the windows that are done: before `sent_before` (no more events of theirs will be sent) with nothing in
-    /// flight, up to the first one that still waits. Gives them with the id that all windows before are complete.
+    /// Takes the windows that are done: before `sent_before` (no more events of theirs will be
+    /// sent) with nothing in flight, up to the first one that still waits. Gives them with the id
+    /// that all windows before are complete.
     pub fn take_complete(&mut self, sent_before: i64) -> (i64, Vec<(i64, Vec<AcknowledgedCount>)>) {
         if self.recent_id != i64::MIN {
             self.windows.insert(self.recent_id, std::mem::take(&mut self.recent));
@@ -203,7 +213,11 @@ mod tests {
     fn a_window_is_complete_once_every_producer_is_acknowledged_past_its_end() {
         let mut ledger = Ledger::new(2);
         let count = AcknowledgedCount { campaign_id: 4, acknowledged: 7, unknown: 0 };
-        ledger.record(&Acknowledged { producer: 0, complete_before: 3, windows: vec![(2, vec![count])] });
+        ledger.record(&Acknowledged {
+            producer: 0,
+            complete_before: 3,
+            windows: vec![(2, vec![count])],
+        });
         assert_eq!(ledger.complete_before(), i64::MIN);
         ledger.record(&Acknowledged { producer: 1, complete_before: 2, windows: vec![] });
         assert_eq!(ledger.complete_before(), 2);
@@ -222,8 +236,14 @@ mod tests {
         counts.unknown(0, 1);
         let (complete_before, windows) = counts.take_complete(2);
         assert_eq!(complete_before, 2);
-        assert_eq!(windows[0], (0, vec![AcknowledgedCount { campaign_id: 1, acknowledged: 0, unknown: 1 }]));
-        assert_eq!(windows[1], (1, vec![AcknowledgedCount { campaign_id: 2, acknowledged: 1, unknown: 0 }]));
+        assert_eq!(
+            windows[0],
+            (0, vec![AcknowledgedCount { campaign_id: 1, acknowledged: 0, unknown: 1 }])
+        );
+        assert_eq!(
+            windows[1],
+            (1, vec![AcknowledgedCount { campaign_id: 2, acknowledged: 1, unknown: 0 }])
+        );
     }
 
     proptest! {

@@ -1,5 +1,5 @@
-//! The pipeline of streamgauge: five actors that drive a stream through a broker and check every count. It knows no
-//! broker, no HTTP and no command line.
+//! The pipeline of streamgauge: five actors that drive a stream through a broker and check every
+//! count. It knows no broker, no HTTP and no command line.
 //!
 //! ```text
 //!  StartRun StopRun RestartRun SetRate GetStatus
@@ -26,8 +26,8 @@
 //!        '------------------------------------------>+---------+
 //! ```
 //!
-//! Control: [`supervisor`], [`run_state`] (what an order does in which state), [`pipeline`] (the one list of stages),
-//! [`stage`] (what the data-plane actors share), [`drain`], [`messages`].
+//! Control: [`supervisor`], [`run_state`] (what an order does in which state), [`pipeline`] (the
+//! one list of stages), [`stage`] (what the data-plane actors share), [`drain`], [`messages`].
 //!
 //! The stages, with what each stands on:
 //! - [`producer`]: [`arrivals`], [`pacing`], [`campaigns`], [`event`] (schema, encoder, decoder)
@@ -35,7 +35,8 @@
 //! - [`result_writer`]: [`merge`], [`result`]
 //! - [`latency`]: [`ledger`] (ground truth), [`audit`], [`histogram`]
 //!
-//! What a run is, and what comes out: [`spec`], [`measures`], [`outcome`]. What it stands on: [`ports`], [`clock`].
+//! What a run is, and what comes out: [`spec`], [`measures`], [`outcome`]. What it stands on:
+//! [`ports`], [`clock`].
 //!
 //! Tests stand on `testing` (a feature): simulated ports, faults and clock.
 
@@ -73,25 +74,29 @@ mod window_aggregator;
 pub use self::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
 pub use self::audit::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::campaigns::Campaigns;
-pub use self::clock::{Clock, MILLISECOND, Nanos, RunClock, SECOND, SharedClock, WallClock, to_millis};
+pub use self::clock::{
+    Clock, MILLISECOND, Nanos, RunClock, SECOND, SharedClock, WallClock, to_millis,
+};
 pub use self::event::{
-    DecodedEvent, Draw, EVENT_FIELDS, EventEncoder, EventSource, MAX_EVENT_BYTES, Malformed, Serial, decode_event,
+    DecodedEvent, Draw, EVENT_FIELDS, EventEncoder, EventSource, MAX_EVENT_BYTES, Malformed,
+    Serial, decode_event,
 };
 pub use self::histogram::{LatencyHistogram, LatencyKind};
 pub use self::latency::{Latency, LatencyTask, TruthTable};
 pub use self::ledger::{Truth, window_of};
 pub use self::measures::{Quantiles, RunMeasures, Second, StageCounters};
 pub use self::messages::{
-    Acknowledged, AcknowledgedCount, GetStatus, Order, PanesClosed, PipelineId, RestartRun, ResultsComplete, RunFact,
-    RunMeasured, SetRate, StageFailed, StageId, StageMeasured, StageReport, StartRun, StopMode, StopRun,
-    WindowAcknowledged, WindowWritten, WindowsMerged,
+    Acknowledged, AcknowledgedCount, GetStatus, Order, PanesClosed, PipelineId, RestartRun,
+    ResultsComplete, RunFact, RunMeasured, SetRate, StageFailed, StageId, StageMeasured,
+    StageReport, StartRun, StopMode, StopRun, WindowAcknowledged, WindowWritten, WindowsMerged,
 };
 pub use self::outcome::{Ending, Judgement, RunOutcome, Verdict};
 pub use self::pacing::{Due, Pacer};
 pub use self::pipeline::{Aggregate, DeadLetters, DeadLettersFactory, Follow, Mode, RunPlan};
 pub use self::ports::{
-    Ack, Broker, BrokerDescription, Delivery, EventReader, EventWriter, OffsetRange, PROGRESS_KEY, PortError, Record,
-    Retry, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
+    Ack, Broker, BrokerDescription, Delivery, EventReader, EventWriter, OffsetRange, PROGRESS_KEY,
+    PortError, Record, Retry, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin,
+    TopicDescription, TopicSpec, WriterRole,
 };
 pub use self::producer::Producer;
 pub use self::progress::ProgressRecord;

@@ -7,7 +7,8 @@ use crate::clock::{Nanos, SECOND};
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::messages::StageId;
 
-/// Totals of one stage since it was made, or of all stages together. What a stage does not do stays 0.
+/// Totals of one stage since it was made, or of all stages together. What a stage does not do stays
+/// 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageCounters {
     /// Events handed to the client.
@@ -217,7 +218,8 @@ struct OpenSecond {
     latencies: BTreeMap<LatencyKind, LatencyHistogram>,
 }
 
-/// Seconds that the collector waits for the slowest stage's report: a stage reports a second right after its end.
+/// Seconds that the collector waits for the slowest stage's report: a stage reports a second right
+/// after its end.
 const REPORT_SLACK_S: i64 = 1;
 
 impl Collector {
@@ -243,8 +245,9 @@ impl Collector {
         self.series.push(open.close(second, self.targets.mean(from, from.saturating_add(SECOND))));
     }
 
-    /// Adds one stage's report; gives the seconds that it completes. Its last one (`is_last`) completes none: it may come
-    /// well before its second is over, and before other stages have told of the second before.
+    /// Adds one stage's report; gives the seconds that it completes. Its last one (`is_last`)
+    /// completes none: it may come well before its second is over, and before other stages have
+    /// told of the second before.
     pub fn add(
         &mut self,
         stage: StageId,
@@ -261,7 +264,8 @@ impl Collector {
         open.delta.produced += counters.produced - before.map_or(0, |b| b.produced);
         open.delta.acknowledged += counters.acknowledged - before.map_or(0, |b| b.acknowledged);
         open.delta.consumed += counters.consumed - before.map_or(0, |b| b.consumed);
-        open.delta.results_written += counters.results_written - before.map_or(0, |b| b.results_written);
+        open.delta.results_written +=
+            counters.results_written - before.map_or(0, |b| b.results_written);
         open.delta.lag += counters.lag;
         open.delta.in_flight += counters.in_flight;
         open.delta.watermarks.extend(&counters.watermarks);
@@ -314,7 +318,8 @@ impl OpenSecond {
             lag: self.delta.lag,
             in_flight: self.delta.in_flight,
             watermarks: self.delta.watermarks,
-            latencies: LatencyKind::ALL.map(|kind| self.latencies.get(&kind).and_then(Quantiles::of)),
+            latencies: LatencyKind::ALL
+                .map(|kind| self.latencies.get(&kind).and_then(Quantiles::of)),
         }
     }
 }
@@ -341,7 +346,13 @@ mod tests {
         // Told while the seconds before are still open.
         collector.set_target(2 * SECOND + SECOND / 4, 2000.0);
         for second in 1..=4 {
-            collector.add(StageId::Producer(0), second * SECOND, false, StageCounters::default(), &[]);
+            collector.add(
+                StageId::Producer(0),
+                second * SECOND,
+                false,
+                StageCounters::default(),
+                &[],
+            );
         }
         let targets: Vec<f64> = collector.finish().0.iter().map(|second| second.target).collect();
         assert_eq!(targets, [1000.0, 1000.0, 1750.0, 2000.0]);
@@ -352,17 +363,29 @@ mod tests {
         let mut collector = Collector::new(0, 10.0);
         for second in 1..=5i64 {
             for producer in 0..2 {
-                let counters = StageCounters { produced: 10 * second as u64, ..StageCounters::default() };
+                let counters =
+                    StageCounters { produced: 10 * second as u64, ..StageCounters::default() };
                 let mut histogram = LatencyHistogram::default();
                 histogram.record(second * 1_000_000);
                 let latencies = vec![(LatencyKind::PublishDelay, histogram)];
-                collector.add(StageId::Producer(producer), second * SECOND, false, counters, &latencies);
+                collector.add(
+                    StageId::Producer(producer),
+                    second * SECOND,
+                    false,
+                    counters,
+                    &latencies,
+                );
             }
         }
         assert_eq!(collector.totals().produced, 100);
-        // A stage that ends in the middle of a second takes nothing from those that have not told of the one before.
+        // A stage that ends in the middle of a second takes nothing from those that have not told
+        // of the one before.
         let ended = StageCounters { produced: 55, ..StageCounters::default() };
-        assert!(collector.add(StageId::Producer(0), 5 * SECOND + SECOND / 2, true, ended, &[]).is_empty());
+        assert!(
+            collector
+                .add(StageId::Producer(0), 5 * SECOND + SECOND / 2, true, ended, &[])
+                .is_empty()
+        );
         let late = StageCounters { consumed: 7, ..StageCounters::default() };
         collector.add(StageId::WindowAggregator(0), 5 * SECOND, false, late, &[]);
         let (series, latencies) = collector.finish();

@@ -1,7 +1,7 @@
 //! Merges the panes of all partitions into the results of a window.
 //!
-//! A pane is *set* for its partition, never added, so that one sent twice is harmless. A window is merged when every
-//! partition has closed it.
+//! A pane is *set* for its partition, never added, so that one sent twice is harmless. A window is
+//! merged when every partition has closed it.
 
 use std::collections::BTreeMap;
 
@@ -75,8 +75,13 @@ impl Merge {
     #[cfg(feature = "planted-bugs")]
     fn added(&self, partition: u32, mut pane: ClosedPane) -> ClosedPane {
         let before = self.windows.get(&pane.window_id).and_then(|panes| panes.get(&partition));
-        if let Some(before) = before.filter(|_| crate::testing::planted(crate::testing::Bug::AddedPane)) {
-            pane.entries.iter_mut().zip(&before.entries).for_each(|(sum, entry)| sum.count += entry.count);
+        if let Some(before) =
+            before.filter(|_| crate::testing::planted(crate::testing::Bug::AddedPane))
+        {
+            pane.entries
+                .iter_mut()
+                .zip(&before.entries)
+                .for_each(|(sum, entry)| sum.count += entry.count);
         }
         pane
     }
@@ -93,7 +98,9 @@ impl Merge {
 
     /// Whether [`Self::next_window`] has one to give.
     pub fn has_ready(&self) -> bool {
-        self.windows.first_key_value().is_some_and(|(&window_id, _)| window_id < self.closed_before())
+        self.windows
+            .first_key_value()
+            .is_some_and(|(&window_id, _)| window_id < self.closed_before())
     }
 
     /// Takes the next window that every partition has closed, in window order.
@@ -138,7 +145,11 @@ mod tests {
             window_id,
             entries: rows
                 .iter()
-                .map(|&(campaign_id, count, max_produce_ms)| PaneEntry { campaign_id, count, max_produce_ms })
+                .map(|&(campaign_id, count, max_produce_ms)| PaneEntry {
+                    campaign_id,
+                    count,
+                    max_produce_ms,
+                })
                 .collect(),
             by_producer: rows.iter().map(|&(_, count, _)| count).collect(),
         }
@@ -156,7 +167,8 @@ mod tests {
         assert_eq!(merge.next_window(), None);
         merge.set(closed(1, 2, vec![pane(0, &[(1, 2, 110), (3, 1, 90)])]));
         let merged = merge.next_window().unwrap();
-        let counts: Vec<_> = merged.campaigns.iter().map(|c| (c.campaign_id, c.count, c.max_produce_ms)).collect();
+        let counts: Vec<_> =
+            merged.campaigns.iter().map(|c| (c.campaign_id, c.count, c.max_produce_ms)).collect();
         assert_eq!(counts, vec![(1, 7, 110), (3, 1, 90)]);
         assert_eq!(merge.next_window(), None);
         merge.set(closed(0, 1, vec![pane(0, &[(1, 5, 100)])]));

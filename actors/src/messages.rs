@@ -1,5 +1,5 @@
-//! Every message between actors. Messages are facts or orders; a data message carries a batch or a window, never one
-//! event. The flow is drawn in `lib.rs`.
+//! Every message between actors. Messages are facts or orders; a data message carries a batch or a
+//! window, never one event. The flow is drawn in `lib.rs`.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ use crate::window::ClosedPane;
 
 // ---- orders from outside, to the supervisor ----
 
-/// HTTP, ctl or the command line -> Supervisor: start this run. Answer: accepted, or refused with a reason.
+/// HTTP, ctl or the command line -> Supervisor: start this run. Answer: accepted, or refused with a
+/// reason.
 #[derive(Message)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct StartRun {
@@ -41,7 +42,8 @@ pub enum StopMode {
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct StopRun {
-    /// Only this run, which may have ended by now, or one that waits for the present one's end; `None`: whatever runs.
+    /// Only this run, which may have ended by now, or one that waits for the present one's end;
+    /// `None`: whatever runs.
     pub run_id: Option<String>,
     /// How.
     pub mode: StopMode,
@@ -172,7 +174,8 @@ pub enum StageId {
 
 impl StageId {
     /// The kinds of actors, as metrics name them; the supervisor aside.
-    pub const ACTORS: [&'static str; 4] = ["producer", "window_aggregator", "result_writer", "latency"];
+    pub const ACTORS: [&'static str; 4] =
+        ["producer", "window_aggregator", "result_writer", "latency"];
 
     /// The kind of actor: one of [`Self::ACTORS`].
     pub fn actor(self) -> &'static str {
@@ -196,7 +199,8 @@ impl std::fmt::Display for StageId {
     }
 }
 
-/// Which pipeline a message comes from. A stage that was left behind frozen may wake up in a later run.
+/// Which pipeline a message comes from. A stage that was left behind frozen may wake up in a later
+/// run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PipelineId {
     /// Counts the runs of a supervisor, from 1.
@@ -205,7 +209,8 @@ pub struct PipelineId {
     pub generation: u16,
 }
 
-/// Every stage -> Supervisor, about once a second and when it finishes: what it did since its last report.
+/// Every stage -> Supervisor, about once a second and when it finishes: what it did since its last
+/// report.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct StageReport {
@@ -255,8 +260,8 @@ pub struct RunMeasured {
 
 // ---- data, between stages ----
 
-/// Producer -> Latency: what was acknowledged in windows that this producer is done with. Promises that no later
-/// message of this producer adds to these windows.
+/// Producer -> Latency: what was acknowledged in windows that this producer is done with. Promises
+/// that no later message of this producer adds to these windows.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct Acknowledged {
@@ -279,7 +284,8 @@ pub struct AcknowledgedCount {
     pub unknown: u64,
 }
 
-/// WindowAggregator -> ResultWriter: panes that a partition has closed. Sent again it is harmless: it sets, never adds.
+/// WindowAggregator -> ResultWriter: panes that a partition has closed. Sent again it is harmless:
+/// it sets, never adds.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct PanesClosed {
@@ -293,7 +299,8 @@ pub struct PanesClosed {
     pub by_log: bool,
 }
 
-/// ResultWriter -> every WindowAggregator: every window before this id is merged; who is far ahead waits.
+/// ResultWriter -> every WindowAggregator: every window before this id is merged; who is far ahead
+/// waits.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct WindowsMerged {
@@ -301,7 +308,8 @@ pub struct WindowsMerged {
     pub merged_before: i64,
 }
 
-/// ResultWriter -> Latency: a window's results are handed to the client, and who produced what is in them.
+/// ResultWriter -> Latency: a window's results are handed to the client, and who produced what is
+/// in them.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct WindowWritten {
@@ -313,14 +321,15 @@ pub struct WindowWritten {
     pub by_producer: Vec<(u64, Vec<u64>)>,
 }
 
-/// ResultWriter -> Latency, where the log stamps no insertion time: a window's results are acknowledged.
+/// ResultWriter -> Latency, where the log stamps no insertion time: a window's results are
+/// acknowledged.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct WindowAcknowledged {
     /// The window.
     pub window_id: i64,
-    /// Of each of its results: from its greatest `produce_time` to the receipt of its acknowledgement, nanoseconds (in
-    /// whole milliseconds).
+    /// Of each of its results: from its greatest `produce_time` to the receipt of its
+    /// acknowledgement, nanoseconds (in whole milliseconds).
     pub latencies_ns: Vec<Nanos>,
 }
 

@@ -110,8 +110,8 @@ impl RunOutcome {
         (self.schedule_end_ns - from).max(0) as f64 / SECOND as f64
     }
 
-    /// Measured events per second handed to the client, and consumed: over the measured part, or over the longer time
-    /// that it really took.
+    /// Measured events per second handed to the client, and consumed: over the measured part, or
+    /// over the longer time that it really took.
     pub fn throughput(&self) -> (f64, f64) {
         let from = self.base_ns.unwrap_or(0) + self.spec.warmup_ns;
         let rate = |events: u64, last: Nanos| {
@@ -134,7 +134,8 @@ pub enum Verdict {
     Pass,
     /// A wrong count, an error, or the broker fell behind.
     Fail,
-    /// Nothing can be said about the broker: the generator was the limit, the clock stepped, or nothing was measured.
+    /// Nothing can be said about the broker: the generator was the limit, the clock stepped, or
+    /// nothing was measured.
     Inconclusive,
     /// It was stopped before its end.
     Aborted,
@@ -159,13 +160,15 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Why, the gravest first; never empty.
     pub reasons: Vec<String>,
-    /// 1 runtime error, 4 audit failed, 5 inconclusive, 99 broker-limited, 0 pass (or stopped on request, nothing wrong).
+    /// 1 runtime error, 4 audit failed, 5 inconclusive, 99 broker-limited, 0 pass (or stopped on
+    /// request, nothing wrong).
     pub exit_code: u8,
 }
 
 impl RunOutcome {
-    /// Judges the run by what its stages can know. In order of precedence: error, wrong counts, stopped on request,
-    /// clock or generator, broker. The reasons of lower precedence follow the one that decides.
+    /// Judges the run by what its stages can know. In order of precedence: error, wrong counts,
+    /// stopped on request, clock or generator, broker. The reasons of lower precedence follow the
+    /// one that decides.
     pub fn judge(&self, mode: &Mode) -> Judgement {
         let errors = self.errors(mode);
         let wrong = self.audit_failures(mode);
@@ -214,7 +217,8 @@ impl RunOutcome {
         }
     }
 
-    /// What the audit, or the serial numbers and watermarks, hold against the run; empty where all is exact.
+    /// What the audit, or the serial numbers and watermarks, hold against the run; empty where all
+    /// is exact.
     pub fn audit_failures(&self, mode: &Mode) -> Vec<String> {
         let counters = &self.counters;
         let mut failures = Vec::new();
@@ -224,7 +228,10 @@ impl RunOutcome {
             }
         };
         if let Some(audit) = self.audit(mode) {
-            check(audit.windows.saturating_sub(audit.windows_exact), "window(s) with a wrong count");
+            check(
+                audit.windows.saturating_sub(audit.windows_exact),
+                "window(s) with a wrong count",
+            );
             check(audit.events_missing, "acknowledged event(s) missing from the results");
             check(audit.events_extra, "event(s) too many in the results");
             check(audit.results_missing, "result(s) missing");
@@ -243,7 +250,8 @@ impl RunOutcome {
         failures
     }
 
-    /// The audit's sums, where there was an audit: in whole runs, and where `latency` was given the truth.
+    /// The audit's sums, where there was an audit: in whole runs, and where `latency` was given the
+    /// truth.
     pub fn audit(&self, mode: &Mode) -> Option<&AuditTotals> {
         match mode {
             Mode::Run | Mode::Latency(_) => self.measures.as_ref().map(|measures| &measures.audit),
@@ -251,10 +259,11 @@ impl RunOutcome {
         }
     }
 
-    /// The flag that allows the lateness which would have sufficed for every late event: whole milliseconds, rounded
-    /// up.
+    /// The flag that allows the lateness which would have sufficed for every late event: whole
+    /// milliseconds, rounded up.
     pub fn lateness_flag(&self) -> String {
-        let needed_ms = self.counters.late_needed_ns.max(1).saturating_add(MILLISECOND - 1) / MILLISECOND;
+        let needed_ms =
+            self.counters.late_needed_ns.max(1).saturating_add(MILLISECOND - 1) / MILLISECOND;
         format!("--allowed-lateness {needed_ms}ms")
     }
 
@@ -286,13 +295,22 @@ impl RunOutcome {
             };
             doubts.push(format!("nothing was measured: {what}"));
         } else if *mode == Mode::Run
-            && self.latencies.get(&LatencyKind::ResultLatency).is_none_or(LatencyHistogram::is_empty)
+            && self
+                .latencies
+                .get(&LatencyKind::ResultLatency)
+                .is_none_or(LatencyHistogram::is_empty)
         {
-            doubts.push("no result latency was measured: no whole window lies in the measured part".to_owned());
+            doubts.push(
+                "no result latency was measured: no whole window lies in the measured part"
+                    .to_owned(),
+            );
         }
         // Aggregation alone measures spans of the run clock, which a step does not touch.
         if self.clock_stepped() && !matches!(mode, Mode::Aggregate(_)) {
-            doubts.push(format!("the wall clock stepped by {} ms during the run", self.wall_step_ns / MILLISECOND));
+            doubts.push(format!(
+                "the wall clock stepped by {} ms during the run",
+                self.wall_step_ns / MILLISECOND
+            ));
         }
         if let Some(Limit::Generator(share)) = self.limit(mode) {
             doubts.push(self.limit_reason("generator", share));
@@ -317,7 +335,9 @@ impl RunOutcome {
             (Mode::Produce, _) => "every event was acknowledged".to_owned(),
             (Mode::Aggregate(_), _) => "no event was late".to_owned(),
             (_, Some(audit)) => format!("every count of all {} windows is exact", audit.windows),
-            (_, None) => "results measured; their counts not audited (that takes `--truth FILE`)".to_owned(),
+            (_, None) => {
+                "results measured; their counts not audited (that takes `--truth FILE`)".to_owned()
+            }
         }
     }
 

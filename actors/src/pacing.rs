@@ -1,5 +1,6 @@
-//! Open-loop pacing: which events are due by now. An intended time comes from the schedule alone; a producer that falls
-//! behind finds its events due with the intended times they always had, so that the delay can be measured.
+//! Open-loop pacing: which events are due by now. An intended time comes from the schedule alone; a
+//! producer that falls behind finds its events due with the intended times they always had, so that
+//! the delay can be measured.
 
 use crate::arrivals::{ArrivalKind, Arrivals};
 use crate::clock::Nanos;
@@ -9,7 +10,8 @@ use crate::clock::Nanos;
 pub enum Due {
     /// An event is due; its intended time.
     Now(Nanos),
-    /// Nothing is due before this time, in the future: the next intended time, or the schedule's end.
+    /// Nothing is due before this time, in the future: the next intended time, or the schedule's
+    /// end.
     Later(Nanos),
     /// The schedule has ended, and all of it was taken. Final.
     Done,
@@ -28,7 +30,8 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Paces arrivals whose offsets count from `base_ns`; what would arrive at `end_ns` or later is never due.
+    /// Paces arrivals whose offsets count from `base_ns`; what would arrive at `end_ns` or later is
+    /// never due.
     pub fn new(arrivals: Arrivals, base_ns: Nanos, end_ns: Nanos) -> Self {
         let is_max = arrivals.kind() == ArrivalKind::Max;
         Self { arrivals, is_max, base_ns, end_ns, latest_ns: base_ns }
@@ -55,25 +58,31 @@ impl Pacer {
         }
     }
 
-    /// Moves the end earlier: nothing intended at `now` or later is due any more, and what is overdue still is.
+    /// Moves the end earlier: nothing intended at `now` or later is due any more, and what is
+    /// overdue still is.
     pub fn stop_at(&mut self, now: Nanos) {
         self.end_ns = self.end_ns.min(now);
     }
 
-    /// From `now` on events come at another rate (events per second). What was intended before stays, even if it is
-    /// overdue; and so does all that [`progress`](Self::progress) promised, should `now` lie before a time already seen.
+    /// From `now` on events come at another rate (events per second). What was intended before
+    /// stays, even if it is overdue; and so does all that [`progress`](Self::progress) promised,
+    /// should `now` lie before a time already seen.
     pub fn set_rate(&mut self, now: Nanos, rate: f64) {
         self.arrivals.set_rate(now.max(self.latest_ns) - self.base_ns, rate);
     }
 
-    /// The event time up to which this producer is done, exclusive: every event to come is intended at this time or
-    /// later. Show the same `now` to [`due`](Self::due) first.
+    /// The event time up to which this producer is done, exclusive: every event to come is intended
+    /// at this time or later. Show the same `now` to [`due`](Self::due) first.
     pub fn progress(&self, now: Nanos) -> Nanos {
         self.intended(now).min(now)
     }
 
     fn intended(&self, now: Nanos) -> Nanos {
-        if self.is_max { now.max(self.base_ns) } else { self.base_ns.saturating_add(self.arrivals.peek()) }
+        if self.is_max {
+            now.max(self.base_ns)
+        } else {
+            self.base_ns.saturating_add(self.arrivals.peek())
+        }
     }
 }
 
@@ -163,7 +172,10 @@ mod tests {
         pacer.set_rate(BASE + SECOND, 100.0);
         let taken = drain(&mut pacer, BASE + 2 * SECOND);
         assert_eq!(taken.len(), 110);
-        assert_eq!(taken[9..12], [9, 10, 11].map(|i| BASE + if i < 11 { i * 100 } else { 1010 } * MILLISECOND));
+        assert_eq!(
+            taken[9..12],
+            [9, 10, 11].map(|i| BASE + if i < 11 { i * 100 } else { 1010 } * MILLISECOND)
+        );
     }
 
     #[test]
@@ -173,7 +185,8 @@ mod tests {
         assert_eq!(drain(&mut pacer, now), [BASE]);
         assert_eq!(pacer.due(now), Due::Later(BASE + 10 * SECOND));
         pacer.set_rate(now, 100.0);
-        // 0.05 of the first gap has passed; the other 0.95 take 9.5 ms at the new rate, and 10 ms each from there on.
+        // 0.05 of the first gap has passed; the other 0.95 take 9.5 ms at the new rate, and 10 ms
+        // each from there on.
         let taken = drain(&mut pacer, BASE + 10 * SECOND);
         assert_eq!((taken[0], taken.len()), (now + 9_500_000, 500));
     }
@@ -207,7 +220,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// However often, late or disorderly the producer looks, the intended times are those of the schedule.
+        /// However often, late or disorderly the producer looks, the intended times are those of
+        /// the schedule.
         #[test]
         fn intended_times_come_from_the_schedule_alone(
             kind in prop::sample::select(SCHEDULED.to_vec()),
@@ -230,8 +244,8 @@ mod tests {
             prop_assert_eq!(pacer.due(end), Due::Done);
         }
 
-        /// A stop keeps exactly the events before it, and progress once told is never taken back, not even by a rate
-        /// change that comes late.
+        /// A stop keeps exactly the events before it, and progress once told is never taken back,
+        /// not even by a rate change that comes late.
         #[test]
         fn progress_holds_through_rate_changes_and_a_stop(
             kind in prop::sample::select(SCHEDULED.to_vec()),

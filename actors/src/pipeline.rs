@@ -12,12 +12,12 @@ use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock};
 use crate::latency::{Latency, LatencyTask, Measured, TruthTable};
 use crate::messages::{
-    Acknowledged, Order, PanesClosed, PipelineId, ResultsComplete, RunMeasured, StageFailed, StageId, StageReport,
-    WindowAcknowledged, WindowWritten, WindowsMerged,
+    Acknowledged, Order, PanesClosed, PipelineId, ResultsComplete, RunMeasured, StageFailed,
+    StageId, StageReport, WindowAcknowledged, WindowWritten, WindowsMerged,
 };
 use crate::ports::{
-    Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StampedBy, StartAt, TopicAdmin,
-    TopicDescription, TopicSpec, WriterRole,
+    Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StampedBy, StartAt,
+    TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 use crate::producer::Producer;
 use crate::result_writer::{ResultWriter, WriterOut};
@@ -77,8 +77,8 @@ pub struct Aggregate {
     pub idle_timeout_ns: Option<Nanos>,
 }
 
-/// Keeps records that are no readable events. May wait a moment for room in a flood, far below the heartbeat time-out;
-/// what it cannot take it counts.
+/// Keeps records that are no readable events. May wait a moment for room in a flood, far below the
+/// heartbeat time-out; what it cannot take it counts.
 pub trait DeadLetters: Send {
     /// Keeps a copy of a record, with the reason.
     fn keep(&mut self, record: Record<'_>, reason: &'static str);
@@ -112,7 +112,8 @@ pub struct RunPlan {
     pub dead_letters: DeadLettersFactory,
 }
 
-/// The ports of a run's stages, made and connected, and the workload as the topics' real shape completes it.
+/// The ports of a run's stages, made and connected, and the workload as the topics' real shape
+/// completes it.
 pub struct Prepared {
     /// The workload, with the topics' real partition count.
     pub spec: Arc<RunSpec>,
@@ -125,8 +126,8 @@ pub struct Prepared {
     latency: Option<LatencyTask>,
 }
 
-/// Makes a run's topics and connects its ports: downstream first, so that every reader starts before what it reads is
-/// written. Blocks; call it on a thread of its own.
+/// Makes a run's topics and connects its ports: downstream first, so that every reader starts
+/// before what it reads is written. Blocks; call it on a thread of its own.
 ///
 /// # Errors
 /// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose.
@@ -159,12 +160,14 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     match plan.mode {
         Mode::Run => {
             let start = if plan.create_results_topic { StartAt::Earliest } else { StartAt::Latest };
-            prepared.latency = Some(LatencyTask::Audit(broker.reader(&spec.results_topic, &results_from(start))?));
+            prepared.latency =
+                Some(LatencyTask::Audit(broker.reader(&spec.results_topic, &results_from(start))?));
         }
         Mode::Produce => prepared.latency = Some(LatencyTask::KeepTruth),
         Mode::Latency(follow) => {
             let reader = broker.reader(&spec.results_topic, &results_from(follow.from))?;
-            prepared.latency = Some(LatencyTask::Judge(reader, result_partitions, follow, plan.truth.clone()));
+            prepared.latency =
+                Some(LatencyTask::Judge(reader, result_partitions, follow, plan.truth.clone()));
         }
         Mode::Aggregate(_) => {}
     }
@@ -177,13 +180,15 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
             _ => StartAt::Latest,
         };
         for id in 0..spec.aggregators {
-            let owned: Vec<u32> = (id..spec.partitions).step_by(spec.aggregators as usize).collect();
+            let owned: Vec<u32> =
+                (id..spec.partitions).step_by(spec.aggregators as usize).collect();
             let from: Vec<_> = owned.iter().map(|&partition| (partition, start)).collect();
             prepared.aggregators.push((owned, broker.reader(&spec.events_topic, &from)?));
         }
     }
     if plan.mode.produces() {
-        let campaigns = Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent);
+        let campaigns =
+            Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent);
         prepared.campaigns = Some(Arc::new(campaigns));
         for _ in 0..spec.producers {
             prepared.producers.push(broker.writer(&spec.events_topic, WriterRole::Events)?);
@@ -207,7 +212,11 @@ fn prepare_events_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin) -> Result<u3
     Ok(existing_topic(admin, &spec.events_topic, "--events-topic")?.partitions.len() as u32)
 }
 
-fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin, log_stamps: bool) -> Result<u32, PortError> {
+fn prepare_results_topic(
+    plan: &RunPlan,
+    admin: &mut dyn TopicAdmin,
+    log_stamps: bool,
+) -> Result<u32, PortError> {
     let spec = &plan.spec;
     if plan.create_results_topic {
         admin.create(&TopicSpec {
@@ -231,7 +240,11 @@ fn prepare_results_topic(plan: &RunPlan, admin: &mut dyn TopicAdmin, log_stamps:
     )))
 }
 
-fn existing_topic(admin: &mut dyn TopicAdmin, name: &str, flag: &str) -> Result<TopicDescription, PortError> {
+fn existing_topic(
+    admin: &mut dyn TopicAdmin,
+    name: &str,
+    flag: &str,
+) -> Result<TopicDescription, PortError> {
     admin.describe(name)?.ok_or_else(|| {
         PortError::fatal(format!(
             "there is no topic `{name}`: create it (`streamgauge topics create {flag} {name}`), or leave the topic's name \
@@ -290,18 +303,25 @@ pub struct Reports {
 }
 
 impl Pipeline {
-    /// Starts the stages, each on an arbiter of its own, downstream first. They wait for [`Order::Begin`].
+    /// Starts the stages, each on an arbiter of its own, downstream first. They wait for
+    /// [`Order::Begin`].
     pub fn start(plan: &RunPlan, prepared: Prepared, reports: &Reports) -> Self {
-        let Prepared { spec, producers, campaigns, aggregators, result_writer, latency, .. } = prepared;
-        let mut pipeline =
-            Self { orders: Vec::new(), heartbeats: Vec::new(), arbiters: Vec::new(), retired: Arc::default() };
+        let Prepared { spec, producers, campaigns, aggregators, result_writer, latency, .. } =
+            prepared;
+        let mut pipeline = Self {
+            orders: Vec::new(),
+            heartbeats: Vec::new(),
+            arbiters: Vec::new(),
+            retired: Arc::default(),
+        };
         let clock = &plan.clock;
         let id = reports.pipeline;
         let latency = latency.map(|task| {
             let stage = Latency::new(Arc::clone(&spec), Arc::clone(clock), task);
             let supervisor = reports.measured.clone();
             let route: Route<Measured> = Box::new(move |measured| {
-                route(&supervisor, RunMeasured { pipeline: id, measured }).map_err(|message| message.measured)
+                route(&supervisor, RunMeasured { pipeline: id, measured })
+                    .map_err(|message| message.measured)
             });
             pipeline.add(stage, &spec, clock, reports, route)
         });
@@ -313,7 +333,8 @@ impl Pipeline {
         };
         let writer = result_writer.map(|(writer, partitions)| {
             let base = aggregate.map(|aggregate| aggregate.base_event_time_ns);
-            let stage = ResultWriter::new(Arc::clone(&spec), Arc::clone(clock), writer, partitions, base);
+            let stage =
+                ResultWriter::new(Arc::clone(&spec), Arc::clone(clock), writer, partitions, base);
             let route = writer_route(latency.as_ref(), Arc::clone(&merged));
             pipeline.add(stage, &spec, clock, reports, route)
         });
@@ -331,7 +352,13 @@ impl Pipeline {
                     aggregate,
                 );
                 let panes: Inbox<PanesClosed> = writer.inbox();
-                let stage = pipeline.add(stage, &spec, clock, reports, Box::new(move |out| panes.take(out)));
+                let stage = pipeline.add(
+                    stage,
+                    &spec,
+                    clock,
+                    reports,
+                    Box::new(move |out| panes.take(out)),
+                );
                 addresses.push(stage.inbox());
             }
             assert!(merged.set(addresses).is_ok(), "set once");
@@ -347,7 +374,13 @@ impl Pipeline {
                     writer,
                 );
                 let acknowledged: Inbox<Acknowledged> = latency.inbox();
-                pipeline.add(stage, &spec, clock, reports, Box::new(move |out| acknowledged.take(out)));
+                pipeline.add(
+                    stage,
+                    &spec,
+                    clock,
+                    reports,
+                    Box::new(move |out| acknowledged.take(out)),
+                );
             }
         }
         pipeline
@@ -377,7 +410,9 @@ impl Pipeline {
         };
         let arbiter = Arbiter::new();
         let clock = Arc::clone(clock);
-        let address = Driven::start_in_arbiter(&arbiter.handle(), move |_| Driven::new(stage, clock, route, reporting));
+        let address = Driven::start_in_arbiter(&arbiter.handle(), move |_| {
+            Driven::new(stage, clock, route, reporting)
+        });
         self.orders.push((id, address.clone().recipient()));
         self.heartbeats.push((id, heartbeat));
         self.arbiters.push(arbiter);
@@ -399,12 +434,15 @@ impl Pipeline {
 
     /// The stage that has been silent for the longest time, with that time.
     pub fn most_silent(&self, now: Nanos) -> Option<(StageId, Nanos)> {
-        self.heartbeats.iter().map(|(id, beat)| (*id, beat.silence(now))).max_by_key(|&(_, silence)| silence)
+        self.heartbeats
+            .iter()
+            .map(|(id, beat)| (*id, beat.silence(now)))
+            .max_by_key(|&(_, silence)| silence)
     }
 
-    /// Stops every stage, upstream first, and waits until their threads have ended and their ports are dropped. Gives
-    /// the stages that are frozen, and are left behind: nothing ended for `patience`, and a thread cannot be killed.
-    /// Blocks: call it on a thread of its own.
+    /// Stops every stage, upstream first, and waits until their threads have ended and their ports
+    /// are dropped. Gives the stages that are frozen, and are left behind: nothing ended for
+    /// `patience`, and a thread cannot be killed. Blocks: call it on a thread of its own.
     pub fn stop(mut self, patience: Duration) -> Vec<StageId> {
         self.retire();
         let mut running: Vec<StageId> = self.orders.iter().map(|(id, _)| *id).collect();
@@ -413,7 +451,8 @@ impl Pipeline {
         for (&id, arbiter) in running.iter().zip(arbiters).rev() {
             let ended = ended.clone();
             let joined = std::thread::Builder::new().name(format!("join {id}")).spawn(move || {
-                // An arbiter whose stage panicked has nothing more to say than the failure that was reported.
+                // An arbiter whose stage panicked has nothing more to say than the failure that was
+                // reported.
                 drop(arbiter.join());
                 // Whoever waited may have given up.
                 let _ = ended.send(id);
@@ -449,7 +488,8 @@ impl Drop for Pipeline {
 
 fn route<M: Message<Result = ()> + Send>(to: &Recipient<M>, message: M) -> Result<(), M> {
     match to.try_send(message) {
-        // A stage that is gone belongs to a pipeline that is being stopped: nobody waits for the message.
+        // A stage that is gone belongs to a pipeline that is being stopped: nobody waits for the
+        // message.
         Ok(()) | Err(SendError::Closed(_)) => Ok(()),
         Err(SendError::Full(message)) => Err(message),
     }
@@ -509,7 +549,8 @@ fn writer_route(
             None => Ok(()),
         },
         WriterOut::Merged(message) => {
-            // Told again to those whose mailbox had room, if another's had none: the message is a fact, not a step.
+            // Told again to those whose mailbox had room, if another's had none: the message is a
+            // fact, not a step.
             let aggregators = merged.get().map_or(&[][..], Vec::as_slice);
             aggregators.iter().try_for_each(|to| to.take(message)).map_err(WriterOut::Merged)
         }

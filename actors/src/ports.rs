@@ -1,8 +1,8 @@
 //! The ports: what the pipeline asks of a broker, and nothing else.
 //!
-//! Every port is synchronous, batch-shaped and object-safe, and never blocks longer than the budget it is given (at
-//! most [`MAX_BUDGET`] inside a turn). Records are visited in place. One contract suite (`tests/broker_contract.rs`)
-//! runs against every implementation.
+//! Every port is synchronous, batch-shaped and object-safe, and never blocks longer than the budget
+//! it is given (at most [`MAX_BUDGET`] inside a turn). Records are visited in place. One contract
+//! suite (`tests/broker_contract.rs`) runs against every implementation.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ pub enum TimestampKind {
     None,
 }
 
-/// One record as it lies in a partition, borrowed from the client's buffers for the time of one visit.
+/// One record as it lies in a partition, borrowed from the client's buffers for the time of one
+/// visit.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// Partition, from 0.
@@ -42,11 +43,11 @@ pub struct Record<'a> {
 
 /// Reads records of an assigned set of partitions of one topic.
 ///
-/// Ordering: records of one partition are visited in offset order, each exactly once per reader; partitions
-/// interleave in any way.
+/// Ordering: records of one partition are visited in offset order, each exactly once per reader;
+/// partitions interleave in any way.
 pub trait EventReader: Send {
-    /// Visits at most `max_records` records; waits up to `budget` while there is none. Returns how many were visited
-    /// (0 is no error: nothing came in time).
+    /// Visits at most `max_records` records; waits up to `budget` while there is none. Returns how
+    /// many were visited (0 is no error: nothing came in time).
     ///
     /// # Errors
     /// [`PortError`] when reading cannot go on as asked; what was visited before stays valid.
@@ -57,13 +58,15 @@ pub trait EventReader: Send {
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<usize, PortError>;
 
-    /// Stops (or starts again) visiting one assigned partition; nothing is lost in between. Cheap when nothing changes.
+    /// Stops (or starts again) visiting one assigned partition; nothing is lost in between. Cheap
+    /// when nothing changes.
     ///
     /// # Errors
     /// [`PortError`] when the client refuses.
     fn set_paused(&mut self, partition: u32, paused: bool) -> Result<(), PortError>;
 
-    /// Records in the assigned partitions that were not visited yet, as last known to the client; never blocks.
+    /// Records in the assigned partitions that were not visited yet, as last known to the client;
+    /// never blocks.
     fn lag(&mut self) -> u64;
 
     /// The part of [`Self::lag`] that lies in one assigned partition; 0 for any other.
@@ -76,7 +79,8 @@ pub trait EventReader: Send {
 pub enum Sent {
     /// Taken: exactly one [`Ack`] with the token will follow, unless the writer is dropped.
     Ok,
-    /// The client's queue is full: nothing was taken. Backpressure, never loss: offer the record again later.
+    /// The client's queue is full: nothing was taken. Backpressure, never loss: offer the record
+    /// again later.
     Full,
 }
 
@@ -104,21 +108,32 @@ pub struct Ack {
 
 /// Writes records to one topic.
 ///
-/// Ordering: records sent to one partition are stored in the order of `send`. A writer never sends a failed record
-/// again behind later ones: a failed delivery is reported, and ends the generation.
+/// Ordering: records sent to one partition are stored in the order of `send`. A writer never sends
+/// a failed record again behind later ones: a failed delivery is reported, and ends the generation.
 pub trait EventWriter: Send {
     /// Hands one record to the client. `token` comes back in its [`Ack`]. Never blocks.
     ///
     /// # Errors
     /// [`PortError`] when the client can take no record any more.
-    fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError>;
+    fn send(
+        &mut self,
+        partition: u32,
+        key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<Sent, PortError>;
 
-    /// Pushes buffered records on and visits the acknowledgements that came; waits up to `budget` while there is none
-    /// and some are due. A stage calls it at least once a turn. Returns how many were visited.
+    /// Pushes buffered records on and visits the acknowledgements that came; waits up to `budget`
+    /// while there is none and some are due. A stage calls it at least once a turn. Returns how
+    /// many were visited.
     ///
     /// # Errors
     /// [`PortError`] when the client failed for good.
-    fn poll_acks(&mut self, budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError>;
+    fn poll_acks(
+        &mut self,
+        budget: Duration,
+        visit: &mut dyn FnMut(Ack),
+    ) -> Result<usize, PortError>;
 
     /// Records taken and not yet acknowledged.
     fn in_flight(&self) -> u64;
@@ -153,7 +168,8 @@ pub struct TopicSpec {
 pub struct TopicDescription {
     /// The topic's name.
     pub name: String,
-    /// Per partition (the index): first offset that is still there, and the offset after the last record.
+    /// Per partition (the index): first offset that is still there, and the offset after the last
+    /// record.
     pub partitions: Vec<OffsetRange>,
     /// Replicas of each partition.
     pub replication: u16,
@@ -170,8 +186,8 @@ pub struct OffsetRange {
     pub end: u64,
 }
 
-/// Creates, deletes and describes topics. May block for as long as its own configured time-out, so it is never called
-/// inside a turn.
+/// Creates, deletes and describes topics. May block for as long as its own configured time-out, so
+/// it is never called inside a turn.
 pub trait TopicAdmin: Send {
     /// Creates a topic and waits until it can be written and read.
     ///
@@ -239,7 +255,8 @@ pub struct BrokerDescription {
     pub limitations: Vec<String>,
 }
 
-/// Makes the ports of one broker. Making one may block for as long as the adapter's connect time-out.
+/// Makes the ports of one broker. Making one may block for as long as the adapter's connect
+/// time-out.
 pub trait Broker: Send + Sync {
     /// Connects, and says what is there.
     ///
@@ -263,7 +280,11 @@ pub trait Broker: Send + Sync {
     ///
     /// # Errors
     /// [`PortError`]: no such topic or partition, or the client cannot be made.
-    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError>;
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError>;
 }
 
 /// What to do about a failed port.

@@ -1,11 +1,13 @@
 //! Producer: sends every event at its intended time, and knows what became of each.
 //!
-//! Owns: its schedule (`pacing.rs`), its random stream and encoder (`event.rs`), a writer of the events topic, its part
-//! of the ledger. Receives: orders. Sends: [`Acknowledged`] to the latency actor, once per window.
+//! Owns: its schedule (`pacing.rs`), its random stream and encoder (`event.rs`), a writer of the
+//! events topic, its part of the ledger. Receives: orders. Sends: [`Acknowledged`] to the latency
+//! actor, once per window.
 //!
-//! Its first record on every partition is its progress record; others follow whenever it had nothing for a partition
-//! for the progress interval, at each window's end, and at its own end (`progress.rs`). A full client is backpressure:
-//! the event waits, keeps its intended time, and is stamped again when it is handed over.
+//! Its first record on every partition is its progress record; others follow whenever it had
+//! nothing for a partition for the progress interval, at each window's end, and at its own end
+//! (`progress.rs`). A full client is backpressure: the event waits, keeps its intended time, and is
+//! stamped again when it is handed over.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -216,7 +218,12 @@ impl Producer {
     fn send_progress(&mut self) -> Result<bool, StageError> {
         for (partition, lane) in self.lanes.iter_mut().enumerate() {
             if let Some(record) = &lane.progress_due {
-                match self.writer.send(partition as u32, PROGRESS_KEY, &record.to_json(), NO_EVENT)? {
+                match self.writer.send(
+                    partition as u32,
+                    PROGRESS_KEY,
+                    &record.to_json(),
+                    NO_EVENT,
+                )? {
                     Sent::Ok => lane.progress_due = None,
                     Sent::Full => return Ok(false),
                 }
@@ -234,7 +241,8 @@ impl Producer {
         let mut now = now;
         for sent in 0..TURN_LIMIT {
             if sent % EVENTS_PER_CLOCK_READ == EVENTS_PER_CLOCK_READ - 1 {
-                // A client may take microseconds for an event: a whole turn's events are not handed over at its start.
+                // A client may take microseconds for an event: a whole turn's events are not handed
+                // over at its start.
                 now = self.clock.now();
             }
             let Some(schedule) = &mut self.schedule else { return Ok(Turn::Park) };
@@ -274,8 +282,9 @@ impl Producer {
     fn pass_window_end(&mut self, intended: Nanos, now: Nanos) {
         let Some(schedule) = &mut self.schedule else { return };
         schedule.window_id = window_of(intended, schedule.base_ns, self.spec.window_ns);
-        schedule.window_end_ns =
-            schedule.base_ns.saturating_add((schedule.window_id + 1).saturating_mul(self.spec.window_ns));
+        schedule.window_end_ns = schedule
+            .base_ns
+            .saturating_add((schedule.window_id + 1).saturating_mul(self.spec.window_ns));
         self.say_progress(intended, false, now);
     }
 
@@ -303,10 +312,16 @@ impl Producer {
         self.backpressure.taken(now);
         let campaign_id = self.campaigns.campaign_of(draw.ad);
         let measured = intended >= schedule.measure_from_ns;
-        lane.in_flight.push_back(Some(InFlight { window_id, campaign_id, measured, handed_ns: now }));
+        lane.in_flight.push_back(Some(InFlight {
+            window_id,
+            campaign_id,
+            measured,
+            handed_ns: now,
+        }));
         lane.next_n += 1;
         lane.last_sent_ns = now;
-        self.next_lane = if self.next_lane + 1 == self.lanes.len() { 0 } else { self.next_lane + 1 };
+        self.next_lane =
+            if self.next_lane + 1 == self.lanes.len() { 0 } else { self.next_lane + 1 };
         self.ledger.sent(window_id);
         self.counters.produced += 1;
         self.counters.produced_bytes += event.len() as u64;
@@ -339,9 +354,14 @@ impl Producer {
                 return;
             }
             let lane = &mut lanes[ack.partition as usize];
-            let at = ack.token.checked_sub(lane.first_token).and_then(|at| usize::try_from(at).ok());
-            let Some(event) = at.and_then(|at| lane.in_flight.get_mut(at)).and_then(Option::take) else {
-                failure.get_or_insert(format!("partition {}: a record was acknowledged twice", ack.partition));
+            let at =
+                ack.token.checked_sub(lane.first_token).and_then(|at| usize::try_from(at).ok());
+            let Some(event) = at.and_then(|at| lane.in_flight.get_mut(at)).and_then(Option::take)
+            else {
+                failure.get_or_insert(format!(
+                    "partition {}: a record was acknowledged twice",
+                    ack.partition
+                ));
                 return;
             };
             while let Some(None) = lane.in_flight.front() {
@@ -443,7 +463,9 @@ impl Stage for Producer {
             Order::Drain { at_ns } => self.drain = Some(at_ns),
             Order::SetRate { at_ns, events_per_second } => {
                 if let Some(schedule) = &mut self.schedule {
-                    schedule.pacer.set_rate(at_ns, events_per_second / f64::from(self.spec.producers));
+                    schedule
+                        .pacer
+                        .set_rate(at_ns, events_per_second / f64::from(self.spec.producers));
                 }
             }
         }
@@ -487,10 +509,13 @@ impl Stage for Producer {
 }
 
 impl Producer {
-    /// A failed delivery is never sent again in place, for that would reorder: it ends the generation.
+    /// A failed delivery is never sent again in place, for that would reorder: it ends the
+    /// generation.
     fn checked(&mut self, turn: Turn) -> Result<Turn, StageError> {
         match self.failure.take() {
-            Some(why) => Err(StageError::delivery(format!("topic `{}`: {why}", self.spec.events_topic))),
+            Some(why) => {
+                Err(StageError::delivery(format!("topic `{}`: {why}", self.spec.events_topic)))
+            }
             None => Ok(turn),
         }
     }
@@ -514,7 +539,13 @@ mod tests {
     }
 
     impl EventWriter for Switched {
-        fn send(&mut self, partition: u32, _key: &[u8], _payload: &[u8], token: u64) -> Result<Sent, PortError> {
+        fn send(
+            &mut self,
+            partition: u32,
+            _key: &[u8],
+            _payload: &[u8],
+            token: u64,
+        ) -> Result<Sent, PortError> {
             if self.full.load(Ordering::Relaxed) {
                 return Ok(Sent::Full);
             }
@@ -522,7 +553,11 @@ mod tests {
             Ok(Sent::Ok)
         }
 
-        fn poll_acks(&mut self, _budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+        fn poll_acks(
+            &mut self,
+            _budget: Duration,
+            visit: &mut dyn FnMut(Ack),
+        ) -> Result<usize, PortError> {
             let count = self.acks.len();
             self.acks.drain(..).for_each(visit);
             Ok(count)
@@ -533,7 +568,8 @@ mod tests {
         }
     }
 
-    /// 2 events a second, 2 s of them, a warm-up of one second; with the switch that makes its client full.
+    /// 2 events a second, 2 s of them, a warm-up of one second; with the switch that makes its
+    /// client full.
     fn producer() -> (Producer, Arc<SimClock>, Arc<AtomicBool>) {
         let spec = RunSpec {
             producers: 1,
@@ -543,7 +579,8 @@ mod tests {
             duration_ns: SECOND,
             ..small_spec("producer")
         };
-        let campaigns = Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+        let campaigns =
+            Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
         let (clock, full) = (Arc::new(SimClock::at(BASE)), Arc::new(AtomicBool::new(false)));
         let writer = Box::new(Switched { full: Arc::clone(&full), acks: Vec::new() });
         let mut producer = Producer::new(0, 1, Arc::new(spec), campaigns, clock.clone(), writer);
@@ -565,7 +602,11 @@ mod tests {
         turn_at(&mut producer, &clock, 200 * MILLISECOND);
         turn_at(&mut producer, &clock, 201 * MILLISECOND);
         clock.set(BASE + 203 * MILLISECOND);
-        assert_eq!(producer.state().counters.backpressure_ns, 2 * MILLISECOND as u64, "counted while it lasts");
+        assert_eq!(
+            producer.state().counters.backpressure_ns,
+            2 * MILLISECOND as u64,
+            "counted while it lasts"
+        );
         full.store(false, Ordering::Relaxed);
         turn_at(&mut producer, &clock, 205 * MILLISECOND);
         turn_at(&mut producer, &clock, 500 * MILLISECOND);

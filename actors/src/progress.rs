@@ -1,9 +1,9 @@
 //! Progress records: how far each producer is, told through the log itself.
 //!
-//! Several producers write to one partition, and their batches interleave there, so the greatest event time seen says
-//! nothing about the slower producer. A producer is in order within a partition; its progress there is its greatest
-//! event time or its last progress record. The partition's watermark is the least progress over all producers
-//! (`window.rs`).
+//! Several producers write to one partition, and their batches interleave there, so the greatest
+//! event time seen says nothing about the slower producer. A producer is in order within a
+//! partition; its progress there is its greatest event time or its last progress record. The
+//! partition's watermark is the least progress over all producers (`window.rs`).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,8 @@ use crate::clock::Nanos;
 /// The progress of a producer that will send nothing more.
 pub const FINISHED: Nanos = Nanos::MAX;
 
-/// The value of a record whose key is [`crate::ports::PROGRESS_KEY`]: JSON, never counted as an event.
+/// The value of a record whose key is [`crate::ports::PROGRESS_KEY`]: JSON, never counted as an
+/// event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressRecord {
     /// The run's tag.
@@ -21,9 +22,11 @@ pub struct ProgressRecord {
     pub producer: u32,
     /// How many producers the run has.
     pub producers: u32,
-    /// The generation that wrote it; its first record on a partition says that older generations are done there.
+    /// The generation that wrote it; its first record on a partition says that older generations
+    /// are done there.
     pub generation: u16,
-    /// Every event of this producer before this time (nanoseconds since the Unix epoch) is in the log.
+    /// Every event of this producer before this time (nanoseconds since the Unix epoch) is in the
+    /// log.
     pub event_time_ns: Nanos,
     /// Whether the producer will send nothing more.
     pub last: bool,

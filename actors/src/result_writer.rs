@@ -1,8 +1,9 @@
 //! ResultWriter: merges the panes of all partitions, and writes one result per window and campaign.
 //!
-//! Owns: the merge (`merge.rs`) and a writer of the results topic. Receives: [`PanesClosed`] from the aggregators.
-//! Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the log stamps no insertion time) and at last
-//! [`ResultsComplete`] to the latency actor, [`WindowsMerged`] to the aggregators.
+//! Owns: the merge (`merge.rs`) and a writer of the results topic. Receives: [`PanesClosed`] from
+//! the aggregators. Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the log stamps no
+//! insertion time) and at last [`ResultsComplete`] to the latency actor, [`WindowsMerged`] to the
+//! aggregators.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
 use crate::histogram::{LatencyHistogram, LatencyKind};
 use crate::measures::StageCounters;
 use crate::merge::{Merge, MergedWindow};
-use crate::messages::{Order, PanesClosed, ResultsComplete, StageId, WindowAcknowledged, WindowWritten, WindowsMerged};
+use crate::messages::{
+    Order, PanesClosed, ResultsComplete, StageId, WindowAcknowledged, WindowWritten, WindowsMerged,
+};
 use crate::ports::{Delivery, EventWriter, MAX_BUDGET, Sent};
 use crate::result::ResultRecord;
 use crate::spec::RunSpec;
@@ -86,7 +89,8 @@ impl Unacknowledged {
     fn acknowledged(&mut self, token: u64, now: Nanos) -> Option<WindowAcknowledged> {
         let (window_id, max_produce_ms) = self.results.remove(&token)?;
         let (missing, latencies_ns) = self.windows.get_mut(&window_id)?;
-        latencies_ns.push(to_millis(now).saturating_sub(max_produce_ms).saturating_mul(MILLISECOND));
+        latencies_ns
+            .push(to_millis(now).saturating_sub(max_produce_ms).saturating_mul(MILLISECOND));
         *missing -= 1;
         if *missing > 0 {
             return None;
@@ -97,8 +101,8 @@ impl Unacknowledged {
 }
 
 impl ResultWriter {
-    /// A writer of results to a topic of `partitions` partitions. `base_event_time_ns`: windows of a foreign topic are
-    /// aligned on it.
+    /// A writer of results to a topic of `partitions` partitions. `base_event_time_ns`: windows of
+    /// a foreign topic are aligned on it.
     pub fn new(
         spec: Arc<RunSpec>,
         clock: SharedClock,
@@ -125,7 +129,9 @@ impl ResultWriter {
     fn take_window(&mut self, window: &MergedWindow, outbox: &mut Vec<WriterOut>) {
         let Some(frame) = &self.frame else { return };
         let (start, end) = (frame.end(window.window_id - 1), frame.end(window.window_id));
-        let measured = window.by_log && !frame.is_partial(window.window_id) && !frame.is_warmup(window.window_id);
+        let measured = window.by_log
+            && !frame.is_partial(window.window_id)
+            && !frame.is_warmup(window.window_id);
         self.counters.windows_closed += 1;
         for campaign in &window.campaigns {
             if window.by_log {
@@ -151,7 +157,11 @@ impl ResultWriter {
         outbox.push(WriterOut::Written(WindowWritten {
             window_id: window.window_id,
             results: window.campaigns.len() as u64,
-            by_producer: window.campaigns.iter().map(|c| (c.campaign_id, c.by_producer.clone())).collect(),
+            by_producer: window
+                .campaigns
+                .iter()
+                .map(|c| (c.campaign_id, c.by_producer.clone()))
+                .collect(),
         }));
     }
 
@@ -163,7 +173,9 @@ impl ResultWriter {
             let record = &outgoing.record;
             let partition = (record.campaign_id % u64::from(self.partitions)) as u32;
             let token = self.unacknowledged.next_token << 1 | u64::from(outgoing.by_log);
-            if self.writer.send(partition, record.key().as_bytes(), &record.to_json(), token)? == Sent::Full {
+            if self.writer.send(partition, record.key().as_bytes(), &record.to_json(), token)?
+                == Sent::Full
+            {
                 return Ok(false);
             }
             if !self.spec.log_append_time {
@@ -177,7 +189,11 @@ impl ResultWriter {
         Ok(true)
     }
 
-    fn take_acks(&mut self, budget: Duration, outbox: &mut Vec<WriterOut>) -> Result<(), StageError> {
+    fn take_acks(
+        &mut self,
+        budget: Duration,
+        outbox: &mut Vec<WriterOut>,
+    ) -> Result<(), StageError> {
         let Self { writer, counters, clock, spec, unacknowledged, .. } = self;
         let mut failure = None;
         let mut now = None;
@@ -188,14 +204,18 @@ impl ResultWriter {
                 if ack.token & BY_LOG != 0 {
                     counters.last_result_ns = now;
                 }
-                outbox.extend(unacknowledged.acknowledged(ack.token >> 1, now).map(WriterOut::Acknowledged));
+                outbox.extend(
+                    unacknowledged.acknowledged(ack.token >> 1, now).map(WriterOut::Acknowledged),
+                );
             }
             Delivery::Rejected(why) | Delivery::Unknown(why) => {
                 failure.get_or_insert(why);
             }
         })?;
         match failure {
-            Some(why) => Err(StageError::delivery(format!("topic `{}`: {why}", spec.results_topic))),
+            Some(why) => {
+                Err(StageError::delivery(format!("topic `{}`: {why}", spec.results_topic)))
+            }
             None => Ok(()),
         }
     }
@@ -210,7 +230,9 @@ impl Stage for ResultWriter {
 
     fn order(&mut self, order: Order) {
         match order {
-            Order::Begin { base_ns } => self.frame = Some(self.spec.frame(base_ns, self.base_event_time_ns)),
+            Order::Begin { base_ns } => {
+                self.frame = Some(self.spec.frame(base_ns, self.base_event_time_ns))
+            }
             Order::Drain { at_ns } => {
                 if let (Some(frame), None) = (&mut self.frame, self.base_event_time_ns) {
                     frame.end_ns = at_ns.min(frame.end_ns);
@@ -238,11 +260,14 @@ impl Stage for ResultWriter {
             return Ok(if waits && !in_flight { Turn::Rest } else { Turn::Again });
         }
         if self.merge.has_ready() {
-            // The queue was full of results when the window was due, and has been emptied since: no message will come.
+            // The queue was full of results when the window was due, and has been emptied since: no
+            // message will come.
             return Ok(Turn::Again);
         }
         if closed_before == i64::MAX && self.merge.is_empty() {
-            outbox.push(WriterOut::Complete(ResultsComplete { results: self.counters.results_written }));
+            outbox.push(WriterOut::Complete(ResultsComplete {
+                results: self.counters.results_written,
+            }));
             return Ok(Turn::Finished);
         }
         Ok(Turn::Park)

@@ -35,7 +35,8 @@ pub(crate) struct Run {
     pub(crate) id: PipelineId,
     pub(crate) latest_window: Option<WindowAudit>,
     pub(crate) target: f64,
-    /// The greatest step of the wall clock so far: one that is taken back spoils what it came across all the same.
+    /// The greatest step of the wall clock so far: one that is taken back spoils what it came
+    /// across all the same.
     pub(crate) wall_step_ns: Nanos,
     /// Set once a drain was asked for.
     pub(crate) stop_asked: bool,
@@ -43,8 +44,8 @@ pub(crate) struct Run {
     pub(crate) ending: Option<Ending>,
 }
 
-/// Whether a run that was asked to stop really ended before its schedule. One that others feed has no schedule, and
-/// would have gone on.
+/// Whether a run that was asked to stop really ended before its schedule. One that others feed has
+/// no schedule, and would have gone on.
 pub(crate) fn now_is_early(run: &Run) -> bool {
     !run.plan.mode.produces()
         || run.base_ns.is_some_and(|base| run.end_ns < base.saturating_add(run.spec.schedule_ns()))

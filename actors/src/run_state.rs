@@ -75,7 +75,8 @@ pub enum OrderKind {
 
 impl OrderKind {
     /// All orders.
-    pub const ALL: [OrderKind; 5] = [Self::Start, Self::StopDrain, Self::StopAbandon, Self::Restart, Self::SetRate];
+    pub const ALL: [OrderKind; 5] =
+        [Self::Start, Self::StopDrain, Self::StopAbandon, Self::Restart, Self::SetRate];
 }
 
 /// What an order does.
@@ -100,7 +101,8 @@ pub const RUN_STATE_TABLE: [(RunState, [Effect; 5]); 8] = {
     use Effect::{Abandon, Begin, ChangeRate, Drain, Refuse, StopThenBegin};
     const BUSY: Effect = Refuse("a run is under way: stop it first, or restart it");
     const NOTHING_RUNS: Effect = Refuse("no run is under way: start one first");
-    const NO_RATE_YET: Effect = Refuse("the run is still being prepared: its rate can be set once events flow");
+    const NO_RATE_YET: Effect =
+        Refuse("the run is still being prepared: its rate can be set once events flow");
     const NO_RATE_ANY_MORE: Effect = Refuse("the run is draining: its producers have stopped");
     const IS_DRAINING: Effect = Refuse("the run is draining already: abandon it to stop at once");
     [
@@ -137,11 +139,26 @@ mod tests {
     #[test]
     fn a_run_begins_only_when_none_is_under_way_and_is_stopped_only_when_one_is() {
         for state in RunState::ALL {
-            assert_eq!(order_effect(state, OrderKind::Start) == Effect::Begin, !state.is_busy(), "{state:?}");
-            assert_eq!(order_effect(state, OrderKind::StopAbandon) == Effect::Abandon, state.is_busy(), "{state:?}");
-            assert!(!matches!(order_effect(state, OrderKind::Restart), Effect::Refuse(_)), "{state:?}");
+            assert_eq!(
+                order_effect(state, OrderKind::Start) == Effect::Begin,
+                !state.is_busy(),
+                "{state:?}"
+            );
+            assert_eq!(
+                order_effect(state, OrderKind::StopAbandon) == Effect::Abandon,
+                state.is_busy(),
+                "{state:?}"
+            );
+            assert!(
+                !matches!(order_effect(state, OrderKind::Restart), Effect::Refuse(_)),
+                "{state:?}"
+            );
             let flowing = matches!(state, RunState::WarmingUp | RunState::Running);
-            assert_eq!(order_effect(state, OrderKind::SetRate) == Effect::ChangeRate, flowing, "{state:?}");
+            assert_eq!(
+                order_effect(state, OrderKind::SetRate) == Effect::ChangeRate,
+                flowing,
+                "{state:?}"
+            );
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Serial numbers of one producer in one partition: tells lost, duplicated and reordered events apart, exactly.
+//! Serial numbers of one producer in one partition: tells lost, duplicated and reordered events
+//! apart, exactly.
 //!
-//! Every event carries n, counted from 0 per (producer, partition, generation). In order costs one comparison; skipped
-//! serials wait in a bounded list until they arrive after all (reordered) or the stream ends (lost).
+//! Every event carries n, counted from 0 per (producer, partition, generation). In order costs one
+//! comparison; skipped serials wait in a bounded list until they arrive after all (reordered) or
+//! the stream ends (lost).
 
 use std::collections::VecDeque;
 use std::ops::Range;

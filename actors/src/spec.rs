@@ -61,7 +61,8 @@ pub struct RunSpec {
     pub results_topic: String,
     /// Where records of the events topic that are no readable events are kept.
     pub malformed_topic: String,
-    /// Whether the broker's log stamps a result's insertion time; where not, its latency ends at the acknowledgement.
+    /// Whether the broker's log stamps a result's insertion time; where not, its latency ends at
+    /// the acknowledgement.
     pub log_append_time: bool,
     /// Delay of sending past which an event counts as late sent.
     pub send_delay_limit_ns: Nanos,
@@ -79,13 +80,16 @@ impl RunSpec {
         self.warmup_ns.saturating_add(self.duration_ns)
     }
 
-    /// How the run's windows lie in time. A foreign topic's windows are aligned on `base_event_time_ns`, and none of
-    /// them is warm-up or cut short.
+    /// How the run's windows lie in time. A foreign topic's windows are aligned on
+    /// `base_event_time_ns`, and none of them is warm-up or cut short.
     pub fn frame(&self, base_ns: Nanos, base_event_time_ns: Option<Nanos>) -> AuditFrame {
         match base_event_time_ns {
-            Some(base) => {
-                AuditFrame { base_ns: base, window_ns: self.window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX }
-            }
+            Some(base) => AuditFrame {
+                base_ns: base,
+                window_ns: self.window_ns,
+                measure_from_ns: Nanos::MIN,
+                end_ns: Nanos::MAX,
+            },
             None => AuditFrame {
                 base_ns,
                 window_ns: self.window_ns,

@@ -1,5 +1,6 @@
-//! What the data-plane actors share: a stage is a plain struct that takes bounded turns; [`Driven`] is the actor that
-//! drives it on its own arbiter. The simulation drives the very same structs on one thread, in any order.
+//! What the data-plane actors share: a stage is a plain struct that takes bounded turns; [`Driven`]
+//! is the actor that drives it on its own arbiter. The simulation drives the very same structs on
+//! one thread, in any order.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,7 +106,8 @@ impl From<PortError> for StageError {
     }
 }
 
-/// Messages that wait in a mailbox (actix does not tell): senders count up, the receiver counts down.
+/// Messages that wait in a mailbox (actix does not tell): senders count up, the receiver counts
+/// down.
 #[derive(Clone, Debug, Default)]
 pub struct Waiting(Arc<AtomicI64>);
 
@@ -208,7 +210,8 @@ pub struct Reporting {
     pub waiting: Waiting,
     /// Beats at every turn.
     pub heartbeat: Heartbeat,
-    /// Set once the pipeline is stopped: a stage that wakes up after that has nothing to say to whatever runs now.
+    /// Set once the pipeline is stopped: a stage that wakes up after that has nothing to say to
+    /// whatever runs now.
     pub retired: Arc<AtomicBool>,
 }
 
@@ -252,7 +255,8 @@ impl<S: Stage> Driven<S> {
         }
     }
 
-    /// The next turn follows a future that yields once to the arbiter, so that messages and timers get in between.
+    /// The next turn follows a future that yields once to the arbiter, so that messages and timers
+    /// get in between.
     fn turn_soon(&mut self, ctx: &mut Context<Self>) {
         if !self.turning && !self.ended {
             self.turning = true;
@@ -264,7 +268,8 @@ impl<S: Stage> Driven<S> {
         }
     }
 
-    /// Hands the stage a message or an order, and soon a turn. One that has failed or finished takes nothing any more.
+    /// Hands the stage a message or an order, and soon a turn. One that has failed or finished
+    /// takes nothing any more.
     fn take(&mut self, ctx: &mut Context<Self>, hand: impl FnOnce(&mut S)) {
         if self.ended {
             return;
@@ -330,8 +335,8 @@ impl<S: Stage> Driven<S> {
         }
     }
 
-    /// When the work ended, for the series: what was done up to a second's end, and what trickled in right after it,
-    /// belongs to that second.
+    /// When the work ended, for the series: what was done up to a second's end, and what trickled
+    /// in right after it, belongs to that second.
     fn end_of_work(&self) -> Nanos {
         let now = self.clock.now();
         let last_report_ns = self.next_report_ns.saturating_sub(SECOND);
@@ -371,10 +376,21 @@ impl<S: Stage> Driven<S> {
         let stage = self.stage.id();
         let Reporting { pipeline, waiting, supervisor_waiting, .. } = &self.reporting;
         let (pipeline, mailbox) = (*pipeline, waiting.count());
-        let report = StageReport { stage, pipeline, at_ns, counters, latencies, findings, windows, mailbox, finished };
+        let report = StageReport {
+            stage,
+            pipeline,
+            at_ns,
+            counters,
+            latencies,
+            findings,
+            windows,
+            mailbox,
+            finished,
+        };
         supervisor_waiting.sent();
-        // The supervisor handles nothing slowly and its mailbox takes several reports of every stage; one that finds
-        // it full all the same would be lost, so this one message may exceed the capacity.
+        // The supervisor handles nothing slowly and its mailbox takes several reports of every
+        // stage; one that finds it full all the same would be lost, so this one message may exceed
+        // the capacity.
         self.reporting.reports.do_send(report);
     }
 
@@ -407,7 +423,8 @@ async fn tokio_yield() {
     .await;
 }
 
-/// What a stage's own code gives; its panic is its failure. (The actor would be gone without a word.)
+/// What a stage's own code gives; its panic is its failure. (The actor would be gone without a
+/// word.)
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, StageError> {
     catch_unwind(AssertUnwindSafe(work))
         .map_err(|panic| StageError::own(format!("panicked: {}", panic_message(&*panic))))

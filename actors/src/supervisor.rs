@@ -1,11 +1,12 @@
 //! The supervisor: takes orders, owns the present run, and watches its stages.
 //!
-//! Owns: the run's state (`run_state.rs`), its pipeline (`pipeline.rs`), what its stages report (`measures.rs`).
-//! Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`] from outside; [`StageReport`],
-//! [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders to every stage, [`RunFact`]s to whoever listens.
+//! Owns: the run's state (`run_state.rs`), its pipeline (`pipeline.rs`), what its stages report
+//! (`measures.rs`). Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`]
+//! from outside; [`StageReport`], [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders
+//! to every stage, [`RunFact`]s to whoever listens.
 //!
-//! It lives on an arbiter of its own and never blocks: topics, connections and the end of threads are waited for on
-//! helper threads, which answer by a message.
+//! It lives on an arbiter of its own and never blocks: topics, connections and the end of threads
+//! are waited for on helper threads, which answer by a message.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use crate::audit::{MAX_FINDINGS, WindowAudit};
 use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::measures::{Collector, Second, StageCounters};
 use crate::messages::{
-    GetStatus, Order, PipelineId, RestartRun, RunFact, RunMeasured, SetRate, StageFailed, StageMeasured, StageReport,
-    StartRun, StopMode, StopRun,
+    GetStatus, Order, PipelineId, RestartRun, RunFact, RunMeasured, SetRate, StageFailed,
+    StageMeasured, StageReport, StartRun, StopMode, StopRun,
 };
 use crate::outcome::{Ending, is_step};
 use crate::pipeline::{Pipeline, Prepared, Reports, RunPlan, delete_topics, prepare};
@@ -155,7 +156,8 @@ impl Supervisor {
             spec,
             plan: Arc::clone(&plan),
         });
-        let broken = |why| Ready(Err(PortError::fatal(format!("the run could not be prepared: {why}"))));
+        let broken =
+            |why| Ready(Err(PortError::fatal(format!("the run could not be prepared: {why}"))));
         helper("prepare", ctx.address(), move || Ready(prepare(&plan)), broken);
     }
 
@@ -183,7 +185,8 @@ impl Supervisor {
         }
     }
 
-    /// The run is over: stops its stages, deletes its topics, and tells its outcome when that is done.
+    /// The run is over: stops its stages, deletes its topics, and tells its outcome when that is
+    /// done.
     fn end(&mut self, ending: Ending, ctx: &mut Context<Self>) {
         let Some(run) = &mut self.run else { return };
         if run.ending.is_some() {
@@ -192,7 +195,14 @@ impl Supervisor {
         if let Ending::Failed { stage, cause, .. } = &ending {
             let stage = stage.map(tracing::field::display);
             let PipelineId { generation, .. } = run.id;
-            error!(run_id = run.spec.run_id, actor = "supervisor", generation, stage, cause, "the run failed");
+            error!(
+                run_id = run.spec.run_id,
+                actor = "supervisor",
+                generation,
+                stage,
+                cause,
+                "the run failed"
+            );
         }
         if !matches!(ending, Ending::Completed) {
             run.end_ns = run.plan.clock.now().min(run.end_ns);
@@ -223,7 +233,13 @@ impl Supervisor {
         self.state = ending.state();
         self.last.state = self.state;
         let PipelineId { generation, .. } = run.id;
-        info!(run_id = run.spec.run_id, actor = "supervisor", generation, state = self.state.name(), "the run is over");
+        info!(
+            run_id = run.spec.run_id,
+            actor = "supervisor",
+            generation,
+            state = self.state.name(),
+            "the run is over"
+        );
         self.tell(RunFact::Finished(Arc::new(run.into_outcome(ending))));
         if let Some(plan) = self.next.take() {
             self.begin(plan, ctx);
@@ -235,7 +251,9 @@ impl Supervisor {
         let refuse = |reason| Err(Refusal { state: self.state, reason });
         match &self.run {
             Some(run) if run.spec.run_id == run_id => Ok(()),
-            Some(run) => refuse(format!("run {run_id} is not the present one: that is {}", run.spec.run_id)),
+            Some(run) => {
+                refuse(format!("run {run_id} is not the present one: that is {}", run.spec.run_id))
+            }
             None => refuse(format!("run {run_id} is over: no run is under way")),
         }
     }
@@ -283,7 +301,9 @@ impl Supervisor {
                 match mode {
                     StopMode::Drain if flows => self.drain(),
                     StopMode::Drain if self.state == RunState::Draining => {}
-                    StopMode::Drain | StopMode::Abandon => self.end(Ending::Stopped { drained: false }, ctx),
+                    StopMode::Drain | StopMode::Abandon => {
+                        self.end(Ending::Stopped { drained: false }, ctx)
+                    }
                 }
             }
             Effect::ChangeRate => {}
@@ -293,15 +313,19 @@ impl Supervisor {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = &mut self.run else { return };
-        let (Some(base), Some(pipeline), None) = (run.base_ns, &run.pipeline, &run.ending) else { return };
+        let (Some(base), Some(pipeline), None) = (run.base_ns, &run.pipeline, &run.ending) else {
+            return;
+        };
         let now = run.plan.clock.now();
         run.wall_step_ns = greater_step(run.wall_step_ns, run.plan.clock.wall_step_ns());
         if let Some((stage, silence)) = pipeline.most_silent(now)
             && silence > run.spec.heartbeat_timeout_ns
         {
             let seconds = silence / SECOND;
-            let cause = format!("it has been frozen for {seconds} s (supervisor.heartbeat_timeout)");
-            return self.end(Ending::Failed { stage: Some(stage), kind: FailureKind::Stage, cause }, ctx);
+            let cause =
+                format!("it has been frozen for {seconds} s (supervisor.heartbeat_timeout)");
+            return self
+                .end(Ending::Failed { stage: Some(stage), kind: FailureKind::Stage, cause }, ctx);
         }
         let producing = run.plan.mode.produces();
         if self.state == RunState::WarmingUp && now >= base + run.spec.warmup_ns {
@@ -315,15 +339,21 @@ impl Supervisor {
         }
         let all_finished = pipeline.stages().all(|stage| run.finished.contains(&stage));
         if all_finished && (run.measured.is_some() || !run.plan.mode.measures()) {
-            let ending =
-                if run.stop_asked && now_is_early(run) { Ending::Stopped { drained: true } } else { Ending::Completed };
+            let ending = if run.stop_asked && now_is_early(run) {
+                Ending::Stopped { drained: true }
+            } else {
+                Ending::Completed
+            };
             return self.end(ending, ctx);
         }
         if let Some(since) = run.drained_since_ns
             && now - since > run.spec.drain_timeout_ns
         {
-            let waiting: Vec<String> =
-                pipeline.stages().filter(|id| !run.finished.contains(id)).map(|id| id.to_string()).collect();
+            let waiting: Vec<String> = pipeline
+                .stages()
+                .filter(|id| !run.finished.contains(id))
+                .map(|id| id.to_string())
+                .collect();
             let seconds = run.spec.drain_timeout_ns / SECOND;
             let cause = format!(
                 "draining took longer than {seconds} s (supervisor.drain_timeout); not done: {}",
@@ -334,8 +364,9 @@ impl Supervisor {
     }
 }
 
-/// Runs what may block on a thread of its own, and sends the supervisor what it gives; where there is no thread to be
-/// had, or it panics, what `broken` makes of the reason. A run that waits for an answer gets one.
+/// Runs what may block on a thread of its own, and sends the supervisor what it gives; where there
+/// is no thread to be had, or it panics, what `broken` makes of the reason. A run that waits for an
+/// answer gets one.
 fn helper<M>(
     name: &str,
     supervisor: Addr<Supervisor>,
@@ -346,9 +377,10 @@ fn helper<M>(
     Supervisor: Handler<M>,
 {
     let address = supervisor.clone();
-    let spawned = std::thread::Builder::new()
-        .name(format!("streamgauge-{name}"))
-        .spawn(move || supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.cause))));
+    let spawned =
+        std::thread::Builder::new().name(format!("streamgauge-{name}")).spawn(move || {
+            supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.cause)))
+        });
     if let Err(error) = spawned {
         address.do_send(broken(format!("no thread could be started: {error}")));
     }
@@ -397,7 +429,8 @@ impl Handler<Ready> for Supervisor {
             Ok(pipeline) => pipeline,
             Err(StageError { cause, .. }) => return self.end(Ending::failed(cause), ctx),
         };
-        // A whole millisecond, so that produce times and window bounds have no fraction to disagree on.
+        // A whole millisecond, so that produce times and window bounds have no fraction to disagree
+        // on.
         let now = run.plan.clock.now();
         let base = (now + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
         run.base_ns = Some(base);
@@ -429,8 +462,21 @@ impl Handler<StageReport> for Supervisor {
     fn handle(&mut self, report: StageReport, _ctx: &mut Context<Self>) {
         self.waiting.taken();
         let from = report.pipeline;
-        let Some(run) = self.run.as_mut().filter(|run| run.id == from && run.pipeline.is_some()) else { return };
-        let StageReport { stage, at_ns, counters, latencies, findings, windows, mailbox, finished, .. } = report;
+        let Some(run) = self.run.as_mut().filter(|run| run.id == from && run.pipeline.is_some())
+        else {
+            return;
+        };
+        let StageReport {
+            stage,
+            at_ns,
+            counters,
+            latencies,
+            findings,
+            windows,
+            mailbox,
+            finished,
+            ..
+        } = report;
         let room = MAX_FINDINGS.saturating_sub(run.findings.len());
         run.findings.extend(findings.into_iter().take(room));
         let seconds = run.collector.add(stage, at_ns, finished, counters, &latencies).to_vec();
@@ -463,7 +509,8 @@ impl Handler<StageFailed> for Supervisor {
 
     fn handle(&mut self, failed: StageFailed, ctx: &mut Context<Self>) {
         self.waiting.taken();
-        if self.run.as_ref().is_some_and(|run| run.id == failed.pipeline && run.pipeline.is_some()) {
+        if self.run.as_ref().is_some_and(|run| run.id == failed.pipeline && run.pipeline.is_some())
+        {
             let StageFailed { stage, kind, cause, .. } = failed;
             self.end(Ending::Failed { stage: Some(stage), kind, cause }, ctx);
         }
@@ -531,14 +578,24 @@ impl Handler<SetRate> for Supervisor {
         if !(rate.is_finite() && rate > 0.0) {
             return refuse(self.state, "the rate must be more than 0 events per second");
         }
-        if self.run.as_ref().is_some_and(|run| run.spec.arrivals == crate::arrivals::ArrivalKind::Max) {
+        if self
+            .run
+            .as_ref()
+            .is_some_and(|run| run.spec.arrivals == crate::arrivals::ArrivalKind::Max)
+        {
             return refuse(self.state, "arrivals = \"max\" has no rate to set");
         }
         if self.run.as_ref().is_some_and(|run| !run.plan.mode.produces()) {
-            return refuse(self.state, "the run has no producers: whoever fills its topic sets the rate");
+            return refuse(
+                self.state,
+                "the run has no producers: whoever fills its topic sets the rate",
+            );
         }
         if rate > MAX_RATE {
-            return refuse(self.state, "the rate must be at most 1e9 events per second: no two share a nanosecond");
+            return refuse(
+                self.state,
+                "the rate must be at most 1e9 events per second: no two share a nanosecond",
+            );
         }
         self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
         if let Some(run) = &mut self.run

@@ -1,6 +1,7 @@
-//! What tests need in place of the world: a clock that is set by hand ([`SimClock`]), a log under stress
-//! ([`SimLog`]), faults that strike after the acknowledgement ([`Injector`], [`FaultyBroker`]), and bugs planted in the
-//! pipeline itself ([`plant`]). Only with the feature `testing`.
+//! What tests need in place of the world: a clock that is set by hand ([`SimClock`]), a log under
+//! stress ([`SimLog`]), faults that strike after the acknowledgement ([`Injector`],
+//! [`FaultyBroker`]), and bugs planted in the pipeline itself ([`plant`]). Only with the feature
+//! `testing`.
 
 mod faulty_broker;
 mod injection;

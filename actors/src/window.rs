@@ -1,8 +1,10 @@
-//! Event-time windows of one partition: open panes, the watermark that closes them, and the serials that guard them.
+//! Event-time windows of one partition: open panes, the watermark that closes them, and the serials
+//! that guard them.
 //!
-//! A pane is a pure function of its partition's log: whatever the batches, the timing or the interleaving with other
-//! partitions, the same records close the same panes with the same counts. So the watermark is judged at every record,
-//! in O(1): a partition counts how many producers have not yet reached the end of the earliest open window.
+//! A pane is a pure function of its partition's log: whatever the batches, the timing or the
+//! interleaving with other partitions, the same records close the same panes with the same counts.
+//! So the watermark is judged at every record, in O(1): a partition counts how many producers have
+//! not yet reached the end of the earliest open window.
 
 use std::collections::HashMap;
 
@@ -99,7 +101,9 @@ impl CampaignSlots {
     #[inline]
     pub fn slot(&mut self, campaign_id: u64) -> Option<u32> {
         match self {
-            Self::Bounded(n) => (1..=u64::from(*n)).contains(&campaign_id).then(|| campaign_id as u32 - 1),
+            Self::Bounded(n) => {
+                (1..=u64::from(*n)).contains(&campaign_id).then(|| campaign_id as u32 - 1)
+            }
             Self::Unrestricted(slots) => slots.slot(campaign_id),
         }
     }
@@ -134,8 +138,8 @@ pub struct ClosedPane {
     pub by_producer: Vec<u64>,
 }
 
-/// A row keeps its greatest produce time as the distance from the earliest possible one, so that a row of zeros is less
-/// than any.
+/// A row keeps its greatest produce time as the distance from the earliest possible one, so that a
+/// row of zeros is less than any.
 const EARLIEST: i64 = i64::MIN;
 
 /// An open pane: per slot a row of the greatest produce time and one count per producer.
@@ -158,7 +162,8 @@ impl Pane {
     }
 
     fn close(self, stride: usize, slots: &CampaignSlots) -> ClosedPane {
-        let mut closed = ClosedPane { window_id: self.window_id, entries: Vec::new(), by_producer: Vec::new() };
+        let mut closed =
+            ClosedPane { window_id: self.window_id, entries: Vec::new(), by_producer: Vec::new() };
         for (slot, row) in self.rows.chunks_exact(stride).enumerate() {
             let count: i64 = row[1..].iter().sum();
             if count > 0 {
@@ -179,7 +184,8 @@ impl Pane {
 pub enum Offered {
     /// Added to its pane.
     Counted,
-    /// Its window was closed already. The value is the allowed lateness that would have kept it open, in nanoseconds.
+    /// Its window was closed already. The value is the allowed lateness that would have kept it
+    /// open, in nanoseconds.
     Late(Nanos),
 }
 
@@ -213,7 +219,11 @@ pub struct PartitionWindows {
 impl PartitionWindows {
     /// Windows fed by `producers` producers, none of which was heard yet.
     pub fn new(shape: WindowShape, producers: u32) -> Self {
-        let unheard = ProducerState { progress: Nanos::MIN, generation: 0, serials: SerialTracker::default() };
+        let unheard = ProducerState {
+            progress: Nanos::MIN,
+            generation: 0,
+            serials: SerialTracker::default(),
+        };
         Self {
             shape,
             producers: vec![unheard; producers as usize],
@@ -285,7 +295,8 @@ impl PartitionWindows {
         true
     }
 
-    /// Notes a producer's progress record. A newer generation's first one makes older records stale.
+    /// Notes a producer's progress record. A newer generation's first one makes older records
+    /// stale.
     pub fn observe_progress(&mut self, producer: usize, generation: u16, progress: Nanos) {
         let state = &mut self.producers[producer];
         if generation < state.generation {
@@ -317,7 +328,8 @@ impl PartitionWindows {
         }
     }
 
-    /// All producers have reached the boundary: closes what the watermark has passed, and sets the next boundary.
+    /// All producers have reached the boundary: closes what the watermark has passed, and sets the
+    /// next boundary.
     #[cold]
     fn close_due(&mut self) {
         let least = self.least_progress();
@@ -327,7 +339,10 @@ impl PartitionWindows {
         (self.recent, self.recent_start, self.recent_end) = (0, 0, 0);
         self.boundary = match least {
             FINISHED => FINISHED,
-            _ => self.shape.start(self.closed_before.saturating_add(1)).saturating_add(self.shape.allowed_lateness_ns),
+            _ => self
+                .shape
+                .start(self.closed_before.saturating_add(1))
+                .saturating_add(self.shape.allowed_lateness_ns),
         };
         self.below = self.producers.iter().filter(|state| state.progress < self.boundary).count();
     }
@@ -340,8 +355,8 @@ impl PartitionWindows {
         self.producers.iter().map(|state| state.progress).min().unwrap_or(Nanos::MIN)
     }
 
-    /// The watermark: every event before it has come, or is late. `Nanos::MIN`: a producer was not heard yet;
-    /// [`FINISHED`]: all are done.
+    /// The watermark: every event before it has come, or is late. `Nanos::MIN`: a producer was not
+    /// heard yet; [`FINISHED`]: all are done.
     pub fn watermark(&self) -> Nanos {
         match self.least_progress() {
             FINISHED => FINISHED,
@@ -366,8 +381,8 @@ impl PartitionWindows {
         self.due.drain(..).map(|pane| pane.close(stride, slots)).collect()
     }
 
-    /// Treats every producer as having reached `progress`: for streams without progress records, closing by processing
-    /// time when idle, and everything ([`FINISHED`]) at the end.
+    /// Treats every producer as having reached `progress`: for streams without progress records,
+    /// closing by processing time when idle, and everything ([`FINISHED`]) at the end.
     pub fn advance_all(&mut self, progress: Nanos) {
         for producer in 0..self.producers.len() {
             self.advance(producer, progress);
@@ -386,7 +401,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    const SHAPE: WindowShape = WindowShape { base_ns: 1_000, window_ns: 100, allowed_lateness_ns: 0 };
+    const SHAPE: WindowShape =
+        WindowShape { base_ns: 1_000, window_ns: 100, allowed_lateness_ns: 0 };
 
     /// A step of a producer: (producer, time delta, campaign) or a progress record.
     #[derive(Clone, Debug)]
@@ -402,7 +418,8 @@ mod tests {
     }
 
     proptest! {
-        /// In-order producers, interleaved in any way: nothing is late, and every pane has the naive model's counts.
+        /// In-order producers, interleaved in any way: nothing is late, and every pane has the
+        /// naive model's counts.
         #[test]
         fn agrees_with_a_naive_model(steps in steps(3), lateness in 0i64..150) {
             let shape = WindowShape { allowed_lateness_ns: lateness, ..SHAPE };
@@ -467,9 +484,12 @@ mod tests {
     fn a_late_event_names_the_lateness_that_would_have_sufficed() {
         let mut windows = PartitionWindows::new(SHAPE, 1);
         windows.offer(0, 1_130, 0, 1);
-        let Offered::Late(needed) = windows.offer(0, 1_099, 0, 1) else { panic!("window 0 is closed") };
+        let Offered::Late(needed) = windows.offer(0, 1_099, 0, 1) else {
+            panic!("window 0 is closed")
+        };
         for (lateness, expected_late) in [(needed - 1, true), (needed, false)] {
-            let mut windows = PartitionWindows::new(WindowShape { allowed_lateness_ns: lateness, ..SHAPE }, 1);
+            let mut windows =
+                PartitionWindows::new(WindowShape { allowed_lateness_ns: lateness, ..SHAPE }, 1);
             windows.offer(0, 1_130, 0, 1);
             assert_eq!(matches!(windows.offer(0, 1_099, 0, 1), Offered::Late(_)), expected_late);
         }

@@ -1,9 +1,11 @@
 //! WindowAggregator: counts the events of its partitions in event-time windows.
 //!
-//! Owns: a reader of some partitions of the events topic, and those partitions' windows (`window.rs`). Receives:
-//! orders, and [`WindowsMerged`] from the result writer. Sends: [`PanesClosed`] to the result writer.
+//! Owns: a reader of some partitions of the events topic, and those partitions' windows
+//! (`window.rs`). Receives: orders, and [`WindowsMerged`] from the result writer. Sends:
+//! [`PanesClosed`] to the result writer.
 //!
-//! What it counts is a function of each partition's log alone. A partition too far ahead of the merge is paused.
+//! What it counts is a function of each partition's log alone. A partition too far ahead of the
+//! merge is paused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,13 +27,15 @@ use crate::spec::RunSpec;
 use crate::stage::{Receive, Stage, StageError, StageState, TURN_LIMIT, Turn};
 use crate::window::{CampaignSlots, Offered, PartitionWindows, WindowShape};
 
-/// An event further ahead of its record's timestamp is malformed (`future`): no window is opened for it.
+/// An event further ahead of its record's timestamp is malformed (`future`): no window is opened
+/// for it.
 const FUTURE_LIMIT_NS: Nanos = 86_400 * 1_000_000_000;
 
 /// Different campaign ids that aggregation of a foreign topic tells apart.
 pub const CAMPAIGN_LIMIT: usize = 1_000_000;
 
-/// Records that share one reading of the clock: it costs a fifth of a record, and in their time nothing shows.
+/// Records that share one reading of the clock: it costs a fifth of a record, and in their time
+/// nothing shows.
 const RECORDS_PER_CLOCK_READ: u32 = 64;
 
 /// How long a partition may be silent before the log says what that means.
@@ -88,7 +92,8 @@ pub struct WindowAggregator {
 }
 
 impl WindowAggregator {
-    /// Aggregator `id`, owning the partitions `owned` through `reader`; `aggregate` says how a foreign topic is read.
+    /// Aggregator `id`, owning the partitions `owned` through `reader`; `aggregate` says how a
+    /// foreign topic is read.
     pub fn new(
         id: u32,
         spec: Arc<RunSpec>,
@@ -149,7 +154,11 @@ impl WindowAggregator {
             partitions,
             index,
             slots,
-            measure_from_ns: if self.aggregate.is_some() { Nanos::MIN } else { base_ns + self.spec.warmup_ns },
+            measure_from_ns: if self.aggregate.is_some() {
+                Nanos::MIN
+            } else {
+                base_ns + self.spec.warmup_ns
+            },
             now: base_ns,
             counters: StageCounters::default(),
             event_latency: LatencyHistogram::default(),
@@ -172,7 +181,8 @@ impl WindowAggregator {
                 false
             } else {
                 let first = *self.first_closed.get_or_insert(closed_before);
-                closed_before.saturating_sub(self.merged_before.max(first)) > i64::from(self.spec.max_open_windows)
+                closed_before.saturating_sub(self.merged_before.max(first))
+                    > i64::from(self.spec.max_open_windows)
             };
             if ahead != partition.paused {
                 self.reader.set_paused(partition.id, ahead)?;
@@ -182,24 +192,29 @@ impl WindowAggregator {
         Ok(())
     }
 
-    /// Closes by processing time what was idle for too long; ends the reading where that was asked for.
+    /// Closes by processing time what was idle for too long; ends the reading where that was asked
+    /// for.
     fn close_idle(&mut self, now: Nanos, outbox: &mut Vec<PanesClosed>) -> bool {
-        let (Some(counting), Some(aggregate)) = (&mut self.counting, self.aggregate) else { return false };
+        let (Some(counting), Some(aggregate)) = (&mut self.counting, self.aggregate) else {
+            return false;
+        };
         let until_idle = aggregate.follow.until_idle_ns;
         let idle_ns = now - self.last_record_ns;
         if until_idle.is_some_and(|limit| idle_ns >= limit) && self.reader.lag() == 0 {
             counting.close_all(outbox);
             return true;
         }
-        // A paused partition waits for those that have nothing more: its own rest must not keep them open.
+        // A paused partition waits for those that have nothing more: its own rest must not keep
+        // them open.
         let some_paused = counting.partitions.iter().any(|partition| partition.paused);
         for partition in counting.partitions.iter_mut().filter(|partition| !partition.paused) {
             let silent = |limit: &Nanos| now - partition.last_record_ns >= *limit;
-            let progress = match (until_idle.filter(silent), aggregate.idle_timeout_ns.filter(silent)) {
-                (Some(_), _) if some_paused => FINISHED,
-                (_, Some(_)) => now,
-                _ => continue,
-            };
+            let progress =
+                match (until_idle.filter(silent), aggregate.idle_timeout_ns.filter(silent)) {
+                    (Some(_), _) if some_paused => FINISHED,
+                    (_, Some(_)) => now,
+                    _ => continue,
+                };
             if self.reader.lag_of(partition.id) == 0 {
                 partition.windows.advance_all(progress);
                 counting.counters.idle_closed += partition.tell(&counting.slots, false, outbox);
@@ -237,7 +252,9 @@ impl Counting {
             Ok(event) => event,
             Err(malformed) => return self.malformed(record, malformed.reason()),
         };
-        if event.event_time_ns.saturating_sub(record.timestamp_ns) > FUTURE_LIMIT_NS && record.timestamp_ns > 0 {
+        if event.event_time_ns.saturating_sub(record.timestamp_ns) > FUTURE_LIMIT_NS
+            && record.timestamp_ns > 0
+        {
             return self.malformed(record, "future");
         }
         self.partitions[at].last_record_ns = self.now;
@@ -253,10 +270,9 @@ impl Counting {
 
     /// An event of a run of ours: guarded by its serial.
     fn own(&mut self, at: usize, record: Record<'_>, event: &DecodedEvent) {
-        let Some(serial) = event
-            .serial
-            .filter(|serial| serial.run_tag == self.spec.run_tag && u32::from(serial.producer) < self.spec.producers)
-        else {
+        let Some(serial) = event.serial.filter(|serial| {
+            serial.run_tag == self.spec.run_tag && u32::from(serial.producer) < self.spec.producers
+        }) else {
             self.counters.strangers += 1;
             return;
         };
@@ -314,11 +330,18 @@ impl Counting {
         let Some(progress) = ProgressRecord::from_json(record.payload) else {
             return self.malformed(record, "bad_progress");
         };
-        if self.foreign || progress.run != self.spec.run_tag || progress.producer >= self.spec.producers {
+        if self.foreign
+            || progress.run != self.spec.run_tag
+            || progress.producer >= self.spec.producers
+        {
             return;
         }
         let partition = &mut self.partitions[at];
-        partition.windows.observe_progress(progress.producer as usize, progress.generation, progress.progress());
+        partition.windows.observe_progress(
+            progress.producer as usize,
+            progress.generation,
+            progress.progress(),
+        );
         self.some_closed = true;
     }
 
@@ -333,7 +356,11 @@ impl Counting {
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(Finding {
                 kind,
-                window_id: Some(if self.foreign { self.window_id(at, event) } else { event.window_id }),
+                window_id: Some(if self.foreign {
+                    self.window_id(at, event)
+                } else {
+                    event.window_id
+                }),
                 campaign_id: Some(event.campaign_id),
                 producer: (!self.foreign).then_some(producer as u32),
                 partition: Some(self.partitions[at].id),
@@ -364,7 +391,9 @@ impl Counting {
     fn lost(&self) -> (u64, Vec<Finding>) {
         let mut findings = Vec::new();
         for partition in &self.partitions {
-            for (producer, count) in partition.windows.lost().enumerate().filter(|&(_, count)| count > 0) {
+            for (producer, count) in
+                partition.windows.lost().enumerate().filter(|&(_, count)| count > 0)
+            {
                 findings.push(Finding {
                     kind: FindingKind::EventLost,
                     window_id: None,
@@ -380,11 +409,12 @@ impl Counting {
 }
 
 impl WindowAggregator {
-    /// A silent partition holds back every window for as long as nothing ends its silence: says so, once.
+    /// A silent partition holds back every window for as long as nothing ends its silence: says so,
+    /// once.
     fn tell_silence(&mut self) {
-        let waits_for_ever = self
-            .aggregate
-            .is_some_and(|aggregate| aggregate.idle_timeout_ns.is_none() && aggregate.follow.until_idle_ns.is_none());
+        let waits_for_ever = self.aggregate.is_some_and(|aggregate| {
+            aggregate.idle_timeout_ns.is_none() && aggregate.follow.until_idle_ns.is_none()
+        });
         let Some(counting) = self.counting.as_mut().filter(|_| waits_for_ever) else { return };
         let now = self.clock.now();
         for partition in &mut counting.partitions {
@@ -442,7 +472,9 @@ impl Stage for WindowAggregator {
         if std::mem::take(&mut self.merge_moved) {
             self.hold_back()?;
         }
-        if self.aggregate.is_some() && self.drain.is_done(visited, &mut *self.reader, self.owned.iter().copied()) {
+        if self.aggregate.is_some()
+            && self.drain.is_done(visited, &mut *self.reader, self.owned.iter().copied())
+        {
             let counting = self.counting.as_mut().expect("begun");
             counting.close_all(outbox);
             return Ok(Turn::Finished);
@@ -511,7 +543,9 @@ mod tests {
             visit: &mut dyn FnMut(Record<'_>),
         ) -> Result<usize, PortError> {
             let mut visited = 0;
-            for (partition, times) in self.left.iter_mut().enumerate().filter(|(at, _)| !self.paused[*at]) {
+            for (partition, times) in
+                self.left.iter_mut().enumerate().filter(|(at, _)| !self.paused[*at])
+            {
                 let Some(time) = times.pop() else { continue };
                 if self.endless {
                     times.push(time + 1);
@@ -548,7 +582,11 @@ mod tests {
         }
     }
 
-    fn foreign(left: Vec<Vec<Nanos>>, endless: bool, until_idle_ns: Option<Nanos>) -> WindowAggregator {
+    fn foreign(
+        left: Vec<Vec<Nanos>>,
+        endless: bool,
+        until_idle_ns: Option<Nanos>,
+    ) -> WindowAggregator {
         let spec = Arc::new(RunSpec { max_open_windows: 2, ..small_spec("foreign") });
         let owned: Vec<u32> = (0..left.len() as u32).collect();
         let reader = Fed { paused: vec![false; left.len()], left, endless };
@@ -560,7 +598,15 @@ mod tests {
         };
         let clock = Arc::new(SimClock::at(BASE));
         let dead_letters = Box::new(NoDeadLetters);
-        let mut stage = WindowAggregator::new(0, spec, clock, owned, Box::new(reader), dead_letters, Some(aggregate));
+        let mut stage = WindowAggregator::new(
+            0,
+            spec,
+            clock,
+            owned,
+            Box::new(reader),
+            dead_letters,
+            Some(aggregate),
+        );
         stage.order(Order::Begin { base_ns: BASE });
         stage
     }
@@ -575,7 +621,12 @@ mod tests {
             let turn = stage.turn(now, &mut outbox).unwrap();
             for message in outbox {
                 closed_before[message.partition as usize] = message.closed_before;
-                counted += message.panes.iter().flat_map(|pane| &pane.entries).map(|entry| entry.count).sum::<u64>();
+                counted += message
+                    .panes
+                    .iter()
+                    .flat_map(|pane| &pane.entries)
+                    .map(|entry| entry.count)
+                    .sum::<u64>();
             }
             if turn == Turn::Finished {
                 return Some(counted);
@@ -585,7 +636,8 @@ mod tests {
         None
     }
 
-    /// The full partition is paused for being ahead of the empty one, which must close although that has a rest.
+    /// The full partition is paused for being ahead of the empty one, which must close although
+    /// that has a rest.
     #[test]
     fn an_empty_partition_does_not_hold_up_a_full_one_for_ever() {
         let times = (0..20).rev().map(|window| BASE + window * 200 * MILLISECOND).collect();

@@ -1,18 +1,14 @@
-//! What a producer has promised in a progress record it keeps, whatever orders come late and however full the client is.
+//! What a producer has promised in a progress record it keeps, whatever orders come late and
+//! however full the client is.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use streamgauge_actors::Campaigns;
-use streamgauge_actors::Order;
-use streamgauge_actors::Producer;
-use streamgauge_actors::ProgressRecord;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::Stage;
-use streamgauge_actors::decode_event;
-use streamgauge_actors::testing::{SimClock, small_spec};
-use streamgauge_actors::{Ack, Delivery, EventWriter, PROGRESS_KEY, PortError, Sent};
-use streamgauge_actors::{MILLISECOND, SECOND, SharedClock};
+use streamgauge_actors::{
+    Ack, Campaigns, Delivery, EventWriter, MILLISECOND, Order, PROGRESS_KEY, PortError, Producer,
+    ProgressRecord, RunSpec, SECOND, Sent, SharedClock, Stage, decode_event,
+    testing::{SimClock, small_spec},
+};
 
 #[derive(Default)]
 struct Client {
@@ -25,7 +21,13 @@ struct Client {
 struct Writer(Arc<Mutex<Client>>);
 
 impl EventWriter for Writer {
-    fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
+    fn send(
+        &mut self,
+        partition: u32,
+        key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<Sent, PortError> {
         let mut client = self.0.lock().unwrap();
         if client.full {
             return Ok(Sent::Full);
@@ -35,7 +37,11 @@ impl EventWriter for Writer {
         Ok(Sent::Ok)
     }
 
-    fn poll_acks(&mut self, _budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+    fn poll_acks(
+        &mut self,
+        _budget: Duration,
+        visit: &mut dyn FnMut(Ack),
+    ) -> Result<usize, PortError> {
         let acks = std::mem::take(&mut self.0.lock().unwrap().to_acknowledge);
         Ok(acks.into_iter().map(visit).count())
     }
@@ -60,7 +66,14 @@ fn a_rate_set_late_brings_no_event_from_before_the_progress_promised_under_backp
     let client = Arc::new(Mutex::new(Client::default()));
     let campaigns = Arc::new(Campaigns::derive(1, spec.campaigns, spec.ads_per_campaign, None));
     let writer = Box::new(Writer(Arc::clone(&client)));
-    let mut producer = Producer::new(0, 1, Arc::clone(&spec), campaigns, Arc::clone(&clock) as SharedClock, writer);
+    let mut producer = Producer::new(
+        0,
+        1,
+        Arc::clone(&spec),
+        campaigns,
+        Arc::clone(&clock) as SharedClock,
+        writer,
+    );
     let turn = |producer: &mut Producer, after_ms: i64| {
         let now = base + after_ms * MILLISECOND;
         clock.set(now);
@@ -83,7 +96,11 @@ fn a_rate_set_late_brings_no_event_from_before_the_progress_promised_under_backp
         }
         let event = decode_event(payload).unwrap();
         events += 1;
-        assert!(event.event_time_ns >= promised, "{} ns before the promise", promised - event.event_time_ns);
+        assert!(
+            event.event_time_ns >= promised,
+            "{} ns before the promise",
+            promised - event.event_time_ns
+        );
         assert_eq!(event.window_id, (event.event_time_ns - base).div_euclid(spec.window_ns));
     }
     assert!(events > 50, "the new rate came into force");

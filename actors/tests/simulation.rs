@@ -1,16 +1,18 @@
-//! The simulation: the whole pipeline's own stages on one thread, on a log under stress, with every turn's order, every
-//! delay and every fault drawn from a seed.
+//! The simulation: the whole pipeline's own stages on one thread, on a log under stress, with every
+//! turn's order, every delay and every fault drawn from a seed.
 //!
-//! A run without faults is exact to the last event; one with faults is flagged with exactly what was injected. A failing
-//! seed prints how to run it alone.
+//! A run without faults is exact to the last event; one with faults is flagged with exactly what
+//! was injected. A failing seed prints how to run it alone.
 
 mod simulated_run;
 
 use std::collections::BTreeMap;
 
 use simulated_run::{Outcome, Stresses, simulate};
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::testing::{Bug, FaultKind, plant};
+use streamgauge_actors::{
+    ArrivalKind,
+    testing::{Bug, FaultKind, plant},
+};
 
 /// Seeds played, unless [`SEEDS_VARIABLE`] says otherwise.
 const SEEDS: u64 = 1000;
@@ -51,7 +53,11 @@ impl Summary {
         let Self { seeds, with_faults, events, windows, .. } = self;
         println!("{seeds} seeds ({with_faults} with faults), {events} events, {windows} windows");
         for kind in FaultKind::ALL {
-            println!("  fault  {:<32} {:>9}", format!("{kind:?}"), self.faults.get(&kind).unwrap_or(&0));
+            println!(
+                "  fault  {:<32} {:>9}",
+                format!("{kind:?}"),
+                self.faults.get(&kind).unwrap_or(&0)
+            );
         }
         for (name, count) in self.stresses.named() {
             println!("  stress {name:<32} {count:>9}");
@@ -67,12 +73,15 @@ fn check(seed: u64) -> Outcome {
 }
 
 fn recipe(seed: u64) -> String {
-    format!("again: {SEED_VARIABLE}={seed} cargo test -p streamgauge-actors --test simulation -- --nocapture exactly")
+    format!(
+        "again: {SEED_VARIABLE}={seed} cargo test -p streamgauge-actors --test simulation -- --nocapture exactly"
+    )
 }
 
 #[test]
 fn every_seed_is_exact_or_flags_exactly_what_was_injected() {
-    let asked = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
+    let asked =
+        |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
     if let Some(seed) = asked(SEED_VARIABLE) {
         let outcome = check(seed);
         println!("{outcome:#?}");
@@ -105,9 +114,14 @@ fn planted_bugs_are_found() {
         let found: Vec<(u64, String)> =
             (0..BUG_SEEDS).filter_map(|seed| simulate(seed).err().map(|why| (seed, why))).collect();
         plant(None);
-        let Some((seed, why)) = found.first() else { panic!("{bug:?} was not found in {BUG_SEEDS} seeds") };
+        let Some((seed, why)) = found.first() else {
+            panic!("{bug:?} was not found in {BUG_SEEDS} seeds")
+        };
         let first: String = why.chars().take(160).collect();
-        println!("{bug:?}: found by {} of {BUG_SEEDS} seeds, first by seed {seed}: {first}", found.len());
+        println!(
+            "{bug:?}: found by {} of {BUG_SEEDS} seeds, first by seed {seed}: {first}",
+            found.len()
+        );
     }
     assert!(simulate(0).is_ok(), "without a bug the same seed passes");
 }

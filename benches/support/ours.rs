@@ -11,7 +11,8 @@ use crate::side_by_side::Figures;
 pub const PAYLOAD: [u8; 330] = [b'x'; 330];
 /// The wait of one look at the client.
 pub const BUDGET: Duration = Duration::from_millis(1);
-/// Records between two looks at the acknowledgements: about what falls due in a millisecond at full speed.
+/// Records between two looks at the acknowledgements: about what falls due in a millisecond at full
+/// speed.
 pub const TURN: u64 = 1000;
 
 /// The topic that all sides use.
@@ -64,16 +65,20 @@ impl Ours<'_> {
 
     /// Reads so many records through the port.
     pub fn drain(&self, records: u64) {
-        let start: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
+        let start: Vec<_> =
+            (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
         let mut reader = self.broker.reader(&self.topic, &start).expect("a reader");
         let (mut bytes, mut read) = (0, 0);
         while read < records {
-            read += reader.poll(BUDGET, 4096, &mut |record| bytes += record.payload.len()).expect("records") as u64;
+            read += reader
+                .poll(BUDGET, 4096, &mut |record| bytes += record.payload.len())
+                .expect("records") as u64;
         }
         black_box(bytes);
     }
 
-    /// Writes about so many real events with the program, at a rate that leaves no doubt that all of them fall due.
+    /// Writes about so many real events with the program, at a rate that leaves no doubt that all
+    /// of them fall due.
     pub fn write_events(&self, records: u64, most_per_second: u64) {
         let seconds = records.div_ceil(most_per_second);
         let (rate, duration) = ((records / seconds).to_string(), format!("{seconds}s"));
@@ -82,7 +87,8 @@ impl Ours<'_> {
 
     /// The program writing real events as fast as it may.
     pub fn program_produces(&self) -> Figures {
-        let report = self.run("produce", &["--arrivals", "max", "--producers", "1", "--duration", "4s"]);
+        let report =
+            self.run("produce", &["--arrivals", "max", "--producers", "1", "--duration", "4s"]);
         Figures::of(&report, &report["throughput"]["produced_per_second"])
     }
 
@@ -92,7 +98,8 @@ impl Ours<'_> {
         Figures::of(&report, &report["drain"]["per_second"])
     }
 
-    /// Runs the program's `command` on the bench's topic, with windows of a second; gives its report.
+    /// Runs the program's `command` on the bench's topic, with windows of a second; gives its
+    /// report.
     fn run(&self, command: &str, arguments: &[&str]) -> serde_json::Value {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_streamgauge"))
             .arg(command)

@@ -1,4 +1,5 @@
-//! The same work done in several ways, in turns, so that a noisy machine falls on all of them alike.
+//! The same work done in several ways, in turns, so that a noisy machine falls on all of them
+//! alike.
 
 use streamgauge_actors::{Clock as _, RunClock, SECOND};
 
@@ -36,11 +37,15 @@ impl Figures {
     /// From a report, and the rate in it that counts.
     pub fn of(report: &serde_json::Value, per_second: &serde_json::Value) -> Self {
         let number = |value: &serde_json::Value| value.as_f64().expect("a figure");
-        Self { per_second: number(per_second), processor_per_million: number(&report["resources"]["cpu_us_per_event"]) }
+        Self {
+            per_second: number(per_second),
+            processor_per_million: number(&report["resources"]["cpu_us_per_event"]),
+        }
     }
 }
 
-/// Runs the sides in turns (in another order each round), and prints medians and the ratio to the first side.
+/// Runs the sides in turns (in another order each round), and prints medians and the ratio to the
+/// first side.
 pub fn compare(mut sides: Vec<Side<'_>>, records: u64, rounds: u64, mut between: impl FnMut()) {
     let clock = RunClock::start();
     for round in 0..rounds {
@@ -81,6 +86,8 @@ fn median(values: &[f64]) -> f64 {
 
 /// Processor time of this process, user and system, in seconds (a resolution of 10 ms).
 pub fn processor_seconds() -> f64 {
-    let stat = procfs::process::Process::myself().and_then(|process| process.stat()).expect("/proc/self/stat");
+    let stat = procfs::process::Process::myself()
+        .and_then(|process| process.stat())
+        .expect("/proc/self/stat");
     (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
 }

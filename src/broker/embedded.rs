@@ -1,10 +1,11 @@
-//! The embedded log: a broker inside the process, in memory, with nothing to install. It is the harness's own floor:
-//! what a run measures on it is the harness itself.
+//! The embedded log: a broker inside the process, in memory, with nothing to install. It is the
+//! harness's own floor: what a run measures on it is the harness itself.
 //!
-//! A topic's partitions are lists of batches. A writer collects records in a buffer of its own per partition and
-//! appends it as one batch, stamped with the insertion time in nanoseconds; readers share the batches and visit the
-//! records in place, without a lock. What every reader has passed is freed (but for a little); a topic is bounded by
-//! bytes, and a full one is backpressure. A topic that nobody reads keeps its newest records.
+//! A topic's partitions are lists of batches. A writer collects records in a buffer of its own per
+//! partition and appends it as one batch, stamped with the insertion time in nanoseconds; readers
+//! share the batches and visit the records in place, without a lock. What every reader has passed
+//! is freed (but for a little); a topic is bounded by bytes, and a full one is backpressure. A
+//! topic that nobody reads keeps its newest records.
 
 mod log;
 mod reader;
@@ -15,10 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::SharedClock;
 use streamgauge_actors::{
-    Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt, TopicAdmin, TopicDescription,
-    TopicSpec, WriterRole,
+    Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, SharedClock,
+    StartAt, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 
 use self::log::{Partition, Topic, lock};
@@ -81,7 +81,11 @@ impl Broker for EmbeddedBroker {
         Ok(Box::new(Writer::new(self.topic(topic)?, Arc::clone(&self.clock))))
     }
 
-    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError> {
         Ok(Box::new(Reader::open(self.topic(topic)?, start)?))
     }
 }
@@ -93,7 +97,10 @@ impl TopicAdmin for EmbeddedBroker {
             return Err(PortError::fatal(format!("topic `{}` exists already", topic.name)));
         }
         if topic.partitions == 0 {
-            return Err(PortError::fatal(format!("topic `{}`: at least one partition is needed", topic.name)));
+            return Err(PortError::fatal(format!(
+                "topic `{}`: at least one partition is needed",
+                topic.name
+            )));
         }
         let made = Topic {
             name: topic.name.clone(),

@@ -8,8 +8,9 @@
 //! outage.rs: partitions that cannot be read or written at present       ends.rs: where partitions end
 //! ```
 //!
-//! What Fluvio lacks, every report says: no idempotent producer (a record whose acknowledgement was lost is sent again, and
-//! may be stored twice), no insertion time of the log's own, no deletion of records.
+//! What Fluvio lacks, every report says: no idempotent producer (a record whose acknowledgement was
+//! lost is sent again, and may be stored twice), no insertion time of the log's own, no deletion of
+//! records.
 
 mod admin;
 mod batch;
@@ -74,7 +75,8 @@ impl Broker for FluvioBroker {
     fn describe(&self) -> Result<BrokerDescription, PortError> {
         let cluster = Cluster::connect(&self.settings)?;
         let endpoint = &self.settings.endpoint;
-        // (A client that is dropped before it was asked anything leaves its connection open: seen in 0.50.1.)
+        // (A client that is dropped before it was asked anything leaves its connection open: seen
+        // in 0.50.1.)
         let deadline = cluster.connect_deadline();
         let admin = cluster.admin("*", &deadline)?;
         let units = cluster.ask("list the units of", "*", &deadline, admin.all::<SpuSpec>())?;
@@ -100,7 +102,11 @@ impl Broker for FluvioBroker {
         Ok(Box::new(writer::FluvioWriter::open(&Cluster::connect(&self.settings)?, topic, role)?))
     }
 
-    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError> {
         Ok(Box::new(reader::FluvioReader::open(&Cluster::connect(&self.settings)?, topic, start)?))
     }
 }
@@ -154,25 +160,34 @@ impl Cluster {
 
     fn no_answer(&self, topic: &str) -> PortError {
         let endpoint = &self.settings.endpoint;
-        PortError::again(format!("the Fluvio cluster at {endpoint} gave no answer about topic `{topic}` in time"))
+        PortError::again(format!(
+            "the Fluvio cluster at {endpoint} gave no answer about topic `{topic}` in time"
+        ))
     }
 
     fn topic_error(&self, action: &str, topic: &str, cause: &Cause) -> PortError {
         match cause {
             Cause::NoTopic => self.no_such_topic(topic),
-            Cause::Other(reason) => PortError::fatal(format!("cannot {action} topic `{topic}`: {reason}")),
-            Cause::Connection(reason) => PortError::reconnect(format!("cannot {action} topic `{topic}`: {reason}")),
+            Cause::Other(reason) => {
+                PortError::fatal(format!("cannot {action} topic `{topic}`: {reason}"))
+            }
+            Cause::Connection(reason) => {
+                PortError::reconnect(format!("cannot {action} topic `{topic}`: {reason}"))
+            }
         }
     }
 
     fn no_such_topic(&self, topic: &str) -> PortError {
         let endpoint = &self.settings.endpoint;
-        PortError::fatal(format!("there is no topic `{topic}` at {endpoint}: create it, or check its name"))
+        PortError::fatal(format!(
+            "there is no topic `{topic}` at {endpoint}: create it, or check its name"
+        ))
     }
 }
 
-/// A client whose connection is just taking something in does not hear that it is dropped (0.50.1), and leaves task and
-/// connection behind: what comes first, the controller's lists, has come after this time.
+/// A client whose connection is just taking something in does not hear that it is dropped (0.50.1),
+/// and leaves task and connection behind: what comes first, the controller's lists, has come after
+/// this time.
 const LAST_WORDS: Duration = Duration::from_millis(3);
 
 impl Drop for Cluster {
@@ -193,9 +208,15 @@ impl From<anyhow::Error> for Cause {
         use fluvio::FluvioError;
         let reason = format!("{error:#}");
         match error.downcast_ref::<FluvioError>() {
-            Some(FluvioError::TopicNotFound(_) | FluvioError::PartitionNotFound(..)) => Self::NoTopic,
-            Some(FluvioError::Socket(_) | FluvioError::Io(_) | FluvioError::SPUNotFound(_)) => Self::Connection(reason),
-            _ if error.is::<fluvio_socket::SocketError>() || error.is::<std::io::Error>() => Self::Connection(reason),
+            Some(FluvioError::TopicNotFound(_) | FluvioError::PartitionNotFound(..)) => {
+                Self::NoTopic
+            }
+            Some(FluvioError::Socket(_) | FluvioError::Io(_) | FluvioError::SPUNotFound(_)) => {
+                Self::Connection(reason)
+            }
+            _ if error.is::<fluvio_socket::SocketError>() || error.is::<std::io::Error>() => {
+                Self::Connection(reason)
+            }
             _ => match error.downcast_ref::<ErrorCode>() {
                 Some(ErrorCode::TopicNotFound) => Self::NoTopic,
                 _ => Self::Other(reason),
@@ -221,12 +242,14 @@ fn unreachable(settings: &FluvioSection, reason: &dyn Display) -> PortError {
 
 fn tls_connector(config: &FluvioClusterConfig) -> Result<DomainConnector, PortError> {
     // (This chooses the cryptography for the process, too.)
-    let connector = DomainConnector::try_from(config.tls.clone())
-        .map_err(|error| PortError::fatal(format!("the files of `broker.fluvio.tls` cannot be used: {error:#}")))?;
+    let connector = DomainConnector::try_from(config.tls.clone()).map_err(|error| {
+        PortError::fatal(format!("the files of `broker.fluvio.tls` cannot be used: {error:#}"))
+    })?;
     if config.tls != TlsPolicy::Anonymous {
         return Ok(connector);
     }
-    // The client's own anonymous connector takes host and port for the server's name, and refuses it (0.50.1).
+    // The client's own anonymous connector takes host and port for the server's name, and refuses
+    // it (0.50.1).
     let tls = ConnectorBuilder::with_safe_defaults().no_cert_verification().build();
     Ok(Box::new(TlsDomainConnector::new(tls, "localhost".to_owned())))
 }
@@ -237,7 +260,11 @@ fn cluster_config(settings: &FluvioSection) -> Result<FluvioClusterConfig, PortE
         FluvioTls::Disabled => TlsPolicy::Disabled,
         FluvioTls::Anonymous => TlsPolicy::Anonymous,
         FluvioTls::Verified => {
-            for (key, path) in [("ca_file", &tls.ca_file), ("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
+            for (key, path) in [
+                ("ca_file", &tls.ca_file),
+                ("cert_file", &tls.cert_file),
+                ("key_file", &tls.key_file),
+            ] {
                 if let Err(error) = std::fs::File::open(path) {
                     return Err(PortError::fatal(format!(
                         "`broker.fluvio.tls.{key}` names a file that cannot be read: {path}: {error}"
@@ -275,9 +302,17 @@ mod tests {
             std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into(),
             fluvio::FluvioError::SPUNotFound(1).into(),
         ];
-        assert!(connection.into_iter().all(|error| matches!(Cause::from(error), Cause::Connection(_))));
-        let gone = [fluvio::FluvioError::TopicNotFound("t".to_owned()).into(), ErrorCode::TopicNotFound.into()];
-        assert!(gone.into_iter().all(|error: anyhow::Error| matches!(Cause::from(error), Cause::NoTopic)));
+        assert!(
+            connection.into_iter().all(|error| matches!(Cause::from(error), Cause::Connection(_)))
+        );
+        let gone = [
+            fluvio::FluvioError::TopicNotFound("t".to_owned()).into(),
+            ErrorCode::TopicNotFound.into(),
+        ];
+        assert!(
+            gone.into_iter()
+                .all(|error: anyhow::Error| matches!(Cause::from(error), Cause::NoTopic))
+        );
         assert!(matches!(Cause::from(anyhow::anyhow!("not permitted")), Cause::Other(_)));
     }
 
@@ -294,6 +329,9 @@ mod tests {
         settings.tls.mode = FluvioTls::Verified;
         settings.tls.ca_file = "/no/such.pem".to_owned();
         let error = FluvioBroker::new(settings).unwrap_err();
-        assert!(error.message.contains("ca_file") && error.message.contains("/no/such.pem"), "{error}");
+        assert!(
+            error.message.contains("ca_file") && error.message.contains("/no/such.pem"),
+            "{error}"
+        );
     }
 }

@@ -8,8 +8,8 @@
 //! api_versions.rs, version.rs -> abilities.rs: what the broker is, and can do    examination.rs: doctor's questions
 //! ```
 //!
-//! Every client is destroyed on a thread of its own, which its owner waits for only so long: librdkafka may block
-//! while a broker does not answer.
+//! Every client is destroyed on a thread of its own, which its owner waits for only so long:
+//! librdkafka may block while a broker does not answer.
 
 mod abilities;
 mod admin;
@@ -33,7 +33,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use streamgauge_actors::{
-    Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt, TopicAdmin, WriterRole,
+    Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, StartAt,
+    TopicAdmin, WriterRole,
 };
 
 use super::deadline::Deadline;
@@ -43,7 +44,8 @@ use self::abilities::Abilities;
 pub use examination::Wanted;
 pub use settings::{KafkaSettings, REDACTED, is_secret};
 
-/// How long a topic that the metadata does not show yet is looked for: brokers learn of a new one at different times.
+/// How long a topic that the metadata does not show yet is looked for: brokers learn of a new one
+/// at different times.
 const TOPIC_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The pause before a broker is asked again for what it did not have ready.
@@ -66,7 +68,8 @@ impl KafkaBroker {
     /// Checks the settings; connects to nothing yet.
     ///
     /// # Errors
-    /// [`PortError`] when an address is missing, or a property is refused, unknown or invalid. Secrets are not shown.
+    /// [`PortError`] when an address is missing, or a property is refused, unknown or invalid.
+    /// Secrets are not shown.
     pub fn new(settings: KafkaSettings) -> Result<Self, PortError> {
         settings.check()?;
         Ok(Self { settings, abilities: Mutex::new(None) })
@@ -122,7 +125,8 @@ impl Broker for KafkaBroker {
     }
 
     fn admin(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
-        // A broker that does not answer yet is no error here; it is one when something is asked of it.
+        // A broker that does not answer yet is no error here; it is one when something is asked of
+        // it.
         Ok(Box::new(admin::KafkaAdmin::connect(&self.settings, self.known().clone())?))
     }
 
@@ -131,14 +135,25 @@ impl Broker for KafkaBroker {
         Ok(Box::new(writer::KafkaWriter::open(&self.settings, topic, role, idempotent)?))
     }
 
-    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError> {
         Ok(Box::new(reader::KafkaReader::open(&self.settings, topic, start)?))
     }
 }
 
-/// Metadata of the whole cluster. (Asking for one topic could create it, and would make the client remember it.)
-fn metadata(settings: &KafkaSettings, client: &Client<logs::Logs>, deadline: &Deadline) -> Result<Metadata, PortError> {
-    client.fetch_metadata(None, deadline.left()).map_err(|error| unreachable_error(settings, client.context(), &error))
+/// Metadata of the whole cluster. (Asking for one topic could create it, and would make the client
+/// remember it.)
+fn metadata(
+    settings: &KafkaSettings,
+    client: &Client<logs::Logs>,
+    deadline: &Deadline,
+) -> Result<Metadata, PortError> {
+    client
+        .fetch_metadata(None, deadline.left())
+        .map_err(|error| unreachable_error(settings, client.context(), &error))
 }
 
 fn unreachable_error(settings: &KafkaSettings, logs: &logs::Logs, error: &KafkaError) -> PortError {
@@ -172,7 +187,8 @@ fn partitions_of(
     }
 }
 
-/// Asks for the offsets that a partition holds; as long as its leader is not ready, again until the deadline.
+/// Asks for the offsets that a partition holds; as long as its leader is not ready, again until the
+/// deadline.
 fn offsets(
     client: &Client<logs::Logs>,
     topic: &str,
@@ -184,7 +200,9 @@ fn offsets(
             Ok((low, high)) => {
                 return Ok(OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 });
             }
-            Err(error) if deadline.passed() || !error.rdkafka_error_code().is_some_and(is_transient) => {
+            Err(error)
+                if deadline.passed() || !error.rdkafka_error_code().is_some_and(is_transient) =>
+            {
                 return Err(topic_error("ask for the offsets of", topic, &error));
             }
             Err(_) => thread::sleep(POLL_PAUSE),
@@ -204,7 +222,8 @@ fn topic_error(action: &str, topic: &str, error: &KafkaError) -> PortError {
     let code = error.rdkafka_error_code();
     let detail = match code {
         Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => {
-            "the broker does not answer such requests (`streamgauge doctor` says what it lacks)".to_owned()
+            "the broker does not answer such requests (`streamgauge doctor` says what it lacks)"
+                .to_owned()
         }
         Some(code) => code.to_string(),
         None => error.to_string(),
@@ -253,7 +272,13 @@ fn is_transient(code: RDKafkaErrorCode) -> bool {
 /// Errors that say that the topic is not there (any more).
 fn is_topic_gone(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
-    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopicId)
+    matches!(
+        code,
+        Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopicId
+    )
 }
 
 fn code_of(error: RDKafkaRespErr) -> RDKafkaErrorCode {

@@ -1,5 +1,5 @@
-//! Where the events go: one adapter per kind of broker, behind the ports of `streamgauge_actors`; and the choice among
-//! them that the settings make.
+//! Where the events go: one adapter per kind of broker, behind the ports of `streamgauge_actors`;
+//! and the choice among them that the settings make.
 
 mod deadline;
 pub mod embedded;
@@ -11,8 +11,7 @@ mod remark;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use streamgauge_actors::Broker;
-use streamgauge_actors::SharedClock;
+use streamgauge_actors::{Broker, SharedClock};
 
 use self::embedded::{EmbeddedBroker, EmbeddedSettings};
 use self::kafka::{KafkaBroker, KafkaSettings, Wanted};
@@ -21,7 +20,8 @@ use crate::config::{BrokerKind, ConfigError, KafkaSection, Resolved, Settings};
 use crate::report::Versions;
 use crate::topics::{OwnTopics, TopicRecord};
 
-/// Makes the broker's adapter; connects to nothing yet. The embedded log takes insertion times from `clock`.
+/// Makes the broker's adapter; connects to nothing yet. The embedded log takes insertion times from
+/// `clock`.
 ///
 /// # Errors
 /// [`ConfigError`]: the adapter refuses its settings.
@@ -46,7 +46,8 @@ pub fn examine(resolved: &Resolved) -> Result<Vec<Remark>, ConfigError> {
     if !settings.broker.kind.speaks_kafka() {
         return Ok(Vec::new());
     }
-    let wanted = Wanted { kind: settings.broker.kind.name(), replication: settings.topics.replication };
+    let wanted =
+        Wanted { kind: settings.broker.kind.name(), replication: settings.topics.replication };
     Ok(open_kafka(resolved)?.examine(&wanted).unwrap_or_else(|error| {
         vec![Remark::bad("cluster", Weight::Fail, error.message, "look at the broker's own log")]
     }))
@@ -56,7 +57,8 @@ fn open_kafka(resolved: &Resolved) -> Result<KafkaBroker, ConfigError> {
     let broker = &resolved.settings.broker;
     let group = resolved.settings.aggregator.group.clone();
     let topics = &resolved.settings.topics;
-    let given_topics = [&topics.events, &topics.results].into_iter().filter(|name| !name.is_empty()).cloned();
+    let given_topics =
+        [&topics.events, &topics.results].into_iter().filter(|name| !name.is_empty()).cloned();
     let settings = KafkaSettings {
         group: Some(group).filter(|g| !g.is_empty()),
         given_topics: given_topics.collect(),
@@ -70,7 +72,9 @@ fn open_fluvio(resolved: &Resolved) -> Result<Arc<dyn Broker>, ConfigError> {
     let broker = self::fluvio::FluvioBroker::new(resolved.settings.broker.fluvio.clone());
     let key = "broker.fluvio.tls";
     let origin = resolved.origins.get("broker.fluvio.tls.mode").map_or("settings", String::as_str);
-    Ok(Arc::new(broker.map_err(|error| ConfigError::one(origin, key, format!("is refused: {}", error.message)))?))
+    Ok(Arc::new(broker.map_err(|error| {
+        ConfigError::one(origin, key, format!("is refused: {}", error.message))
+    })?))
 }
 
 /// The versions of this program and of its clients' libraries.
@@ -94,19 +98,29 @@ fn open_fluvio(resolved: &Resolved) -> Result<Arc<dyn Broker>, ConfigError> {
     Err(ConfigError::one(origin, "broker.kind", message))
 }
 
-/// What the adapter has against its settings, with where they were set: a property that the message names, or all.
+/// What the adapter has against its settings, with where they were set: a property that the message
+/// names, or all.
 fn refused(resolved: &Resolved, message: &str) -> ConfigError {
     const PROPERTIES: &str = "broker.kafka.properties.";
-    let is_named =
-        |path: &str| path.strip_prefix(PROPERTIES).is_some_and(|name| message.contains(&format!("`{name}`")));
-    let key =
-        resolved.origins.keys().find(|path| is_named(path)).map_or("broker.kafka.bootstrap_servers", String::as_str);
+    let is_named = |path: &str| {
+        path.strip_prefix(PROPERTIES).is_some_and(|name| message.contains(&format!("`{name}`")))
+    };
+    let key = resolved
+        .origins
+        .keys()
+        .find(|path| is_named(path))
+        .map_or("broker.kafka.bootstrap_servers", String::as_str);
     let origin = resolved.origins.get(key).map_or("settings", String::as_str);
     ConfigError::one(origin, key, format!("is refused: {message}"))
 }
 
 /// The same broker, with every topic that is made recorded, and all others safe from deletion.
-pub fn guard(broker: Arc<dyn Broker>, settings: &Settings, folder: PathBuf, run_id: Option<&str>) -> Arc<dyn Broker> {
+pub fn guard(
+    broker: Arc<dyn Broker>,
+    settings: &Settings,
+    folder: PathBuf,
+    run_id: Option<&str>,
+) -> Arc<dyn Broker> {
     if settings.broker.kind == BrokerKind::Embedded {
         // Its topics end with the process.
         return broker;
@@ -121,7 +135,8 @@ pub fn address(settings: &Settings) -> String {
     match settings.broker.kind {
         BrokerKind::Embedded => "embedded".to_owned(),
         BrokerKind::Kafka | BrokerKind::Redpanda => {
-            let mut addresses: Vec<&str> = settings.broker.kafka.bootstrap_servers.split(',').map(str::trim).collect();
+            let mut addresses: Vec<&str> =
+                settings.broker.kafka.bootstrap_servers.split(',').map(str::trim).collect();
             addresses.sort_unstable();
             format!("kafka://{}", addresses.join(","))
         }

@@ -31,7 +31,12 @@ impl Remark {
     }
 
     /// Something that is not.
-    pub fn bad(check: &'static str, weight: Weight, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn bad(
+        check: &'static str,
+        weight: Weight,
+        found: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Self { check, weight, found: found.into(), fix: Some(fix.into()) }
     }
 }

@@ -1,13 +1,12 @@
 //! `streamgauge aggregate`: aggregators and result writer alone, on a topic that others fill.
 
 use clap::Args;
-use streamgauge_actors::Nanos;
-use streamgauge_actors::{Aggregate, Mode};
+use streamgauge_actors::{Aggregate, Mode, Nanos};
 
 use super::CliResult;
 use super::flags::{
-    AggregatorFlags, BrokerFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag, ThresholdFlag,
-    TopicShapeFlags, WindowFlag,
+    AggregatorFlags, BrokerFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag,
+    ThresholdFlag, TopicShapeFlags, WindowFlag,
 };
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
@@ -54,7 +53,9 @@ fn base_event_time(text: &str) -> Result<Nanos, String> {
     let time = humantime::parse_rfc3339_weak(text).map_err(|_| {
         format!("`{text}` is no time: write nanoseconds since the Unix epoch, or a time like 2026-11-23T00:00:00Z")
     })?;
-    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| "must not lie before 1970".to_owned())?;
+    let since = time
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_err(|_| "must not lie before 1970".to_owned())?;
     Nanos::try_from(since.as_nanos()).map_err(|_| "must lie before 2262".to_owned())
 }
 

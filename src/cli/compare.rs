@@ -1,4 +1,5 @@
-//! `streamgauge compare`: whether one run is better than another, worse, or not significantly different.
+//! `streamgauge compare`: whether one run is better than another, worse, or not significantly
+//! different.
 
 use std::process::ExitCode;
 
@@ -16,8 +17,9 @@ const REGRESSED: u8 = 99;
 
 /// Compare two runs: significance tested, unlike workloads refused
 ///
-/// Each metric's values by second (or window) of the measured part are tested by Welch's t-test, corrected for their
-/// autocorrelation and for the number of metrics. Broker, version and machine may differ; the workload may not.
+/// Each metric's values by second (or window) of the measured part are tested by Welch's t-test,
+/// corrected for their autocorrelation and for the number of metrics. Broker, version and machine
+/// may differ; the workload may not.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct CompareArgs {
@@ -28,8 +30,8 @@ pub(super) struct CompareArgs {
     /// Compare although the workloads differ
     #[arg(long)]
     force: bool,
-    /// Exit with 99 if anything got worse: the verdict, a count of the audit, or a metric, significantly and by more
-    /// than this (5%)
+    /// Exit with 99 if anything got worse: the verdict, a count of the audit, or a metric,
+    /// significantly and by more than this (5%)
     #[arg(long, value_name = "PERCENT", value_parser = share)]
     fail_on_regression: Option<Share>,
     /// Form of what goes to standard output
@@ -89,8 +91,9 @@ struct Answer<'a> {
 pub(super) fn run(session: &Session, args: &CompareArgs) -> CliResult {
     let base = stored::report(session, &args.base)?;
     let candidate = stored::report(session, &args.candidate)?;
-    let comparison = compare(&base, &candidate, args.force)
-        .map_err(|unlike| CliError::Usage(format!("{unlike}\n--force compares them all the same")))?;
+    let comparison = compare(&base, &candidate, args.force).map_err(|unlike| {
+        CliError::Usage(format!("{unlike}\n--force compares them all the same"))
+    })?;
     let regressions = args.fail_on_regression.map(|limit| comparison.regressions(limit.0));
     let answer = Answer {
         comparison: &comparison,
@@ -127,9 +130,13 @@ mod tests {
 
     #[test]
     fn a_limit_is_a_percentage() {
-        let limits = ["5%", "0%", " 7 %", ".5%", "250%"].map(|text| share(text).unwrap().to_string());
+        let limits =
+            ["5%", "0%", " 7 %", ".5%", "250%"].map(|text| share(text).unwrap().to_string());
         assert_eq!(limits, ["5 %", "0 %", "7 %", "0.5 %", "250 %"]);
-        for text in ["", "%", "5", "-5%", "+5%", "NaN%", "inf%", "1e999%", "five%", "5%%", "0x5%", "5 p%", "5%5"] {
+        for text in [
+            "", "%", "5", "-5%", "+5%", "NaN%", "inf%", "1e999%", "five%", "5%%", "0x5%", "5 p%",
+            "5%5",
+        ] {
             assert!(share(text).unwrap_err().contains("write 5%"), "{text}");
         }
     }

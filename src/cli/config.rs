@@ -54,7 +54,9 @@ pub(super) fn run(session: &Session, args: &ConfigArgs) -> CliResult {
             let resolved = session.resolve(&flags.layers(session, workload.as_deref()))?;
             output::text(&match output.output {
                 Format::Table => resolved.to_toml(),
-                Format::Json => serde_json::to_string_pretty(&resolved.settings.to_json()).map(line)?,
+                Format::Json => {
+                    serde_json::to_string_pretty(&resolved.settings.to_json()).map(line)?
+                }
                 Format::Ndjson => serde_json::to_string(&resolved.settings.to_json()).map(line)?,
             })?;
         }

@@ -1,4 +1,5 @@
-//! `streamgauge ctl`: orders to a running daemon, and what it answers. Only translates: the daemon decides.
+//! `streamgauge ctl`: orders to a running daemon, and what it answers. Only translates: the daemon
+//! decides.
 
 mod client;
 mod watch;
@@ -32,7 +33,13 @@ pub(super) struct CtlArgs {
     )]
     url: String,
     /// File that holds the daemon's token
-    #[arg(long, global = true, value_name = "FILE", env = "STREAMGAUGE_TOKEN_FILE", help_heading = "Daemon")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "STREAMGAUGE_TOKEN_FILE",
+        help_heading = "Daemon"
+    )]
     token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -153,7 +160,8 @@ pub(super) fn run(session: &Session, args: &CtlArgs) -> CliResult {
         }
         Command::Stop { run_id, mode, output } => {
             let run_id = client.run_id(run_id.as_deref())?;
-            let answer = client.post(&format!("/api/v1/runs/{run_id}/stop"), &json!({"mode": mode.name()}))?;
+            let answer = client
+                .post(&format!("/api/v1/runs/{run_id}/stop"), &json!({"mode": mode.name()}))?;
             print(output, &answer, || {
                 format!(
                     "{} is told to stop ({}); now {}\n",
@@ -175,9 +183,13 @@ pub(super) fn run(session: &Session, args: &CtlArgs) -> CliResult {
         Command::SetRate { rate: wanted, run_id, output } => {
             let wanted: Rate = wanted.parse().map_err(CliError::Usage)?;
             let run_id = client.run_id(run_id.as_deref())?;
-            let answer =
-                client.patch(&format!("/api/v1/runs/{run_id}"), &json!({"target_rate": wanted.to_string()}))?;
-            print(output, &answer, || format!("{run_id} is to send {}\n", rate(answer["target_per_second"].as_f64())))?;
+            let answer = client.patch(
+                &format!("/api/v1/runs/{run_id}"),
+                &json!({"target_rate": wanted.to_string()}),
+            )?;
+            print(output, &answer, || {
+                format!("{run_id} is to send {}\n", rate(answer["target_per_second"].as_f64()))
+            })?;
         }
         Command::Watch { run_id, output } => {
             let run_id = client.run_id(run_id.as_deref())?;
@@ -188,7 +200,11 @@ pub(super) fn run(session: &Session, args: &CtlArgs) -> CliResult {
 }
 
 /// An answer, for people or for programs.
-fn print(output: &OutputArgs, answer: &Json, table: impl FnOnce() -> String) -> Result<(), CliError> {
+fn print(
+    output: &OutputArgs,
+    answer: &Json,
+    table: impl FnOnce() -> String,
+) -> Result<(), CliError> {
     output::text(&match output.output {
         Format::Table => table(),
         Format::Json => serde_json::to_string_pretty(answer)? + "\n",
@@ -212,9 +228,14 @@ fn status_lines(status: &Json) -> String {
     match status["run_id"].as_str() {
         None => lines.push("no run yet".to_owned()),
         Some(run_id) => {
-            let verdict = status["verdict"].as_str().map_or_else(String::new, |verdict| format!(", {verdict}"));
+            let verdict = status["verdict"]
+                .as_str()
+                .map_or_else(String::new, |verdict| format!(", {verdict}"));
             let (workload, broker) = (text(&status["workload"]), text(&status["broker"]));
-            lines.push(format!("{run_id}  {workload} on {broker}: {}{verdict}", text(&status["state"])));
+            lines.push(format!(
+                "{run_id}  {workload} on {broker}: {}{verdict}",
+                text(&status["state"])
+            ));
             if let Some(reason) = status["reasons"].get(0).and_then(Json::as_str) {
                 lines.push(format!("  {reason}"));
             }
@@ -251,7 +272,11 @@ fn status_lines(status: &Json) -> String {
         lines.push(format!("{queued} waits for the present run's end"));
     }
     if let Some(next) = schedule["next_workload"].as_str() {
-        lines.push(format!("next: {next}, {} ({})", text(&schedule["next_start_at"]), text(&schedule["mode"])));
+        lines.push(format!(
+            "next: {next}, {} ({})",
+            text(&schedule["next_start_at"]),
+            text(&schedule["mode"])
+        ));
     }
     lines.join("\n") + "\n"
 }

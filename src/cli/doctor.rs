@@ -1,4 +1,5 @@
-//! `streamgauge doctor`: whether broker and machine are fit for a benchmark, and what to do where they are not.
+//! `streamgauge doctor`: whether broker and machine are fit for a benchmark, and what to do where
+//! they are not.
 
 mod trial;
 
@@ -6,8 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use streamgauge_actors::{Broker, PortError, Retry, StampedBy};
-use streamgauge_actors::{Clock, Nanos};
+use streamgauge_actors::{Broker, Clock, Nanos, PortError, Retry, StampedBy};
 
 use self::trial::Trial;
 use super::CliResult;
@@ -65,7 +65,12 @@ impl Finding {
         Self { check, health: Health::Ok, found: found.into(), fix: None }
     }
 
-    fn bad(check: &'static str, health: Health, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn bad(
+        check: &'static str,
+        health: Health,
+        found: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Self { check, health, found: found.into(), fix: Some(fix.into()) }
     }
 
@@ -95,8 +100,12 @@ fn lines(findings: &[Finding]) -> Vec<String> {
             Health::Warn => "warn",
             Health::Fail => "FAIL",
         };
-        let mut lines = wrap(&format!("{}: {}", finding.check, finding.found), WIDTH - indent.len(), "");
-        let fix = finding.fix.iter().flat_map(|fix| wrap(&format!("fix: {fix}"), WIDTH - indent.len(), ""));
+        let mut lines =
+            wrap(&format!("{}: {}", finding.check, finding.found), WIDTH - indent.len(), "");
+        let fix = finding
+            .fix
+            .iter()
+            .flat_map(|fix| wrap(&format!("fix: {fix}"), WIDTH - indent.len(), ""));
         lines.extend(fix);
         let first = std::iter::once(format!("{health}  "));
         first
@@ -109,7 +118,8 @@ fn lines(findings: &[Finding]) -> Vec<String> {
 }
 
 pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
-    let flags = [args.broker.settings(), args.events.assignments(), args.results.assignments()].concat();
+    let flags =
+        [args.broker.settings(), args.events.assignments(), args.results.assignments()].concat();
     let resolved = session.settings(args.workload.as_deref(), flags)?;
     let (mut findings, reachable) = check_broker(session, &resolved)?;
     findings.push(check_clock(session.clock.as_ref()));
@@ -145,7 +155,8 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
             return Ok((vec![Finding::bad("broker", Health::Fail, error.message, fix)], false));
         }
     };
-    let found = format!("{} {}, results {}", description.kind, description.version, description.guarantee);
+    let found =
+        format!("{} {}, results {}", description.kind, description.version, description.guarantee);
     let mut findings = vec![Finding::ok("broker", found)];
     findings.extend(broker::examine(resolved)?.into_iter().map(Finding::from));
     for limitation in &description.limitations {
@@ -177,12 +188,18 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
     Ok((findings, true))
 }
 
-fn check_topics(broker: &dyn Broker, settings: &Settings, log_stamps: bool) -> Result<Vec<Finding>, PortError> {
+fn check_topics(
+    broker: &dyn Broker,
+    settings: &Settings,
+    log_stamps: bool,
+) -> Result<Vec<Finding>, PortError> {
     let topics = &settings.topics;
     let mut findings = Vec::new();
     if topics.events.is_empty() && topics.results.is_empty() {
-        findings
-            .push(Finding::ok("topics", format!("made for each run as {}", settings.own_topic(&["<run id>", "*"]))));
+        findings.push(Finding::ok(
+            "topics",
+            format!("made for each run as {}", settings.own_topic(&["<run id>", "*"])),
+        ));
         return Ok(findings);
     }
     let mut admin = broker.admin()?;
@@ -195,13 +212,20 @@ fn check_topics(broker: &dyn Broker, settings: &Settings, log_stamps: bool) -> R
                 let fix = "create it: `streamgauge topics create`, or leave the name out";
                 Finding::bad(check, Health::Fail, format!("`{name}` does not exist"), fix)
             }
-            Some(found) if check == "results topic" && log_stamps && found.stamped_by == StampedBy::Client => {
+            Some(found)
+                if check == "results topic"
+                    && log_stamps
+                    && found.stamped_by == StampedBy::Client =>
+            {
                 let fix = "set its `message.timestamp.type` to LogAppendTime";
                 Finding::bad(check, Health::Fail, format!("`{name}` is stamped by the client"), fix)
             }
             Some(found) => {
-                let shape =
-                    format!("`{name}`: {} partition(s), {} replica(s)", found.partitions.len(), found.replication);
+                let shape = format!(
+                    "`{name}`: {} partition(s), {} replica(s)",
+                    found.partitions.len(),
+                    found.replication
+                );
                 Finding::ok(check, shape)
             }
         });
@@ -225,7 +249,12 @@ fn check_clock(clock: &dyn Clock) -> Finding {
         Finding::ok("clock", format!("steps of {step} ns"))
     } else {
         let found = format!("steps of {} us", step / 1000);
-        Finding::bad("clock", Health::Warn, found, "choose the kernel's `tsc` clock source: latencies are coarse")
+        Finding::bad(
+            "clock",
+            Health::Warn,
+            found,
+            "choose the kernel's `tsc` clock source: latencies are coarse",
+        )
     }
 }
 
@@ -236,7 +265,12 @@ fn check_cores(settings: &Settings) -> Finding {
     if cores >= 2 {
         Finding::ok("cores", found)
     } else {
-        Finding::bad("cores", Health::Warn, found, "give it 2 cores or more, or lower `workload.rate`")
+        Finding::bad(
+            "cores",
+            Health::Warn,
+            found,
+            "give it 2 cores or more, or lower `workload.rate`",
+        )
     }
 }
 
@@ -253,7 +287,8 @@ mod machine {
         let files = limits.map(|limits| limits.max_open_files.soft_limit);
         let files = match files {
             Some(LimitValue::Value(files)) if files < OPEN_FILES => {
-                let fix = format!("raise it: `ulimit -n {OPEN_FILES}`, or LimitNOFILE= in the unit");
+                let fix =
+                    format!("raise it: `ulimit -n {OPEN_FILES}`, or LimitNOFILE= in the unit");
                 Finding::bad("open files", Health::Warn, format!("at most {files}"), fix)
             }
             Some(LimitValue::Value(files)) => Finding::ok("open files", format!("at most {files}")),
@@ -263,7 +298,8 @@ mod machine {
         let available = Meminfo::current().ok().and_then(|memory| memory.mem_available);
         let memory = match available {
             Some(bytes) if bytes < MEMORY_BYTES => {
-                let fix = "free some, or lower `max_bytes` or `queue_bytes` of the broker's section";
+                let fix =
+                    "free some, or lower `max_bytes` or `queue_bytes` of the broker's section";
                 Finding::bad("memory", Health::Warn, mebibytes(bytes), fix)
             }
             Some(bytes) => Finding::ok("memory", mebibytes(bytes)),

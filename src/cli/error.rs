@@ -68,7 +68,11 @@ impl From<anyhow::Error> for CliError {
 
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Runtime(error.into()) }
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::OutputClosed
+        } else {
+            Self::Runtime(error.into())
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Flags that several commands take. Each stands for a setting, and is one more layer over the others.
+//! Flags that several commands take. Each stands for a setting, and is one more layer over the
+//! others.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,8 @@ use crate::report;
 
 use super::session::Session;
 
-/// Declares a group of flags, each a setting given as text: the settings' own parser judges it, wherever it came from.
+/// Declares a group of flags, each a setting given as text: the settings' own parser judges it,
+/// wherever it came from.
 macro_rules! setting_flags {
     ($(#[$group:meta])* $name:ident, $heading:literal: $(
         $(#[$about:meta])* $field:ident = $flag:literal $value:literal -> $key:literal;

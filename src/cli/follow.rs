@@ -1,8 +1,7 @@
 //! Flags of the commands that read a topic which others fill.
 
 use clap::{Args, ValueEnum};
-use streamgauge_actors::Follow;
-use streamgauge_actors::StartAt;
+use streamgauge_actors::{Follow, StartAt};
 
 use super::error::CliError;
 use crate::config::{BrokerKind, Settings, Span};
@@ -20,7 +19,13 @@ pub(super) enum From {
 #[derive(Args)]
 pub(super) struct FollowFlags {
     /// Where reading begins
-    #[arg(long, value_enum, value_name = "WHERE", default_value = "earliest", help_heading = "Reading")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHERE",
+        default_value = "earliest",
+        help_heading = "Reading"
+    )]
     from: From,
     /// End once nothing came for so long, as 5s; without it only a signal ends it
     #[arg(long, value_name = "TIME", value_parser = span, help_heading = "Reading")]
@@ -58,7 +63,8 @@ impl FollowFlags {
     }
 }
 
-/// Refuses to follow what cannot be there: a topic without a name, a log that ends with its process.
+/// Refuses to follow what cannot be there: a topic without a name, a log that ends with its
+/// process.
 pub(super) fn check_followed(settings: &Settings, topic: &str, flag: &str) -> Result<(), CliError> {
     if settings.broker.kind == BrokerKind::Embedded {
         return Err(CliError::Usage(

@@ -8,12 +8,10 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
-use streamgauge_actors::Campaigns;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::window_of;
-use streamgauge_actors::{ArrivalKind, Arrivals};
-use streamgauge_actors::{Clock, MILLISECOND, Nanos, SECOND, to_millis};
-use streamgauge_actors::{EventEncoder, EventSource, Serial};
+use streamgauge_actors::{
+    ArrivalKind, Arrivals, Campaigns, Clock, EventEncoder, EventSource, MILLISECOND, Nanos,
+    RunSpec, SECOND, Serial, to_millis, window_of,
+};
 
 use super::flags::{WindowFlag, WorkloadFlags};
 use super::output::{self, Format, Row};
@@ -57,10 +55,17 @@ pub(super) fn run(session: &Session, args: &GenerateArgs) -> CliResult {
     let flags = [args.load.assignments(), args.window.assignments()].concat();
     let resolved = session.settings(args.workload.as_deref(), flags)?;
     let spec = resolved.settings.run_spec(&session.new_run_id())?;
-    let campaigns = Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent));
+    let campaigns = Arc::new(Campaigns::derive(
+        spec.seed,
+        spec.campaigns,
+        spec.ads_per_campaign,
+        spec.zipf_exponent,
+    ));
     if args.campaigns_only {
-        let ads: Vec<Ad> =
-            campaigns.iter().map(|(ad_id, campaign_id)| Ad { ad_id: ad_id.to_string(), campaign_id }).collect();
+        let ads: Vec<Ad> = campaigns
+            .iter()
+            .map(|(ad_id, campaign_id)| Ad { ad_id: ad_id.to_string(), campaign_id })
+            .collect();
         output::list(&ads, args.output.unwrap_or(Format::Ndjson))?;
     } else if args.count_only {
         let count = args.count.unwrap_or(SPEED_COUNT);
@@ -68,7 +73,9 @@ pub(super) fn run(session: &Session, args: &GenerateArgs) -> CliResult {
         output::list(&[speed], args.output.unwrap_or(Format::Table))?;
     } else {
         if args.output.is_some_and(|format| format != Format::Ndjson) {
-            return Err(CliError::Usage("events are written as ndjson only: leave --output out".to_owned()));
+            return Err(CliError::Usage(
+                "events are written as ndjson only: leave --output out".to_owned(),
+            ));
         }
         write(session.clock.as_ref(), &spec, &campaigns, args.count)?;
     }
@@ -99,7 +106,8 @@ struct Speed {
 }
 
 impl Row for Speed {
-    const TITLES: &'static [&'static str] = &["events", "bytes", "seconds", "events/s per core", "MB/s per core"];
+    const TITLES: &'static [&'static str] =
+        &["events", "bytes", "seconds", "events/s per core", "MB/s per core"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -135,9 +143,20 @@ impl Generator {
         let (ad_types, event_types) = (spec.ad_types.len(), spec.event_types.len());
         Self {
             arrivals,
-            source: EventSource::new(spec.seed, producer, Arc::clone(campaigns), ad_types, event_types),
+            source: EventSource::new(
+                spec.seed,
+                producer,
+                Arc::clone(campaigns),
+                ad_types,
+                event_types,
+            ),
             encoder: EventEncoder::new(Arc::clone(campaigns), &spec.ad_types, &spec.event_types),
-            serial: Serial { run_tag: spec.run_tag, producer: producer as u16, generation: 0, n: 0 },
+            serial: Serial {
+                run_tag: spec.run_tag,
+                producer: producer as u16,
+                generation: 0,
+                n: 0,
+            },
             base_ns,
             window_ns: spec.window_ns,
         }
@@ -147,13 +166,20 @@ impl Generator {
         (0..spec.producers).map(|producer| Self::new(spec, producer, base_ns, campaigns)).collect()
     }
 
-    /// The event at an offset from the base. It is produced when it is intended: nothing is paced here.
+    /// The event at an offset from the base. It is produced when it is intended: nothing is paced
+    /// here.
     fn event(&mut self, offset_ns: Nanos) -> &[u8] {
         let event_time_ns = self.base_ns + offset_ns;
         let window_id = window_of(event_time_ns, self.base_ns, self.window_ns);
         let serial = self.serial;
         self.serial.n += 1;
-        self.encoder.encode(&self.source.draw(), serial, event_time_ns, window_id, to_millis(event_time_ns))
+        self.encoder.encode(
+            &self.source.draw(),
+            serial,
+            event_time_ns,
+            window_id,
+            to_millis(event_time_ns),
+        )
     }
 }
 
@@ -184,7 +210,12 @@ fn measure(clock: &dyn Clock, spec: &RunSpec, campaigns: &Arc<Campaigns>, count:
 }
 
 /// Writes the events of all producers in the order of their times.
-fn write(clock: &dyn Clock, spec: &RunSpec, campaigns: &Arc<Campaigns>, count: Option<u64>) -> Result<(), CliError> {
+fn write(
+    clock: &dyn Clock,
+    spec: &RunSpec,
+    campaigns: &Arc<Campaigns>,
+    count: Option<u64>,
+) -> Result<(), CliError> {
     let base_ns = base(clock);
     let mut generators = Generator::of_all(spec, base_ns, campaigns);
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
@@ -204,9 +235,13 @@ fn write(clock: &dyn Clock, spec: &RunSpec, campaigns: &Arc<Campaigns>, count: O
             left -= 1;
         }
     } else {
-        let next = |generator: &Generator, index: usize| Reverse((generator.arrivals.peek(), index));
-        let mut upcoming: BinaryHeap<_> =
-            generators.iter().enumerate().map(|(index, generator)| next(generator, index)).collect();
+        let next =
+            |generator: &Generator, index: usize| Reverse((generator.arrivals.peek(), index));
+        let mut upcoming: BinaryHeap<_> = generators
+            .iter()
+            .enumerate()
+            .map(|(index, generator)| next(generator, index))
+            .collect();
         while left > 0
             && let Some(Reverse((offset_ns, index))) = upcoming.pop()
             && offset_ns < end_ns

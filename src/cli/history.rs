@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use streamgauge_actors::RunState;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{RunState, Verdict};
 
 use super::CliResult;
 use super::output::{self, Format, OutputArgs, Row};
@@ -37,7 +36,9 @@ pub(super) struct HistoryArgs {
 fn verdict(text: &str) -> Result<Verdict, String> {
     let all = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Aborted];
     let names = all.map(Verdict::name).join(", ");
-    all.into_iter().find(|verdict| verdict.name() == text).ok_or_else(|| format!("write one of {names}"))
+    all.into_iter()
+        .find(|verdict| verdict.name() == text)
+        .ok_or_else(|| format!("write one of {names}"))
 }
 
 /// The states that the history tells apart.
@@ -98,14 +99,17 @@ impl From<RunRow> for Shown {
 }
 
 impl Row for Shown {
-    const TITLES: &'static [&'static str] = &["run", "workload", "broker", "verdict", "events/s", "p99 ms"];
+    const TITLES: &'static [&'static str] =
+        &["run", "workload", "broker", "verdict", "events/s", "p99 ms"];
 
     fn cells(&self) -> Vec<String> {
         let mut workload = self.workload.clone();
         if workload.chars().count() > WORKLOAD_WIDTH {
             workload = workload.chars().take(WORKLOAD_WIDTH - 1).chain(['…']).collect();
         }
-        let per_second = self.produced_per_second.map_or_else(|| "-".to_owned(), |rate| compact(rate.round() as u64));
+        let per_second = self
+            .produced_per_second
+            .map_or_else(|| "-".to_owned(), |rate| compact(rate.round() as u64));
         let verdict = self.verdict.map_or("running", tables::verdict);
         vec![
             self.run_id.clone(),

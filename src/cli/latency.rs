@@ -37,12 +37,14 @@ pub(super) struct LatencyArgs {
 }
 
 pub(super) fn run(session: &Session, args: &LatencyArgs) -> CliResult {
-    let flags = [args.broker.settings(), args.results.assignments(), args.window.assignments()].concat();
+    let flags =
+        [args.broker.settings(), args.results.assignments(), args.window.assignments()].concat();
     let resolved = session.resolve(&args.threshold.over(session.layers(None, flags)))?;
     check_followed(&resolved.settings, &resolved.settings.topics.results, "--results-topic")?;
     let truth = match &args.truth {
         Some(path) => {
-            let read = TruthFile::read(path).map_err(|error| CliError::Usage(format!("{error:#}")))?;
+            let read =
+                TruthFile::read(path).map_err(|error| CliError::Usage(format!("{error:#}")))?;
             Some(Arc::new(read.windows))
         }
         None => None,

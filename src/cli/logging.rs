@@ -1,5 +1,5 @@
-//! The log, on standard error: lines for people, or JSON for programs, one object a line with all fields at its top
-//! (those of the stage that speaks included: `run_id`, `generation`, `actor`).
+//! The log, on standard error: lines for people, or JSON for programs, one object a line with all
+//! fields at its top (those of the stage that speaks included: `run_id`, `generation`, `actor`).
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -15,23 +15,35 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::config::LogFormat;
 
-/// What crates say that nobody wants to read: every start, what any caller may send, an error that comes back to us, too.
+/// What crates say that nobody wants to read: every start, what any caller may send, an error that
+/// comes back to us, too.
 const QUIETER: &str = "actix_server=warn,actix_http=off,mio=warn,fluvio=warn,fluvio_socket=off";
 
-/// Turns the log on. `level`: a level, or directives; `steps` moves a plain level; `clears`: a line of progress may stand
-/// where the log goes.
+/// Turns the log on. `level`: a level, or directives; `steps` moves a plain level; `clears`: a line
+/// of progress may stand where the log goes.
 ///
 /// # Errors
 /// When the level cannot be read.
-pub(super) fn start(level: &str, steps: i32, format: LogFormat, clears: bool) -> Result<(), String> {
+pub(super) fn start(
+    level: &str,
+    steps: i32,
+    format: LogFormat,
+    clears: bool,
+) -> Result<(), String> {
     let filter = EnvFilter::try_new(directives(level, steps)).map_err(|error| error.to_string())?;
     let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
     let clears = clears && io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || OverProgress { clears });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || OverProgress { clears });
     // An error means that a logger is set already, as in tests: then that one is used.
     let _ = match format {
         LogFormat::Human => builder.with_ansi(colour).with_target(false).try_init(),
-        LogFormat::Json => builder.with_ansi(false).fmt_fields(JsonFields::new()).event_format(JsonLines).try_init(),
+        LogFormat::Json => builder
+            .with_ansi(false)
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines)
+            .try_init(),
     };
     Ok(())
 }
@@ -48,7 +60,8 @@ fn directives(level: &str, steps: i32) -> String {
     }
 }
 
-/// Standard error, where a line of progress may stand: it is cleared for a line of the log, and drawn again below.
+/// Standard error, where a line of progress may stand: it is cleared for a line of the log, and
+/// drawn again below.
 struct OverProgress {
     clears: bool,
 }
@@ -75,7 +88,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         let mut line = Map::new();
@@ -84,7 +102,8 @@ where
         line.insert("target".to_owned(), event.metadata().target().into());
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
-            let fields = extensions.get::<FormattedFields<N>>().map_or("", |fields| fields.fields.as_str());
+            let fields =
+                extensions.get::<FormattedFields<N>>().map_or("", |fields| fields.fields.as_str());
             // What the JSON field formatter wrote is JSON.
             if let Ok(Json::Object(fields)) = serde_json::from_str(fields) {
                 line.extend(fields);
@@ -136,8 +155,14 @@ mod tests {
 
     #[test]
     fn levels_move_and_directives_stay() {
-        assert_eq!((directives("info", 1), directives("INFO", -1)), ("debug".to_owned(), "warn".to_owned()));
-        assert_eq!((directives("info", 9), directives("info", -9)), ("trace".to_owned(), "off".to_owned()));
+        assert_eq!(
+            (directives("info", 1), directives("INFO", -1)),
+            ("debug".to_owned(), "warn".to_owned())
+        );
+        assert_eq!(
+            (directives("info", 9), directives("info", -9)),
+            ("trace".to_owned(), "off".to_owned())
+        );
         assert_eq!(directives("info,librdkafka=debug", 2), "info,librdkafka=debug");
         assert!(directives("warn", 1).starts_with("info,actix_server=warn"));
     }

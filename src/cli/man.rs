@@ -24,8 +24,9 @@ pub(super) fn run(args: &ManArgs) -> CliResult {
         std::io::stdout().lock().write_all(&page)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let named =
-        |error: std::io::Error| CliError::Usage(format!("cannot write the pages to `{}`: {error}", folder.display()));
+    let named = |error: std::io::Error| {
+        CliError::Usage(format!("cannot write the pages to `{}`: {error}", folder.display()))
+    };
     fs::create_dir_all(folder).map_err(named)?;
     clap_mangen::generate_to(Cli::command(), folder).map_err(named)?;
     Ok(ExitCode::SUCCESS)

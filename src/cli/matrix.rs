@@ -1,4 +1,5 @@
-//! `streamgauge matrix`: one workload over lists of settings, every combination several times, one report.
+//! `streamgauge matrix`: one workload over lists of settings, every combination several times, one
+//! report.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,7 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use anyhow::Context;
 use clap::Args;
-use streamgauge_actors::Mode;
-use streamgauge_actors::Verdict;
-use streamgauge_actors::{Clock, SECOND};
+use streamgauge_actors::{Clock, Mode, SECOND, Verdict};
 
 use super::CliResult;
 use super::broker::connect;
@@ -30,9 +29,10 @@ use crate::signals::Signals;
 
 /// Run one workload over lists of settings, and compare
 ///
-/// Any setting takes a list: --rate 10k/s,20k/s, or --set KEY=V1,V2, or KEY=[V1, V2] where a comma is part of a value, as
-/// in addresses. Every combination is a cell. Every cell is run once a round, each round in another order, so that what
-/// changes on the machine falls on all alike. The same on the embedded log is shown as the harness's own floor.
+/// Any setting takes a list: --rate 10k/s,20k/s, or --set KEY=V1,V2, or KEY=[V1, V2] where a comma
+/// is part of a value, as in addresses. Every combination is a cell. Every cell is run once a
+/// round, each round in another order, so that what changes on the machine falls on all alike. The
+/// same on the embedded log is shown as the harness's own floor.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 #[allow(clippy::doc_markdown, reason = "help texts are shown as they are")]
@@ -45,12 +45,12 @@ pub(super) struct MatrixArgs {
     /// Add no cells on the embedded log
     #[arg(long, help_heading = "Matrix")]
     no_floor: bool,
-    /// Compare each cell with the one that has this value and is otherwise the same, as broker.kind=kafka; repeatable
-    /// [default: all with the first]
+    /// Compare each cell with the one that has this value and is otherwise the same, as
+    /// broker.kind=kafka; repeatable [default: all with the first]
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Matrix")]
     baseline: Vec<(String, String)>,
-    /// Where a setting has a value, set another one too, as broker.kind=redpanda broker.kafka.bootstrap_servers=b:9092;
-    /// repeatable
+    /// Where a setting has a value, set another one too, as broker.kind=redpanda
+    /// broker.kafka.bootstrap_servers=b:9092; repeatable
     #[arg(long, num_args = 2, value_names = ["KEY=VALUE", "KEY=VALUE"], value_parser = pair, help_heading = "Matrix")]
     with: Vec<(String, String)>,
     /// Write each run's JSON report to this folder, besides the history
@@ -69,7 +69,9 @@ const AFTER_HELP: &str = "\
 Exit codes: the gravest of all runs; 130, 143 where a signal ended it and nothing was graver.";
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`: write section.key=value"))?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` has no `=`: write section.key=value"))?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -85,7 +87,9 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     session.start_logging(&plan.base, 1)?;
     args.reports.iter().map(PathBuf::as_path).try_for_each(check_writable)?;
     if let Some(folder) = &args.runs_to {
-        let cannot = |error| CliError::Usage(format!("cannot write to the folder `{}`: {error}", folder.display()));
+        let cannot = |error| {
+            CliError::Usage(format!("cannot write to the folder `{}`: {error}", folder.display()))
+        };
         let trial = folder.join(format!(".streamgauge-{}", std::process::id()));
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&trial, ""))
@@ -101,7 +105,8 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
         let context = MatrixContext {
             started_at: started_at.clone(),
             finished_at: rfc3339(session.clock.now()),
-            aborted: runs.len() < plan.runs() || runs.iter().any(|run| run.verdict() == Verdict::Aborted),
+            aborted: runs.len() < plan.runs()
+                || runs.iter().any(|run| run.verdict() == Verdict::Aborted),
             versions: versions.clone(),
             host: host.clone(),
         };
@@ -109,7 +114,8 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     };
     let runs = play(session, &plan, &signals, args.runs_to.as_deref(), &|runs| {
         // Whatever ends the program, what was measured is in the files.
-        let written = report(runs).and_then(|report| args.reports.iter().try_for_each(|path| report.write(path)));
+        let written = report(runs)
+            .and_then(|report| args.reports.iter().try_for_each(|path| report.write(path)));
         if let Err(error) = written {
             tracing::warn!("{error:#}");
         }
@@ -126,7 +132,9 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
 fn request(session: &Session, args: &MatrixArgs) -> Request {
     let mut varied: Vec<Dimension> = Vec::new();
     let mut flags: Vec<Assignment> = Vec::new();
-    for Assignment { origin, key, value } in session.set().iter().cloned().chain(args.flags.settings()) {
+    for Assignment { origin, key, value } in
+        session.set().iter().cloned().chain(args.flags.settings())
+    {
         let assignment = Assignment { origin, key, value };
         let is_named = varied.iter().any(|dimension| dimension.key == assignment.key)
             || flags.iter().any(|flag| flag.key == assignment.key);
@@ -157,7 +165,11 @@ fn request(session: &Session, args: &MatrixArgs) -> Request {
         [(key, value), (further, text)] => Some(With {
             key: key.clone(),
             value: value.clone(),
-            assignment: Assignment { origin: WITH_FLAG.to_owned(), key: further.clone(), value: text.clone() },
+            assignment: Assignment {
+                origin: WITH_FLAG.to_owned(),
+                key: further.clone(),
+                value: text.clone(),
+            },
         }),
         _ => None,
     };
@@ -170,7 +182,8 @@ fn request(session: &Session, args: &MatrixArgs) -> Request {
     }
 }
 
-/// Refuses to begin while a broker does not answer. All are asked at once, lest their timeouts add up.
+/// Refuses to begin while a broker does not answer. All are asked at once, lest their timeouts add
+/// up.
 fn reach_brokers(session: &Session, plan: &Plan) -> Result<(), CliError> {
     let mut asked = Vec::new();
     for cell in &plan.cells {
@@ -180,10 +193,12 @@ fn reach_brokers(session: &Session, plan: &Plan) -> Result<(), CliError> {
         }
     }
     let answers: Vec<Result<_, CliError>> = std::thread::scope(|scope| {
-        let ask =
-            |&(_, resolved): &(String, _)| scope.spawn(move || connect(resolved, session.clock.clone()).map(drop));
+        let ask = |&(_, resolved): &(String, _)| {
+            scope.spawn(move || connect(resolved, session.clock.clone()).map(drop))
+        };
         let asking: Vec<_> = asked.iter().map(ask).collect();
-        let gone = |_| Err(CliError::Runtime(anyhow::anyhow!("the thread that asks a broker panicked")));
+        let gone =
+            |_| Err(CliError::Runtime(anyhow::anyhow!("the thread that asks a broker panicked")));
         asking.into_iter().map(|thread| thread.join().unwrap_or_else(gone)).collect()
     });
     let mut unreachable: Vec<String> = Vec::new();
@@ -194,7 +209,11 @@ fn reach_brokers(session: &Session, plan: &Plan) -> Result<(), CliError> {
             other => other?,
         }
     }
-    if unreachable.is_empty() { Ok(()) } else { Err(CliError::Unreachable(unreachable.join("\nerror: "))) }
+    if unreachable.is_empty() {
+        Ok(())
+    } else {
+        Err(CliError::Unreachable(unreachable.join("\nerror: ")))
+    }
 }
 
 /// Says what is to come.
@@ -208,7 +227,11 @@ fn announce(session: &Session, plan: &Plan) {
         format!("varied: {}", plan.varied.join(", "))
     };
     let added = plan.cells.iter().filter(|cell| !cell.asked).count();
-    let floors = if added > 0 { format!(" ({added} of them the floor, on the embedded log)") } else { String::new() };
+    let floors = if added > 0 {
+        format!(" ({added} of them the floor, on the embedded log)")
+    } else {
+        String::new()
+    };
     let about = std::time::Duration::from_secs((plan.expected_ns() / SECOND).max(1) as u64);
     eprintln!(
         "matrix: {} cell(s){floors}, {} run(s), about {}; {varied}",
@@ -218,8 +241,8 @@ fn announce(session: &Session, plan: &Plan) {
     );
 }
 
-/// Makes the runs, one after the other; a signal ends them after the present one. `after_round` gets those of every round
-/// but the last.
+/// Makes the runs, one after the other; a signal ends them after the present one. `after_round`
+/// gets those of every round but the last.
 fn play(
     session: &Session,
     plan: &Plan,
@@ -228,7 +251,11 @@ fn play(
     after_round: &dyn Fn(&[Run]),
 ) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    let order = plan.order.iter().enumerate().flat_map(|(round, cells)| cells.iter().map(move |&cell| (round, cell)));
+    let order = plan
+        .order
+        .iter()
+        .enumerate()
+        .flat_map(|(round, cells)| cells.iter().map(move |&cell| (round, cell)));
     for (place, (round, cell)) in order.enumerate() {
         if signals.received().is_some() {
             break;
@@ -236,8 +263,14 @@ fn play(
         if runs.last().is_some_and(|last| last.round < round) {
             after_round(&runs);
         }
-        let which =
-            format!("run {}/{}, round {}, #{} {}", place + 1, plan.runs(), round + 1, cell + 1, plan.cells[cell].name);
+        let which = format!(
+            "run {}/{}, round {}, #{} {}",
+            place + 1,
+            plan.runs(),
+            round + 1,
+            cell + 1,
+            plan.cells[cell].name
+        );
         let order = Order {
             command: "run",
             arguments: Vec::new(),
@@ -264,18 +297,24 @@ fn play(
 }
 
 /// Keeps the whole report where `report` and `compare` find it, and what the matrix needs of it.
-fn keep(session: &Session, plan: &Plan, mut report: Report, folder: Option<&Path>) -> (Report, Option<String>) {
+fn keep(
+    session: &Session,
+    plan: &Plan,
+    mut report: Report,
+    folder: Option<&Path>,
+) -> (Report, Option<String>) {
     remember(session, &report, &plan.base.settings.history);
-    let file = folder.map(|folder| folder.join(format!("{}.json", report.run_id))).and_then(|path| {
-        let written = report.write(&path);
-        match written {
-            Ok(()) => Some(path.display().to_string()),
-            Err(error) => {
-                tracing::warn!("{error:#}");
-                None
+    let file =
+        folder.map(|folder| folder.join(format!("{}.json", report.run_id))).and_then(|path| {
+            let written = report.write(&path);
+            match written {
+                Ok(()) => Some(path.display().to_string()),
+                Err(error) => {
+                    tracing::warn!("{error:#}");
+                    None
+                }
             }
-        }
-    });
+        });
     // Hours of a matrix need not stay in memory second by second.
     report.series = Vec::new();
     report.windows = Vec::new();

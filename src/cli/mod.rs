@@ -1,4 +1,5 @@
-//! The command line: one file per command. Data goes to standard output, all else to standard error.
+//! The command line: one file per command. Data goes to standard output, all else to standard
+//! error.
 //!
 //! - [`flags`]: what several commands take, and the settings that flags stand for
 //! - [`error`]: what can go wrong, and its exit code
@@ -50,8 +51,8 @@ Exit codes: 0 pass; 1 runtime error; 2 usage; 3 broker unreachable; 4 audit fail
 5 inconclusive; 78 bad configuration; 99 a threshold failed, or broker-limited;
 130, 143 signals.";
 
-/// Measures streaming systems: drives an advertising-analytics stream through a broker, checks every count, reports
-/// honest latency.
+/// Measures streaming systems: drives an advertising-analytics stream through a broker, checks
+/// every count, reports honest latency.
 #[derive(Parser)]
 #[command(name = "streamgauge", version, max_term_width = 80, after_help = AFTER_HELP, arg_required_else_help = true)]
 struct Cli {

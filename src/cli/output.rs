@@ -85,7 +85,9 @@ pub(super) fn list_with<R: Serialize>(
 pub(super) fn text(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot write to standard output: {error}"));
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))
+    };
     Ok(written.map_err(named)?)
 }
 

@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use anyhow::Context;
-use streamgauge_actors::Mode;
-use streamgauge_actors::RunOutcome;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::TruthTable;
-use streamgauge_actors::{Clock, Nanos, RunClock, to_millis};
+use streamgauge_actors::{
+    Clock, Mode, Nanos, RunClock, RunOutcome, RunSpec, TruthTable, to_millis,
+};
 
 use super::CliResult;
 use super::broker::connect;
@@ -67,7 +65,8 @@ impl Start {
         }
     }
 
-    /// One of several runs, with a clock of its own: an older one would have drifted away from the broker's.
+    /// One of several runs, with a clock of its own: an older one would have drifted away from the
+    /// broker's.
     pub(super) fn now() -> Self {
         let clock = Arc::new(RunClock::start());
         Self { process_started_ns: clock.now(), clock, meter: ResourceMeter::start() }
@@ -86,7 +85,12 @@ pub(super) struct Measured {
 
 /// Makes the run and reports on it.
 pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
-    order.reports.iter().map(PathBuf::as_path).chain(order.write_truth).try_for_each(check_writable)?;
+    order
+        .reports
+        .iter()
+        .map(PathBuf::as_path)
+        .chain(order.write_truth)
+        .try_for_each(check_writable)?;
     let start = Start::of_process(session);
     let signals = Signals::watch()?;
     let Measured { report, outcome, signal } = measure(session, order, start, &signals, "")?;
@@ -123,8 +127,12 @@ pub(super) fn measure(
     let thresholds = settings.thresholds()?;
     let mut spec = settings.run_spec(&config::run_id(clock.now(), config::random_bits()))?;
     (order.adapt)(&mut spec);
-    let broker =
-        broker::guard(connect(order.resolved, clock.clone())?, settings, session.state_folder(), Some(&spec.run_id));
+    let broker = broker::guard(
+        connect(order.resolved, clock.clone())?,
+        settings,
+        session.state_folder(),
+        Some(&spec.run_id),
+    );
     let mut plan = plan(settings, spec, order.mode, broker, clock);
     plan.truth.clone_from(&order.truth);
 
@@ -154,7 +162,8 @@ pub(super) fn measure(
     Ok(Measured { report: Report::new(&outcome, &context), outcome, signal })
 }
 
-/// Puts the run into the history. It is over, and reported in any case: where that fails, a warning is all.
+/// Puts the run into the history. It is over, and reported in any case: where that fails, a warning
+/// is all.
 pub(super) fn remember(session: &Session, report: &Report, keep: &HistorySection) {
     let remembered = History::open(&session.state_folder()).and_then(|history| {
         history.finish(report)?;
@@ -173,7 +182,9 @@ pub(super) fn check_writable(path: &Path) -> Result<(), CliError> {
         return Ok(());
     }
     let opened = File::options().append(true).create(true).open(path);
-    opened.map_err(|error| CliError::Usage(format!("cannot write to `{}`: {error}", path.display())))?;
+    opened.map_err(|error| {
+        CliError::Usage(format!("cannot write to `{}`: {error}", path.display()))
+    })?;
     if present.is_err() {
         drop(fs::remove_file(path));
     }
@@ -197,14 +208,19 @@ fn print(report: &Report, format: Format) -> Result<(), CliError> {
 }
 
 fn rerun(order: &Order<'_>) -> String {
-    let settings =
-        if order.command == "run" { order.resolved.rerun_arguments() } else { order.resolved.set_arguments() };
+    let settings = if order.command == "run" {
+        order.resolved.rerun_arguments()
+    } else {
+        order.resolved.set_arguments()
+    };
     let own = order.arguments.iter().map(|argument| shell_quoted(argument));
-    let words = ["streamgauge".to_owned(), order.command.to_owned(), settings].into_iter().chain(own);
+    let words =
+        ["streamgauge".to_owned(), order.command.to_owned(), settings].into_iter().chain(own);
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The verdict's exit code; a run that a signal stopped, and that has no fault, ends as by that signal.
+/// The verdict's exit code; a run that a signal stopped, and that has no fault, ends as by that
+/// signal.
 fn exit_code(report: &Report, signal: Option<i32>) -> ExitCode {
     let stopped = report.ending.how == EndingName::Stopped;
     ExitCode::from(match (report.exit_code, signal) {

@@ -7,7 +7,8 @@ use streamgauge_actors::Mode;
 
 use super::CliResult;
 use super::flags::{
-    BrokerFlags, EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag, WindowFlag, WorkloadFlags,
+    BrokerFlags, EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag,
+    WindowFlag, WorkloadFlags,
 };
 use super::output::OutputArgs;
 use super::perform::{Order, perform};
@@ -62,7 +63,8 @@ pub(super) fn run(session: &Session, args: &ProduceArgs) -> CliResult {
             value: "false".to_owned(),
         });
     }
-    let resolved = session.resolve(&args.threshold.over(session.layers(args.workload.as_deref(), flags)))?;
+    let resolved =
+        session.resolve(&args.threshold.over(session.layers(args.workload.as_deref(), flags)))?;
     perform(
         session,
         &Order {

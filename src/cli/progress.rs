@@ -1,12 +1,12 @@
-//! Progress of a run, on a terminal only: phase, rate against target, consumer lag, last window's result latency.
+//! Progress of a run, on a terminal only: phase, rate against target, consumer lag, last window's
+//! result latency.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use streamgauge_actors::RunState;
-use streamgauge_actors::RunStatus;
+use streamgauge_actors::{RunState, RunStatus};
 
 use crate::report::numbers::grouped;
 
@@ -21,7 +21,11 @@ impl Progress {
     /// `label`: what stands before everything, as which of several runs it is.
     pub(super) fn new(is_quiet: bool, label: &str) -> Self {
         let shown = !is_quiet && std::io::stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
+        let target = if shown {
+            ProgressDrawTarget::stderr_with_hz(8)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:12} {wide_msg}") {
             bar.set_style(style);
@@ -54,7 +58,12 @@ impl Progress {
 fn line(status: &RunStatus) -> String {
     let mut line = phase(status.state).to_owned();
     if let Some(second) = &status.latest {
-        let _ = write!(line, "  {}/s of {}/s", grouped(second.produced), grouped(status.target_per_second as u64));
+        let _ = write!(
+            line,
+            "  {}/s of {}/s",
+            grouped(second.produced),
+            grouped(status.target_per_second as u64)
+        );
         let _ = write!(line, "  lag {}", grouped(second.lag));
     }
     if let Some(window) = &status.latest_window {
@@ -86,6 +95,9 @@ mod tests {
 
     #[test]
     fn a_line_tells_the_phase_before_anything_is_measured() {
-        assert_eq!(line(&RunStatus { state: RunState::Preparing, ..RunStatus::default() }), "preparing");
+        assert_eq!(
+            line(&RunStatus { state: RunState::Preparing, ..RunStatus::default() }),
+            "preparing"
+        );
     }
 }

@@ -13,7 +13,8 @@ use crate::plan::check_whole_run;
 /// Run one benchmark: progress, verdict, report
 #[derive(Args)]
 pub(super) struct RunArgs {
-    /// Preset (classic, smoke, high-throughput, low-latency, bursty) or TOML file [default: classic]
+    /// Preset (classic, smoke, high-throughput, low-latency, bursty) or TOML file [default:
+    /// classic]
     workload: Option<String>,
     #[command(flatten)]
     flags: RunFlags,

@@ -40,11 +40,17 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
     session.resolve(&layers)?;
     let signals = signals::Signals::watch()?;
     signals.watch_reload()?;
-    let daemon =
-        Daemon::start(DaemonSetup { layers, folder: session.state_folder(), open_broker: Arc::new(broker::open) })?;
+    let daemon = Daemon::start(DaemonSetup {
+        layers,
+        folder: session.state_folder(),
+        open_broker: Arc::new(broker::open),
+    })?;
     while daemon.is_alive() {
         if let Some(signal) = signals.received() {
-            tracing::info!(signal, "the daemon ends, once a run under way is drained; a second signal quits at once");
+            tracing::info!(
+                signal,
+                "the daemon ends, once a run under way is drained; a second signal quits at once"
+            );
             daemon.stop();
             return Ok(ExitCode::from(128 + signal as u8));
         }

@@ -34,8 +34,14 @@ pub(super) struct Global {
 }
 
 fn assignment(text: &str) -> Result<Assignment, String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`: write section.key=value"))?;
-    Ok(Assignment { origin: "flag --set".to_owned(), key: key.trim().to_owned(), value: value.to_owned() })
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` has no `=`: write section.key=value"))?;
+    Ok(Assignment {
+        origin: "flag --set".to_owned(),
+        key: key.trim().to_owned(),
+        value: value.to_owned(),
+    })
 }
 
 /// One call of the program.
@@ -79,7 +85,11 @@ impl Session {
     }
 
     /// Resolves the settings, and turns logging on.
-    pub(super) fn settings(&self, workload: Option<&str>, flags: Vec<Assignment>) -> Result<Resolved, CliError> {
+    pub(super) fn settings(
+        &self,
+        workload: Option<&str>,
+        flags: Vec<Assignment>,
+    ) -> Result<Resolved, CliError> {
         self.resolve(&self.layers(workload, flags))
     }
 
@@ -101,7 +111,8 @@ impl Session {
         let steps = i32::from(self.global.verbose) - i32::from(self.global.quiet) - further;
         logging::start(&log.level, steps, log.format, !self.is_quiet()).map_err(|error| {
             let origin = resolved.origins.get("log.level").map_or("settings", String::as_str);
-            let message = format!("cannot be read: {error}; write `info`, or `warn,streamgauge=debug`");
+            let message =
+                format!("cannot be read: {error}; write `info`, or `warn,streamgauge=debug`");
             ConfigError::one(origin, "log.level", message).into()
         })
     }

@@ -15,7 +15,8 @@ const LATEST: &str = "latest";
 /// Runs named at most where an id fits none, or several.
 const NAMED: usize = 5;
 
-/// The report that is meant by a file's path, a run's id, the beginning of a single id, or `latest`.
+/// The report that is meant by a file's path, a run's id, the beginning of a single id, or
+/// `latest`.
 ///
 /// # Errors
 /// [`CliError::Usage`] when there is none: what was looked for where, and what there is instead.
@@ -24,18 +25,23 @@ pub(super) fn report(session: &Session, id_or_file: &str) -> Result<Report, CliE
     if path.is_file() {
         return of_file(path);
     }
-    let is_path = path.components().count() > 1 || path.extension().is_some_and(|extension| extension == "json");
+    let is_path = path.components().count() > 1
+        || path.extension().is_some_and(|extension| extension == "json");
     if is_path || path.exists() {
-        return Err(CliError::Usage(format!("there is no file `{id_or_file}`: name a JSON report, or a run's id")));
+        return Err(CliError::Usage(format!(
+            "there is no file `{id_or_file}`: name a JSON report, or a run's id"
+        )));
     }
     of_run(session, id_or_file)
 }
 
 fn of_file(path: &Path) -> Result<Report, CliError> {
     let usage = |what: String| CliError::Usage(format!("`{}` {what}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| usage(format!("cannot be read: {error}")))?;
-    Report::from_json(&text)
-        .map_err(|error| usage(format!("is no JSON report: {error}; `run --report FILE.json` writes one")))
+    let text =
+        fs::read_to_string(path).map_err(|error| usage(format!("cannot be read: {error}")))?;
+    Report::from_json(&text).map_err(|error| {
+        usage(format!("is no JSON report: {error}; `run --report FILE.json` writes one"))
+    })
 }
 
 fn of_run(session: &Session, id: &str) -> Result<Report, CliError> {
@@ -78,7 +84,10 @@ fn find(history: &History, id: &str) -> Result<RunRow, CliError> {
         0 => Err(unknown(history, id)?),
         n => {
             let more = if n > NAMED { ", ..." } else { "" };
-            Err(CliError::Usage(format!("`{id}` may mean {n} runs: {}{more}; write more of it", names(&alike))))
+            Err(CliError::Usage(format!(
+                "`{id}` may mean {n} runs: {}{more}; write more of it",
+                names(&alike)
+            )))
         }
     }
 }
@@ -91,7 +100,9 @@ fn unknown(history: &History, id: &str) -> Result<CliError, CliError> {
         None => format!("the newest are {}", names(&runs)),
     };
     let place = history.path().display();
-    Ok(CliError::Usage(format!("no run `{id}` in the history, {place} (nor a file of this name): {hint}")))
+    Ok(CliError::Usage(format!(
+        "no run `{id}` in the history, {place} (nor a file of this name): {hint}"
+    )))
 }
 
 /// The first few ids.

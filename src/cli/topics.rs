@@ -70,7 +70,13 @@ enum Command {
 pub(super) fn run(session: &Session, args: &TopicsArgs) -> CliResult {
     match &args.command {
         Command::Create { broker, events, results, shape, output } => {
-            let flags = [broker.settings(), events.assignments(), results.assignments(), shape.assignments()].concat();
+            let flags = [
+                broker.settings(),
+                events.assignments(),
+                results.assignments(),
+                shape.assignments(),
+            ]
+            .concat();
             let mut desk = Desk::open(session, &session.settings(None, flags)?)?;
             create(&mut desk, output)?;
         }
@@ -121,7 +127,12 @@ impl Desk {
             ));
         }
         let folder = session.state_folder();
-        let broker = broker::guard(connect(resolved, session.clock.clone())?, &settings, folder.clone(), None);
+        let broker = broker::guard(
+            connect(resolved, session.clock.clone())?,
+            &settings,
+            folder.clone(),
+            None,
+        );
         let admin = broker.admin().map_err(|error| failed(&error))?;
         let record = TopicRecord::in_folder(folder);
         Ok(Self { address: broker::address(&settings), settings, record, admin })
@@ -186,7 +197,10 @@ fn create(desk: &mut Desk, output: &OutputArgs) -> Result<(), CliError> {
     for spec in specs {
         desk.admin.create(&spec).map_err(|error| failed(&error))?;
         if !has_prefix(&spec.name, &prefix) {
-            eprintln!("note: `{}` does not begin with `{prefix}.`, so `topics clear` will leave it alone", spec.name);
+            eprintln!(
+                "note: `{}` does not begin with `{prefix}.`, so `topics clear` will leave it alone",
+                spec.name
+            );
         }
         if let (Some(own), Some(found)) =
             (desk.chosen(std::slice::from_ref(&spec.name))?.first(), desk.described(&spec.name)?)
@@ -236,7 +250,9 @@ fn clear(desk: &mut Desk, names: &[String], yes: bool) -> Result<(), CliError> {
 
 fn confirmed(topics: &[OwnTopic], address: &str) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
-        return Err(CliError::Usage("there is no terminal to ask on: add --yes to clear the topics".to_owned()));
+        return Err(CliError::Usage(
+            "there is no terminal to ask on: add --yes to clear the topics".to_owned(),
+        ));
     }
     eprintln!("On {address}:");
     for own in topics {
@@ -273,7 +289,8 @@ impl TopicRow {
 }
 
 impl Row for TopicRow {
-    const TITLES: &'static [&'static str] = &["topic", "partitions", "replication", "records", "run"];
+    const TITLES: &'static [&'static str] =
+        &["topic", "partitions", "replication", "records", "run"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -313,8 +330,15 @@ fn partition_rows(found: &TopicDescription) -> impl Iterator<Item = PartitionRow
 }
 
 impl Row for PartitionRow {
-    const TITLES: &'static [&'static str] =
-        &["topic", "partition", "replication", "stamped by", "first offset", "end offset", "records"];
+    const TITLES: &'static [&'static str] = &[
+        "topic",
+        "partition",
+        "replication",
+        "stamped by",
+        "first offset",
+        "end offset",
+        "records",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![

@@ -1,12 +1,13 @@
-//! Settings that cannot be: each is refused with its key, where it was set, and what to write instead.
+//! Settings that cannot be: each is refused with its key, where it was set, and what to write
+//! instead.
 
 use std::collections::BTreeMap;
 
-use streamgauge_actors::MILLISECOND;
-use streamgauge_actors::Serial;
+use streamgauge_actors::{MILLISECOND, Serial};
 
 use super::{
-    BrokerKind, Bytes, ConfigError, FluvioTls, KafkaSection, Problem, Settings, Span, THRESHOLDS, threshold_refusal,
+    BrokerKind, Bytes, ConfigError, FluvioTls, KafkaSection, Problem, Settings, Span, THRESHOLDS,
+    threshold_refusal,
 };
 use crate::thresholds::Threshold;
 
@@ -29,7 +30,10 @@ const MAX_REPETITIONS: u32 = 1000;
 const MAX_TYPE_NAME: usize = 1000;
 
 /// Checks what types alone cannot. `origins`: where each key was set, as far as known.
-pub(super) fn check(settings: &Settings, origins: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+pub(super) fn check(
+    settings: &Settings,
+    origins: &BTreeMap<String, String>,
+) -> Result<(), ConfigError> {
     let mut checker = Checker { origins, problems: Vec::new() };
     checker.topics(settings);
     checker.workload(settings);
@@ -39,7 +43,11 @@ pub(super) fn check(settings: &Settings, origins: &BTreeMap<String, String>) -> 
     checker.thresholds(settings);
     checker.matrix(settings);
     checker.daemon(settings);
-    if checker.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: checker.problems }) }
+    if checker.problems.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError { problems: checker.problems })
+    }
 }
 
 struct Checker<'a> {
@@ -52,7 +60,11 @@ impl Checker<'_> {
     fn must(&mut self, holds: bool, key: &str, message: impl Into<String>) {
         if !holds {
             let origin = self.origins.get(key).map_or("settings", String::as_str);
-            self.problems.push(Problem { origin: origin.to_owned(), key: key.to_owned(), message: message.into() });
+            self.problems.push(Problem {
+                origin: origin.to_owned(),
+                key: key.to_owned(),
+                message: message.into(),
+            });
         }
     }
 
@@ -66,9 +78,12 @@ impl Checker<'_> {
         self.must(
             is_topic_name(&topics.prefix) && topics.prefix.len() <= longest_prefix,
             "topics.prefix",
-            format!("must be 1 to {longest_prefix} of the characters a-z, A-Z, 0-9, `.`, `_` and `-`"),
+            format!(
+                "must be 1 to {longest_prefix} of the characters a-z, A-Z, 0-9, `.`, `_` and `-`"
+            ),
         );
-        for (key, name) in [("topics.events", &topics.events), ("topics.results", &topics.results)] {
+        for (key, name) in [("topics.events", &topics.events), ("topics.results", &topics.results)]
+        {
             self.must(
                 name.is_empty() || is_topic_name(name),
                 key,
@@ -93,7 +108,11 @@ impl Checker<'_> {
     fn workload(&mut self, settings: &Settings) {
         let workload = &settings.workload;
         let most = u32::from(Serial::MAX_PRODUCER) + 1;
-        self.must(!workload.name.trim().is_empty(), "workload.name", "must not be empty: write a name for reports");
+        self.must(
+            !workload.name.trim().is_empty(),
+            "workload.name",
+            "must not be empty: write a name for reports",
+        );
         self.must(
             (1..=most).contains(&workload.producers),
             "workload.producers",
@@ -104,7 +123,10 @@ impl Checker<'_> {
         self.must(
             window_ns >= MILLISECOND && window_ns % MILLISECOND == 0,
             "workload.window",
-            format!("must be whole milliseconds, at least `1ms`, as `10s`, but is `{}`", workload.window),
+            format!(
+                "must be whole milliseconds, at least `1ms`, as `10s`, but is `{}`",
+                workload.window
+            ),
         );
         self.must(workload.campaigns > 0, "workload.campaigns", "must be at least 1");
         self.must(workload.ads_per_campaign > 0, "workload.ads_per_campaign", "must be at least 1");
@@ -119,8 +141,10 @@ impl Checker<'_> {
             "workload.zipf_exponent",
             format!("must not be negative (0: all campaigns equally often), but is {exponent}"),
         );
-        for (key, names) in [("workload.ad_types", &workload.ad_types), ("workload.event_types", &workload.event_types)]
-        {
+        for (key, names) in [
+            ("workload.ad_types", &workload.ad_types),
+            ("workload.event_types", &workload.event_types),
+        ] {
             self.must(!names.is_empty(), key, "must have at least one value, as [\"view\"]");
             self.must(
                 names.iter().all(|name| !name.is_empty() && name.len() <= MAX_TYPE_NAME),
@@ -175,11 +199,19 @@ impl Checker<'_> {
             );
         }
         let still = mmpp.q12 == 0.0 && mmpp.q21 == 0.0;
-        self.must(!still, "workload.mmpp.q12", "and `workload.mmpp.q21` must not both be 0: nothing would ever switch");
+        self.must(
+            !still,
+            "workload.mmpp.q12",
+            "and `workload.mmpp.q21` must not both be 0: nothing would ever switch",
+        );
     }
 
     fn stages(&mut self, settings: &Settings) {
-        self.must(settings.aggregator.max_open_windows > 0, "aggregator.max_open_windows", "must be at least 1");
+        self.must(
+            settings.aggregator.max_open_windows > 0,
+            "aggregator.max_open_windows",
+            "must be at least 1",
+        );
         self.must(settings.result_writer.batch > 0, "result_writer.batch", "must be at least 1");
         self.must(
             settings.supervisor.heartbeat_timeout.as_millis() >= 1000,
@@ -191,7 +223,11 @@ impl Checker<'_> {
             "supervisor.drain_timeout",
             "must be above 0, as `60s`",
         );
-        self.must(!settings.log.level.trim().is_empty(), "log.level", "must not be empty, as `info`");
+        self.must(
+            !settings.log.level.trim().is_empty(),
+            "log.level",
+            "must not be empty, as `info`",
+        );
     }
 
     fn thresholds(&mut self, settings: &Settings) {
@@ -216,7 +252,10 @@ impl Checker<'_> {
         self.must(
             server.listen.parse::<std::net::SocketAddr>().is_ok(),
             "server.listen",
-            format!("must be an address and a port, as `127.0.0.1:9464`, but is `{}`", server.listen),
+            format!(
+                "must be an address and a port, as `127.0.0.1:9464`, but is `{}`",
+                server.listen
+            ),
         );
         self.must(
             server.token.is_empty() || server.token_file.is_empty(),
@@ -228,19 +267,31 @@ impl Checker<'_> {
             "server.max_connections",
             format!("must be 1 to 100000, but is {}", server.max_connections),
         );
-        self.must(!server.request_timeout.is_zero(), "server.request_timeout", "must be above 0, as `5s`");
+        self.must(
+            !server.request_timeout.is_zero(),
+            "server.request_timeout",
+            "must be above 0, as `5s`",
+        );
         self.must(
             (1024..=1 << 30).contains(&server.max_body_bytes.0),
             "server.max_body_bytes",
             format!("must be `1KiB` to `1GiB`, but is `{}`", server.max_body_bytes),
         );
-        self.must(!schedule.workloads.is_empty(), "schedule.workloads", "must have at least one, as [\"classic\"]");
+        self.must(
+            !schedule.workloads.is_empty(),
+            "schedule.workloads",
+            "must have at least one, as [\"classic\"]",
+        );
         for (key, span) in [
             ("schedule.every", schedule.every),
             ("schedule.probe_interval", schedule.probe_interval),
             ("schedule.retry_min", schedule.retry_min),
         ] {
-            self.must(span.as_millis() >= 100, key, format!("must be at least `100ms`, but is `{span}`"));
+            self.must(
+                span.as_millis() >= 100,
+                key,
+                format!("must be at least `100ms`, but is `{span}`"),
+            );
         }
         self.must(
             schedule.retry_max >= schedule.retry_min,
@@ -253,7 +304,11 @@ impl Checker<'_> {
 
     fn brokers(&mut self, settings: &Settings) {
         let embedded = &settings.broker.embedded;
-        self.must(embedded.max_bytes.0 >= 1 << 20, "broker.embedded.max_bytes", "must be at least `1MiB`");
+        self.must(
+            embedded.max_bytes.0 >= 1 << 20,
+            "broker.embedded.max_bytes",
+            "must be at least `1MiB`",
+        );
         match settings.broker.kind {
             BrokerKind::Embedded => {}
             BrokerKind::Kafka | BrokerKind::Redpanda => self.kafka(&settings.broker.kafka),
@@ -264,9 +319,13 @@ impl Checker<'_> {
     fn client_times(&mut self, times: &[(&str, Span, u64, u64)]) {
         for &(key, span, least_ms, most_ms) in times {
             self.must(
-                (least_ms..=most_ms).contains(&span.as_millis()) && span.as_nanos() % MILLISECOND == 0,
+                (least_ms..=most_ms).contains(&span.as_millis())
+                    && span.as_nanos() % MILLISECOND == 0,
                 key,
-                format!("must be whole milliseconds, `{least_ms}ms` to `{}s`, but is `{span}`", most_ms / 1000),
+                format!(
+                    "must be whole milliseconds, `{least_ms}ms` to `{}s`, but is `{span}`",
+                    most_ms / 1000
+                ),
             );
         }
     }
@@ -282,7 +341,9 @@ impl Checker<'_> {
     }
 
     fn kafka(&mut self, kafka: &KafkaSection) {
-        let addresses = || kafka.bootstrap_servers.split(',').map(str::trim).filter(|address| !address.is_empty());
+        let addresses = || {
+            kafka.bootstrap_servers.split(',').map(str::trim).filter(|address| !address.is_empty())
+        };
         self.must(
             addresses().next().is_some(),
             "broker.kafka.bootstrap_servers",
@@ -355,24 +416,35 @@ impl Checker<'_> {
                 ("broker.fluvio.tls.cert_file", &fluvio.tls.cert_file),
                 ("broker.fluvio.tls.key_file", &fluvio.tls.key_file),
             ] {
-                self.must(!value.is_empty(), key, "must not be empty where `broker.fluvio.tls.mode` is `verified`");
+                self.must(
+                    !value.is_empty(),
+                    key,
+                    "must not be empty where `broker.fluvio.tls.mode` is `verified`",
+                );
             }
         }
     }
 }
 
 fn has_port(address: &str) -> bool {
-    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// Whether Fluvio takes the name for a topic.
 fn is_fluvio_name(name: &str, longest: usize) -> bool {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=longest).contains(&name.len()) && name.chars().all(legal) && !name.starts_with('-') && !name.ends_with('-')
+    (1..=longest).contains(&name.len())
+        && name.chars().all(legal)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 /// Whether brokers take the name for a topic.
 pub(super) fn is_topic_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (1..=MAX_TOPIC_NAME).contains(&name.len()) && name.chars().all(legal) && !matches!(name, "." | "..")
+    (1..=MAX_TOPIC_NAME).contains(&name.len())
+        && name.chars().all(legal)
+        && !matches!(name, "." | "..")
 }

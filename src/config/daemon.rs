@@ -1,4 +1,5 @@
-//! The sections that the daemon alone reads: `[server]`, `[schedule]`, `[history]`; and `[thresholds]`.
+//! The sections that the daemon alone reads: `[server]`, `[schedule]`, `[history]`; and
+//! `[thresholds]`.
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,8 @@ pub struct ScheduleSection {
     pub workloads: Vec<String>,
     /// How often the broker is asked whether it is there.
     pub probe_interval: Span,
-    /// How long the daemon waits after a broker's first failure; twice as long after each further one.
+    /// How long the daemon waits after a broker's first failure; twice as long after each further
+    /// one.
     pub retry_min: Span,
     /// How long it waits at most.
     pub retry_max: Span,

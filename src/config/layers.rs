@@ -1,5 +1,5 @@
-//! The layers that settings come from, and how they are merged: unknown keys are refused, and every value remembers
-//! where it was set.
+//! The layers that settings come from, and how they are merged: unknown keys are refused, and every
+//! value remembers where it was set.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -9,7 +9,9 @@ use config::{Config, Environment, File, FileFormat, Map, Source, Value, ValueKin
 use serde_json::Value as Json;
 
 use super::matrix::{VARY, WITH, choices};
-use super::{ConfigError, DEFAULTS, PRESETS, Problem, Settings, THRESHOLDS, check, preset, threshold_refusal};
+use super::{
+    ConfigError, DEFAULTS, PRESETS, Problem, Settings, THRESHOLDS, check, preset, threshold_refusal,
+};
 use crate::nearest::nearest;
 use crate::thresholds::Threshold;
 
@@ -57,7 +59,8 @@ pub struct Layers {
     pub environment: BTreeMap<String, String>,
     /// Settings by flags; later ones over earlier ones.
     pub flags: Vec<Assignment>,
-    /// Texts of files as they were when they were kept ([`Self::keep_texts`]): these are not read again.
+    /// Texts of files as they were when they were kept ([`Self::keep_texts`]): these are not read
+    /// again.
     pub texts: BTreeMap<PathBuf, String>,
     /// Thresholds by flags (`--threshold`): they come on top of those that are set.
     pub thresholds: Vec<String>,
@@ -75,13 +78,19 @@ pub struct Resolved {
 impl Layers {
     /// The layers of this process, with nothing set by its arguments: system file and environment.
     pub fn of_process() -> Self {
-        let environment = std::env::vars_os()
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-        Self { system_file: Some(SYSTEM_FILE.into()), environment: environment.collect(), ..Self::default() }
+        let environment = std::env::vars_os().map(|(name, value)| {
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        });
+        Self {
+            system_file: Some(SYSTEM_FILE.into()),
+            environment: environment.collect(),
+            ..Self::default()
+        }
     }
 
-    /// Keeps the texts of the configuration files, and of these workloads where they are files: what is edited later is not
-    /// seen. A file that cannot be read now is an error when the layers are loaded.
+    /// Keeps the texts of the configuration files, and of these workloads where they are files:
+    /// what is edited later is not seen. A file that cannot be read now is an error when the layers
+    /// are loaded.
     pub fn keep_texts(&mut self, workloads: &[String]) {
         let files = self.system_file.iter().chain(&self.config_file).cloned();
         let workloads = workloads.iter().filter(|name| preset(name).is_none()).map(PathBuf::from);
@@ -89,7 +98,9 @@ impl Layers {
             let is_optional = self.system_file.as_ref() == Some(&path);
             let text = match std::fs::read_to_string(&path) {
                 Ok(text) => Some(text),
-                Err(error) if error.kind() == ErrorKind::NotFound && is_optional => Some(String::new()),
+                Err(error) if error.kind() == ErrorKind::NotFound && is_optional => {
+                    Some(String::new())
+                }
                 Err(_) => None,
             };
             if let Some(text) = text {
@@ -101,8 +112,8 @@ impl Layers {
     /// Merges the layers, and checks what came out.
     ///
     /// # Errors
-    /// [`ConfigError`]: a file that cannot be read, an unknown key, a value of a wrong type, an impossible setting; each
-    /// with file (or variable, or flag), key and what to do.
+    /// [`ConfigError`]: a file that cannot be read, an unknown key, a value of a wrong type, an
+    /// impossible setting; each with file (or variable, or flag), key and what to do.
     pub fn load(&self) -> Result<Resolved, ConfigError> {
         let mut merge = Merge::new()?;
         merge.texts_kept.clone_from(&self.texts);
@@ -149,7 +160,8 @@ pub(super) struct Merge {
 
 impl Merge {
     fn new() -> Result<Self, ConfigError> {
-        let known = parse(DEFAULTS, DEFAULT_ORIGIN).map_err(|problem| ConfigError { problems: vec![problem] })?;
+        let known = parse(DEFAULTS, DEFAULT_ORIGIN)
+            .map_err(|problem| ConfigError { problems: vec![problem] })?;
         Ok(Self {
             layers: vec![Layer(known.clone())],
             known,
@@ -160,11 +172,17 @@ impl Merge {
     }
 
     pub(super) fn problem(&mut self, origin: &str, key: &str, message: impl Into<String>) {
-        self.problems.push(Problem { origin: origin.to_owned(), key: key.to_owned(), message: message.into() });
+        self.problems.push(Problem {
+            origin: origin.to_owned(),
+            key: key.to_owned(),
+            message: message.into(),
+        });
     }
 
     fn read(&self, path: &Path) -> std::io::Result<String> {
-        self.texts_kept.get(path).map_or_else(|| std::fs::read_to_string(path), |text| Ok(text.clone()))
+        self.texts_kept
+            .get(path)
+            .map_or_else(|| std::fs::read_to_string(path), |text| Ok(text.clone()))
     }
 
     fn file(&mut self, path: &Path, required: bool) {
@@ -172,7 +190,9 @@ impl Merge {
         match self.read(path) {
             Ok(text) => self.text(&text, &origin, None),
             Err(error) if error.kind() == ErrorKind::NotFound && !required => {}
-            Err(error) => self.problem(&origin, "", format!("cannot be read: {error}; check the path")),
+            Err(error) => {
+                self.problem(&origin, "", format!("cannot be read: {error}; check the path"))
+            }
         }
     }
 
@@ -189,7 +209,11 @@ impl Merge {
             let origin = path.display().to_string();
             match self.read(path) {
                 Ok(text) => self.text(&text, &origin, name),
-                Err(error) => self.problem(&origin, "", format!("cannot be read: {error}; check the workload's path")),
+                Err(error) => self.problem(
+                    &origin,
+                    "",
+                    format!("cannot be read: {error}; check the workload's path"),
+                ),
             }
         } else {
             let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
@@ -211,9 +235,12 @@ impl Merge {
         let known = self.known.clone();
         let mut table = self.checked(table, &known, "", origin);
         if let Some(name) = name {
-            let workload = table.entry("workload".to_owned()).or_insert_with(|| Table::new().into());
+            let workload =
+                table.entry("workload".to_owned()).or_insert_with(|| Table::new().into());
             if let ValueKind::Table(workload) = &mut workload.kind {
-                workload.entry("name".to_owned()).or_insert_with(|| Value::new(Some(&origin.to_owned()), name));
+                workload
+                    .entry("name".to_owned())
+                    .or_insert_with(|| Value::new(Some(&origin.to_owned()), name));
             }
         }
         self.layers.push(Layer(table));
@@ -233,16 +260,26 @@ impl Merge {
                 (Some(ValueKind::Table(_)), ValueKind::Table(inner)) if path == VARY => {
                     self.varied(inner, origin).into()
                 }
-                (Some(ValueKind::Table(_)), ValueKind::Table(inner)) if path == WITH => self.with(inner, origin).into(),
+                (Some(ValueKind::Table(_)), ValueKind::Table(inner)) if path == WITH => {
+                    self.with(inner, origin).into()
+                }
                 (Some(ValueKind::Table(known)), ValueKind::Table(inner)) => {
                     self.checked(inner, known, &path, origin).into()
                 }
                 (Some(ValueKind::Table(_)), _) => {
-                    self.problem(origin, &path, format!("is a section: write [{path}] and its settings below"));
+                    self.problem(
+                        origin,
+                        &path,
+                        format!("is a section: write [{path}] and its settings below"),
+                    );
                     continue;
                 }
                 (Some(_), ValueKind::Table(_)) => {
-                    self.problem(origin, &path, "is a setting, not a section: write a single value");
+                    self.problem(
+                        origin,
+                        &path,
+                        "is a setting, not a section: write a single value",
+                    );
                     continue;
                 }
                 (Some(_), kind) => Value::new(Some(&origin.to_owned()), kind),
@@ -266,7 +303,11 @@ impl Merge {
                 match value.into_string() {
                     Ok(text) => drop(flat.insert(name, Value::new(Some(&origin.to_owned()), text))),
                     Err(_) => {
-                        self.problem(origin, &format!("{PROPERTIES}.{name}"), "must be a text, a number or a boolean");
+                        self.problem(
+                            origin,
+                            &format!("{PROPERTIES}.{name}"),
+                            "must be a text, a number or a boolean",
+                        );
                     }
                 }
             }
@@ -298,7 +339,10 @@ impl Merge {
         let mut texts: Vec<Assignment> = environment
             .into_iter()
             .map(|(key, value)| Assignment {
-                origin: format!("environment variable {ENV_PREFIX}{LEVEL}{}", key.replace('.', LEVEL).to_uppercase()),
+                origin: format!(
+                    "environment variable {ENV_PREFIX}{LEVEL}{}",
+                    key.replace('.', LEVEL).to_uppercase()
+                ),
                 key,
                 value: value.into_string().unwrap_or_default(),
             })
@@ -310,28 +354,35 @@ impl Merge {
     /// Adds settings given as text, each read as what its default is.
     fn texts(&mut self, texts: &[Assignment]) {
         for Assignment { origin, key, value } in texts {
-            let (segments, kind): (Vec<&str>, _) = if let Some(property) = key.strip_prefix("broker.kafka.properties.")
-            {
-                (PROPERTIES.split('.').chain([property]).collect(), ValueKind::String(value.clone()))
-            } else if let Some(varied) = key.strip_prefix("matrix.vary.") {
-                if !self.can_vary(varied, key, origin) {
-                    continue;
-                }
-                let texts = choices(varied, value).into_iter().map(Value::from).collect();
-                (VARY.split('.').chain([varied]).collect(), ValueKind::Array(texts))
-            } else {
-                match find(&self.known, key).map(|known| &known.kind) {
-                    Some(ValueKind::Table(_)) => {
-                        self.problem(origin, key, format!("is a section: name one of its settings, as `{key}.…`"));
+            let (segments, kind): (Vec<&str>, _) =
+                if let Some(property) = key.strip_prefix("broker.kafka.properties.") {
+                    (
+                        PROPERTIES.split('.').chain([property]).collect(),
+                        ValueKind::String(value.clone()),
+                    )
+                } else if let Some(varied) = key.strip_prefix("matrix.vary.") {
+                    if !self.can_vary(varied, key, origin) {
                         continue;
                     }
-                    Some(known) => (key.split('.').collect(), typed(value, known)),
-                    None => {
-                        self.unknown(origin, key);
-                        continue;
+                    let texts = choices(varied, value).into_iter().map(Value::from).collect();
+                    (VARY.split('.').chain([varied]).collect(), ValueKind::Array(texts))
+                } else {
+                    match find(&self.known, key).map(|known| &known.kind) {
+                        Some(ValueKind::Table(_)) => {
+                            self.problem(
+                                origin,
+                                key,
+                                format!("is a section: name one of its settings, as `{key}.…`"),
+                            );
+                            continue;
+                        }
+                        Some(known) => (key.split('.').collect(), typed(value, known)),
+                        None => {
+                            self.unknown(origin, key);
+                            continue;
+                        }
                     }
-                }
-            };
+                };
             let mut nested = Value::new(Some(origin), kind);
             for segment in segments.iter().rev() {
                 nested = Table::from([((*segment).to_owned(), nested)]).into();
@@ -369,19 +420,28 @@ impl Merge {
             let path = error.path().to_string();
             let key = path.split('[').next().unwrap_or_default();
             let origin = origins.get(key).map_or("settings", String::as_str);
-            ConfigError::one(origin, key, format!("cannot be read: {}", in_plain_words(&error.inner().to_string())))
+            ConfigError::one(
+                origin,
+                key,
+                format!("cannot be read: {}", in_plain_words(&error.inner().to_string())),
+            )
         })?;
         check::check(&settings, &origins)?;
         if !self.thresholds.is_empty() {
             settings.thresholds.expressions.append(&mut self.thresholds);
             let origin = origins.entry(THRESHOLDS.to_owned()).or_default();
             let before = Some(std::mem::take(origin)).filter(|before| before != DEFAULT_ORIGIN);
-            *origin = before.into_iter().chain([THRESHOLD_FLAG.to_owned()]).collect::<Vec<_>>().join(", ");
+            *origin = before
+                .into_iter()
+                .chain([THRESHOLD_FLAG.to_owned()])
+                .collect::<Vec<_>>()
+                .join(", ");
         }
         Ok(Resolved { settings, origins })
     }
 
-    /// Plain data for the strict deserializer (the config crate's own cuts numbers to size), noting where it came from.
+    /// Plain data for the strict deserializer (the config crate's own cuts numbers to size), noting
+    /// where it came from.
     fn plain(&mut self, value: Value, path: &str, origins: &mut BTreeMap<String, String>) -> Json {
         let origin = value.origin().unwrap_or(DEFAULT_ORIGIN).to_owned();
         if !matches!(value.kind, ValueKind::Table(_)) {
@@ -423,7 +483,8 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Table, Problem> {
             other => other.to_string(),
         };
         // Without the line itself: it may hold a secret.
-        let lines: Vec<&str> = cause.lines().map(str::trim).filter(|line| !line.contains('|')).collect();
+        let lines: Vec<&str> =
+            cause.lines().map(str::trim).filter(|line| !line.contains('|')).collect();
         let message = format!("is no readable TOML: {}", lines.join(": "));
         Problem { origin: origin.to_owned(), key: String::new(), message }
     })?;
@@ -432,9 +493,9 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Table, Problem> {
 
 fn with_origin(value: Value, origin: &str) -> Value {
     let kind = match value.kind {
-        ValueKind::Table(table) => {
-            ValueKind::Table(table.into_iter().map(|(key, value)| (key, with_origin(value, origin))).collect())
-        }
+        ValueKind::Table(table) => ValueKind::Table(
+            table.into_iter().map(|(key, value)| (key, with_origin(value, origin))).collect(),
+        ),
         kind => kind,
     };
     Value::new(Some(&origin.to_owned()), kind)
@@ -480,7 +541,8 @@ fn paths_of(table: &Table, above: &str, paths: &mut Vec<String>) {
     paths.sort();
 }
 
-/// Reads a text as what the default is; what cannot be read stays a text, and is refused later with its key.
+/// Reads a text as what the default is; what cannot be read stays a text, and is refused later with
+/// its key.
 fn typed(text: &str, default: &ValueKind) -> ValueKind {
     let plain = text.trim();
     let read = match default {

@@ -32,7 +32,8 @@ pub struct MatrixSection {
     /// Settings with the values that each of them takes.
     #[cfg_attr(test, schemars(with = "BTreeMap<String, Vec<Json>>"))]
     pub vary: BTreeMap<String, Vec<String>>,
-    /// Further settings of the cells in which a setting has a certain value: `setting=value`, then settings.
+    /// Further settings of the cells in which a setting has a certain value: `setting=value`, then
+    /// settings.
     #[cfg_attr(test, schemars(with = "BTreeMap<String, BTreeMap<String, Json>>"))]
     pub with: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -41,10 +42,15 @@ pub struct MatrixSection {
 fn cannot_vary(known: &Table, key: &str) -> Option<String> {
     let section = key.split('.').next().unwrap_or_default();
     if NO_RUN.contains(&section) && find(known, key).is_some() {
-        return Some("makes no run another one: vary a setting of [broker], [topics], [workload] …".to_owned());
+        return Some(
+            "makes no run another one: vary a setting of [broker], [topics], [workload] …"
+                .to_owned(),
+        );
     }
     match find(known, key).map(|known| &known.kind) {
-        Some(ValueKind::Table(_)) => Some(format!("is a section: name one of its settings, as `{key}.…`")),
+        Some(ValueKind::Table(_)) => {
+            Some(format!("is a section: name one of its settings, as `{key}.…`"))
+        }
         _ => None,
     }
 }
@@ -58,11 +64,16 @@ impl Merge {
             match &value.kind {
                 ValueKind::Array(items) if !items.is_empty() => {
                     if self.can_vary(&key, &path, origin) {
-                        let texts: Vec<Value> = items.iter().map(|item| text_of(item).into()).collect();
+                        let texts: Vec<Value> =
+                            items.iter().map(|item| text_of(item).into()).collect();
                         kept.insert(key, Value::new(Some(&origin.to_owned()), texts));
                     }
                 }
-                _ => self.problem(origin, &path, "must be a list of values, as [\"10k/s\", \"20k/s\"]"),
+                _ => self.problem(
+                    origin,
+                    &path,
+                    "must be a list of values, as [\"10k/s\", \"20k/s\"]",
+                ),
             }
         }
         kept
@@ -82,7 +93,11 @@ impl Merge {
                 continue;
             };
             let Some((key, _)) = choice.split_once('=') else {
-                self.problem(origin, &path, "must be a setting and its value, as \"broker.kind=redpanda\"");
+                self.problem(
+                    origin,
+                    &path,
+                    "must be a setting and its value, as \"broker.kind=redpanda\"",
+                );
                 continue;
             };
             let mut texts = Table::new();
@@ -99,7 +114,8 @@ impl Merge {
         kept
     }
 
-    /// Whether a run can be given another value of this setting; if not, that is a problem of `path`.
+    /// Whether a run can be given another value of this setting; if not, that is a problem of
+    /// `path`.
     pub(super) fn can_vary(&mut self, key: &str, path: &str, origin: &str) -> bool {
         if is_property(key) {
             return true;
@@ -117,13 +133,16 @@ impl Merge {
     }
 }
 
-/// The values of a table whose keys have dots, by their whole keys: `"a.b" = 1` and `a.b = 1` alike.
+/// The values of a table whose keys have dots, by their whole keys: `"a.b" = 1` and `a.b = 1`
+/// alike.
 fn leaves(table: Table) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for (key, value) in table {
         match value.kind {
             ValueKind::Table(inner) => {
-                found.extend(leaves(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)));
+                found.extend(
+                    leaves(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)),
+                );
             }
             _ => found.push((key, value)),
         }
@@ -137,14 +156,16 @@ pub(crate) fn refused_in_matrix(key: &str) -> Option<String> {
     parse(DEFAULTS, DEFAULT_ORIGIN).ok().and_then(|known| cannot_vary(&known, key))
 }
 
-/// The values that `text` holds for this setting. `[a, b]` is a list for any setting (for one that is a list itself:
-/// `[["a"], ["b", "c"]]`); `a,b` is one for numbers, units, switches and names out of a choice. In a free text (addresses,
-/// names, properties) and in a list a comma is part of the value.
+/// The values that `text` holds for this setting. `[a, b]` is a list for any setting (for one that
+/// is a list itself: `[["a"], ["b", "c"]]`); `a,b` is one for numbers, units, switches and names
+/// out of a choice. In a free text (addresses, names, properties) and in a list a comma is part of
+/// the value.
 pub(crate) fn choices(key: &str, text: &str) -> Vec<String> {
     let plain = text.trim();
     let kind = Kind::of(key);
     if let Some(items) = bracketed(plain) {
-        let is_of_lists = items.iter().all(|item| matches!(item.kind, ValueKind::Array(_))) && !items.is_empty();
+        let is_of_lists =
+            items.iter().all(|item| matches!(item.kind, ValueKind::Array(_))) && !items.is_empty();
         if kind != Kind::List || is_of_lists {
             return items.iter().map(text_of).collect();
         }
@@ -211,7 +232,9 @@ impl Kind {
         let Ok(schema) = serde_json::from_str::<Json>(SCHEMA) else { return Self::Text };
         let mut at = &schema;
         for part in key.split('.') {
-            let Some(inner) = resolved(&schema, at).get("properties").and_then(|inner| inner.get(part)) else {
+            let Some(inner) =
+                resolved(&schema, at).get("properties").and_then(|inner| inner.get(part))
+            else {
                 return Self::Text;
             };
             at = inner;
@@ -227,7 +250,10 @@ impl Kind {
 
 /// The schema that a reference points to.
 fn resolved<'a>(schema: &'a Json, at: &'a Json) -> &'a Json {
-    let target = at.get("$ref").and_then(Json::as_str).and_then(|path| schema.pointer(path.trim_start_matches('#')));
+    let target = at
+        .get("$ref")
+        .and_then(Json::as_str)
+        .and_then(|path| schema.pointer(path.trim_start_matches('#')));
     target.unwrap_or(at)
 }
 
@@ -256,7 +282,11 @@ mod tests {
             ("workload.ad_types", "a,b", &["a,b"]),
             ("workload.ad_types", "[\"a\", \"b\"]", &["[\"a\", \"b\"]"]),
             ("workload.ad_types", "[[\"a\"], [\"b\", \"c,d\"]]", &["[\"a\"]", "[\"b\", \"c,d\"]"]),
-            ("thresholds.expressions", "[\"audit.events_lost == 0\"]", &["[\"audit.events_lost == 0\"]"]),
+            (
+                "thresholds.expressions",
+                "[\"audit.events_lost == 0\"]",
+                &["[\"audit.events_lost == 0\"]"],
+            ),
         ] {
             assert_eq!(choices(key, text), expected, "{key}={text}");
         }

@@ -32,8 +32,18 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// A single problem.
-    pub fn one(origin: impl Into<String>, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { problems: vec![Problem { origin: origin.into(), key: key.into(), message: message.into() }] }
+    pub fn one(
+        origin: impl Into<String>,
+        key: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            problems: vec![Problem {
+                origin: origin.into(),
+                key: key.into(),
+                message: message.into(),
+            }],
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Settings written out: as TOML with origins, as JSON, as the flags that bring them about. Never a secret.
+//! Settings written out: as TOML with origins, as JSON, as the flags that bring them about. Never a
+//! secret.
 
 use std::fmt::Write;
 
@@ -13,14 +14,17 @@ use super::{ConfigError, DEFAULTS, KafkaSection, Layers, Resolved, Settings, pre
 /// The tables whose keys are free, and may have dots.
 const FREE_TABLES: [&str; 3] = [PROPERTIES, VARY, WITH];
 
-/// Whether the value of an entry of `[broker.kafka.properties]` must never be shown; a file's name may be.
+/// Whether the value of an entry of `[broker.kafka.properties]` must never be shown; a file's name
+/// may be.
 fn is_secret_entry(name: &str) -> bool {
     !name.to_ascii_lowercase().ends_with("_file") && is_secret(name)
 }
 
 /// Whether the value of a setting must never be shown.
 pub(crate) fn is_secret_setting(key: &str) -> bool {
-    key.strip_prefix(PROPERTIES).and_then(|name| name.strip_prefix('.')).is_some_and(is_secret_entry)
+    key.strip_prefix(PROPERTIES)
+        .and_then(|name| name.strip_prefix('.'))
+        .is_some_and(is_secret_entry)
 }
 
 /// What a file holds, the line end at its end aside.
@@ -45,7 +49,9 @@ impl KafkaSection {
     ///
     /// # Errors
     /// [`ConfigError`] when a file cannot be read.
-    pub fn resolved_properties(&self) -> Result<std::collections::BTreeMap<String, String>, ConfigError> {
+    pub fn resolved_properties(
+        &self,
+    ) -> Result<std::collections::BTreeMap<String, String>, ConfigError> {
         let read = |(name, value): (&String, &String)| match name.strip_suffix("_file") {
             None => Ok((name.clone(), value.clone())),
             Some(property) => match read_secret(value) {
@@ -53,7 +59,9 @@ impl KafkaSection {
                 Err(error) => Err(ConfigError::one(
                     value,
                     format!("{PROPERTIES}.{name}"),
-                    format!("names a file that cannot be read: {error}; check path and permissions"),
+                    format!(
+                        "names a file that cannot be read: {error}; check path and permissions"
+                    ),
                 )),
             },
         };
@@ -90,7 +98,8 @@ impl Settings {
 }
 
 impl Resolved {
-    /// The settings as TOML, in the order of the defaults' file, each with where it was set; secrets redacted.
+    /// The settings as TOML, in the order of the defaults' file, each with where it was set;
+    /// secrets redacted.
     pub fn to_toml(&self) -> String {
         let json = self.settings.to_json();
         let mut text = String::new();
@@ -102,7 +111,8 @@ impl Resolved {
                 if FREE_TABLES.contains(&section.as_str()) {
                     self.write_free_table(&section, &json, &mut text);
                 }
-            } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#'))
+            {
                 let path = format!("{section}.{key}");
                 let value = toml_value(at(&json, &path).unwrap_or(&Json::Null));
                 let _ = writeln!(text, "{key} = {value}{}", self.origin_comment(&path));
@@ -115,7 +125,8 @@ impl Resolved {
         if let Some(Json::Object(entries)) = at(json, table) {
             for (name, value) in entries {
                 let origin = self.origin_comment(&format!("{table}.{name}"));
-                let _ = writeln!(text, "{} = {}{origin}", Json::from(name.as_str()), toml_value(value));
+                let _ =
+                    writeln!(text, "{} = {}{origin}", Json::from(name.as_str()), toml_value(value));
             }
         }
     }
@@ -127,10 +138,11 @@ impl Resolved {
         }
     }
 
-    /// The arguments of `streamgauge run` that bring these settings about on a machine without any configuration; secrets
-    /// are left out.
+    /// The arguments of `streamgauge run` that bring these settings about on a machine without any
+    /// configuration; secrets are left out.
     pub fn rerun_arguments(&self) -> String {
-        let workload = Some(self.settings.workload.name.as_str()).filter(|name| preset(name).is_some());
+        let workload =
+            Some(self.settings.workload.name.as_str()).filter(|name| preset(name).is_some());
         let flags = self.flags_over(workload);
         [workload.unwrap_or_default(), &flags].join(" ").trim().to_owned()
     }
@@ -146,17 +158,20 @@ impl Resolved {
         let base = plain.load().map_or(Json::Null, |plain| plain.settings.to_json());
         let json = self.settings.to_json();
         // What only the daemon reads, and what makes a matrix of runs, makes no run another one.
-        let is_no_runs =
-            |path: &str| ["server.", "schedule.", "history.", "matrix."].iter().any(|of| path.starts_with(of));
+        let is_no_runs = |path: &str| {
+            ["server.", "schedule.", "history.", "matrix."].iter().any(|of| path.starts_with(of))
+        };
         let is_shown = |path: &str| {
             if is_no_runs(path) {
                 return false;
             }
-            let property = path.strip_prefix(PROPERTIES).unwrap_or_default().trim_start_matches('.');
+            let property =
+                path.strip_prefix(PROPERTIES).unwrap_or_default().trim_start_matches('.');
             property.is_empty() || !is_secret_entry(property)
         };
         let flag = |path: &String| {
-            let value = at(&json, path).filter(|&value| at(&base, path) != Some(value) && is_shown(path))?;
+            let value = at(&json, path)
+                .filter(|&value| at(&base, path) != Some(value) && is_shown(path))?;
             let text = match value {
                 Json::String(text) => text.clone(),
                 other => toml_value(other),
@@ -181,8 +196,9 @@ pub(crate) fn at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
 pub(crate) fn toml_value(value: &Json) -> String {
     match value {
         Json::Object(members) => {
-            let members =
-                members.iter().map(|(name, value)| format!("{} = {}", Json::from(name.as_str()), toml_value(value)));
+            let members = members.iter().map(|(name, value)| {
+                format!("{} = {}", Json::from(name.as_str()), toml_value(value))
+            });
             format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
         }
         Json::Array(values) => {

@@ -4,8 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use streamgauge_actors::MILLISECOND;
-use streamgauge_actors::{ArrivalKind, BurstCorrelation};
+use streamgauge_actors::{ArrivalKind, BurstCorrelation, MILLISECOND};
 
 use super::*;
 
@@ -19,7 +18,8 @@ fn with_flags(flags: &[(&str, &str)]) -> Result<Resolved, ConfigError> {
 }
 
 fn with_environment(variables: &[(&str, &str)]) -> Result<Resolved, ConfigError> {
-    let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let environment =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Layers { environment, ..Layers::default() }.load()
 }
 
@@ -42,12 +42,19 @@ fn defaults() -> Settings {
 #[test]
 fn the_defaults_are_the_classic() {
     let plain = defaults();
-    let classic = Layers { workload: Some("classic".into()), ..Layers::default() }.load().unwrap().settings;
+    let classic =
+        Layers { workload: Some("classic".into()), ..Layers::default() }.load().unwrap().settings;
     assert_eq!(plain.to_json(), classic.to_json());
     let spec = plain.run_spec("20261123-031522-7f3a").unwrap();
-    assert_eq!((spec.producers, spec.partitions, spec.campaigns, spec.ads_per_campaign), (2, 2, 10, 100));
+    assert_eq!(
+        (spec.producers, spec.partitions, spec.campaigns, spec.ads_per_campaign),
+        (2, 2, 10, 100)
+    );
     assert_eq!((spec.rate, spec.arrivals), (40_000.0, ArrivalKind::PoissonNormalized));
-    assert_eq!((spec.duration_ns, spec.warmup_ns, spec.window_ns), (60 * SECOND, 10 * SECOND, 10 * SECOND));
+    assert_eq!(
+        (spec.duration_ns, spec.warmup_ns, spec.window_ns),
+        (60 * SECOND, 10 * SECOND, 10 * SECOND)
+    );
     assert_eq!(spec.events_topic, "streamgauge.20261123-031522-7f3a.events");
     assert_eq!(spec.results_topic, "streamgauge.20261123-031522-7f3a.results");
     assert_eq!((spec.zipf_exponent, spec.burst_correlation), (None, BurstCorrelation::Independent));
@@ -58,7 +65,8 @@ fn the_defaults_are_the_classic() {
 #[test]
 fn every_preset_makes_a_run_of_its_own_name() {
     for preset in PRESETS {
-        let resolved = Layers { workload: Some(preset.name.into()), ..Layers::default() }.load().unwrap();
+        let resolved =
+            Layers { workload: Some(preset.name.into()), ..Layers::default() }.load().unwrap();
         let spec = resolved.settings.run_spec("r").unwrap();
         assert_eq!(spec.workload, preset.name);
         assert_eq!(resolved.origins["workload.name"], format!("preset {}", preset.name));
@@ -73,7 +81,11 @@ fn every_preset_makes_a_run_of_its_own_name() {
 fn later_layers_win() {
     let folder = tempfile::tempdir().unwrap();
     let mut layers = Layers {
-        system_file: Some(write(folder.path(), "system.toml", "[workload]\nrate = 1\nseed = 1\nproducers = 1")),
+        system_file: Some(write(
+            folder.path(),
+            "system.toml",
+            "[workload]\nrate = 1\nseed = 1\nproducers = 1",
+        )),
         ..Layers::default()
     };
     let rate = |layers: &Layers| {
@@ -83,7 +95,8 @@ fn later_layers_win() {
     assert_eq!(rate(&layers).0, 1.0);
     layers.config_file = Some(write(folder.path(), "config.toml", "[workload]\nrate = \"2/s\""));
     assert_eq!(rate(&layers).0, 2.0);
-    layers.workload = Some(write(folder.path(), "heavy.toml", "[workload]\nrate = 3.0").display().to_string());
+    layers.workload =
+        Some(write(folder.path(), "heavy.toml", "[workload]\nrate = 3.0").display().to_string());
     assert_eq!(rate(&layers).0, 3.0);
     layers.environment.insert("STREAMGAUGE__WORKLOAD__RATE".into(), "4".into());
     assert_eq!(rate(&layers), (4.0, "environment variable STREAMGAUGE__WORKLOAD__RATE".into()));
@@ -115,7 +128,10 @@ fn the_environment_reaches_settings_of_every_type() {
     ])
     .unwrap()
     .settings;
-    assert_eq!((settings.broker.kind, settings.topics.keep, settings.topics.partitions), (BrokerKind::Kafka, true, 8));
+    assert_eq!(
+        (settings.broker.kind, settings.topics.keep, settings.topics.partitions),
+        (BrokerKind::Kafka, true, 8)
+    );
     assert_eq!(settings.broker.kafka.bootstrap_servers, "a:1,b:2");
     assert_eq!(settings.broker.kafka.properties["sasl.password"], "1234");
     assert_eq!((settings.workload.seed, settings.workload.zipf()), (u64::MAX, Some(1.0)));
@@ -123,7 +139,10 @@ fn the_environment_reaches_settings_of_every_type() {
         (settings.workload.ad_types, settings.workload.event_types),
         (vec!["a".into(), "b".into()], vec!["x,y".into()])
     );
-    assert_eq!((settings.workload.duration.as_nanos(), settings.workload.name.as_str()), (60 * SECOND, "8"));
+    assert_eq!(
+        (settings.workload.duration.as_nanos(), settings.workload.name.as_str()),
+        (60 * SECOND, "8")
+    );
 }
 
 #[test]
@@ -133,23 +152,39 @@ fn unknown_keys_name_origin_key_and_the_nearest_key() {
         ("[workload]\nrat = 1", "workload.rat", "workload.rate"),
         ("rate = 1", "rate", "workload.rate"),
         ("[brokr]\nkind = 'kafka'", "brokr", "broker"),
-        ("[broker]\nbootstrap_servers = 'x:1'", "broker.bootstrap_servers", "broker.kafka.bootstrap_servers"),
+        (
+            "[broker]\nbootstrap_servers = 'x:1'",
+            "broker.bootstrap_servers",
+            "broker.kafka.bootstrap_servers",
+        ),
         ("[topics]\nreplicas = 1", "topics.replicas", "topics.replication"),
         ("[workload.mmpp]\nratio = 2", "workload.mmpp.ratio", "workload.mmpp.rate_ratio"),
     ] {
         let path = write(folder.path(), "c.toml", text);
-        let error = Layers { config_file: Some(path.clone()), ..Layers::default() }.load().unwrap_err();
+        let error =
+            Layers { config_file: Some(path.clone()), ..Layers::default() }.load().unwrap_err();
         assert_eq!(error.problems.len(), 1);
         let Problem { origin, key: found, message } = &error.problems[0];
         assert_eq!((origin.as_str(), found.as_str()), (path.to_str().unwrap(), key));
         assert!(message.contains(&format!("did you mean `{nearest}`?")), "{error}");
     }
-    let error = with_environment(&[("STREAMGAUGE__WORKLOAD__RATTE", "1"), ("STREAMGAUGE__X", "1")]).unwrap_err();
+    let error = with_environment(&[("STREAMGAUGE__WORKLOAD__RATTE", "1"), ("STREAMGAUGE__X", "1")])
+        .unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("environment variable STREAMGAUGE__WORKLOAD__RATTE: `workload.ratte`"), "{text}");
-    assert!(text.contains("environment variable STREAMGAUGE__X: `x`") && text.contains("`workload.rate`?"), "{text}");
+    assert!(
+        text.contains("environment variable STREAMGAUGE__WORKLOAD__RATTE: `workload.ratte`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("environment variable STREAMGAUGE__X: `x`")
+            && text.contains("`workload.rate`?"),
+        "{text}"
+    );
     let text = with_flags(&[("aggregator.cuont", "1")]).unwrap_err().to_string();
-    assert_eq!(text, "flag --set: `aggregator.cuont` is an unknown key; did you mean `aggregator.count`?");
+    assert_eq!(
+        text,
+        "flag --set: `aggregator.cuont` is an unknown key; did you mean `aggregator.count`?"
+    );
 }
 
 #[test]
@@ -179,8 +214,13 @@ fn wrong_types_name_origin_and_key() {
     let text = with_text("[topics]\npartitions = \"2\"").unwrap_err().to_string();
     assert!(text.contains("c.toml: `topics.partitions`"), "{text}");
     let text = with_text("workload = 1\n[topics.keep]\nx = 1").unwrap_err().to_string();
-    assert!(text.contains("`workload` is a section") && text.contains("`topics.keep` is a setting"), "{text}");
-    assert!(with_text("[workload]\nzipf_exponent = nan").unwrap_err().to_string().contains("finite"));
+    assert!(
+        text.contains("`workload` is a section") && text.contains("`topics.keep` is a setting"),
+        "{text}"
+    );
+    assert!(
+        with_text("[workload]\nzipf_exponent = nan").unwrap_err().to_string().contains("finite")
+    );
 }
 
 #[test]
@@ -268,7 +308,9 @@ fn a_run_gets_what_was_set() {
     .unwrap();
     let spec = resolved.settings.run_spec("id").unwrap();
     assert_eq!(spec.warmup_ns, 20 * SECOND, "whole windows");
-    assert!(matches!(spec.arrivals, ArrivalKind::Mmpp(mmpp) if mmpp.rate_ratio == 7.0 && mmpp.q12 == 0.5));
+    assert!(
+        matches!(spec.arrivals, ArrivalKind::Mmpp(mmpp) if mmpp.rate_ratio == 7.0 && mmpp.q12 == 0.5)
+    );
     assert_eq!((spec.burst_correlation, spec.zipf_exponent), (BurstCorrelation::Shared, Some(0.5)));
     assert_eq!(spec.allowed_lateness_ns, 250 * MILLISECOND);
     assert_eq!((spec.events_topic.as_str(), spec.results_topic.as_str()), ("mine", "p.id.results"));
@@ -281,16 +323,24 @@ fn a_run_gets_what_was_set() {
 
 #[test]
 fn unreadable_files_and_unknown_workloads_are_named() {
-    let missing = Layers { config_file: Some("/no/such.toml".into()), ..Layers::default() }.load().unwrap_err();
+    let missing = Layers { config_file: Some("/no/such.toml".into()), ..Layers::default() }
+        .load()
+        .unwrap_err();
     assert!(missing.to_string().contains("/no/such.toml: cannot be read"), "{missing}");
     let absent = Layers { system_file: Some("/no/such.toml".into()), ..Layers::default() };
     absent.load().unwrap();
     let near = Layers { workload: Some("smok".into()), ..Layers::default() }.load().unwrap_err();
     assert!(near.to_string().contains("did you mean `smoke`?"), "{near}");
-    let file = Layers { workload: Some("none.toml".into()), ..Layers::default() }.load().unwrap_err();
+    let file =
+        Layers { workload: Some("none.toml".into()), ..Layers::default() }.load().unwrap_err();
     assert!(file.to_string().contains("none.toml: cannot be read"), "{file}");
-    let broken = with_text("[broker.kafka.properties]\n\"sasl.password\" = hunter2").unwrap_err().to_string();
-    assert!(broken.contains("c.toml") && broken.contains("line 2") && !broken.contains("hunter2"), "{broken}");
+    let broken = with_text("[broker.kafka.properties]\n\"sasl.password\" = hunter2")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        broken.contains("c.toml") && broken.contains("line 2") && !broken.contains("hunter2"),
+        "{broken}"
+    );
 }
 
 #[test]
@@ -307,8 +357,13 @@ fn secrets_are_shown_nowhere() {
         resolved.rerun_arguments()
     );
     assert!(!shown.contains("hunter2"), "{shown}");
-    assert!(shown.contains("\"sasl.password\" = \"<redacted>\" # ") && shown.contains("\"zstd\""), "{shown}");
-    let list = with_text("[broker.kafka.properties]\n\"sasl.password\" = [\"hunter2\"]").unwrap_err().to_string();
+    assert!(
+        shown.contains("\"sasl.password\" = \"<redacted>\" # ") && shown.contains("\"zstd\""),
+        "{shown}"
+    );
+    let list = with_text("[broker.kafka.properties]\n\"sasl.password\" = [\"hunter2\"]")
+        .unwrap_err()
+        .to_string();
     assert!(!list.contains("hunter2") && list.contains("sasl.password"), "{list}");
 }
 
@@ -318,10 +373,21 @@ fn secrets_come_from_files() {
     let secret = write(folder.path(), "secret", "hunter2\n").display().to_string();
     let resolved = with_flags(&[("broker.kafka.properties.sasl.password_file", &secret)]).unwrap();
     let properties = resolved.settings.broker.kafka.resolved_properties().unwrap();
-    assert_eq!(properties.into_iter().collect::<Vec<_>>(), [("sasl.password".to_owned(), "hunter2".to_owned())]);
+    assert_eq!(
+        properties.into_iter().collect::<Vec<_>>(),
+        [("sasl.password".to_owned(), "hunter2".to_owned())]
+    );
     assert!(resolved.to_toml().contains(&secret), "the path is no secret");
     let gone = with_flags(&[("broker.kafka.properties.sasl.password_file", "/no/such")]).unwrap();
-    assert!(gone.settings.broker.kafka.resolved_properties().unwrap_err().to_string().contains("/no/such"));
+    assert!(
+        gone.settings
+            .broker
+            .kafka
+            .resolved_properties()
+            .unwrap_err()
+            .to_string()
+            .contains("/no/such")
+    );
 }
 
 #[test]
@@ -335,8 +401,11 @@ fn what_is_shown_is_read_again() {
     .unwrap();
     let again = with_text(&resolved.to_toml()).unwrap();
     assert_eq!(again.settings.to_json(), resolved.settings.to_json());
-    for line in ["rate = \"1234.567k/s\" # flag --set", "duration = \"1m\"\n", "\"compression.type\" = \"lz4\" # flag"]
-    {
+    for line in [
+        "rate = \"1234.567k/s\" # flag --set",
+        "duration = \"1m\"\n",
+        "\"compression.type\" = \"lz4\" # flag",
+    ] {
         assert!(resolved.to_toml().contains(line), "{}", resolved.to_toml());
     }
 }
@@ -345,11 +414,18 @@ fn what_is_shown_is_read_again() {
 fn a_rerun_names_what_differs() {
     let resolved = Layers {
         workload: Some("smoke".into()),
-        flags: vec![flag("workload.rate", "50k/s"), flag("workload.event_types", "a b,c"), flag("workload.seed", "42")],
+        flags: vec![
+            flag("workload.rate", "50k/s"),
+            flag("workload.event_types", "a b,c"),
+            flag("workload.seed", "42"),
+        ],
         ..Layers::default()
     };
     let arguments = resolved.load().unwrap().rerun_arguments();
-    assert_eq!(arguments, "smoke --set 'workload.event_types=[\"a b\", \"c\"]' --set workload.rate=50k/s");
+    assert_eq!(
+        arguments,
+        "smoke --set 'workload.event_types=[\"a b\", \"c\"]' --set workload.rate=50k/s"
+    );
 }
 
 #[test]
@@ -357,7 +433,8 @@ fn run_ids_sort_by_time_and_tags_differ() {
     let at = |second: i64, random| run_id(second * SECOND, random);
     assert_eq!(at(1_795_403_722, 0x7f3a), "20261123-031522-7f3a");
     assert!(at(1_795_403_722, 0xffff) < at(1_795_403_723, 0));
-    let tags: std::collections::HashSet<u64> = (0..1000).map(|random| run_tag(&at(1_795_403_722, random))).collect();
+    let tags: std::collections::HashSet<u64> =
+        (0..1000).map(|random| run_tag(&at(1_795_403_722, random))).collect();
     assert_eq!(tags.len(), 1000);
     assert!(tags.iter().all(|tag| *tag < 1 << 48));
 }
@@ -372,7 +449,8 @@ fn topic_names_are_what_brokers_take() {
     }
 }
 
-/// The schema of a configuration file: every key may be left out, and the defaults are those of the defaults' file.
+/// The schema of a configuration file: every key may be left out, and the defaults are those of the
+/// defaults' file.
 fn generated_schema() -> serde_json::Value {
     let mut schema = serde_json::to_value(schemars::schema_for!(Settings)).unwrap();
     optional(&mut schema);
@@ -400,15 +478,22 @@ fn the_schema_is_up_to_date_and_takes_the_defaults() {
         fs::write(path, serde_json::to_string_pretty(&generated).unwrap() + "\n").unwrap();
     } else {
         let stored: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
-        assert!(stored == generated, "run this test with STREAMGAUGE_UPDATE_SCHEMAS=1 to write it anew");
+        assert!(
+            stored == generated,
+            "run this test with STREAMGAUGE_UPDATE_SCHEMAS=1 to write it anew"
+        );
     }
     let validator = jsonschema::validator_for(&generated).unwrap();
     let mut sources = vec![DEFAULTS];
     sources.extend(PRESETS.iter().map(|preset| preset.settings));
     for source in sources {
         let file = ::config::File::from_str(source, ::config::FileFormat::Toml);
-        let value: serde_json::Value =
-            ::config::Config::builder().add_source(file).build().unwrap().try_deserialize().unwrap();
+        let value: serde_json::Value = ::config::Config::builder()
+            .add_source(file)
+            .build()
+            .unwrap()
+            .try_deserialize()
+            .unwrap();
         assert!(
             validator.is_valid(&value),
             "{:?}",
@@ -426,7 +511,8 @@ fn the_documentation_lists_every_setting_with_its_default() {
     for line in DEFAULTS.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             section = name;
-        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#'))
+        {
             let row = format!("| `{section}.{key}` | `{value}` | ");
             assert!(documentation.contains(&row), "docs/settings.md lacks {row}");
         }
@@ -457,6 +543,10 @@ fn settings_that_fluvio_cannot_take_are_named() {
         let error = refused(&[(key, value)]);
         assert!(error.contains(key), "{key} = {value}: {error}");
     }
-    let error = refused(&[("broker.fluvio.tls.mode", "verified"), ("broker.fluvio.tls.domain", "d")]);
-    assert!(error.contains("broker.fluvio.tls.ca_file") && !error.contains("broker.fluvio.tls.domain"), "{error}");
+    let error =
+        refused(&[("broker.fluvio.tls.mode", "verified"), ("broker.fluvio.tls.domain", "d")]);
+    assert!(
+        error.contains("broker.fluvio.tls.ca_file") && !error.contains("broker.fluvio.tls.domain"),
+        "{error}"
+    );
 }

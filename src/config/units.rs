@@ -1,4 +1,5 @@
-//! Settings in human units: rates, times and sizes, read from text or numbers, written in the same units.
+//! Settings in human units: rates, times and sizes, read from text or numbers, written in the same
+//! units.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,16 +17,23 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || format!("`{text}` is no rate: write events per second, as `40000`, `40k/s` or `1.5M/s`");
+        let refuse = || {
+            format!("`{text}` is no rate: write events per second, as `40000`, `40k/s` or `1.5M/s`")
+        };
         let plain = text.trim();
-        let number = ["/sec", "/s"].iter().find_map(|suffix| plain.strip_suffix(suffix)).unwrap_or(plain).trim_end();
+        let number = ["/sec", "/s"]
+            .iter()
+            .find_map(|suffix| plain.strip_suffix(suffix))
+            .unwrap_or(plain)
+            .trim_end();
         let (digits, scale) = match number.char_indices().next_back() {
             Some((at, 'k' | 'K')) => (&number[..at], 1e3),
             Some((at, 'M')) => (&number[..at], 1e6),
             Some((at, 'G')) => (&number[..at], 1e9),
             _ => (number, 1.0),
         };
-        // A decimal number with optional underscores; what else f64 reads ("inf", "1e5") is most likely a mistake.
+        // A decimal number with optional underscores; what else f64 reads ("inf", "1e5") is most
+        // likely a mistake.
         let digits = digits.trim_end().replace('_', "");
         if !digits.trim_start_matches('-').chars().all(|c| c.is_ascii_digit() || c == '.') {
             return Err(refuse());
@@ -79,12 +87,20 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, String> {
         let plain = text.trim();
         if plain.starts_with('-') {
-            return Err(format!("`{text}` is negative: write a length of time, as `10s` or `500ms`"));
+            return Err(format!(
+                "`{text}` is negative: write a length of time, as `10s` or `500ms`"
+            ));
         }
-        if !plain.is_empty() && plain != "0" && plain.chars().all(|c| c.is_ascii_digit() || c == '.') {
-            return Err(format!("`{text}` has no unit: write `{plain}s` for seconds, or `{plain}ms` for milliseconds"));
+        if !plain.is_empty()
+            && plain != "0"
+            && plain.chars().all(|c| c.is_ascii_digit() || c == '.')
+        {
+            return Err(format!(
+                "`{text}` has no unit: write `{plain}s` for seconds, or `{plain}ms` for milliseconds"
+            ));
         }
-        let duration = match plain.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok()) {
+        let duration = match plain.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok())
+        {
             // Fractions of a second, which humantime does not read.
             Some(seconds) if plain.contains('.') => Duration::try_from_secs_f64(seconds).ok(),
             _ if plain == "0" => Some(Duration::ZERO),
@@ -120,7 +136,13 @@ impl FromStr for Bytes {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1_000_000_000, "GB"), (1_000_000, "MB")];
+        let units = [
+            (1 << 30, "GiB"),
+            (1 << 20, "MiB"),
+            (1 << 10, "KiB"),
+            (1_000_000_000, "GB"),
+            (1_000_000, "MB"),
+        ];
         match units.iter().find(|(unit, _)| self.0 > 0 && self.0.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
             None => write!(f, "{}", self.0),
@@ -254,14 +276,24 @@ mod tests {
         }
         assert_eq!(serde_json::from_str::<Rate>("40000").unwrap(), Rate(40_000.0));
         assert_eq!(serde_json::from_str::<Rate>("0.25").unwrap(), Rate(0.25));
-        assert!(serde_json::from_str::<Rate>("true").unwrap_err().to_string().contains("events per second"));
+        assert!(
+            serde_json::from_str::<Rate>("true")
+                .unwrap_err()
+                .to_string()
+                .contains("events per second")
+        );
     }
 
     #[test]
     fn spans() {
-        for (text, millis) in
-            [("10s", 10_000), ("500ms", 500), ("1m 30s", 90_000), ("1h", 3_600_000), ("0.5s", 500), ("0", 0)]
-        {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("500ms", 500),
+            ("1m 30s", 90_000),
+            ("1h", 3_600_000),
+            ("0.5s", 500),
+            ("0", 0),
+        ] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
         }
         for (text, hint) in [
@@ -280,7 +312,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("64MiB", 64 << 20), ("1GB", 1_000_000_000), ("12", 12), ("1 KiB", 1024), ("0", 0)] {
+        for (text, bytes) in
+            [("64MiB", 64 << 20), ("1GB", 1_000_000_000), ("12", 12), ("1 KiB", 1024), ("0", 0)]
+        {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
         }
         for text in ["", "-1", "MiB", "much"] {

@@ -4,12 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
-use streamgauge_actors::FailureKind;
-use streamgauge_actors::Mode;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::{Clock as _, Nanos, RunClock, SECOND};
-use streamgauge_actors::{Ending, RunOutcome};
-use streamgauge_actors::{GetStatus, StartRun, StopMode, StopRun};
+use streamgauge_actors::{
+    Clock as _, Ending, FailureKind, GetStatus, Mode, Nanos, RunClock, RunOutcome, RunSpec, SECOND,
+    StartRun, StopMode, StopRun,
+};
 
 use super::planner::{RunContext, RunRequest};
 use super::probe::{BrokerHealth, Probe};
@@ -80,7 +78,11 @@ const PRUNE_EVERY_NS: Nanos = 3600 * SECOND;
 const SAMPLE_EVERY_NS: Nanos = SECOND;
 
 impl Keeper {
-    pub(super) fn new(shared: Arc<Shared>, host: Host, notes: Sender<Note>) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        host: Host,
+        notes: Sender<Note>,
+    ) -> anyhow::Result<Self> {
         let section = shared.planner.current().resolved.settings.schedule.clone();
         let timer = RunClock::start();
         let schedule = Schedule::new(section, timer.now());
@@ -147,7 +149,8 @@ impl Keeper {
 
     fn accepted(&mut self, spec: &RunSpec, started_at_ns: Nanos) {
         self.running = Some(Running { meter: ResourceMeter::start(), next_sample_ns: 0 });
-        let broker = self.shared.contexts(|contexts| contexts.get(&spec.run_id).map(|of| of.broker.clone()));
+        let broker =
+            self.shared.contexts(|contexts| contexts.get(&spec.run_id).map(|of| of.broker.clone()));
         let run = NewRun {
             run_id: spec.run_id.clone(),
             workload: spec.workload.clone(),
@@ -169,7 +172,8 @@ impl Keeper {
             broker: context.map_or_else(String::new, |of| of.broker),
             started_at_ms: self.shared.clock.now() / 1_000_000,
         };
-        if let Err(error) = self.shared.with_history(|history| history.drop_run(&run, NEVER_BEGAN)) {
+        if let Err(error) = self.shared.with_history(|history| history.drop_run(&run, NEVER_BEGAN))
+        {
             tracing::error!(run_id = spec.run_id, "the run cannot be filed: {error:#}");
         }
     }
@@ -206,7 +210,12 @@ impl Keeper {
         self.next_prune_ns = 0;
     }
 
-    fn report(&self, outcome: &RunOutcome, context: Option<RunContext>, meter: Option<ResourceMeter>) -> Report {
+    fn report(
+        &self,
+        outcome: &RunOutcome,
+        context: Option<RunContext>,
+        meter: Option<ResourceMeter>,
+    ) -> Report {
         let (broker, config, rerun, thresholds) = context.map_or_else(
             || (String::new(), serde_json::Value::Null, String::new(), Vec::new()),
             |of| (of.broker, of.config, of.rerun, of.thresholds),
@@ -231,14 +240,18 @@ impl Keeper {
         report
     }
 
-    /// Files what there is to file, in order, as far as the disk takes it. What it does not take is still shown, and tried
-    /// again; the oldest is given up where too many wait.
+    /// Files what there is to file, in order, as far as the disk takes it. What it does not take is
+    /// still shown, and tried again; the oldest is given up where too many wait.
     fn file(&mut self) {
         self.next_filing_ns = self.timer.now() + FILE_AGAIN_NS;
         while let Some(report) = self.unfiled.front() {
             let run_id = &report.run_id;
             if let Err(error) = self.shared.with_history(|history| history.finish(report)) {
-                tracing::error!(run_id, waiting = self.unfiled.len(), "the report cannot be filed: {error:#}");
+                tracing::error!(
+                    run_id,
+                    waiting = self.unfiled.len(),
+                    "the report cannot be filed: {error:#}"
+                );
                 if self.unfiled.len() <= MOST_UNFILED {
                     return;
                 }
@@ -260,7 +273,8 @@ impl Keeper {
             service::alive();
             self.next_alive_ns = now + SAMPLE_EVERY_NS;
         }
-        if let Some(running) = self.running.as_mut().filter(|running| now >= running.next_sample_ns) {
+        if let Some(running) = self.running.as_mut().filter(|running| now >= running.next_sample_ns)
+        {
             running.meter.sample();
             running.next_sample_ns = now + SAMPLE_EVERY_NS;
         }
@@ -278,7 +292,8 @@ impl Keeper {
         let now = self.timer.now();
         let was_up = self.shared.health().broker_up;
         let current = self.shared.planner.current();
-        let (broker, workload) = (current.resolved.settings.broker.kind.name(), current.first_workload());
+        let (broker, workload) =
+            (current.resolved.settings.broker.kind.name(), current.first_workload());
         self.shared.metrics.probed(broker, workload, failure.as_ref().map(|(kind, _)| *kind));
         match &failure {
             Some((_, why)) if was_up != Some(false) => {
@@ -302,11 +317,13 @@ impl Keeper {
     }
 
     fn start_scheduled(&mut self, now: Nanos) {
-        let request = RunRequest { workload: self.schedule.next_workload().map(str::to_owned), ..Default::default() };
-        let started = self
-            .shared
-            .plan(&request)
-            .and_then(|Planned { run_id, plan }| self.shared.ordered(run_id, self.host.ask(StartRun { plan }).ok()));
+        let request = RunRequest {
+            workload: self.schedule.next_workload().map(str::to_owned),
+            ..Default::default()
+        };
+        let started = self.shared.plan(&request).and_then(|Planned { run_id, plan }| {
+            self.shared.ordered(run_id, self.host.ask(StartRun { plan }).ok())
+        });
         match started {
             Ok(_) => self.schedule.started(now),
             // Somebody else's run came first.
@@ -325,7 +342,8 @@ impl Keeper {
             Ok(()) => {
                 let current = self.shared.planner.current();
                 let settings = &current.resolved.settings;
-                let (broker, thresholds) = (settings.broker.kind.name(), &settings.thresholds.expressions);
+                let (broker, thresholds) =
+                    (settings.broker.kind.name(), &settings.thresholds.expressions);
                 self.shared.metrics.reconfigured(broker, current.first_workload(), thresholds);
                 self.schedule.reconfigure(settings.schedule.clone(), self.timer.now());
                 self.starting = false;
@@ -333,8 +351,12 @@ impl Keeper {
                 tracing::info!("the configuration was read again; it is in force for the next run");
                 let sections = |settings: &Settings| settings.to_json();
                 let (old, new) = (sections(&before.resolved.settings), sections(settings));
-                for section in ["server", "log"].into_iter().filter(|section| old[section] != new[section]) {
-                    tracing::warn!("[{section}] has changed: it is in force once the daemon is started again");
+                for section in
+                    ["server", "log"].into_iter().filter(|section| old[section] != new[section])
+                {
+                    tracing::warn!(
+                        "[{section}] has changed: it is in force once the daemon is started again"
+                    );
                 }
             }
             Err(error) => tracing::error!("the configuration stays as it was: {error}"),
@@ -348,7 +370,10 @@ impl Keeper {
         }
         self.next_prune_ns = now + PRUNE_EVERY_NS;
         let section = self.shared.planner.current().resolved.settings.history;
-        match self.shared.with_history(|history| history.prune(&section, self.shared.clock.now() / 1_000_000)) {
+        match self
+            .shared
+            .with_history(|history| history.prune(&section, self.shared.clock.now() / 1_000_000))
+        {
             Ok(0) => {}
             Ok(forgotten) => tracing::info!(forgotten, "old runs were forgotten ([history])"),
             Err(error) => tracing::error!("old runs cannot be forgotten: {error:#}"),
@@ -357,7 +382,8 @@ impl Keeper {
 
     fn show_schedule(&self, now: Nanos) {
         let next_workload = self.schedule.next_workload();
-        let next_start_ns = self.schedule.next_start_ns().map(|start| self.shared.clock.now() + (start - now));
+        let next_start_ns =
+            self.schedule.next_start_ns().map(|start| self.shared.clock.now() + (start - now));
         self.shared.change_health(|health| {
             if health.next_workload.as_deref() != next_workload {
                 health.next_workload = next_workload.map(str::to_owned);
@@ -372,8 +398,9 @@ impl Keeper {
         }
     }
 
-    /// Whether nothing runs any more, and all that ran is filed. Until then, what runs is told to drain, and what waits
-    /// for its end not to begin: an order that was under way when the daemon was told to stop may have come after that.
+    /// Whether nothing runs any more, and all that ran is filed. Until then, what runs is told to
+    /// drain, and what waits for its end not to begin: an order that was under way when the daemon
+    /// was told to stop may have come after that.
     fn is_drained(&mut self) -> bool {
         let queued = self.shared.live.queued();
         let orders = queued.map(|run_id| StopRun { run_id: Some(run_id), mode: StopMode::Drain });
@@ -384,7 +411,8 @@ impl Keeper {
                 Err(error) => tracing::error!("the run cannot be stopped: {error:#}"),
             }
         }
-        // The supervisor's facts come a moment after its answers: only a second quiet look is believed.
+        // The supervisor's facts come a moment after its answers: only a second quiet look is
+        // believed.
         let is_busy = self.host.ask(GetStatus).is_ok_and(|status| status.state.is_busy());
         let was_quiet = std::mem::replace(&mut self.is_quiet, !is_busy && self.running.is_none());
         was_quiet && self.is_quiet

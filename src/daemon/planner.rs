@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value as Json;
-use streamgauge_actors::Broker;
-use streamgauge_actors::{Mode, RunPlan};
-use streamgauge_actors::{RunClock, SharedClock};
+use streamgauge_actors::{Broker, Mode, RunClock, RunPlan, SharedClock};
 
 use crate::broker;
-use crate::config::{self, Assignment, ConfigError, FluvioTls, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT};
+use crate::config::{
+    self, Assignment, ConfigError, FluvioTls, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
+};
 use crate::http::ServerSettings;
 use crate::nearest::nearest;
 use crate::plan::{check_whole_run, plan};
 use crate::thresholds::Threshold;
 
 /// Makes the broker's adapter that settings name; connects to nothing.
-pub type OpenBroker = Arc<dyn Fn(&Resolved, SharedClock) -> Result<Arc<dyn Broker>, ConfigError> + Send + Sync>;
+pub type OpenBroker =
+    Arc<dyn Fn(&Resolved, SharedClock) -> Result<Arc<dyn Broker>, ConfigError> + Send + Sync>;
 
 /// The origin of what a request sets.
 pub const REQUEST: &str = "request";
@@ -56,8 +57,8 @@ pub struct Planner {
     current: Mutex<Arc<Current>>,
 }
 
-/// The settings in force, with the texts of the files that they came from: what is edited later is not in force until it
-/// is asked for.
+/// The settings in force, with the texts of the files that they came from: what is edited later is
+/// not in force until it is asked for.
 pub struct Current {
     layers: Layers,
     /// The daemon's own, and what every run's start from.
@@ -66,8 +67,8 @@ pub struct Current {
     pub workload_names: Vec<String>,
 }
 
-/// What a request may set: sections, and keys of others. All else is the daemon's own: where it connects, with which
-/// credentials, whose topics and groups it touches, how long its end may take.
+/// What a request may set: sections, and keys of others. All else is the daemon's own: where it
+/// connects, with which credentials, whose topics and groups it touches, how long its end may take.
 const REQUESTABLE: [&str; 22] = [
     "workload.",
     "thresholds.",
@@ -102,7 +103,11 @@ impl Planner {
     ///
     /// # Errors
     /// [`ConfigError`]: as in [`Layers::load`].
-    pub fn new(layers: Layers, folder: PathBuf, open_broker: OpenBroker) -> Result<Self, ConfigError> {
+    pub fn new(
+        layers: Layers,
+        folder: PathBuf,
+        open_broker: OpenBroker,
+    ) -> Result<Self, ConfigError> {
         let current = Current::read(&layers, &open_broker)?;
         Ok(Self { current: Mutex::new(Arc::new(current)), layers, folder, open_broker })
     }
@@ -150,21 +155,28 @@ impl Planner {
     pub fn plan(&self, request: &RunRequest) -> Result<(RunPlan, RunContext), ConfigError> {
         let current = self.current();
         let scheduled = &current.resolved.settings.schedule.workloads;
-        let workload = request.workload.as_deref().or(scheduled.first().map(String::as_str)).unwrap_or("classic");
+        let workload = request
+            .workload
+            .as_deref()
+            .or(scheduled.first().map(String::as_str))
+            .unwrap_or("classic");
         let known = self.workloads();
         if !known.iter().any(|name| name == workload) {
             let all = known.join(", ");
             let nearest = nearest(workload, known.iter().map(String::as_str));
-            let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+            let hint =
+                nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
             let message = format!("`{workload}` is no workload of this daemon: it has {all}{hint}");
             return Err(ConfigError::one(REQUEST, "workload", message));
         }
         for key in request.set.keys() {
             let broker = &current.resolved.settings.broker;
-            let has_credentials =
-                || !broker.kafka.properties.is_empty() || broker.fluvio.tls.mode != FluvioTls::Disabled;
+            let has_credentials = || {
+                !broker.kafka.properties.is_empty() || broker.fluvio.tls.mode != FluvioTls::Disabled
+            };
             let is_address = ADDRESSES.contains(&key.as_str());
-            let is_free = REQUESTABLE.iter().any(|free| key.starts_with(free)) || (is_address && !has_credentials());
+            let is_free = REQUESTABLE.iter().any(|free| key.starts_with(free))
+                || (is_address && !has_credentials());
             if key.starts_with(PROPERTIES) || (!is_free && config::is_setting(key)) {
                 let message = "cannot be set by a request: set it where the daemon is configured";
                 return Err(ConfigError::one(REQUEST, key, message));
@@ -204,7 +216,8 @@ impl Current {
         layers.keep_texts(&resolved.settings.schedule.workloads);
         let mut workload_names = Vec::new();
         for workload in &resolved.settings.schedule.workloads {
-            let resolved = resolve(&layers, workload, &BTreeMap::new()).map_err(|error| scheduled(error, &resolved))?;
+            let resolved = resolve(&layers, workload, &BTreeMap::new())
+                .map_err(|error| scheduled(error, &resolved))?;
             open_broker(&resolved, Arc::new(RunClock::start()))?;
             workload_names.push(resolved.settings.workload.name);
         }
@@ -223,7 +236,11 @@ fn scheduled(mut error: ConfigError, resolved: &Resolved) -> ConfigError {
     error
 }
 
-fn resolve(layers: &Layers, workload: &str, set: &BTreeMap<String, String>) -> Result<Resolved, ConfigError> {
+fn resolve(
+    layers: &Layers,
+    workload: &str,
+    set: &BTreeMap<String, String>,
+) -> Result<Resolved, ConfigError> {
     let mut layers = layers.clone();
     layers.workload = Some(workload.to_owned());
     layers.flags.extend(set.iter().map(|(key, value)| Assignment {

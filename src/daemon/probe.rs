@@ -1,12 +1,12 @@
-//! Asks the broker whether it is there, on a thread of its own: a connection attempt may block for seconds.
+//! Asks the broker whether it is there, on a thread of its own: a connection attempt may block for
+//! seconds.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use streamgauge_actors::FailureKind;
-use streamgauge_actors::PortError;
+use streamgauge_actors::{FailureKind, PortError};
 
 use super::Shared;
 use super::planner::Planner;
@@ -35,16 +35,18 @@ impl Probe {
         mut tell: impl FnMut(BrokerHealth) -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
         let (requests, asked) = channel();
-        let thread = thread::Builder::new().name("streamgauge-probe".to_owned()).spawn(move || {
-            while tell(probe(&shared.planner)) {
-                let interval: Duration = shared.planner.current().resolved.settings.schedule.probe_interval.0;
-                if asked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
-                    return;
+        let thread =
+            thread::Builder::new().name("streamgauge-probe".to_owned()).spawn(move || {
+                while tell(probe(&shared.planner)) {
+                    let interval: Duration =
+                        shared.planner.current().resolved.settings.schedule.probe_interval.0;
+                    if asked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
+                        return;
+                    }
+                    // Several requests at once are one.
+                    while asked.try_recv().is_ok() {}
                 }
-                // Several requests at once are one.
-                while asked.try_recv().is_ok() {}
-            }
-        })?;
+            })?;
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 

@@ -1,4 +1,5 @@
-//! When the daemon starts the next run by itself, and of which workload: a plain value, no clock, no thread.
+//! When the daemon starts the next run by itself, and of which workload: a plain value, no clock,
+//! no thread.
 
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ impl Schedule {
         Self { section, turn: 0, planned_ns, not_before_ns: Nanos::MIN, backoff: None }
     }
 
-    /// Another configuration is in force. What does not change when runs start leaves turn and plan as they are.
+    /// Another configuration is in force. What does not change when runs start leaves turn and plan
+    /// as they are.
     pub fn reconfigure(&mut self, section: ScheduleSection, now: Nanos) {
         let plan = |of: &ScheduleSection| (of.mode, of.every, of.workloads.clone());
         if plan(&section) == plan(&self.section) {
@@ -64,7 +66,8 @@ impl Schedule {
         self.planned_ns = match self.section.mode {
             ScheduleMode::OnRequest => None,
             ScheduleMode::Continuous => Some(now),
-            // On the grid of the first start; a start that was missed is made up for once, not many times.
+            // On the grid of the first start; a start that was missed is made up for once, not many
+            // times.
             ScheduleMode::Every => {
                 let every = self.section.every.as_nanos().max(1);
                 let planned = self.planned_ns.unwrap_or(now);
@@ -73,7 +76,8 @@ impl Schedule {
         };
     }
 
-    /// The broker did not answer, or a run failed: the next attempt waits, twice as long after each failure.
+    /// The broker did not answer, or a run failed: the next attempt waits, twice as long after each
+    /// failure.
     pub fn failed(&mut self, now: Nanos) {
         if self.section.mode == ScheduleMode::OnRequest {
             return;
@@ -141,7 +145,8 @@ mod tests {
         let mut schedule = Schedule::new(section(ScheduleMode::Every), 0);
         schedule.started(2 * SECOND);
         assert_eq!(schedule.next_start_ns(), Some(60 * SECOND));
-        // The run took four minutes: the next one follows at once, the one after it is on the grid again.
+        // The run took four minutes: the next one follows at once, the one after it is on the grid
+        // again.
         assert!(schedule.is_due(242 * SECOND));
         schedule.started(242 * SECOND);
         assert_eq!(schedule.next_start_ns(), Some(300 * SECOND));
@@ -182,7 +187,10 @@ mod tests {
             ScheduleSection { probe_interval: Span::default(), ..section(ScheduleMode::Every) },
             9 * SECOND,
         );
-        assert_eq!((schedule.next_start_ns(), schedule.next_workload()), (Some(60 * SECOND), Some("bursty")));
+        assert_eq!(
+            (schedule.next_start_ns(), schedule.next_workload()),
+            (Some(60 * SECOND), Some("bursty"))
+        );
         schedule.reconfigure(section(ScheduleMode::Continuous), 9 * SECOND);
         assert!(schedule.is_due(9 * SECOND));
     }

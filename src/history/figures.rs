@@ -69,8 +69,14 @@ pub(super) fn figures(report: &Report) -> anyhow::Result<Vec<(String, Value)>> {
     ];
     figures.extend(sums.into_iter().map(|(name, of)| (name.to_owned(), sum(of))));
     for (kind, latency) in report.latency.iter() {
-        figures.push((format!("{}_p50_ms", kind.name()), latency.and_then(|latency| latency.p50_ms).into()));
-        figures.push((format!("{}_p99_ms", kind.name()), latency.and_then(|latency| latency.p99_ms).into()));
+        figures.push((
+            format!("{}_p50_ms", kind.name()),
+            latency.and_then(|latency| latency.p50_ms).into(),
+        ));
+        figures.push((
+            format!("{}_p99_ms", kind.name()),
+            latency.and_then(|latency| latency.p99_ms).into(),
+        ));
     }
     Ok(figures)
 }
@@ -82,6 +88,7 @@ fn integer(count: u64) -> Value {
 
 /// Milliseconds since the Unix epoch, of a time in a report.
 fn milliseconds(rfc3339: &str) -> anyhow::Result<i64> {
-    let time = humantime::parse_rfc3339(rfc3339).with_context(|| format!("`{rfc3339}` is no time"))?;
+    let time =
+        humantime::parse_rfc3339(rfc3339).with_context(|| format!("`{rfc3339}` is no time"))?;
     Ok(time.duration_since(UNIX_EPOCH).context("a run before 1970")?.as_millis() as i64)
 }

@@ -6,7 +6,8 @@ use streamgauge_actors::RunState;
 use super::{History, explained, name};
 use crate::config::HistorySection;
 
-/// Whatever may be forgotten, the oldest first: no run under way, and not the newest of those that ended.
+/// Whatever may be forgotten, the oldest first: no run under way, and not the newest of those that
+/// ended.
 const OLDEST: &str = "
     SELECT run_id, coalesce(finished_at_ms, started_at_ms) FROM runs
     WHERE state <> ?1 AND run_id <> (
@@ -16,13 +17,15 @@ const OLDEST: &str = "
     LIMIT 1";
 
 impl History {
-    /// Forgets runs older than they are kept, then the oldest until the rest fits, and gives the room back to the disk. The
-    /// newest run and those under way stay. Gives the number of runs forgotten.
+    /// Forgets runs older than they are kept, then the oldest until the rest fits, and gives the
+    /// room back to the disk. The newest run and those under way stay. Gives the number of runs
+    /// forgotten.
     ///
     /// # Errors
     /// When the database cannot be written; then it is as it was.
     pub fn prune(&self, keep: &HistorySection, now_ms: i64) -> anyhow::Result<usize> {
-        let keep_since_ms = now_ms.saturating_sub(i64::try_from(keep.keep.as_millis()).unwrap_or(i64::MAX));
+        let keep_since_ms =
+            now_ms.saturating_sub(i64::try_from(keep.keep.as_millis()).unwrap_or(i64::MAX));
         let forgotten = self.write(|transaction| {
             let mut forgotten = 0;
             while let Some((run_id, ended_at_ms)) = oldest(transaction)? {
@@ -49,7 +52,9 @@ fn oldest(connection: &Connection) -> rusqlite::Result<Option<(String, i64)>> {
 
 /// Bytes of the database that hold something.
 fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map(u64::from);
+    let pragma = |name: &str| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map(u64::from)
+    };
     Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
 }
 
@@ -59,6 +64,7 @@ fn give_back(connection: &Connection) -> rusqlite::Result<()> {
     let mut vacuum = connection.prepare("PRAGMA incremental_vacuum")?;
     let mut pages = vacuum.query([])?;
     while pages.next()?.is_some() {}
-    // The file shrinks when the write-ahead log is copied into it. Where somebody reads just now, the next time does it.
+    // The file shrinks when the write-ahead log is copied into it. Where somebody reads just now,
+    // the next time does it.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

@@ -1,7 +1,7 @@
 //! The tables, and how an older database becomes a present one.
 //!
-//! `user_version` is the number of migrations that a database has seen. A migration that has been released is never
-//! changed: a change is one more migration.
+//! `user_version` is the number of migrations that a database has seen. A migration that has been
+//! released is never changed: a change is one more migration.
 
 use anyhow::bail;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -9,8 +9,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 /// What makes each version from the one before; the first makes version 1 from nothing.
 pub(super) const MIGRATIONS: &[&str] = &[RUNS_AND_REPORTS, SECONDS];
 
-/// Times are milliseconds since the Unix epoch. NULL: not measured, or not ended. `seed` is a text, for it may exceed what
-/// SQLite has for an integer.
+/// Times are milliseconds since the Unix epoch. NULL: not measured, or not ended. `seed` is a text,
+/// for it may exceed what SQLite has for an integer.
 const RUNS_AND_REPORTS: &str = "
 CREATE TABLE runs (
     run_id TEXT NOT NULL PRIMARY KEY,
@@ -102,7 +102,9 @@ JOIN json_each(reports.report, '$.series') AS row;
 
 /// A database's version.
 fn version(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).map(|version| version as usize)
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
+        .map(|version| version as usize)
 }
 
 /// Refuses a database that a newer program has made: this one does not know what its tables mean.
@@ -145,8 +147,9 @@ mod tests {
 
     /// Every table and view, as it was made.
     fn tables(connection: &Connection) -> Vec<String> {
-        let mut statement =
-            connection.prepare("SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name").unwrap();
+        let mut statement = connection
+            .prepare("SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name")
+            .unwrap();
         let rows = statement.query_map([], |row| row.get(0)).unwrap();
         rows.map(Result::unwrap).collect()
     }
@@ -157,15 +160,19 @@ mod tests {
         for seen in 0..MIGRATIONS.len() {
             let old = migrated(&MIGRATIONS[..seen]);
             assert_eq!(version(&old).unwrap(), seen);
-            let run =
-                "INSERT INTO runs (run_id, state, workload, broker, started_at_ms) VALUES ('r', 'failed', 'w', 'b', 1)";
+            let run = "INSERT INTO runs (run_id, state, workload, broker, started_at_ms) VALUES ('r', 'failed', 'w', 'b', 1)";
             if seen > 0 {
                 old.execute(run, []).unwrap();
             }
             migrate(&old, MIGRATIONS).unwrap();
             migrate(&old, MIGRATIONS).unwrap();
-            assert_eq!((version(&old).unwrap(), tables(&old)), (MIGRATIONS.len(), present.clone()), "from {seen}");
-            let runs: u32 = old.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).unwrap();
+            assert_eq!(
+                (version(&old).unwrap(), tables(&old)),
+                (MIGRATIONS.len(), present.clone()),
+                "from {seen}"
+            );
+            let runs: u32 =
+                old.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).unwrap();
             assert_eq!(runs, u32::from(seen > 0));
         }
     }

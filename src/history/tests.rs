@@ -8,7 +8,12 @@ use super::*;
 use crate::config::{HistorySection, Layers};
 
 fn run(run_id: &str, started_at_ms: i64) -> NewRun {
-    NewRun { run_id: run_id.to_owned(), workload: "smoke".to_owned(), broker: "embedded".to_owned(), started_at_ms }
+    NewRun {
+        run_id: run_id.to_owned(),
+        workload: "smoke".to_owned(),
+        broker: "embedded".to_owned(),
+        started_at_ms,
+    }
 }
 
 fn history() -> (TempDir, History) {
@@ -44,11 +49,17 @@ fn a_run_is_under_way_until_it_ends() {
     history.begin(&run("a", 1)).unwrap();
     assert!(history.begin(&run("a", 2)).is_err());
     let row = History::open(folder.path()).unwrap().run("a").unwrap().unwrap();
-    assert_eq!((row.state, row.verdict, row.exit_code, row.started_at_ms), (RunState::Running, None, None, 1));
+    assert_eq!(
+        (row.state, row.verdict, row.exit_code, row.started_at_ms),
+        (RunState::Running, None, None, 1)
+    );
     assert_eq!((history.run("b").unwrap(), history.report_json("a").unwrap()), (None, None));
     assert_eq!((history.recover().unwrap(), history.recover().unwrap()), (1, 0));
     let row = history.run("a").unwrap().unwrap();
-    assert_eq!((row.state, row.verdict, row.exit_code), (RunState::Failed, Some(Verdict::Fail), Some(1)));
+    assert_eq!(
+        (row.state, row.verdict, row.exit_code),
+        (RunState::Failed, Some(Verdict::Fail), Some(1))
+    );
     assert_eq!((row.reason.as_deref(), row.finished_at_ms), (Some(NEVER_ENDED), None));
 }
 
@@ -75,7 +86,10 @@ fn states_are_told_apart() {
     history.begin(&run("new", 2)).unwrap();
     let of = |status| history.list(&Filter { status: Some(status), ..Filter::default() }).unwrap();
     assert_eq!(ids(&of(RunState::Failed)), ["old"]);
-    assert_eq!((ids(&of(RunState::Running)), ids(&of(RunState::Preparing))), (vec!["new"], vec!["new"]));
+    assert_eq!(
+        (ids(&of(RunState::Running)), ids(&of(RunState::Preparing))),
+        (vec!["new"], vec!["new"])
+    );
     assert!(of(RunState::Completed).is_empty());
 }
 
@@ -86,7 +100,10 @@ fn a_beginning_is_taken_as_it_is() {
         history.begin(&run(id, at)).unwrap();
     }
     assert_eq!(ids(&history.beginning_with("2026").unwrap()), ["2026-b", "2026-a"]);
-    assert!(history.beginning_with("%").unwrap().is_empty() && history.beginning_with("20_6").unwrap().is_empty());
+    assert!(
+        history.beginning_with("%").unwrap().is_empty()
+            && history.beginning_with("20_6").unwrap().is_empty()
+    );
 }
 
 #[test]
@@ -122,15 +139,22 @@ fn many_may_make_and_use_it_at_once() {
             });
         }
     });
-    assert_eq!(History::open(folder.path()).unwrap().list(&Filter::default()).unwrap().len(), 5 * USERS);
+    assert_eq!(
+        History::open(folder.path()).unwrap().list(&Filter::default()).unwrap().len(),
+        5 * USERS
+    );
 }
 
 #[test]
 fn a_full_disk_loses_nothing() {
     let (_folder, history) = history();
-    let pages: u32 = history.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    let pages: u32 =
+        history.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     let limit = |pages: u32| {
-        history.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+        history
+            .connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .unwrap();
     };
     limit(pages + 2);
     let mut kept = 0;
@@ -151,10 +175,13 @@ fn a_newer_database_is_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();
     let other = Connection::open(folder.path().join(FILE)).unwrap();
     let version = schema::MIGRATIONS.len() + 1;
-    other.execute_batch(&format!("CREATE TABLE other (a); PRAGMA user_version = {version}")).unwrap();
+    other
+        .execute_batch(&format!("CREATE TABLE other (a); PRAGMA user_version = {version}"))
+        .unwrap();
     let error = refusal(folder.path());
     assert!(
-        error.contains(&format!("version {version}")) && error.contains(&format!("up to {}", version - 1)),
+        error.contains(&format!("version {version}"))
+            && error.contains(&format!("up to {}", version - 1)),
         "{error}"
     );
     let mode: String = other.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
@@ -174,15 +201,19 @@ fn an_older_database_becomes_a_present_one() {
     drop(old);
     let history = History::open(folder.path()).unwrap();
     assert_eq!(history.run("r").unwrap().unwrap().started_at_ms, 7);
-    let seconds: u32 = history.connection.query_row("SELECT count(*) FROM seconds", [], |row| row.get(0)).unwrap();
+    let seconds: u32 =
+        history.connection.query_row("SELECT count(*) FROM seconds", [], |row| row.get(0)).unwrap();
     assert_eq!(seconds, 0);
 }
 
 #[test]
 fn what_is_no_database_is_named() {
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join(FILE), "no database at all, but longer than a header of a hundred bytes ".repeat(20))
-        .unwrap();
+    fs::write(
+        folder.path().join(FILE),
+        "no database at all, but longer than a header of a hundred bytes ".repeat(20),
+    )
+    .unwrap();
     assert!(refusal(folder.path()).contains("move it away"));
     assert!(History::open_existing(folder.path()).is_err());
 }

@@ -1,5 +1,6 @@
-//! Who may ask. A page of another site must not reach the daemon through its visitor's browser (DNS rebinding, forged
-//! requests): foreign `Host` and `Origin` are refused. Where a token is set, the API asks for it.
+//! Who may ask. A page of another site must not reach the daemon through its visitor's browser (DNS
+//! rebinding, forged requests): foreign `Host` and `Origin` are refused. Where a token is set, the
+//! API asks for it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,7 +32,12 @@ impl Gate {
         }
     }
 
-    fn check(&self, path: &str, headers: &HeaderMap, target_host: Option<&str>) -> Result<(), Problem> {
+    fn check(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        target_host: Option<&str>,
+    ) -> Result<(), Problem> {
         if OPEN.contains(&path) {
             return Ok(());
         }
@@ -45,7 +51,9 @@ impl Gate {
         };
         if !self.is_allowed(host) {
             let detail = format!("`{}` is no name of this host", shown(host));
-            return Err(Problem::forbidden(detail).with_hint("add the name to `server.allowed_hosts`"));
+            return Err(
+                Problem::forbidden(detail).with_hint("add the name to `server.allowed_hosts`")
+            );
         }
         if let Some(origin) = headers.get(ORIGIN) {
             let origin = origin.to_str().unwrap_or_default();
@@ -53,7 +61,8 @@ impl Gate {
             let is_same = authority.eq_ignore_ascii_case(host);
             if !is_same && !self.allowed_hosts.contains(&name_of(authority)) {
                 let detail = format!("pages of `{}` may not ask this daemon", shown(origin));
-                return Err(Problem::forbidden(detail).with_hint("add the page's host to `server.allowed_hosts`"));
+                return Err(Problem::forbidden(detail)
+                    .with_hint("add the page's host to `server.allowed_hosts`"));
             }
         }
         Ok(())
@@ -66,13 +75,15 @@ impl Gate {
             return true;
         }
         // A name can be bound to any address, an address cannot.
-        name.parse::<IpAddr>().is_ok_and(|ip| ip == self.ip || ip.is_loopback() || self.ip.is_unspecified())
+        name.parse::<IpAddr>()
+            .is_ok_and(|ip| ip == self.ip || ip.is_loopback() || self.ip.is_unspecified())
     }
 
     fn is_authorized(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
         let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let bearer = shown.filter(|value| value.len() > 7 && value[..7].eq_ignore_ascii_case(b"bearer "));
+        let bearer =
+            shown.filter(|value| value.len() > 7 && value[..7].eq_ignore_ascii_case(b"bearer "));
         bearer.is_some_and(|value| value[7..].trim_ascii().ct_eq(token).into())
     }
 }
@@ -96,18 +107,20 @@ pub(super) async fn check<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let verdict = gate(&request).and_then(|gate| gate.check(request.path(), request.headers(), request.uri().host()));
+    let verdict = gate(&request)
+        .and_then(|gate| gate.check(request.path(), request.headers(), request.uri().host()));
     pass(verdict, request, next).await
 }
 
-/// The check before every handler of the API: the token. It stands at the API's scope, for a path has many spellings, and
-/// only the router knows them all.
+/// The check before every handler of the API: the token. It stands at the API's scope, for a path
+/// has many spellings, and only the router knows them all.
 pub(super) async fn authorize<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let verdict = gate(&request)
-        .and_then(|gate| if gate.is_authorized(request.headers()) { Ok(()) } else { Err(Problem::unauthorized()) });
+    let verdict = gate(&request).and_then(|gate| {
+        if gate.is_authorized(request.headers()) { Ok(()) } else { Err(Problem::unauthorized()) }
+    });
     pass(verdict, request, next).await
 }
 
@@ -147,10 +160,23 @@ mod tests {
     #[test]
     fn only_names_of_this_host_are_answered() {
         let gate = gate(None);
-        for host in ["localhost", "LOCALHOST:9464", "127.0.0.1:9464", "[::1]:9464", "bench.example:80", "127.0.0.2"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:9464",
+            "127.0.0.1:9464",
+            "[::1]:9464",
+            "bench.example:80",
+            "127.0.0.2",
+        ] {
             assert_eq!(status(&gate, "/api/v1/status", &[(HOST, host)]), 200, "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.evil.example:9464"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "",
+            "127.0.0.1.evil.example:9464",
+        ] {
             assert_eq!(status(&gate, "/api/v1/status", &[(HOST, host)]), 403, "{host}");
             assert_eq!(status(&gate, "/metrics", &[(HOST, host)]), 200, "{host}");
         }
@@ -161,9 +187,11 @@ mod tests {
     #[test]
     fn pages_of_other_origins_are_refused() {
         let gate = gate(None);
-        let with = |origin| status(&gate, "/api/v1/runs", &[(HOST, "localhost:9464"), (ORIGIN, origin)]);
+        let with =
+            |origin| status(&gate, "/api/v1/runs", &[(HOST, "localhost:9464"), (ORIGIN, origin)]);
         assert_eq!((with("http://localhost:9464"), with("https://bench.example")), (200, 200));
-        for origin in ["http://evil.example", "null", "http://localhost:3000", "localhost:9464", ""] {
+        for origin in ["http://evil.example", "null", "http://localhost:3000", "localhost:9464", ""]
+        {
             assert_eq!(with(origin), 403, "{origin}");
         }
     }

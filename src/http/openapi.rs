@@ -162,7 +162,8 @@ described!(
     ]
 );
 described!(
-    /// The distributions of a run's latencies: (microseconds, samples) of every bucket that holds some
+    /// The distributions of a run's latencies: (microseconds, samples) of every bucket that holds
+    /// some
     histogram, get, "/api/v1/runs/{run_id}/histogram", (("run_id" = String, Path, description = "the run"),), [],
     [
         (status = 200, description = "one distribution per latency; null where nothing was measured", body = Object),
@@ -217,7 +218,8 @@ fn metrics() {}
 struct ProgressEvent {
     /// What it tells.
     event: EventName,
-    /// A run (`status`, `finished`), or a row of the report's `series` (`second`) or `windows` (`window`), as JSON.
+    /// A run (`status`, `finished`), or a row of the report's `series` (`second`) or `windows`
+    /// (`window`), as JSON.
     data: String,
     /// Where to go on from, as `Last-Event-ID`.
     id: Option<String>,
@@ -262,7 +264,8 @@ struct Token;
 impl Modify for Token {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components
+            .add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     }
 }
 

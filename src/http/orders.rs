@@ -9,8 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use streamgauge_actors::{Refusal, Supervisor};
-use streamgauge_actors::{RestartRun, SetRate, StartRun, StopMode, StopRun};
+use streamgauge_actors::{Refusal, RestartRun, SetRate, StartRun, StopMode, StopRun, Supervisor};
 
 use super::problem::{Problem, set_pointer};
 use super::runs::known;
@@ -126,26 +125,34 @@ async fn body<T: DeserializeOwned>(
     if bytes.is_empty() {
         return Ok(None);
     }
-    let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/json") {
         return Err(Problem::wrong_media_type());
     }
     // Serde takes a list for a struct, field by field; nobody else does.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Problem::invalid("the body must be an object").with_error("", "must be an object, not a list"));
+        return Err(Problem::invalid("the body must be an object")
+            .with_error("", "must be an object, not a list"));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer_of(&error.path().to_string());
         let inner = error.into_inner();
         if inner.is_data() {
-            Problem::invalid(format!("the body is not as it should be: {inner}")).with_error(pointer, inner.to_string())
+            Problem::invalid(format!("the body is not as it should be: {inner}"))
+                .with_error(pointer, inner.to_string())
         } else {
             Problem::malformed(format!("the body is no JSON: {inner}"))
         }
     })?;
-    deserializer.end().map_err(|error| Problem::malformed(format!("the body is no JSON: {error}")))?;
+    deserializer
+        .end()
+        .map_err(|error| Problem::malformed(format!("the body is no JSON: {error}")))?;
     Ok(parsed)
 }
 
@@ -167,8 +174,8 @@ fn texts(set: Option<BTreeMap<String, Json>>) -> Result<BTreeMap<String, String>
     set.unwrap_or_default().into_iter().map(text).collect()
 }
 
-/// The answer to an order that was accepted. The supervisor's facts come through another thread: whoever follows the
-/// link finds the run there.
+/// The answer to an order that was accepted. The supervisor's facts come through another thread:
+/// whoever follows the link finds the run there.
 async fn accepted(api: &Api, run_id: String) -> HttpResponse {
     let is_unknown = || api.shared.is_ordered(&run_id) && api.shared.live.run(&run_id).is_none();
     for _ in 0..FACT_LOOKS {
@@ -178,7 +185,9 @@ async fn accepted(api: &Api, run_id: String) -> HttpResponse {
         tokio::time::sleep(FACT_WAIT).await;
     }
     let links = Links::of(&run_id);
-    HttpResponse::Accepted().insert_header((LOCATION, links.itself.clone())).json(Accepted { run_id, links })
+    HttpResponse::Accepted()
+        .insert_header((LOCATION, links.itself.clone()))
+        .json(Accepted { run_id, links })
 }
 
 /// Planning reads files, so it is done where blocking harms nobody.
@@ -187,8 +196,13 @@ async fn planned(api: &Api, wanted: RunRequest) -> Result<Planned, Problem> {
     Ok(blocking(move || shared.plan(&wanted)).await??)
 }
 
-pub(super) async fn start(api: ApiData, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    let StartBody { workload, set } = body::<StartBody>(&api, &request, payload).await?.unwrap_or_default();
+pub(super) async fn start(
+    api: ApiData,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let StartBody { workload, set } =
+        body::<StartBody>(&api, &request, payload).await?.unwrap_or_default();
     let Planned { run_id, plan } = planned(&api, RunRequest { workload, set: texts(set)? }).await?;
     let answer = api.supervisor.send(StartRun { plan }).await.ok();
     Ok(accepted(&api, api.shared.ordered(run_id, answer)?).await)
@@ -201,7 +215,8 @@ pub(super) async fn restart(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let before = run_id.into_inner();
-    let RestartBody { mode, workload, set } = body::<RestartBody>(&api, &request, payload).await?.unwrap_or_default();
+    let RestartBody { mode, workload, set } =
+        body::<RestartBody>(&api, &request, payload).await?.unwrap_or_default();
     known(&api, &before).await?;
     let set = texts(set)?;
     let wanted = match (workload, api.shared.request_of(&before)) {
@@ -210,7 +225,9 @@ pub(super) async fn restart(
         (None, Some(same)) => RunRequest { set: same.set.into_iter().chain(set).collect(), ..same },
         (None, None) => {
             let detail = format!("what run `{before}` was started with is no longer known");
-            return Err(Problem::invalid(detail).with_error("/workload", "name the workload to run"));
+            return Err(
+                Problem::invalid(detail).with_error("/workload", "name the workload to run")
+            );
         }
     };
     let Planned { run_id, plan } = planned(&api, wanted).await?;
@@ -229,7 +246,11 @@ where
     if api.shared.is_draining() {
         return Err(Problem::draining());
     }
-    let answer = api.supervisor.send(order).await.map_err(|_| Problem::internal("the supervisor is gone"))?;
+    let answer = api
+        .supervisor
+        .send(order)
+        .await
+        .map_err(|_| Problem::internal("the supervisor is gone"))?;
     answer.map_err(|refusal| Problem::refused(&refusal))
 }
 
@@ -259,7 +280,9 @@ pub(super) async fn set_rate(
     let RateBody { target_rate } = body.ok_or_else(missing)?;
     if !(target_rate.0.is_finite() && target_rate.0 > 0.0 && target_rate.0 <= 1e9) {
         let detail = "must be above 0 and at most 1G/s";
-        return Err(Problem::invalid(format!("target_rate {detail}")).with_error("/target_rate", detail));
+        return Err(
+            Problem::invalid(format!("target_rate {detail}")).with_error("/target_rate", detail)
+        );
     }
     known(&api, &run_id).await?;
     told(&api, SetRate { run_id: Some(run_id.clone()), events_per_second: target_rate.0 }).await?;

@@ -6,7 +6,8 @@ use actix_web::{HttpResponse, web};
 use super::problem::Problem;
 
 /// Only own files; uPlot sets styles through the DOM.
-const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str =
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
 
 macro_rules! files {
     ($($name:literal $media:literal $path:literal;)*) => {

@@ -1,4 +1,5 @@
-//! How an error is told: `application/problem+json` (RFC 9457), with a code for programs and a hint for people.
+//! How an error is told: `application/problem+json` (RFC 9457), with a code for programs and a hint
+//! for people.
 
 use std::fmt;
 
@@ -64,7 +65,11 @@ impl Problem {
         self
     }
 
-    pub(super) fn with_error(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(super) fn with_error(
+        mut self,
+        pointer: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
         self.errors.push(ProblemDetail { pointer: pointer.into(), detail: detail.into() });
         self
     }
@@ -92,15 +97,24 @@ impl Problem {
     }
 
     pub(super) fn no_run(run_id: &str) -> Self {
-        Self::not_found(format!("there is no run `{run_id}`")).with_hint("GET /api/v1/runs lists all runs")
+        Self::not_found(format!("there is no run `{run_id}`"))
+            .with_hint("GET /api/v1/runs lists all runs")
     }
 
     pub(super) fn wrong_method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this path does not take that method",
+        )
     }
 
     pub(super) fn timed_out() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "timed_out", "the request's body did not come in time")
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timed_out",
+            "the request's body did not come in time",
+        )
     }
 
     pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
@@ -108,12 +122,20 @@ impl Problem {
     }
 
     pub(super) fn too_large(limit: usize) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("a body has at most {limit} bytes here"))
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("a body has at most {limit} bytes here"),
+        )
     }
 
     pub(super) fn wrong_media_type() -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "a body must be application/json")
-            .with_hint("send the header `Content-Type: application/json`")
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "a body must be application/json",
+        )
+        .with_hint("send the header `Content-Type: application/json`")
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -125,8 +147,12 @@ impl Problem {
     }
 
     pub(super) fn draining() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the daemon is draining: it takes no more orders")
-            .with_hint("wait for it to be started again")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining",
+            "the daemon is draining: it takes no more orders",
+        )
+        .with_hint("wait for it to be started again")
     }
 
     /// What a request for a run is refused for.
@@ -142,7 +168,8 @@ impl Problem {
     /// The supervisor's refusal.
     pub(super) fn refused(refusal: &Refusal) -> Self {
         let code = if refusal.state.is_busy() { "busy" } else { "wrong_state" };
-        Self::conflict(code, refusal.reason.clone()).with_hint("GET /api/v1/status tells how the present run is")
+        Self::conflict(code, refusal.reason.clone())
+            .with_hint("GET /api/v1/status tells how the present run is")
     }
 
     /// Settings at fault, each with its place in the body.
@@ -165,7 +192,9 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        response.content_type("application/problem+json").body(serde_json::to_string(self).unwrap_or_default())
+        response
+            .content_type("application/problem+json")
+            .body(serde_json::to_string(self).unwrap_or_default())
     }
 }
 

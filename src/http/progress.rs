@@ -1,5 +1,5 @@
-//! A run's progress as server-sent events: `status` at every change and about once a second, `second` and `window` for
-//! every one there is, and `finished` at the end.
+//! A run's progress as server-sent events: `status` at every change and about once a second,
+//! `second` and `window` for every one there is, and `finished` at the end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ pub(super) async fn events(
     request: HttpRequest,
     run_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let last = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok()).map(seen_by);
+    let last =
+        request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok()).map(seen_by);
     let seen = last.unwrap_or_default();
     let mut response = HttpResponse::Ok();
     response
@@ -47,7 +48,8 @@ pub(super) async fn events(
 fn seen_by(id: &str) -> Seen {
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
     let id = id.trim_start_matches('s');
-    let (seconds, windows) = id.split_once('w').map_or((Some(id), None), |(s, w)| (Some(s), Some(w)));
+    let (seconds, windows) =
+        id.split_once('w').map_or((Some(id), None), |(s, w)| (Some(s), Some(w)));
     Seen { seconds: number(seconds), windows: number(windows) }
 }
 
@@ -90,7 +92,8 @@ struct Stage {
 /// A run that goes on, as it goes on.
 fn live(run: Arc<LiveRun>, seen: Seen) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
     let changes = run.watch();
-    let stage = Stage { run, changes, seen, is_begun: false, ready: VecDeque::new(), is_over: false };
+    let stage =
+        Stage { run, changes, seen, is_begun: false, ready: VecDeque::new(), is_over: false };
     stream::unfold(stage, |mut stage| async move {
         loop {
             if !stage.ready.is_empty() {

@@ -7,8 +7,7 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use streamgauge_actors::RunState;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{RunState, Verdict};
 
 use super::problem::Problem;
 use super::{Api, ApiData, blocking};
@@ -36,7 +35,9 @@ pub(super) async fn known(api: &Api, run_id: &str) -> Result<Known, Problem> {
     }
     let (shared, id) = (Arc::clone(&api.shared), run_id.to_owned());
     let found = blocking(move || {
-        shared.with_history(|history| Ok::<_, anyhow::Error>((history.report(&id)?, history.run(&id)?)))
+        shared.with_history(|history| {
+            Ok::<_, anyhow::Error>((history.report(&id)?, history.run(&id)?))
+        })
     });
     match found.await?.map_err(|error| Problem::internal(format!("{error:#}")))? {
         (Some(report), _) => Ok(Known::Over(Box::new(report))),
@@ -59,11 +60,16 @@ async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
     match known(api, run_id).await? {
         Known::Live(run) => match run.report() {
             Some(report) => Ok(Box::new((*report).clone())),
-            None => Err(Problem::conflict("wrong_state", format!("run `{run_id}` is not over: its report follows"))
-                .with_hint("GET /api/v1/runs/{run_id}/events tells when it is")),
+            None => Err(Problem::conflict(
+                "wrong_state",
+                format!("run `{run_id}` is not over: its report follows"),
+            )
+            .with_hint("GET /api/v1/runs/{run_id}/events tells when it is")),
         },
         Known::Over(report) => Ok(report),
-        Known::Unreported(_) => Err(Problem::not_found(format!("run `{run_id}` ended without a report"))),
+        Known::Unreported(_) => {
+            Err(Problem::not_found(format!("run `{run_id}` ended without a report")))
+        }
     }
 }
 
@@ -129,7 +135,10 @@ fn state_named(name: &str) -> Result<RunState, Problem> {
     })
 }
 
-pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(
+    api: ApiData,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse, Problem> {
     let ListQuery { status, limit, before } = query.into_inner();
     let limit = limit.unwrap_or(PAGE);
     if !(1..=MOST_PAGE).contains(&limit) {
@@ -148,8 +157,8 @@ pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<H
             {
                 return Ok::<_, anyhow::Error>(None);
             }
-            // One more than asked for tells whether there is a next page. A run under way is filed as running,
-            // whatever it is at: there are few of these.
+            // One more than asked for tells whether there is a next page. A run under way is filed
+            // as running, whatever it is at: there are few of these.
             let page = (!state.is_some_and(RunState::is_busy)).then_some(limit as u32 + 1);
             let mut rows = history.list(&Filter { status: state, limit: page, before })?;
             for row in rows.iter_mut().filter(|row| row.finished_at_ms.is_none()) {
@@ -169,12 +178,14 @@ pub(super) async fn list(api: ApiData, query: web::Query<ListQuery>) -> Result<H
     });
     let rows = listed.await?.map_err(|error| Problem::internal(format!("{error:#}")))?;
     let mut rows = rows.ok_or_else(|| {
-        Problem::not_found("`before` names no run").with_error("before", "take `next_before` of the page before")
+        Problem::not_found("`before` names no run")
+            .with_error("before", "take `next_before` of the page before")
     })?;
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     let next_before = rows.last().filter(|_| has_more).map(|row: &RunRow| row.run_id.clone());
-    Ok(HttpResponse::Ok().json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next_before }))
+    Ok(HttpResponse::Ok()
+        .json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next_before }))
 }
 
 pub(super) async fn show(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
@@ -194,7 +205,9 @@ pub(super) async fn report(
     query: web::Query<ReportQuery>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = query.into_inner().format.unwrap_or_else(|| "json".to_owned());
-    let Some((format, extension)) = Format::ALL.into_iter().find(|(_, extension)| *extension == wanted) else {
+    let Some((format, extension)) =
+        Format::ALL.into_iter().find(|(_, extension)| *extension == wanted)
+    else {
         let all = Format::ALL.map(|(_, extension)| extension).join(", ");
         let detail = format!("`{wanted}` is no form of report: write one of {all}");
         return Err(Problem::invalid(detail.clone()).with_error("format", detail));
@@ -209,7 +222,8 @@ pub(super) async fn report(
         Format::Csv => "text/csv; charset=utf-8",
         Format::Hdr => "text/plain; charset=utf-8",
     };
-    let policy = if format == Format::Html { html::CONTENT_SECURITY_POLICY } else { "default-src 'none'" };
+    let policy =
+        if format == Format::Html { html::CONTENT_SECURITY_POLICY } else { "default-src 'none'" };
     let name = format!("inline; filename=\"streamgauge-{run_id}.{extension}\"");
     Ok(HttpResponse::Ok()
         .content_type(media)
@@ -230,7 +244,10 @@ pub struct Timeseries {
     windows: Vec<WindowRow>,
 }
 
-pub(super) async fn timeseries(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn timeseries(
+    api: ApiData,
+    run_id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let run_id = run_id.into_inner();
     let (series, windows) = match known(&api, &run_id).await? {
         Known::Live(run) => run.report().map_or_else(
@@ -246,16 +263,23 @@ pub(super) async fn timeseries(api: ApiData, run_id: web::Path<String>) -> Resul
     Ok(HttpResponse::Ok().json(Timeseries { run_id, series, windows }))
 }
 
-pub(super) async fn histogram(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn histogram(
+    api: ApiData,
+    run_id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let report = finished(&api, &run_id).await?;
     let mut latencies = BTreeMap::new();
     for (kind, figures) in report.latency.iter() {
         let distribution = match figures {
             None => serde_json::Value::Null,
             Some(figures) => {
-                let histogram = figures.decode_histogram().map_err(|error| Problem::internal(format!("{error:#}")))?;
-                let buckets: Vec<_> =
-                    histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+                let histogram = figures
+                    .decode_histogram()
+                    .map_err(|error| Problem::internal(format!("{error:#}")))?;
+                let buckets: Vec<_> = histogram
+                    .iter_recorded()
+                    .map(|step| (step.value_iterated_to(), step.count_at_value()))
+                    .collect();
                 json!({"count": figures.count, "negative": figures.negative, "buckets": buckets})
             }
         };
@@ -274,7 +298,10 @@ pub(super) struct CompareQuery {
     force: bool,
 }
 
-pub(super) async fn compare(api: ApiData, query: web::Query<CompareQuery>) -> Result<HttpResponse, Problem> {
+pub(super) async fn compare(
+    api: ApiData,
+    query: web::Query<CompareQuery>,
+) -> Result<HttpResponse, Problem> {
     let CompareQuery { base, candidate, force } = query.into_inner();
     let (base, candidate) = (finished(&api, &base).await?, finished(&api, &candidate).await?);
     match blocking(move || compare_reports(&base, &candidate, force)).await? {

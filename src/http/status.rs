@@ -36,7 +36,9 @@ pub(super) async fn readyz(api: ApiData) -> HttpResponse {
     }
     match (health.broker_up, health.broker_error) {
         (Some(true), _) => {}
-        (Some(false), error) => reasons.push(format!("the broker does not answer: {}", error.unwrap_or_default())),
+        (Some(false), error) => {
+            reasons.push(format!("the broker does not answer: {}", error.unwrap_or_default()))
+        }
         (None, _) => reasons.push("the broker has not been asked yet".to_owned()),
     }
     let readiness = Readiness { ready: reasons.is_empty(), reasons };
@@ -48,7 +50,8 @@ pub(super) async fn readyz(api: ApiData) -> HttpResponse {
 }
 
 pub(super) async fn metrics(api: ApiData) -> Result<HttpResponse, Problem> {
-    let text = api.shared.metrics.render().map_err(|error| Problem::internal(format!("{error:#}")))?;
+    let text =
+        api.shared.metrics.render().map_err(|error| Problem::internal(format!("{error:#}")))?;
     Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text))
 }
 
@@ -89,7 +92,9 @@ pub struct Workload {
 
 pub(super) async fn workloads(api: ApiData) -> HttpResponse {
     let described = |name: String| {
-        let about = preset(&name).map_or("a workload file of the schedule", |preset| preset.about).to_owned();
+        let about = preset(&name)
+            .map_or("a workload file of the schedule", |preset| preset.about)
+            .to_owned();
         Workload { name, about }
     };
     let workloads = api.shared.planner.workloads().into_iter().map(described).collect();

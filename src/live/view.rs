@@ -1,9 +1,7 @@
 //! How a run is, or was, as HTTP tells it.
 
 use serde::Serialize;
-use streamgauge_actors::RunState;
-use streamgauge_actors::StageCounters;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{RunState, StageCounters, Verdict};
 
 use crate::config::Span;
 use crate::history::RunRow;
@@ -137,10 +135,15 @@ fn planned_s(report: &Report) -> Option<f64> {
     Some(report.warmup_s + length("/workload/duration")?.0.as_secs_f64())
 }
 
-/// What can be said of a run's counts: `wrong` for whatever fails its audit, `exact` once a window was checked.
+/// What can be said of a run's counts: `wrong` for whatever fails its audit, `exact` once a window
+/// was checked.
 pub(super) fn so_far(events: &EventCounts, windows: WindowCounts) -> Option<&'static str> {
     let wrong = [windows.incorrect, events.lost, events.duplicated, events.reordered, events.late];
-    if wrong.iter().any(|&count| count > 0) { Some("wrong") } else { Some("exact").filter(|_| windows.judged > 0) }
+    if wrong.iter().any(|&count| count > 0) {
+        Some("wrong")
+    } else {
+        Some("exact").filter(|_| windows.judged > 0)
+    }
 }
 
 impl RunView {

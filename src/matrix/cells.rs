@@ -1,7 +1,7 @@
 //! From lists of values to cells: every combination once, and the floor below each.
 //!
-//! A setting in a broker's own section (`broker.kafka.events_linger`) counts only for the cells on that broker: the others
-//! would be the same cell again and again.
+//! A setting in a broker's own section (`broker.kafka.events_linger`) counts only for the cells on
+//! that broker: the others would be the same cell again and again.
 
 /// The setting that names the broker.
 pub const BROKER: &str = "broker.kind";
@@ -31,27 +31,37 @@ pub struct Cell {
 pub struct Grid {
     /// What is varied; the first one is always [`BROKER`], be it with a single value.
     pub dimensions: Vec<Dimension>,
-    /// Those asked for, in the order of their values, the last dimension's changing fastest; then the floors added.
+    /// Those asked for, in the order of their values, the last dimension's changing fastest; then
+    /// the floors added.
     pub cells: Vec<Cell>,
 }
 
 impl Grid {
-    /// Every combination of the dimensions' values, of which the first is [`BROKER`]. `matters(broker, key)`: whether a
-    /// setting makes a difference to cells on that broker. `floor`: the broker on which cells are added, if any.
-    pub fn expand(dimensions: Vec<Dimension>, matters: &dyn Fn(&str, &str) -> bool, floor: Option<&str>) -> Self {
+    /// Every combination of the dimensions' values, of which the first is [`BROKER`].
+    /// `matters(broker, key)`: whether a setting makes a difference to cells on that broker.
+    /// `floor`: the broker on which cells are added, if any.
+    pub fn expand(
+        dimensions: Vec<Dimension>,
+        matters: &dyn Fn(&str, &str) -> bool,
+        floor: Option<&str>,
+    ) -> Self {
         debug_assert_eq!(dimensions.first().map(|first| first.key.as_str()), Some(BROKER));
         let mut combinations: Vec<Vec<String>> = vec![Vec::new()];
         for dimension in &dimensions {
             let longer = |start: &Vec<String>| {
                 let start = start.clone();
-                dimension.choices.iter().map(move |choice| [&start[..], std::slice::from_ref(choice)].concat())
+                dimension
+                    .choices
+                    .iter()
+                    .map(move |choice| [&start[..], std::slice::from_ref(choice)].concat())
             };
             combinations = combinations.iter().flat_map(longer).collect();
         }
         let reduced = |combination: &[String]| -> Vec<Option<String>> {
             let broker = &combination[0];
             let each = dimensions.iter().zip(combination);
-            each.map(|(dimension, choice)| matters(broker, &dimension.key).then(|| choice.clone())).collect()
+            each.map(|(dimension, choice)| matters(broker, &dimension.key).then(|| choice.clone()))
+                .collect()
         };
         let mut cells: Vec<Cell> = Vec::new();
         let mut add = |choices: Vec<Option<String>>, asked: bool| {
@@ -73,8 +83,14 @@ impl Grid {
         dimensions.iter().map(|dimension| dimension.choices.len() as u128).product()
     }
 
-    /// The cell on `floor` whose other settings are those of this one; `None`: this one is on it itself, or there is none.
-    pub fn floor_of(&self, cell: usize, floor: &str, matters: &dyn Fn(&str, &str) -> bool) -> Option<usize> {
+    /// The cell on `floor` whose other settings are those of this one; `None`: this one is on it
+    /// itself, or there is none.
+    pub fn floor_of(
+        &self,
+        cell: usize,
+        floor: &str,
+        matters: &dyn Fn(&str, &str) -> bool,
+    ) -> Option<usize> {
         let choices = &self.cells[cell].choices;
         if choices[0].as_deref() == Some(floor) {
             return None;
@@ -84,7 +100,9 @@ impl Grid {
             let mut pairs = keys.clone().zip(choices.iter().zip(&other.choices)).skip(1);
             // What only one of the two brokers has is compared with whatever the floor has.
             other.choices[0].as_deref() == Some(floor)
-                && pairs.all(|(key, (own, others))| own == others || !matters(floor, key) || own.is_none())
+                && pairs.all(|(key, (own, others))| {
+                    own == others || !matters(floor, key) || own.is_none()
+                })
         };
         self.cells.iter().position(alike)
     }
@@ -125,7 +143,8 @@ mod tests {
 
     fn texts(grid: &Grid) -> Vec<String> {
         let text = |cell: &Cell| {
-            let choices: Vec<&str> = cell.choices.iter().map(|choice| choice.as_deref().unwrap_or("-")).collect();
+            let choices: Vec<&str> =
+                cell.choices.iter().map(|choice| choice.as_deref().unwrap_or("-")).collect();
             format!("{}{}", choices.join(" "), if cell.asked { "" } else { " floor" })
         };
         grid.cells.iter().map(text).collect()
@@ -133,7 +152,8 @@ mod tests {
 
     #[test]
     fn every_combination_and_one_floor_for_each_of_the_others() {
-        let dimensions = vec![dimension(BROKER, &["kafka", "fluvio"]), dimension("workload.rate", &["1", "2"])];
+        let dimensions =
+            vec![dimension(BROKER, &["kafka", "fluvio"]), dimension("workload.rate", &["1", "2"])];
         let grid = Grid::expand(dimensions.clone(), &matters, Some("embedded"));
         assert_eq!(
             texts(&grid),
@@ -148,7 +168,10 @@ mod tests {
 
     #[test]
     fn a_floor_that_was_asked_for_is_not_added_again() {
-        let dimensions = vec![dimension(BROKER, &["embedded", "kafka"]), dimension("workload.rate", &["1", "2"])];
+        let dimensions = vec![
+            dimension(BROKER, &["embedded", "kafka"]),
+            dimension("workload.rate", &["1", "2"]),
+        ];
         let grid = Grid::expand(dimensions, &matters, Some("embedded"));
         assert_eq!(texts(&grid), ["embedded 1", "embedded 2", "kafka 1", "kafka 2"]);
         assert_eq!(grid.floor_of(3, "embedded", &matters), Some(1));
@@ -156,14 +179,21 @@ mod tests {
 
     #[test]
     fn a_brokers_own_setting_makes_no_cells_of_the_others() {
-        let dimensions =
-            vec![dimension(BROKER, &["embedded", "kafka"]), dimension("broker.kafka.events_linger", &["1ms", "5ms"])];
+        let dimensions = vec![
+            dimension(BROKER, &["embedded", "kafka"]),
+            dimension("broker.kafka.events_linger", &["1ms", "5ms"]),
+        ];
         let grid = Grid::expand(dimensions, &matters, Some("embedded"));
         assert_eq!(texts(&grid), ["embedded -", "kafka 1ms", "kafka 5ms"]);
         assert_eq!(grid.floor_of(2, "embedded", &matters), Some(0));
-        let single =
-            vec![dimension(BROKER, &["kafka"]), dimension("broker.kafka.events_linger", &["1ms", "5ms", "9ms"])];
-        assert_eq!(texts(&Grid::expand(single, &matters, Some("embedded"))).last().unwrap(), "embedded - floor");
+        let single = vec![
+            dimension(BROKER, &["kafka"]),
+            dimension("broker.kafka.events_linger", &["1ms", "5ms", "9ms"]),
+        ];
+        assert_eq!(
+            texts(&Grid::expand(single, &matters, Some("embedded"))).last().unwrap(),
+            "embedded - floor"
+        );
     }
 
     proptest! {

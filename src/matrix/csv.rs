@@ -1,5 +1,5 @@
-//! The runs as comma-separated values (RFC 4180, a header line; an empty field: nothing was measured): one line a run, its
-//! cell's settings and its own figures.
+//! The runs as comma-separated values (RFC 4180, a header line; an empty field: nothing was
+//! measured): one line a run, its cell's settings and its own figures.
 
 use super::figures::Figure;
 use super::report::MatrixReport;
@@ -13,9 +13,18 @@ pub fn render(report: &MatrixReport) -> String {
     let mut lines = vec![line(&header)];
     for run in &report.runs {
         let Some(cell) = report.cells.get(run.cell - 1) else { continue };
-        let mut fields =
-            vec![run.place.to_string(), run.round.to_string(), run.cell.to_string(), cell.is_floor.to_string()];
-        fields.extend(report.varied.iter().map(|varied| cell.settings[&varied.key].clone().unwrap_or_default()));
+        let mut fields = vec![
+            run.place.to_string(),
+            run.round.to_string(),
+            run.cell.to_string(),
+            cell.is_floor.to_string(),
+        ];
+        fields.extend(
+            report
+                .varied
+                .iter()
+                .map(|varied| cell.settings[&varied.key].clone().unwrap_or_default()),
+        );
         fields.extend([
             run.run_id.clone().unwrap_or_default(),
             run.started_at.clone().unwrap_or_default(),
@@ -23,7 +32,9 @@ pub fn render(report: &MatrixReport) -> String {
             run.exit_code.to_string(),
             run.reason.clone(),
         ]);
-        let value = |figure: Figure| run.figures[&figure.name()].map_or_else(String::new, |value| value.to_string());
+        let value = |figure: Figure| {
+            run.figures[&figure.name()].map_or_else(String::new, |value| value.to_string())
+        };
         fields.extend(Figure::ALL.map(value));
         lines.push(line(&fields));
     }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use streamgauge_actors::LatencyKind;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{LatencyKind, Verdict};
 
 use crate::report::compare::{Better, Metric, Per};
 use crate::report::{EndingName, LatencyFigures, PerLatency, Report};
@@ -74,7 +73,9 @@ impl Figure {
     fn resolution(self, report: &Report) -> f64 {
         match self {
             Produced | Consumed | Cpu => 0.0,
-            Median(kind) | P99(kind) => report.latency.get(kind).map_or(0.0, |latency| latency.resolution_ms),
+            Median(kind) | P99(kind) => {
+                report.latency.get(kind).map_or(0.0, |latency| latency.resolution_ms)
+            }
         }
     }
 
@@ -96,7 +97,9 @@ impl Figure {
         match self {
             Median(kind) => latency.get(kind)?.p50_ms,
             P99(kind) => latency.get(kind)?.p99_ms,
-            Produced | Consumed | Cpu => (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64),
+            Produced | Consumed | Cpu => {
+                (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+            }
         }
     }
 }
@@ -182,7 +185,9 @@ impl CellFigures {
     pub fn of(reports: &[&Report]) -> anyhow::Result<Self> {
         let mut latency = PerLatency::from_fn(|_| None);
         for kind in LatencyKind::ALL {
-            let merged = LatencyFigures::merged(reports.iter().filter_map(|report| report.latency.get(kind)))?;
+            let merged = LatencyFigures::merged(
+                reports.iter().filter_map(|report| report.latency.get(kind)),
+            )?;
             latency.set(kind, merged);
         }
         let sample = |figure: Figure| Metric {

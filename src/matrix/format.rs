@@ -40,7 +40,8 @@ impl Format {
     /// # Errors
     /// [`UnknownFormat`] lists the known extensions.
     pub fn from_path(path: &Path) -> Result<Self, UnknownFormat> {
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let extension =
+            path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let known = Self::ALL.into_iter().find(|(_, name)| extension.eq_ignore_ascii_case(name));
         known.map(|(format, _)| format).ok_or_else(|| UnknownFormat { path: path.to_owned() })
     }
@@ -66,6 +67,7 @@ impl MatrixReport {
     /// An unknown extension, or a file that cannot be written; the message names it.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = self.render(Format::from_path(path)?)?;
-        replace(path, text.as_bytes()).with_context(|| format!("cannot write the report to `{}`", path.display()))
+        replace(path, text.as_bytes())
+            .with_context(|| format!("cannot write the report to `{}`", path.display()))
     }
 }

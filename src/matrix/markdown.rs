@@ -17,14 +17,20 @@ pub fn render(report: &MatrixReport) -> String {
     blocks.extend(["## Cells".to_owned(), table(&tables::overview(report, false, true))]);
     let floor = tables::overview(report, true, true);
     if !floor.rows.is_empty() {
-        blocks.extend(["## The harness's own floor, on the embedded log".to_owned(), table(&floor)]);
+        blocks
+            .extend(["## The harness's own floor, on the embedded log".to_owned(), table(&floor)]);
     }
     if !report.comparisons.is_empty() {
         blocks.push("## Differences".to_owned());
-        blocks.push(list(report.comparisons.iter().map(|comparison| tables::conclusion(report, comparison))));
+        blocks.push(list(
+            report.comparisons.iter().map(|comparison| tables::conclusion(report, comparison)),
+        ));
     }
     for figure in tables::figures(report) {
-        blocks.extend([format!("## {}", figure.title()), table(&tables::figure_table(report, figure, true))]);
+        blocks.extend([
+            format!("## {}", figure.title()),
+            table(&tables::figure_table(report, figure, true)),
+        ]);
     }
     blocks.push(list(tables::notes(report).into_iter()));
     blocks.extend(["## Runs".to_owned(), table(&tables::runs(report))]);

@@ -1,10 +1,11 @@
-//! The order of the runs: every cell once a round, each round in another order, so that what changes on the machine in
-//! the meantime falls on all cells alike.
+//! The order of the runs: every cell once a round, each round in another order, so that what
+//! changes on the machine in the meantime falls on all cells alike.
 //!
-//! The rounds are rows of a Williams design (E. J. Williams, "Experimental designs balanced for the estimation of residual
-//! effects of treatments", Australian Journal of Scientific Research A 2, 1949): over all its rows every cell has every
-//! place equally often, and follows every other cell equally often, so that neither the hour nor what a run leaves behind
-//! favours one. Which cell plays which part, and which row comes when, is drawn from the seed.
+//! The rounds are rows of a Williams design (E. J. Williams, "Experimental designs balanced for the
+//! estimation of residual effects of treatments", Australian Journal of Scientific Research A 2,
+//! 1949): over all its rows every cell has every place equally often, and follows every other cell
+//! equally often, so that neither the hour nor what a run leaves behind favours one. Which cell
+//! plays which part, and which row comes when, is drawn from the seed.
 
 /// Numbers of a seed: `SplitMix64` (S. Vigna).
 struct Random(u64);
@@ -41,11 +42,13 @@ pub fn rounds(cells: usize, repetitions: u32, seed: u64) -> Vec<Vec<usize>> {
 /// A Williams design: `n` rows for even numbers, `2 n` for odd ones.
 fn design(n: usize) -> Vec<Vec<usize>> {
     // 0, 1, n-1, 2, n-2, ...: all differences of neighbours differ.
-    let zigzag: Vec<usize> = (0..n).map(|i| if i % 2 == 1 { i.div_ceil(2) } else { (n - i / 2) % n }).collect();
+    let zigzag: Vec<usize> =
+        (0..n).map(|i| if i % 2 == 1 { i.div_ceil(2) } else { (n - i / 2) % n }).collect();
     let mut rows: Vec<Vec<usize>> =
         (0..n).map(|shift| zigzag.iter().map(|part| (part + shift) % n).collect()).collect();
     if n % 2 == 1 && n > 1 {
-        let mirrored: Vec<Vec<usize>> = rows.iter().map(|row| row.iter().rev().copied().collect()).collect();
+        let mirrored: Vec<Vec<usize>> =
+            rows.iter().map(|row| row.iter().rev().copied().collect()).collect();
         rows.extend(mirrored);
     }
     rows

@@ -7,13 +7,16 @@ use streamgauge_actors::{Nanos, SECOND};
 
 use super::cells::{BROKER, Dimension, Grid};
 use super::order::rounds;
-use crate::config::{self, Assignment, BrokerKind, ConfigError, Layers, Problem, Resolved, Settings, at, toml_value};
+use crate::config::{
+    self, Assignment, BrokerKind, ConfigError, Layers, Problem, Resolved, Settings, at, toml_value,
+};
 use crate::plan::check_whole_run;
 
 /// Cells at most: more is most likely a slip, and a report that nobody reads.
 pub const MAX_CELLS: usize = 256;
 
-/// What a run takes besides its schedule, about: topics made and deleted, the last window written and audited.
+/// What a run takes besides its schedule, about: topics made and deleted, the last window written
+/// and audited.
 const OVERHEAD_NS: Nanos = SECOND;
 
 /// What a matrix is made of.
@@ -25,7 +28,8 @@ pub struct Request {
     pub varied: Vec<Dimension>,
     /// Further settings of the cells in which a setting has a certain value, over `[matrix.with]`.
     pub with: Vec<With>,
-    /// Settings and the values that they have in the cells compared with; empty: all cells are compared with the first.
+    /// Settings and the values that they have in the cells compared with; empty: all cells are
+    /// compared with the first.
     pub baseline: Vec<(String, String)>,
 }
 
@@ -74,7 +78,8 @@ pub struct PlannedCell {
     pub is_floor: bool,
     /// The cell on the embedded log below it.
     pub floor: Option<usize>,
-    /// The cell that it is compared with; `None`: with none, since it is one itself, or was not asked for.
+    /// The cell that it is compared with; `None`: with none, since it is one itself, or was not
+    /// asked for.
     pub baseline: Option<usize>,
 }
 
@@ -91,9 +96,13 @@ impl Plan {
         let flag_keys: BTreeSet<&str> = flags.map(|flag| flag.key.as_str()).collect();
         let mut dimensions = request.varied.clone();
         for (key, choices) in own.map(|own| &own.vary).into_iter().flatten() {
-            // A flag for the same setting lies over the file's list, be it with one value or several.
-            if !flag_keys.contains(key.as_str()) && !dimensions.iter().any(|dimension| dimension.key == *key) {
-                let origin = base.as_ref().and_then(|base| base.origins.get(&format!("matrix.vary.{key}")));
+            // A flag for the same setting lies over the file's list, be it with one value or
+            // several.
+            if !flag_keys.contains(key.as_str())
+                && !dimensions.iter().any(|dimension| dimension.key == *key)
+            {
+                let origin =
+                    base.as_ref().and_then(|base| base.origins.get(&format!("matrix.vary.{key}")));
                 let origin = origin.map_or("settings", String::as_str).to_owned();
                 dimensions.push(Dimension { key: key.clone(), origin, choices: choices.clone() });
             }
@@ -102,23 +111,36 @@ impl Plan {
         let kind = base.as_ref().map_or(BrokerKind::Embedded, |base| base.settings.broker.kind);
         if dimensions.first().is_none_or(|first| first.key != BROKER) {
             let choices = vec![kind.name().to_owned()];
-            dimensions.insert(0, Dimension { key: BROKER.to_owned(), origin: String::new(), choices });
+            dimensions
+                .insert(0, Dimension { key: BROKER.to_owned(), origin: String::new(), choices });
         }
         for dimension in &dimensions {
             if let Some(why) = config::refused_in_matrix(&dimension.key) {
                 problems.add(&dimension.origin, &dimension.key, why);
             }
         }
-        let with: Vec<With> = base.as_ref().map(of_file).unwrap_or_default().into_iter().chain(request.with).collect();
+        let with: Vec<With> = base
+            .as_ref()
+            .map(of_file)
+            .unwrap_or_default()
+            .into_iter()
+            .chain(request.with)
+            .collect();
         let known = everything();
-        let is_unknown = |each: &&With| at(&known, &each.key).is_none() && !config::is_property(&each.key);
+        let is_unknown =
+            |each: &&With| at(&known, &each.key).is_none() && !config::is_property(&each.key);
         for each in with.iter().filter(is_unknown) {
-            problems.add(&each.assignment.origin, &each.key, "is an unknown key, so no cell has a value of it");
+            problems.add(
+                &each.assignment.origin,
+                &each.key,
+                "is an unknown key, so no cell has a value of it",
+            );
         }
         if Grid::size(&dimensions) > MAX_CELLS as u128 {
             let size = Grid::size(&dimensions);
-            let message =
-                format!("makes {size} cells, and {MAX_CELLS} is the most: give fewer values, or several matrices");
+            let message = format!(
+                "makes {size} cells, and {MAX_CELLS} is the most: give fewer values, or several matrices"
+            );
             problems.add("matrix", "matrix.vary", message);
             return Err(problems.into_error());
         }
@@ -128,7 +150,8 @@ impl Plan {
         let is_resolved = problems.0.is_empty();
         for each in with.iter().filter(|each| is_resolved && each.assignment.origin == WITH_FLAG) {
             if !cells.iter().any(|cell| each.fits(&cell.settings)) {
-                let message = format!("is `{}` in no cell, so that nothing goes with it", each.value);
+                let message =
+                    format!("is `{}` in no cell, so that nothing goes with it", each.value);
                 problems.add(WITH_FLAG, &each.key, message);
             }
         }
@@ -136,7 +159,11 @@ impl Plan {
             return Err(problems.into_error());
         };
         let mut plan = Self {
-            order: rounds(grid.cells.len(), base.settings.matrix.repetitions, base.settings.matrix.seed),
+            order: rounds(
+                grid.cells.len(),
+                base.settings.matrix.repetitions,
+                base.settings.matrix.seed,
+            ),
             varied: Vec::new(),
             cells: Vec::new(),
             dimensions,
@@ -155,7 +182,8 @@ impl Plan {
         self.order.iter().map(Vec::len).sum()
     }
 
-    /// The settings that all cells have in common: without those that are varied, or set in some of them.
+    /// The settings that all cells have in common: without those that are varied, or set in some of
+    /// them.
     pub fn in_common(&self) -> Json {
         let mut settings = self.base.settings.to_json();
         let further = self.with.iter().map(|each| &each.assignment.key);
@@ -185,23 +213,35 @@ impl Plan {
             .zip(&resolved)
             .map(|(cell, resolved)| {
                 let json = resolved.settings.to_json();
-                keys.iter().zip(&cell.choices).map(|(key, choice)| choice.as_ref().map(|_| shown(&json, key))).collect()
+                keys.iter()
+                    .zip(&cell.choices)
+                    .map(|(key, choice)| choice.as_ref().map(|_| shown(&json, key)))
+                    .collect()
             })
             .collect();
         let is_varied = |at: &usize| values.iter().any(|cell| cell[*at] != values[0][*at]);
         let varied: Vec<usize> = (0..keys.len()).filter(is_varied).collect();
-        let has_others = resolved.iter().any(|cell| cell.settings.broker.kind != BrokerKind::Embedded);
+        let has_others =
+            resolved.iter().any(|cell| cell.settings.broker.kind != BrokerKind::Embedded);
         self.varied = varied.iter().map(|&at| keys[at].clone()).collect();
         self.cells = resolved
             .into_iter()
             .enumerate()
             .map(|(at, resolved)| {
-                let own: Vec<(String, Option<String>)> =
-                    varied.iter().map(|&key| (keys[key].clone(), values[at][key].clone())).collect();
-                let named: Vec<String> =
-                    own.iter().filter_map(|(key, value)| Some(named(key, value.as_deref()?))).collect();
+                let own: Vec<(String, Option<String>)> = varied
+                    .iter()
+                    .map(|&key| (keys[key].clone(), values[at][key].clone()))
+                    .collect();
+                let named: Vec<String> = own
+                    .iter()
+                    .filter_map(|(key, value)| Some(named(key, value.as_deref()?)))
+                    .collect();
                 PlannedCell {
-                    name: if named.is_empty() { resolved.settings.workload.name.clone() } else { named.join(", ") },
+                    name: if named.is_empty() {
+                        resolved.settings.workload.name.clone()
+                    } else {
+                        named.join(", ")
+                    },
                     values: own.iter().cloned().collect(),
                     asked: grid.cells[at].asked,
                     is_floor: has_others && resolved.settings.broker.kind == BrokerKind::Embedded,
@@ -215,13 +255,17 @@ impl Plan {
 
     /// Cells with the very same settings would be one cell under two names.
     fn refuse_twins(&self, grid: &Grid, problems: &mut Problems) {
-        let written = |at: usize| grid.cells[at].choices.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+        let written = |at: usize| {
+            grid.cells[at].choices.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+        };
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for (at, cell) in self.cells.iter().enumerate().filter(|(_, cell)| cell.asked) {
             let settings = serde_json::to_string(&cell.resolved.settings).unwrap_or_default();
             if let Some(first) = seen.insert(settings, at) {
                 let (first, second) = (written(first), written(at));
-                let message = format!("makes two cells of the same settings (`{first}` and `{second}`): leave one out");
+                let message = format!(
+                    "makes two cells of the same settings (`{first}` and `{second}`): leave one out"
+                );
                 problems.add("matrix", "matrix.vary", message);
             }
         }
@@ -234,16 +278,25 @@ impl Plan {
             let choices: BTreeSet<&str> =
                 self.cells.iter().filter_map(|cell| cell.values.get(key)?.as_deref()).collect();
             if choices.is_empty() {
-                problems.add(FLAG, key, format!("is not varied: that is {}", self.varied.join(", ")));
+                problems.add(
+                    FLAG,
+                    key,
+                    format!("is not varied: that is {}", self.varied.join(", ")),
+                );
             } else if !self.cells.iter().any(|cell| cell.asked && cell.has(key, value)) {
                 let choices = choices.into_iter().collect::<Vec<_>>().join(", ");
-                problems.add(FLAG, key, format!("is `{value}` in no cell that was asked for: it takes {choices}"));
+                problems.add(
+                    FLAG,
+                    key,
+                    format!("is `{value}` in no cell that was asked for: it takes {choices}"),
+                );
             }
         }
         let first = self.cells.iter().position(|cell| !cell.is_floor);
         for at in 0..self.cells.len() {
             let found = if self.baseline.is_empty() { first } else { self.counterpart(at) };
-            self.cells[at].baseline = found.filter(|&baseline| baseline != at && self.cells[at].asked);
+            self.cells[at].baseline =
+                found.filter(|&baseline| baseline != at && self.cells[at].asked);
         }
     }
 
@@ -285,12 +338,18 @@ const NAMED_BY_VALUE: [&str; 3] = [BROKER, "workload.rate", "workload.arrivals"]
 /// A setting's value in a cell's name: `kafka`, `partitions 4`.
 fn named(key: &str, value: &str) -> String {
     let last = key.rsplit('.').next().unwrap_or(key);
-    if NAMED_BY_VALUE.contains(&key) { value.to_owned() } else { format!("{} {value}", last.replace('_', " ")) }
+    if NAMED_BY_VALUE.contains(&key) {
+        value.to_owned()
+    } else {
+        format!("{} {value}", last.replace('_', " "))
+    }
 }
 
-/// Whether a setting makes a difference to runs on this broker: all do, but those of other brokers' own sections.
+/// Whether a setting makes a difference to runs on this broker: all do, but those of other brokers'
+/// own sections.
 fn matters(broker: &str, key: &str) -> bool {
-    let Some((section, _)) = key.strip_prefix("broker.").and_then(|rest| rest.split_once('.')) else {
+    let Some((section, _)) = key.strip_prefix("broker.").and_then(|rest| rest.split_once('.'))
+    else {
         return true;
     };
     let embedded = BrokerKind::Embedded.name();
@@ -318,7 +377,11 @@ fn of_file(base: &Resolved) -> Vec<With> {
             let origin = base.origins.get(&format!("matrix.with.{choice}.{setting}"));
             let origin = origin.map_or("settings", String::as_str).to_owned();
             let assignment = Assignment { origin, key: setting.clone(), value: text.clone() };
-            found.push(With { key: key.trim().to_owned(), value: value.trim().to_owned(), assignment });
+            found.push(With {
+                key: key.trim().to_owned(),
+                value: value.trim().to_owned(),
+                assignment,
+            });
         }
     }
     found
@@ -330,10 +393,13 @@ fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems)
     for cell in &grid.cells {
         let mut layers = layers.clone();
         for (dimension, choice) in grid.dimensions.iter().zip(&cell.choices) {
-            let Some(value) = choice.as_ref().filter(|_| !dimension.origin.is_empty() || !cell.asked) else {
+            let Some(value) =
+                choice.as_ref().filter(|_| !dimension.origin.is_empty() || !cell.asked)
+            else {
                 continue;
             };
-            let origin = if dimension.origin.is_empty() { "floor" } else { dimension.origin.as_str() };
+            let origin =
+                if dimension.origin.is_empty() { "floor" } else { dimension.origin.as_str() };
             layers.flags.push(Assignment {
                 origin: origin.to_owned(),
                 key: dimension.key.clone(),
@@ -343,7 +409,11 @@ fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems)
         if !cell.asked {
             // Topics that are there already are on the other broker.
             for key in ["topics.events", "topics.results"] {
-                layers.flags.push(Assignment { origin: "floor".to_owned(), key: key.to_owned(), value: String::new() });
+                layers.flags.push(Assignment {
+                    origin: "floor".to_owned(),
+                    key: key.to_owned(),
+                    value: String::new(),
+                });
             }
         }
         let Some(plain) = problems.take(layers.load()) else { continue };
@@ -381,8 +451,10 @@ fn read(key: &str, text: &str) -> Option<Json> {
 /// Takes a setting out.
 fn remove(settings: &mut Json, key: &str) {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let section =
-        section.split('.').filter(|part| !part.is_empty()).try_fold(settings, |json, part| json.get_mut(part));
+    let section = section
+        .split('.')
+        .filter(|part| !part.is_empty())
+        .try_fold(settings, |json, part| json.get_mut(part));
     if let Some(section) = section.and_then(Json::as_object_mut) {
         section.remove(name);
     }
@@ -431,7 +503,11 @@ impl Problems {
     }
 
     fn add(&mut self, origin: &str, key: &str, message: impl Into<String>) {
-        self.push(Problem { origin: origin.to_owned(), key: key.to_owned(), message: message.into() });
+        self.push(Problem {
+            origin: origin.to_owned(),
+            key: key.to_owned(),
+            message: message.into(),
+        });
     }
 
     fn push(&mut self, problem: Problem) {

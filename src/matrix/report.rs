@@ -115,7 +115,8 @@ pub struct CellReport {
     pub notes: Vec<String>,
     /// The gravest verdict of its runs; `null`: none was begun.
     pub verdict: Option<Verdict>,
-    /// Whether its figures are a result: at least one run was played to its end, and none failed or was inconclusive.
+    /// Whether its figures are a result: at least one run was played to its end, and none failed or
+    /// was inconclusive.
     pub valid: bool,
     /// The gravest reason of the gravest run.
     pub reason: Option<String>,
@@ -190,10 +191,13 @@ impl MatrixReport {
         let of_cell = |at: usize| runs.iter().filter(move |run| run.cell == at);
         let mut figures = Vec::new();
         for at in 0..plan.cells.len() {
-            figures.push(CellFigures::of(&of_cell(at).filter_map(Run::completed).collect::<Vec<_>>())?);
+            figures.push(CellFigures::of(
+                &of_cell(at).filter_map(Run::completed).collect::<Vec<_>>(),
+            )?);
         }
         let is_valid = |at: usize| {
-            let is_clean = of_cell(at).all(|run| matches!(run.verdict(), Verdict::Pass | Verdict::Aborted));
+            let is_clean =
+                of_cell(at).all(|run| matches!(run.verdict(), Verdict::Pass | Verdict::Aborted));
             is_clean && of_cell(at).any(|run| run.completed().is_some())
         };
         for (at, cell) in plan.cells.iter().enumerate() {
@@ -203,9 +207,12 @@ impl MatrixReport {
             }
         }
         let cells: Vec<CellReport> = (0..plan.cells.len())
-            .map(|at| cell_report(plan, at, &of_cell(at).collect::<Vec<_>>(), &figures[at], is_valid(at)))
+            .map(|at| {
+                cell_report(plan, at, &of_cell(at).collect::<Vec<_>>(), &figures[at], is_valid(at))
+            })
             .collect();
-        let exit_code = runs.iter().map(Run::exit_code).min_by_key(|&code| gravity(code)).unwrap_or(0);
+        let exit_code =
+            runs.iter().map(Run::exit_code).min_by_key(|&code| gravity(code)).unwrap_or(0);
         let verdict = match exit_code {
             0 if context.aborted => Verdict::Aborted,
             0 => Verdict::Pass,
@@ -225,7 +232,11 @@ impl MatrixReport {
             varied: plan.varied.iter().map(|key| varied(key, &cells)).collect(),
             repetitions: plan.base.settings.matrix.repetitions,
             order_seed: plan.base.settings.matrix.seed,
-            order: plan.order.iter().map(|round| round.iter().map(|cell| cell + 1).collect()).collect(),
+            order: plan
+                .order
+                .iter()
+                .map(|round| round.iter().map(|cell| cell + 1).collect())
+                .collect(),
             comparisons,
             cells,
             runs: runs.iter().map(run_report).collect(),
@@ -254,15 +265,21 @@ impl MatrixReport {
     }
 }
 
-/// The command to try next: a look at the gravest run that did not pass, else at the first comparison, run by run.
+/// The command to try next: a look at the gravest run that did not pass, else at the first
+/// comparison, run by run.
 fn next(runs: &[Run], cells: &[CellReport], comparisons: &[CellComparison]) -> String {
     let id = |run: &Run| run.result.as_ref().ok().map(|(report, _)| report.run_id.clone());
-    let bad = runs.iter().filter(|run| matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive));
+    let bad =
+        runs.iter().filter(|run| matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive));
     if let Some(gravest) = bad.min_by_key(|run| gravity(run.exit_code())) {
-        return id(gravest).map_or_else(|| "streamgauge doctor".to_owned(), |id| format!("streamgauge report {id}"));
+        return id(gravest).map_or_else(
+            || "streamgauge doctor".to_owned(),
+            |id| format!("streamgauge report {id}"),
+        );
     }
     let last_of = |cell: usize| cells.get(cell - 1).and_then(|cell| cell.run_ids.last().cloned());
-    let compared = comparisons.iter().find_map(|each| last_of(each.baseline).zip(last_of(each.cell)));
+    let compared =
+        comparisons.iter().find_map(|each| last_of(each.baseline).zip(last_of(each.cell)));
     match (compared, runs.iter().find_map(id)) {
         (Some((base, candidate)), _) => format!("streamgauge compare {base} {candidate}"),
         (None, Some(id)) => format!("streamgauge report {id}"),
@@ -275,20 +292,32 @@ fn gravity(code: u8) -> usize {
     PRECEDENCE.iter().position(|&known| known == code).unwrap_or(0)
 }
 
-fn cell_report(plan: &Plan, at: usize, runs: &[&Run], figures: &CellFigures, valid: bool) -> CellReport {
+fn cell_report(
+    plan: &Plan,
+    at: usize,
+    runs: &[&Run],
+    figures: &CellFigures,
+    valid: bool,
+) -> CellReport {
     let cell = &plan.cells[at];
     let mut verdicts = BTreeMap::new();
     for run in runs {
         *verdicts.entry(run.verdict().name()).or_insert(0) += 1;
     }
-    let gravest = runs.iter().min_by_key(|run| (gravity(run.exit_code()), run.verdict() != Verdict::Aborted));
+    let gravest =
+        runs.iter().min_by_key(|run| (gravity(run.exit_code()), run.verdict() != Verdict::Aborted));
     let completed: Vec<_> = runs.iter().filter_map(|run| run.completed()).collect();
-    let reports = || runs.iter().filter_map(|run| run.result.as_ref().ok()).map(|(report, _)| report);
-    let broker = reports().map(|report| &report.broker).find(|broker| !broker.kind.is_empty()).cloned();
+    let reports =
+        || runs.iter().filter_map(|run| run.result.as_ref().ok()).map(|(report, _)| report);
+    let broker =
+        reports().map(|report| &report.broker).find(|broker| !broker.kind.is_empty()).cloned();
     let mut notes: Vec<String> = Vec::new();
     let asked_for = cell.resolved.settings.broker.kind.name();
     if let Some(found) = broker.as_ref().filter(|found| found.kind != asked_for) {
-        notes.push(format!("`broker.kind` is {asked_for}, and the broker is {}: is the address right?", found.kind));
+        notes.push(format!(
+            "`broker.kind` is {asked_for}, and the broker is {}: is the address right?",
+            found.kind
+        ));
     }
     for note in reports().flat_map(|report| &report.notes) {
         if !notes.contains(note) {
@@ -311,7 +340,11 @@ fn cell_report(plan: &Plan, at: usize, runs: &[&Run], figures: &CellFigures, val
         verdicts,
         run_ids: reports().map(|report| report.run_id.clone()).collect(),
         target_per_second: completed.first().and_then(|report| report.throughput.target_per_second),
-        figures: Figure::ALL.into_iter().map(Figure::name).zip(figures.figures.iter().cloned()).collect(),
+        figures: Figure::ALL
+            .into_iter()
+            .map(Figure::name)
+            .zip(figures.figures.iter().cloned())
+            .collect(),
         latency: figures.latency.clone(),
     }
 }
@@ -348,7 +381,9 @@ fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Ve
     for (at, cell) in cells.iter().enumerate() {
         let failed: Vec<&Run> = runs
             .iter()
-            .filter(|run| run.cell == at && matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive))
+            .filter(|run| {
+                run.cell == at && matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive)
+            })
             .collect();
         let Some(gravest) = failed.iter().min_by_key(|run| gravity(run.exit_code())) else {
             continue;
@@ -371,25 +406,32 @@ fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Ve
 
 /// The values of a dimension as a text that is read as these again.
 fn as_list(dimension: &Dimension) -> String {
-    let items: Vec<String> =
-        dimension
-            .choices
-            .iter()
-            .map(|choice| {
-                if is_list_setting(&dimension.key) { choice.clone() } else { toml_value(&Json::from(choice.as_str())) }
-            })
-            .collect();
+    let items: Vec<String> = dimension
+        .choices
+        .iter()
+        .map(|choice| {
+            if is_list_setting(&dimension.key) {
+                choice.clone()
+            } else {
+                toml_value(&Json::from(choice.as_str()))
+            }
+        })
+        .collect();
     format!("[{}]", items.join(", "))
 }
 
-/// The command line that runs the matrix again on a machine without any configuration; secrets are left out.
+/// The command line that runs the matrix again on a machine without any configuration; secrets are
+/// left out.
 fn rerun(plan: &Plan) -> String {
     let matrix = &plan.base.settings.matrix;
     let mut words = vec!["streamgauge matrix".to_owned(), plan.base.rerun_arguments()];
     let is_secret = crate::config::is_secret_setting;
     let given = |dimension: &&Dimension| !dimension.origin.is_empty() && !is_secret(&dimension.key);
     for dimension in plan.dimensions.iter().filter(given) {
-        words.push(format!("--set {}", shell_quoted(&format!("{}={}", dimension.key, as_list(dimension)))));
+        words.push(format!(
+            "--set {}",
+            shell_quoted(&format!("{}={}", dimension.key, as_list(dimension)))
+        ));
     }
     for each in plan.with.iter().filter(|each| !is_secret(&each.assignment.key)) {
         let choice = shell_quoted(&format!("{}={}", each.key, each.value));

@@ -1,9 +1,10 @@
-//! Whether a cell differs from its baseline: Welch's test of the runs, Holm's adjustment over all comparisons of the
-//! matrix.
+//! Whether a cell differs from its baseline: Welch's test of the runs, Holm's adjustment over all
+//! comparisons of the matrix.
 //!
-//! One run is one value: seconds of a run resemble each other, and what differs from run to run (where partitions and
-//! files lie, what else the machine did) is the same for all of them. So the seconds, which `compare` must make do with,
-//! cannot tell a cell from an accident of its one run; repetitions can.
+//! One run is one value: seconds of a run resemble each other, and what differs from run to run
+//! (where partitions and files lie, what else the machine did) is the same for all of them. So the
+//! seconds, which `compare` must make do with, cannot tell a cell from an accident of its one run;
+//! repetitions can.
 
 use serde::Serialize;
 
@@ -38,14 +39,17 @@ pub struct CellComparison {
 /// Compares every cell with its baseline.
 pub fn comparisons(cells: &[CellReport], figures: &[CellFigures]) -> Vec<CellComparison> {
     let pairs = || cells.iter().enumerate().filter_map(|(at, cell)| Some((at, cell.baseline? - 1)));
-    let targets = |(at, base): (usize, usize)| [cells[base].target_per_second, cells[at].target_per_second];
+    let targets =
+        |(at, base): (usize, usize)| [cells[base].target_per_second, cells[at].target_per_second];
     let mut rows: Vec<Vec<MetricRow>> = pairs()
         .map(|pair| {
             let is_result = cells[pair.0].valid && cells[pair.1].valid;
             let each = Figure::ALL.into_iter().enumerate();
             each.map(|(i, figure)| {
-                let ends = [pair.0, pair.1].map(|at| cells[at].broker.as_ref().map(|broker| broker.log_append_time));
-                let is_alike = figure.kind() != Some(LatencyKind::ResultLatency) || ends[0] == ends[1];
+                let ends = [pair.0, pair.1]
+                    .map(|at| cells[at].broker.as_ref().map(|broker| broker.log_append_time));
+                let is_alike =
+                    figure.kind() != Some(LatencyKind::ResultLatency) || ends[0] == ends[1];
                 row(
                     figure,
                     is_result,
@@ -82,7 +86,8 @@ fn row(
     [base, candidate]: [&crate::report::compare::Metric; 2],
 ) -> MetricRow {
     let mut row = MetricRow::test(base, candidate);
-    let other_target = figure.is_rate() && targets.iter().all(Option::is_some) && targets[0] != targets[1];
+    let other_target =
+        figure.is_rate() && targets.iter().all(Option::is_some) && targets[0] != targets[1];
     let reason = match (is_result, other_target, is_alike) {
         (false, ..) => Some(NO_RESULT),
         (true, true, _) => Some(OTHER_TARGET),
@@ -101,6 +106,11 @@ fn row(
 
 fn conclusion(cell: &CellReport, base: &CellReport, metrics: &[MetricRow]) -> String {
     use crate::report::compare::words;
-    let no_result: Vec<String> = [base, cell].iter().filter(|each| !each.valid).map(|each| each.no_result()).collect();
-    if no_result.is_empty() { words::figures(metrics) } else { format!("NO RESULT: {}", no_result.join("; ")) }
+    let no_result: Vec<String> =
+        [base, cell].iter().filter(|each| !each.valid).map(|each| each.no_result()).collect();
+    if no_result.is_empty() {
+        words::figures(metrics)
+    } else {
+        format!("NO RESULT: {}", no_result.join("; "))
+    }
 }

@@ -32,7 +32,9 @@ impl Figure {
     /// A value of it.
     pub fn text(self, value: Option<f64>) -> String {
         match (self, value) {
-            (Self::Produced | Self::Consumed, Some(rate)) if rate >= 10.0 => compact(rate.round() as u64),
+            (Self::Produced | Self::Consumed, Some(rate)) if rate >= 10.0 => {
+                compact(rate.round() as u64)
+            }
             _ => millis(value),
         }
     }
@@ -49,8 +51,8 @@ impl Figure {
     }
 }
 
-/// A cell's number and name, cut to a column: values are left out from the second one on, the last one never; where that
-/// is not enough, the end of the name is what stays.
+/// A cell's number and name, cut to a column: values are left out from the second one on, the last
+/// one never; where that is not enough, the end of the name is what stays.
 fn cut(cell: &CellReport) -> String {
     let fits = |title: &String| title.chars().count() <= TITLE_WIDTH;
     let whole = cell.title();
@@ -59,7 +61,8 @@ fn cut(cell: &CellReport) -> String {
     }
     let values: Vec<&str> = cell.name.split(", ").collect();
     let (first, last) = (values[0], values[values.len() - 1]);
-    let shorter = (2..values.len()).map(|from| format!("#{} {first}, …, {}", cell.cell, values[from..].join(", ")));
+    let shorter = (2..values.len())
+        .map(|from| format!("#{} {first}, …, {}", cell.cell, values[from..].join(", ")));
     let bare = (values.len() > 1).then(|| format!("#{} …, {last}", cell.cell));
     shorter.chain(bare).find(fits).unwrap_or_else(|| {
         let start = format!("#{} …", cell.cell);
@@ -71,7 +74,11 @@ fn cut(cell: &CellReport) -> String {
 /// Every cell with its whole name, where a table has cut one; else nothing.
 pub fn names(report: &MatrixReport) -> Vec<String> {
     let is_whole = |cell: &CellReport| cut(cell) == cell.title();
-    if report.cells.iter().all(is_whole) { Vec::new() } else { report.cells.iter().map(CellReport::title).collect() }
+    if report.cells.iter().all(is_whole) {
+        Vec::new()
+    } else {
+        report.cells.iter().map(CellReport::title).collect()
+    }
 }
 
 /// How a value stands to the floor's: `2.4x`.
@@ -85,10 +92,16 @@ pub fn times(share: Option<f64>) -> String {
 
 /// What was run: lines.
 pub fn subject(report: &MatrixReport) -> Vec<String> {
-    let varied: Vec<String> =
-        report.varied.iter().map(|varied| format!("{} = {}", varied.key, varied.values.join(", "))).collect();
-    let varied =
-        if varied.is_empty() { "nothing is varied".to_owned() } else { format!("varied: {}", varied.join("; ")) };
+    let varied: Vec<String> = report
+        .varied
+        .iter()
+        .map(|varied| format!("{} = {}", varied.key, varied.values.join(", ")))
+        .collect();
+    let varied = if varied.is_empty() {
+        "nothing is varied".to_owned()
+    } else {
+        format!("varied: {}", varied.join("; "))
+    };
     vec![
         format!(
             "{}: {} cell(s), {} run(s) each, each round in another order (seed {}), {} to {}",
@@ -124,13 +137,20 @@ fn brokers(report: &MatrixReport) -> String {
             found.push(text);
         }
     }
-    format!("brokers: {}", if found.is_empty() { "none was reached".to_owned() } else { found.join(", ") })
+    format!(
+        "brokers: {}",
+        if found.is_empty() { "none was reached".to_owned() } else { found.join(", ") }
+    )
 }
 
 /// The cells at a glance: those that are the floor, or the others.
 pub fn overview(report: &MatrixReport, floor: bool, whole: bool) -> Rows {
-    let figures =
-        [Figure::Produced, Figure::Cpu, Figure::P99(LatencyKind::ResultLatency), Figure::P99(LatencyKind::EndToEnd)];
+    let figures = [
+        Figure::Produced,
+        Figure::Cpu,
+        Figure::P99(LatencyKind::ResultLatency),
+        Figure::P99(LatencyKind::EndToEnd),
+    ];
     let row = |cell: &CellReport| {
         let passed = cell.verdicts.get("pass").copied().unwrap_or(0);
         let mut row = vec![
@@ -138,7 +158,9 @@ pub fn overview(report: &MatrixReport, floor: bool, whole: bool) -> Rows {
             cell.verdict.map_or("not run", verdict).to_owned(),
             format!("{passed}/{}", cell.verdicts.values().sum::<usize>()),
         ];
-        row.extend(figures.map(|figure| figure.text(cell.figure(figure).and_then(|figure| figure.value))));
+        row.extend(
+            figures.map(|figure| figure.text(cell.figure(figure).and_then(|figure| figure.value))),
+        );
         row
     };
     Rows {
@@ -168,7 +190,8 @@ pub fn figure_rows(report: &MatrixReport, figure: Figure) -> Vec<FigureRow<'_>> 
     for cell in &report.cells {
         let Some(own) = cell.figures.get(&name).filter(|own| own.value.is_some()) else { continue };
         let comparison = report.comparisons.iter().find(|comparison| comparison.cell == cell.cell);
-        let row = comparison.and_then(|comparison| comparison.metrics.iter().find(|row| row.metric == name));
+        let row = comparison
+            .and_then(|comparison| comparison.metrics.iter().find(|row| row.metric == name));
         rows.push(FigureRow { cell, figure: own, row, finding: finding(report, cell, row) });
     }
     rows.sort_by_key(|row| row.cell.is_floor);
@@ -222,8 +245,14 @@ pub fn figures(report: &MatrixReport) -> impl Iterator<Item = Figure> {
 
 /// What is to be said of each comparison.
 pub fn conclusion(report: &MatrixReport, comparison: &CellComparison) -> String {
-    let title = |number: usize| report.cells.get(number - 1).map_or_else(String::new, CellReport::title);
-    format!("{} against {}: {}", title(comparison.cell), title(comparison.baseline), comparison.conclusion)
+    let title =
+        |number: usize| report.cells.get(number - 1).map_or_else(String::new, CellReport::title);
+    format!(
+        "{} against {}: {}",
+        title(comparison.cell),
+        title(comparison.baseline),
+        comparison.conclusion
+    )
 }
 
 /// The runs, one a row.
@@ -236,7 +265,11 @@ pub fn runs(report: &MatrixReport) -> Rows {
             format!("#{}", run.cell),
         ]
     };
-    Rows { header: vec!["run", "verdict", "round", "cell"], left: 2, rows: report.runs.iter().map(row).collect() }
+    Rows {
+        header: vec!["run", "verdict", "round", "cell"],
+        left: 2,
+        rows: report.runs.iter().map(row).collect(),
+    }
 }
 
 /// What the tables' words mean.
@@ -253,7 +286,12 @@ pub fn notes(report: &MatrixReport) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let tests = report.comparisons.iter().flat_map(|each| &each.metrics).filter(|row| row.test.is_some()).count();
+    let tests = report
+        .comparisons
+        .iter()
+        .flat_map(|each| &each.metrics)
+        .filter(|row| row.test.is_some())
+        .count();
     if tests > 0 {
         notes.push(format!(
             "change: of the mean of the runs' own values, one a run; {tests} difference(s) tested by Welch's t-test, chances \
@@ -282,7 +320,10 @@ pub fn notes(report: &MatrixReport) -> Vec<String> {
     }
     notes.extend(told.into_iter().map(|(note, cells)| format!("{}: {note}", cells.join(", "))));
     if report.cells.iter().any(|cell| !cell.valid) {
-        notes.push("NO RESULT: not every run of the cell passed, so that its figures prove nothing".to_owned());
+        notes.push(
+            "NO RESULT: not every run of the cell passed, so that its figures prove nothing"
+                .to_owned(),
+        );
     }
     notes
 }
@@ -292,7 +333,9 @@ fn untested(report: &MatrixReport) -> Vec<String> {
     let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
     for row in report.comparisons.iter().flat_map(|each| &each.metrics) {
         let reason = row.reason.filter(|&reason| reason != OTHER_TARGET && reason != NO_RESULT);
-        let Some(reason) = reason.filter(|_| row.finding == Finding::Untested && row.difference.is_some()) else {
+        let Some(reason) =
+            reason.filter(|_| row.finding == Finding::Untested && row.difference.is_some())
+        else {
             continue;
         };
         match told.iter_mut().find(|(known, _)| *known == reason) {
@@ -301,5 +344,7 @@ fn untested(report: &MatrixReport) -> Vec<String> {
             None => told.push((reason, vec![&row.metric])),
         }
     }
-    told.into_iter().map(|(reason, metrics)| format!("not tested: {}: {reason}", metrics.join(", "))).collect()
+    told.into_iter()
+        .map(|(reason, metrics)| format!("not tested: {}: {reason}", metrics.join(", ")))
+        .collect()
 }

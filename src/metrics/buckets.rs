@@ -5,8 +5,9 @@ use streamgauge_actors::LatencyHistogram;
 
 /// Upper edges in seconds: 24, evenly spaced on a logarithmic scale from 50 µs to 60 s.
 pub const EDGES_S: [f64; 24] = [
-    0.000_05, 0.000_092, 0.000_169, 0.000_31, 0.000_57, 0.001_05, 0.001_93, 0.003_54, 0.006_51, 0.012, 0.022, 0.040_4,
-    0.074_3, 0.137, 0.251, 0.461, 0.847, 1.56, 2.86, 5.26, 9.67, 17.8, 32.6, 60.0,
+    0.000_05, 0.000_092, 0.000_169, 0.000_31, 0.000_57, 0.001_05, 0.001_93, 0.003_54, 0.006_51,
+    0.012, 0.022, 0.040_4, 0.074_3, 0.137, 0.251, 0.461, 0.847, 1.56, 2.86, 5.26, 9.67, 17.8, 32.6,
+    60.0,
 ];
 
 /// How many samples lie in each bucket.
@@ -20,7 +21,8 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Adds a histogram's samples, each at the value that HDR keeps for it (three significant digits).
+    /// Adds a histogram's samples, each at the value that HDR keeps for it (three significant
+    /// digits).
     pub fn add(&mut self, samples: &LatencyHistogram) {
         for (micros, count) in samples.buckets() {
             let seconds = micros as f64 / 1e6;
@@ -73,7 +75,8 @@ mod tests {
         buckets.add(&samples);
         let proto = buckets.to_proto();
         assert_eq!((proto.get_sample_count(), buckets.negative), (10, 2));
-        let cumulative: Vec<u64> = proto.get_bucket().iter().map(Bucket::cumulative_count).collect();
+        let cumulative: Vec<u64> =
+            proto.get_bucket().iter().map(Bucket::cumulative_count).collect();
         assert_eq!((cumulative[0], cumulative[1], cumulative[8], cumulative[9]), (4, 6, 6, 8));
         assert_eq!(cumulative.last(), Some(&8), "what is beyond the last edge is in +Inf alone");
     }

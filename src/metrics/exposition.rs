@@ -3,13 +3,9 @@
 use std::collections::BTreeMap;
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use streamgauge_actors::FailureKind;
-use streamgauge_actors::LatencyKind;
-use streamgauge_actors::Malformed;
-use streamgauge_actors::RunState;
-use streamgauge_actors::StageCounters;
-use streamgauge_actors::StageId;
-use streamgauge_actors::{Nanos, SECOND};
+use streamgauge_actors::{
+    FailureKind, LatencyKind, Malformed, Nanos, RunState, SECOND, StageCounters, StageId,
+};
 
 use super::{Buckets, OUTCOMES, PLACES, ProcessUsage, QUANTILES, Series, State, Subject};
 
@@ -24,19 +20,29 @@ type Plain = (&'static str, &'static str, fn(&StageCounters) -> f64);
 
 const COUNTERS: [Plain; 16] = [
     ("events_produced_total", "Events handed to the client.", |c| c.produced as f64),
-    ("produced_bytes_total", "Bytes of the values of events handed to the client.", |c| c.produced_bytes as f64),
+    ("produced_bytes_total", "Bytes of the values of events handed to the client.", |c| {
+        c.produced_bytes as f64
+    }),
     ("events_acknowledged_total", "Events acknowledged by the broker.", |c| c.acknowledged as f64),
     ("events_consumed_total", "Events taken by the aggregators.", |c| c.consumed as f64),
-    ("consumed_bytes_total", "Bytes of all values read by the aggregators.", |c| c.consumed_bytes as f64),
+    ("consumed_bytes_total", "Bytes of all values read by the aggregators.", |c| {
+        c.consumed_bytes as f64
+    }),
     ("events_lost_total", "Events lost, by their serial numbers.", |c| c.events_lost as f64),
     ("events_duplicated_total", "Events seen again (not added).", |c| c.events_duplicated as f64),
-    ("events_reordered_total", "Events that came behind later ones.", |c| c.events_reordered as f64),
+    ("events_reordered_total", "Events that came behind later ones.", |c| {
+        c.events_reordered as f64
+    }),
     ("events_late_total", "Events that came after their window had closed.", |c| c.late as f64),
-    ("events_stranger_total", "Events of other programs (never added by a run).", |c| c.strangers as f64),
+    ("events_stranger_total", "Events of other programs (never added by a run).", |c| {
+        c.strangers as f64
+    }),
     ("events_sent_late_total", "Measured events sent later than the limit, for any reason.", |c| {
         (c.sent_late_generator + c.sent_late_backpressure) as f64
     }),
-    ("windows_closed_total", "Windows merged and handed to the client.", |c| c.windows_closed as f64),
+    ("windows_closed_total", "Windows merged and handed to the client.", |c| {
+        c.windows_closed as f64
+    }),
     ("windows_judged_total", "Windows whose every count was checked.", |c| c.windows_judged as f64),
     ("windows_incorrect_total", "Windows with a wrong count.", |c| c.windows_incorrect as f64),
     ("results_written_total", "Results acknowledged by the broker.", |c| c.results_written as f64),
@@ -46,8 +52,14 @@ const COUNTERS: [Plain; 16] = [
 ];
 
 const GAUGES: [Plain; 2] = [
-    ("in_flight_events", "Events handed to the client and not acknowledged yet.", |c| c.in_flight as f64),
-    ("consumer_lag_events", "Records in the partitions that the aggregators have not read yet.", |c| c.lag as f64),
+    ("in_flight_events", "Events handed to the client and not acknowledged yet.", |c| {
+        c.in_flight as f64
+    }),
+    (
+        "consumer_lag_events",
+        "Records in the partitions that the aggregators have not read yet.",
+        |c| c.lag as f64,
+    ),
 ];
 
 /// Builds one family.
@@ -110,7 +122,10 @@ struct View<'a> {
 impl View<'_> {
     /// The labels of every metric of a run, then more.
     fn labels<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        let subject = [("broker", self.subject.broker.as_str()), ("workload", self.subject.workload.as_str())];
+        let subject = [
+            ("broker", self.subject.broker.as_str()),
+            ("workload", self.subject.workload.as_str()),
+        ];
         [&subject[..], more].concat()
     }
 }
@@ -133,7 +148,8 @@ pub(super) fn families(state: &State, now: Nanos) -> Vec<MetricFamily> {
     families.extend(plain(&views, &COUNTERS, MetricType::COUNTER, |view| &view.totals));
     // Gauges are of the present run alone.
     let nothing = StageCounters::default();
-    let of_present = |view: &View<'_>| if view.is_present { &state.present.totals } else { &nothing };
+    let of_present =
+        |view: &View<'_>| if view.is_present { &state.present.totals } else { &nothing };
     families.extend(plain(&views, &GAUGES, MetricType::GAUGE, of_present));
     families.extend(counters_by_label(&views));
     families.extend(latencies(state, &views, now));
@@ -162,11 +178,14 @@ fn plain<'a>(
 
 fn counters_by_label(views: &[View<'_>]) -> Vec<MetricFamily> {
     let counter = |name, help: &str| Family::new(name, help, MetricType::COUNTER);
-    let mut malformed = counter("events_malformed_total", "Records that are no readable events, by reason.");
-    let mut negative = counter("negative_latency_samples_total", "Latency samples below 0, in no figure.");
+    let mut malformed =
+        counter("events_malformed_total", "Records that are no readable events, by reason.");
+    let mut negative =
+        counter("negative_latency_samples_total", "Latency samples below 0, in no figure.");
     let mut runs = counter("runs_total", "Finished runs, by verdict.");
     let mut restarts = counter("actor_restarts_total", "Stages rebuilt after a failure.");
-    let mut errors = counter("broker_errors_total", "Failures of the broker, by where they were met and kind.");
+    let mut errors =
+        counter("broker_errors_total", "Failures of the broker, by where they were met and kind.");
     for view in views {
         for reason in Malformed::REASONS.iter().copied().chain(OTHER_REASONS) {
             let count = view.totals.malformed.get(reason).copied().unwrap_or(0);
@@ -204,8 +223,11 @@ fn latencies(state: &State, views: &[View<'_>], now: Nanos) -> Vec<MetricFamily>
         }
         families.push(family.build());
     }
-    let mut checkpoints =
-        Family::new("checkpoint_duration_seconds", "How long a checkpoint took.", MetricType::HISTOGRAM);
+    let mut checkpoints = Family::new(
+        "checkpoint_duration_seconds",
+        "How long a checkpoint took.",
+        MetricType::HISTOGRAM,
+    );
     let mut recent = Family::new(
         "latency_quantile_seconds",
         "Latency quantiles of the last ten seconds; NaN where they hold no sample.",
@@ -217,7 +239,8 @@ fn latencies(state: &State, views: &[View<'_>], now: Nanos) -> Vec<MetricFamily>
         checkpoints.labelled(&view.labels(&[])).set_histogram(Buckets::default().to_proto());
         for kind in LatencyKind::ALL {
             for (label, quantile) in QUANTILES {
-                let measured = samples[kind as usize].quantile_ms(quantile).filter(|_| view.is_present);
+                let measured =
+                    samples[kind as usize].quantile_ms(quantile).filter(|_| view.is_present);
                 let nothing = if before_any_run { 0.0 } else { f64::NAN };
                 let value = measured.map_or(nothing, |ms| ms / 1000.0);
                 recent.value(&view.labels(&[("stage", kind.name()), ("quantile", label)]), value);
@@ -230,23 +253,35 @@ fn latencies(state: &State, views: &[View<'_>], now: Nanos) -> Vec<MetricFamily>
 
 fn described(kind: LatencyKind) -> &'static str {
     match kind {
-        LatencyKind::PublishDelay => "From an event's intended time to its being handed to the client.",
-        LatencyKind::PublishLatency => "From an event's being handed to the client to its acknowledgement.",
+        LatencyKind::PublishDelay => {
+            "From an event's intended time to its being handed to the client."
+        }
+        LatencyKind::PublishLatency => {
+            "From an event's being handed to the client to its acknowledgement."
+        }
         LatencyKind::EventLatency => "From an event's intended time to its being consumed.",
-        LatencyKind::CloseLatency => "From a window's end to its results' being handed to the client.",
-        LatencyKind::ResultLatency => "From a result's greatest produce time to its insertion in the log.",
+        LatencyKind::CloseLatency => {
+            "From a window's end to its results' being handed to the client."
+        }
+        LatencyKind::ResultLatency => {
+            "From a result's greatest produce time to its insertion in the log."
+        }
         LatencyKind::EndToEnd => "From a window's end to its results' being read back.",
     }
 }
 
 fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
     let gauge = |name, help: &str| Family::new(name, help, MetricType::GAUGE);
-    let mut target = gauge("target_events_per_second", "Events per second asked for; 0 while nothing runs.");
-    let mut watermark = gauge("watermark_lag_seconds", "How far the slowest partition's watermark is behind.");
-    let mut mailboxes = gauge("mailbox_messages", "Messages waiting in the actors' mailboxes, by kind of actor.");
+    let mut target =
+        gauge("target_events_per_second", "Events per second asked for; 0 while nothing runs.");
+    let mut watermark =
+        gauge("watermark_lag_seconds", "How far the slowest partition's watermark is behind.");
+    let mut mailboxes =
+        gauge("mailbox_messages", "Messages waiting in the actors' mailboxes, by kind of actor.");
     let mut phases = gauge("run_phase", "1 for the state that the run is in.");
     let mut up = gauge("broker_up", "Whether the broker answered when it was last asked.");
-    let mut waiting: BTreeMap<&str, u64> = StageId::ACTORS.into_iter().map(|actor| (actor, 0)).collect();
+    let mut waiting: BTreeMap<&str, u64> =
+        StageId::ACTORS.into_iter().map(|actor| (actor, 0)).collect();
     for (stage, count) in &state.present.mailboxes {
         *waiting.entry(stage.actor()).or_default() += count;
     }
@@ -260,7 +295,11 @@ fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
             mailboxes.value(&view.labels(&[("actor", actor)]), only(count as f64));
         }
         for phase in RunState::ALL {
-            let is_in = if view.is_present { state.present.state == phase } else { phase == RunState::Idle };
+            let is_in = if view.is_present {
+                state.present.state == phase
+            } else {
+                phase == RunState::Idle
+            };
             phases.value(&view.labels(&[("phase", phase.name())]), f64::from(u8::from(is_in)));
         }
     }
@@ -271,10 +310,14 @@ fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
 
 fn last_runs(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
     let gauge = |name, help: &str| Family::new(name, help, MetricType::GAUGE);
-    let mut started = gauge("run_start_timestamp_seconds", "When the last run started; 0: none did.");
-    let mut valid = gauge("last_run_valid", "Whether the last run passed; 0 before any (see runs_total).");
-    let mut quantiles =
-        gauge("last_run_latency_seconds", "Latency quantiles of the last run; NaN where nothing was measured.");
+    let mut started =
+        gauge("run_start_timestamp_seconds", "When the last run started; 0: none did.");
+    let mut valid =
+        gauge("last_run_valid", "Whether the last run passed; 0 before any (see runs_total).");
+    let mut quantiles = gauge(
+        "last_run_latency_seconds",
+        "Latency quantiles of the last run; NaN where nothing was measured.",
+    );
     let mut passed = gauge(
         "last_run_threshold_passed",
         "Whether the last run satisfied a threshold; 0 before any run, NaN if that one was not judged by it.",
@@ -286,22 +329,32 @@ fn last_runs(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
         valid.value(&view.labels(&[]), f64::from(u8::from(last.valid)));
         for kind in LatencyKind::ALL {
             for (at, (label, _)) in QUANTILES.iter().enumerate() {
-                let value = last.quantiles.map_or(0.0, |all| all[kind as usize][at].unwrap_or(f64::NAN));
-                quantiles.value(&view.labels(&[("stage", kind.name()), ("quantile", label)]), value);
+                let value =
+                    last.quantiles.map_or(0.0, |all| all[kind as usize][at].unwrap_or(f64::NAN));
+                quantiles
+                    .value(&view.labels(&[("stage", kind.name()), ("quantile", label)]), value);
             }
         }
         let judged = last.thresholds.iter().map(|(threshold, &is)| (threshold.as_str(), is));
-        let unjudged = state.thresholds.iter().map(String::as_str).filter(|t| !last.thresholds.contains_key(*t));
+        let unjudged = state
+            .thresholds
+            .iter()
+            .map(String::as_str)
+            .filter(|t| !last.thresholds.contains_key(*t));
         // One that came after the last run was not judged, which is not a failure.
         let unknown = if view.series.runs == [0; 4] { 0.0 } else { f64::NAN };
-        let judged = judged.map(|(threshold, is_passed)| (threshold, f64::from(u8::from(is_passed))));
+        let judged =
+            judged.map(|(threshold, is_passed)| (threshold, f64::from(u8::from(is_passed))));
         for (threshold, value) in judged.chain(unjudged.map(|threshold| (threshold, unknown))) {
             passed.value(&view.labels(&[("threshold", threshold)]), value);
         }
         if view.is_present {
             let run_id = state.present.run_id.as_str();
             let is_any = f64::from(u8::from(!run_id.is_empty()));
-            info.value(&view.labels(&[("run_id", run_id), ("version", env!("CARGO_PKG_VERSION"))]), is_any);
+            info.value(
+                &view.labels(&[("run_id", run_id), ("version", env!("CARGO_PKG_VERSION"))]),
+                is_any,
+            );
         }
     }
     let mut families = vec![started, valid, quantiles, info];
@@ -311,7 +364,8 @@ fn last_runs(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
 }
 
 fn checkpoints_taken(views: &[View<'_>]) -> MetricFamily {
-    let mut taken = Family::new("checkpoints_total", "Checkpoints, by outcome.", MetricType::COUNTER);
+    let mut taken =
+        Family::new("checkpoints_total", "Checkpoints, by outcome.", MetricType::COUNTER);
     for view in views {
         for outcome in ["ok", "failed"] {
             taken.value(&view.labels(&[("outcome", outcome)]), 0.0);
@@ -332,13 +386,19 @@ fn of_the_program() -> Vec<MetricFamily> {
         ("max_fds", "File descriptors allowed.", MetricType::GAUGE, count(usage.max_fds)),
         ("virtual_memory_bytes", "Virtual memory.", MetricType::GAUGE, count(usage.virtual_bytes)),
         ("resident_memory_bytes", "Resident memory.", MetricType::GAUGE, count(usage.rss_bytes)),
-        ("start_time_seconds", "Start of the process since the Unix epoch.", MetricType::GAUGE, usage.start_time_s),
+        (
+            "start_time_seconds",
+            "Start of the process since the Unix epoch.",
+            MetricType::GAUGE,
+            usage.start_time_s,
+        ),
         ("threads", "Threads.", MetricType::GAUGE, count(usage.threads)),
     ];
     let mut families = vec![build.build()];
     for (name, help, kind, value) in rows {
         if let Some(value) = value {
-            let mut family = Family { name: format!("process_{name}"), ..Family::new(name, help, kind) };
+            let mut family =
+                Family { name: format!("process_{name}"), ..Family::new(name, help, kind) };
             family.value(&[], value);
             families.push(family.build());
         }

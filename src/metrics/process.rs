@@ -1,5 +1,5 @@
-//! What the kernel says of this process. (The Prometheus library's own collector counts whole seconds of processor time,
-//! too coarse to tell a benchmark's share of a core.)
+//! What the kernel says of this process. (The Prometheus library's own collector counts whole
+//! seconds of processor time, too coarse to tell a benchmark's share of a core.)
 
 /// The process at one moment; `None` where the system does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

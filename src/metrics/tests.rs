@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
-use streamgauge_actors::MILLISECOND;
-use streamgauge_actors::testing::{SimClock, small_spec};
+use streamgauge_actors::{
+    MILLISECOND,
+    testing::{SimClock, small_spec},
+};
 
 use super::*;
 
@@ -47,8 +49,12 @@ fn every_series_exists_before_the_first_run() {
         format!("streamgauge_events_produced_total{{{LABELS}}}"),
         format!("streamgauge_broker_errors_total{{{LABELS},kind=\"connection\",stage=\"probe\"}}"),
         format!("streamgauge_result_latency_seconds_count{{{LABELS}}}"),
-        format!("streamgauge_latency_quantile_seconds{{{LABELS},quantile=\"0.99\",stage=\"event_latency\"}}"),
-        format!("streamgauge_last_run_threshold_passed{{{LABELS},threshold=\"audit.events_lost == 0\"}}"),
+        format!(
+            "streamgauge_latency_quantile_seconds{{{LABELS},quantile=\"0.99\",stage=\"event_latency\"}}"
+        ),
+        format!(
+            "streamgauge_last_run_threshold_passed{{{LABELS},threshold=\"audit.events_lost == 0\"}}"
+        ),
         format!("streamgauge_broker_up{{{LABELS}}}"),
         format!("streamgauge_runs_total{{{LABELS},outcome=\"pass\"}}"),
     ] {
@@ -64,7 +70,8 @@ fn every_series_exists_before_the_first_run() {
 fn same_series(a: &str, b: &str) -> bool {
     let parts = |series: &str| {
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-        let mut labels: Vec<String> = labels.trim_end_matches('}').split(',').map(str::to_owned).collect();
+        let mut labels: Vec<String> =
+            labels.trim_end_matches('}').split(',').map(str::to_owned).collect();
         labels.sort();
         (name.to_owned(), labels)
     };
@@ -115,10 +122,15 @@ fn workloads_without_end_do_not_make_series_without_end() {
     let (metrics, _) = metrics();
     for i in 0..2 * MAX_SUBJECTS {
         let spec = RunSpec { workload: format!("w{i}"), ..small_spec("r1") };
-        metrics.hear("embedded", true, &RunFact::Accepted { spec: Arc::new(spec), started_at_ns: 0 });
+        metrics.hear(
+            "embedded",
+            true,
+            &RunFact::Accepted { spec: Arc::new(spec), started_at_ns: 0 },
+        );
     }
     let text = metrics.render().unwrap();
-    let series = text.lines().filter(|line| line.starts_with("streamgauge_windows_closed_total{")).count();
+    let series =
+        text.lines().filter(|line| line.starts_with("streamgauge_windows_closed_total{")).count();
     assert!(series <= MAX_SUBJECTS + 1, "{series}");
     assert!(text.contains("workload=\"other\""));
 }

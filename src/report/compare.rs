@@ -1,13 +1,14 @@
-//! Two reports compared: whether the candidate is better, worse, or not significantly different from the base.
+//! Two reports compared: whether the candidate is better, worse, or not significantly different
+//! from the base.
 //!
 //! - [`alike`]: whether both had the same work to do
 //! - [`series`]: the figures that are compared, one value a second or a window
 //! - [`welch`]: the test; [`regression`]: what got worse
 //! - [`words`]: the comparison for people
 //!
-//! Only runs of the same workload are compared, unless forced. Every metric is tested on its values by second (or window)
-//! of the measured part; the chances are adjusted for the number of metrics, so that comparing many is no way to find
-//! something.
+//! Only runs of the same workload are compared, unless forced. Every metric is tested on its values
+//! by second (or window) of the measured part; the chances are adjusted for the number of metrics,
+//! so that comparing many is no way to find something.
 
 pub mod alike;
 pub mod regression;
@@ -26,8 +27,8 @@ pub(crate) use self::series::{Metric, Per};
 use self::welch::{ALPHA, MIN_INDEPENDENT, MIN_SAMPLES, Sample, Test, Untestable, holm, welch};
 use super::Report;
 
-/// Share of its target from which on a paced run meets it: what it was asked for is no merit, nor is a little less
-/// a defect.
+/// Share of its target from which on a paced run meets it: what it was asked for is no merit, nor
+/// is a little less a defect.
 const ON_TARGET_SHARE: f64 = 0.99;
 
 /// Two runs that had different work to do.
@@ -51,8 +52,8 @@ impl std::error::Error for Unlike {}
 pub struct Comparison {
     /// The conclusion, in words.
     pub conclusion: String,
-    /// What a reader must know before the figures, the gravest first: a verdict that is no pass, unlike workloads,
-    /// different machines.
+    /// What a reader must know before the figures, the gravest first: a verdict that is no pass,
+    /// unlike workloads, different machines.
     pub warnings: Vec<String>,
     /// The run compared with.
     pub base: Side,
@@ -208,7 +209,8 @@ impl Side {
 
 impl InformationRow {
     fn new(metric: &str, base: Option<f64>, candidate: Option<f64>) -> Self {
-        let relative_change = base.zip(candidate).and_then(|(base, candidate)| share(base, candidate));
+        let relative_change =
+            base.zip(candidate).and_then(|(base, candidate)| share(base, candidate));
         Self { metric: metric.to_owned(), base, candidate, relative_change }
     }
 }
@@ -229,18 +231,29 @@ fn warnings(
         if report.verdict != Verdict::Pass {
             let verdict = super::tables::verdict(report.verdict);
             let reason = report.reasons.first().map_or("", String::as_str);
-            warnings.push(format!("the {side} is no result: {verdict}: {reason}. Its figures prove nothing"));
+            warnings.push(format!(
+                "the {side} is no result: {verdict}: {reason}. Its figures prove nothing"
+            ));
         }
     }
     if !differences.is_empty() {
-        let keys: Vec<&str> = differences.iter().map(|difference| difference.key.as_str()).collect();
-        warnings.push(format!("the workloads are unlike, and the comparison was forced: {}", keys.join(", ")));
+        let keys: Vec<&str> =
+            differences.iter().map(|difference| difference.key.as_str()).collect();
+        warnings.push(format!(
+            "the workloads are unlike, and the comparison was forced: {}",
+            keys.join(", ")
+        ));
     }
-    let machine: Vec<String> =
-        circumstances.iter().filter(|each| each.key.starts_with("host.")).map(ToString::to_string).collect();
+    let machine: Vec<String> = circumstances
+        .iter()
+        .filter(|each| each.key.starts_with("host."))
+        .map(ToString::to_string)
+        .collect();
     if !machine.is_empty() {
         let machine = machine.join("; ");
-        warnings.push(format!("the machines differ, which alone may explain any difference: {machine}"));
+        warnings.push(format!(
+            "the machines differ, which alone may explain any difference: {machine}"
+        ));
     }
     if base.run_id == candidate.run_id {
         warnings.push("both reports are of the same run".to_owned());
@@ -260,11 +273,12 @@ fn tested(base: &Report, candidate: &Report) -> Vec<MetricRow> {
     rows
 }
 
-/// Adjusts the chances of all tests for their number, and says what is to be said of each. Beside each: what rate was
-/// asked for, on both sides.
+/// Adjusts the chances of all tests for their number, and says what is to be said of each. Beside
+/// each: what rate was asked for, on both sides.
 pub(crate) fn conclude(mut rows: Vec<(&mut MetricRow, [Option<f64>; 2])>) {
     rows.retain(|(row, _)| row.test.is_some());
-    let chances: Vec<f64> = rows.iter().filter_map(|(row, _)| row.test.map(|test| test.p_value)).collect();
+    let chances: Vec<f64> =
+        rows.iter().filter_map(|(row, _)| row.test.map(|test| test.p_value)).collect();
     for ((row, targets), p) in rows.into_iter().zip(holm(&chances)) {
         row.conclude(p, targets);
     }
@@ -289,8 +303,11 @@ impl MetricRow {
             reason: None,
         };
         let Some((first, second)) = first.zip(second) else {
-            row.reason =
-                Some(if first.is_none() { "not measured in the base" } else { "not measured in the candidate" });
+            row.reason = Some(if first.is_none() {
+                "not measured in the base"
+            } else {
+                "not measured in the candidate"
+            });
             return row;
         };
         // (Two single runs that agree say nothing, as two that differ do.)
@@ -305,8 +322,12 @@ impl MetricRow {
                 row.finding = Finding::NoDifference;
                 row.reason = Some("constant and equal");
             }
-            Err(Untestable::DifferentConstants) => row.reason = Some("constant in both: no noise to test against"),
-            Err(Untestable::TooFew) => row.reason = Some(if base.per == Per::Run { TOO_FEW_RUNS } else { TOO_FEW }),
+            Err(Untestable::DifferentConstants) => {
+                row.reason = Some("constant in both: no noise to test against")
+            }
+            Err(Untestable::TooFew) => {
+                row.reason = Some(if base.per == Per::Run { TOO_FEW_RUNS } else { TOO_FEW })
+            }
         }
         row
     }
@@ -363,7 +384,11 @@ fn wrong_counts(base: &Report, candidate: &Report) -> Vec<AuditRow> {
     let Some(now) = of(candidate) else { return Vec::new() };
     now.into_iter()
         .enumerate()
-        .map(|(at, (count, candidate))| AuditRow { count, base: before.map(|before| before[at].1), candidate })
+        .map(|(at, (count, candidate))| AuditRow {
+            count,
+            base: before.map(|before| before[at].1),
+            candidate,
+        })
         .filter(|row| row.candidate > row.base.unwrap_or(0))
         .collect()
 }

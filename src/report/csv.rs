@@ -1,4 +1,5 @@
-//! The per-second series as comma-separated values (RFC 4180, a header line; an empty field: nothing was measured).
+//! The per-second series as comma-separated values (RFC 4180, a header line; an empty field:
+//! nothing was measured).
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -9,10 +10,12 @@ use super::Report;
 
 /// One line a second.
 pub fn render(report: &Report) -> String {
-    let partitions: BTreeSet<u32> = report.series.iter().flat_map(|row| row.watermarks_ms.keys().copied()).collect();
+    let partitions: BTreeSet<u32> =
+        report.series.iter().flat_map(|row| row.watermarks_ms.keys().copied()).collect();
     let mut text = header(&partitions);
     for row in &report.series {
-        let counts = [row.produced, row.acknowledged, row.consumed, row.results, row.lag, row.in_flight];
+        let counts =
+            [row.produced, row.acknowledged, row.consumed, row.results, row.lag, row.in_flight];
         let mut fields = vec![row.second.to_string(), field(row.start_ms), field(row.target)];
         fields.extend(counts.map(|count| count.to_string()));
         for partition in &partitions {
@@ -31,7 +34,8 @@ pub fn render(report: &Report) -> String {
 }
 
 fn header(partitions: &BTreeSet<u32>) -> String {
-    let mut header = "second,start_ms,target,produced,acknowledged,consumed,results,lag,in_flight".to_owned();
+    let mut header =
+        "second,start_ms,target,produced,acknowledged,consumed,results,lag,in_flight".to_owned();
     for partition in partitions {
         let _ = write!(header, ",watermark_{partition}_ms");
     }

@@ -41,12 +41,14 @@ impl Format {
         (Format::Hdr, "hdr"),
     ];
 
-    /// The form that a file of this name gets; checked before a run, so that no run is made for nothing.
+    /// The form that a file of this name gets; checked before a run, so that no run is made for
+    /// nothing.
     ///
     /// # Errors
     /// [`UnknownFormat`] lists the known extensions.
     pub fn from_path(path: &Path) -> Result<Self, UnknownFormat> {
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let extension =
+            path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         Self::ALL
             .into_iter()
             .find(|(_, name)| extension.eq_ignore_ascii_case(name))
@@ -76,7 +78,8 @@ impl Report {
     /// An unknown extension, or a file that cannot be written; the message names it.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = Format::from_path(path)?.render(self)?;
-        replace(path, text.as_bytes()).with_context(|| format!("cannot write the report to `{}`", path.display()))
+        replace(path, text.as_bytes())
+            .with_context(|| format!("cannot write the report to `{}`", path.display()))
     }
 }
 

@@ -2,19 +2,17 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::Mode;
-use streamgauge_actors::Second;
-use streamgauge_actors::WindowAudit;
-use streamgauge_actors::{Ending, RunOutcome, Verdict};
-use streamgauge_actors::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::{MILLISECOND, Nanos, SECOND, to_millis};
+use streamgauge_actors::{
+    ArrivalKind, Ending, LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, RunOutcome,
+    SECOND, Second, Verdict, WindowAudit, to_millis,
+};
 
 use super::latency::{LatencyFigures, PerLatency, SecondLatency};
 use super::numbers::exact;
 use super::{
-    AuditReport, BrokerReport, Drain, EndingName, EndingReport, Events, ModeName, Report, ReportContext,
-    SCHEMA_VERSION, SecondRow, ThresholdRow, Throughput, Topics, WindowRow, next_step,
+    AuditReport, BrokerReport, Drain, EndingName, EndingReport, Events, ModeName, Report,
+    ReportContext, SCHEMA_VERSION, SecondRow, ThresholdRow, Throughput, Topics, WindowRow,
+    next_step,
 };
 use crate::thresholds::{self, Threshold};
 
@@ -31,8 +29,10 @@ impl Report {
         let mut resources = context.resources.clone();
         // What the program's work is counted in: everything it sent, or everything it read.
         let handled = if events.produced > 0 { events.produced } else { events.consumed };
-        resources.cpu_us_per_event =
-            resources.cpu_seconds.filter(|_| handled > 0).map(|seconds| seconds * 1e6 / handled as f64);
+        resources.cpu_us_per_event = resources
+            .cpu_seconds
+            .filter(|_| handled > 0)
+            .map(|seconds| seconds * 1e6 / handled as f64);
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
             verdict: judgement.verdict,
@@ -51,7 +51,10 @@ impl Report {
                 log_append_time: outcome.broker.log_append_time,
                 limitations: outcome.broker.limitations.clone(),
             },
-            topics: Topics { events: outcome.spec.events_topic.clone(), results: outcome.spec.results_topic.clone() },
+            topics: Topics {
+                events: outcome.spec.events_topic.clone(),
+                results: outcome.spec.results_topic.clone(),
+            },
             started_at: rfc3339(outcome.started_at_ns),
             finished_at: rfc3339(outcome.finished_at_ns),
             warmup_s: warmup_s(outcome, mode),
@@ -79,7 +82,9 @@ impl Report {
             series: outcome
                 .series
                 .iter()
-                .map(|second| SecondRow::of(second, outcome.base_ns, is_scheduled, outcome.clock_stepped()))
+                .map(|second| {
+                    SecondRow::of(second, outcome.base_ns, is_scheduled, outcome.clock_stepped())
+                })
                 .collect(),
             resources,
             faults: Vec::new(),
@@ -93,10 +98,12 @@ impl Report {
         report
     }
 
-    /// Judges the thresholds. A failed one turns a pass into a failure, and follows the reasons of anything graver.
+    /// Judges the thresholds. A failed one turns a pass into a failure, and follows the reasons of
+    /// anything graver.
     fn apply(&mut self, thresholds: &[Threshold]) {
         self.thresholds = thresholds::judge(thresholds, self);
-        let failed: Vec<String> = self.thresholds.iter().filter(|row| !row.passed).map(failed_threshold).collect();
+        let failed: Vec<String> =
+            self.thresholds.iter().filter(|row| !row.passed).map(failed_threshold).collect();
         if failed.is_empty() || self.ending.how == EndingName::Failed {
             // A run that failed measured nothing that a threshold could judge.
             return;
@@ -111,8 +118,10 @@ impl Report {
 }
 
 fn failed_threshold(row: &ThresholdRow) -> String {
-    let observed =
-        row.observed.map_or_else(|| "was not measured".to_owned(), |observed| format!("was {}", exact(observed)));
+    let observed = row.observed.map_or_else(
+        || "was not measured".to_owned(),
+        |observed| format!("was {}", exact(observed)),
+    );
     format!("threshold failed: {}, but it {observed}", row.expression)
 }
 
@@ -163,10 +172,15 @@ fn duration_s(outcome: &RunOutcome, mode: &Mode) -> f64 {
 
 fn ending(ending: &Ending) -> EndingReport {
     match ending {
-        Ending::Completed => EndingReport { how: EndingName::Completed, drained: None, stage: None, cause: None },
-        Ending::Stopped { drained } => {
-            EndingReport { how: EndingName::Stopped, drained: Some(*drained), stage: None, cause: None }
+        Ending::Completed => {
+            EndingReport { how: EndingName::Completed, drained: None, stage: None, cause: None }
         }
+        Ending::Stopped { drained } => EndingReport {
+            how: EndingName::Stopped,
+            drained: Some(*drained),
+            stage: None,
+            cause: None,
+        },
         Ending::Failed { stage, cause, .. } => EndingReport {
             how: EndingName::Failed,
             drained: None,
@@ -188,7 +202,11 @@ fn events(outcome: &RunOutcome) -> Events {
         consumed_bytes: counters.consumed_bytes,
         late: counters.late,
         malformed: counters.malformed_total(),
-        malformed_by_reason: counters.malformed.iter().map(|(&reason, &n)| (reason.to_owned(), n)).collect(),
+        malformed_by_reason: counters
+            .malformed
+            .iter()
+            .map(|(&reason, &n)| (reason.to_owned(), n))
+            .collect(),
         strangers: counters.strangers,
         stale: counters.stale,
         sent_late_generator: counters.sent_late_generator,
@@ -204,7 +222,8 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
     let (produced, consumed) = outcome.throughput();
     match &context.mode {
         mode @ (Mode::Run | Mode::Produce) => Throughput {
-            target_per_second: (outcome.spec.arrivals != ArrivalKind::Max).then_some(outcome.spec.rate),
+            target_per_second: (outcome.spec.arrivals != ArrivalKind::Max)
+                .then_some(outcome.spec.rate),
             produced_per_second: began.then_some(produced),
             consumed_per_second: (began && *mode == Mode::Run).then_some(consumed),
         },
@@ -216,9 +235,11 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
                 consumed_per_second: (seconds > 0.0).then(|| counters.consumed as f64 / seconds),
             }
         }
-        Mode::Latency(_) => {
-            Throughput { target_per_second: None, produced_per_second: None, consumed_per_second: None }
-        }
+        Mode::Latency(_) => Throughput {
+            target_per_second: None,
+            produced_per_second: None,
+            consumed_per_second: None,
+        },
     }
 }
 
@@ -271,13 +292,19 @@ impl WindowRow {
 }
 
 impl SecondRow {
-    /// The row of a second of a run that began at `base_ns`. Without a schedule there is no target; a stepped clock
-    /// spoils result latencies.
-    pub fn of(second: &Second, base_ns: Option<Nanos>, is_scheduled: bool, clock_stepped: bool) -> Self {
+    /// The row of a second of a run that began at `base_ns`. Without a schedule there is no target;
+    /// a stepped clock spoils result latencies.
+    pub fn of(
+        second: &Second,
+        base_ns: Option<Nanos>,
+        is_scheduled: bool,
+        clock_stepped: bool,
+    ) -> Self {
         let watermark = |at: Nanos| (at != Nanos::MIN && at != Nanos::MAX).then(|| to_millis(at));
         Self {
             second: second.second,
-            start_ms: base_ns.map(|base| to_millis(base.saturating_add(second.second.saturating_mul(SECOND)))),
+            start_ms: base_ns
+                .map(|base| to_millis(base.saturating_add(second.second.saturating_mul(SECOND)))),
             target: is_scheduled.then_some(second.target),
             produced: second.produced,
             acknowledged: second.acknowledged,
@@ -285,7 +312,11 @@ impl SecondRow {
             results: second.results,
             lag: second.lag,
             in_flight: second.in_flight,
-            watermarks_ms: second.watermarks.iter().map(|(&partition, &at)| (partition, watermark(at))).collect(),
+            watermarks_ms: second
+                .watermarks
+                .iter()
+                .map(|(&partition, &at)| (partition, watermark(at)))
+                .collect(),
             latency: PerLatency::from_fn(|kind| {
                 let spoiled = kind == LatencyKind::ResultLatency && clock_stepped;
                 let place = LatencyKind::ALL.iter().position(|&each| each == kind)?;
@@ -299,10 +330,15 @@ impl SecondRow {
 fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     let counters = &outcome.counters;
     let mut notes = Vec::new();
-    let measured = outcome.latencies.get(&LatencyKind::ResultLatency).is_some_and(|samples| !samples.is_empty());
+    let measured = outcome
+        .latencies
+        .get(&LatencyKind::ResultLatency)
+        .is_some_and(|samples| !samples.is_empty());
     if outcome.clock_stepped() {
         let step_ms = outcome.wall_step_ns / MILLISECOND;
-        notes.push(format!("result_latency: none, since the wall clock stepped by {step_ms} ms during the run"));
+        notes.push(format!(
+            "result_latency: none, since the wall clock stepped by {step_ms} ms during the run"
+        ));
     } else if measured && !outcome.broker.log_append_time {
         notes.push(
             "result_latency: ends when the result's acknowledgement was received, since this broker's log stamps no \
@@ -310,7 +346,13 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
                 .to_owned(),
         );
     }
-    notes.extend(outcome.broker.limitations.iter().map(|limitation| format!("{}: {limitation}", outcome.broker.kind)));
+    notes.extend(
+        outcome
+            .broker
+            .limitations
+            .iter()
+            .map(|limitation| format!("{}: {limitation}", outcome.broker.kind)),
+    );
     for kind in LatencyKind::ALL {
         let negative = outcome.latencies.get(&kind).map_or(0, LatencyHistogram::negative);
         if negative > 0 {
@@ -319,17 +361,28 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     }
     if counters.idle_closed > 0 {
         let closed = counters.idle_closed;
-        notes.push(format!("{closed} window(s) closed by processing time, because a partition was idle"));
+        notes.push(format!(
+            "{closed} window(s) closed by processing time, because a partition was idle"
+        ));
     }
     if counters.malformed_total() > 0 {
-        let reasons: Vec<_> = counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+        let reasons: Vec<_> =
+            counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
         let kept = &outcome.spec.malformed_topic;
         let total = counters.malformed_total();
-        let until = if matches!(mode, Mode::Run) { ", for as long as the run's topics are kept" } else { "" };
-        notes.push(format!("{total} malformed record(s), kept in {kept}{until} ({})", reasons.join(", ")));
+        let until = if matches!(mode, Mode::Run) {
+            ", for as long as the run's topics are kept"
+        } else {
+            ""
+        };
+        notes.push(format!(
+            "{total} malformed record(s), kept in {kept}{until} ({})",
+            reasons.join(", ")
+        ));
     }
     if counters.strangers > 0 {
-        let fate = if matches!(mode, Mode::Aggregate(_)) { "added, not auditable" } else { "never added" };
+        let fate =
+            if matches!(mode, Mode::Aggregate(_)) { "added, not auditable" } else { "never added" };
         notes.push(format!("{} event(s) of other programs: {fate}", counters.strangers));
     }
     if has_schedule(mode) && outcome.spec.arrivals == ArrivalKind::Max {

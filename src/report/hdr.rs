@@ -1,5 +1,5 @@
-//! The latencies' percentile distributions as text, one block each, in the layout of the HDR histogram family's `.hgrm`
-//! files (values in milliseconds).
+//! The latencies' percentile distributions as text, one block each, in the layout of the HDR
+//! histogram family's `.hgrm` files (values in milliseconds).
 
 use std::fmt::Write;
 
@@ -16,7 +16,8 @@ const TICKS_PER_HALF_DISTANCE: u32 = 5;
 /// # Errors
 /// When a stored histogram cannot be read.
 pub fn render(report: &Report) -> anyhow::Result<String> {
-    let mut text = format!("# run {}, started {}; values in milliseconds\n", report.run_id, report.started_at);
+    let mut text =
+        format!("# run {}, started {}; values in milliseconds\n", report.run_id, report.started_at);
     for (kind, figures) in report.latency.iter() {
         let _ = writeln!(text, "\n# {}", kind.name());
         match figures {
@@ -35,7 +36,11 @@ fn distribution(text: &mut String, figures: &LatencyFigures) -> anyhow::Result<(
     if histogram.is_empty() {
         return Ok(());
     }
-    let _ = writeln!(text, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+    let _ = writeln!(
+        text,
+        "{:>12} {:>14} {:>10} {:>14}\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
     let mut total = 0;
     for step in histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
         total += step.count_since_last_iteration();

@@ -52,7 +52,11 @@ mod system {
     use std::process::Command;
 
     fn answer(program: &str, arguments: &[&str]) -> Option<String> {
-        let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+        let output = Command::new(program)
+            .args(arguments)
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
         let text = String::from_utf8(output.stdout).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }

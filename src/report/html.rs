@@ -1,11 +1,14 @@
 //! The report as one HTML file that needs no network: the verdict first, then tables and charts.
 //!
 //! - [`chart_data`]: what the charts plot, and what each says in words
-//! - [`sections`]: what the tables hold; [`waterfall`]: where the time goes; [`self_check`]: whether it was us
+//! - [`sections`]: what the tables hold; [`waterfall`]: where the time goes; [`self_check`]:
+//!   whether it was us
 //! - [`matrix`]: the page of a whole matrix of runs
-//! - `html/report.html.jinja`, `html/report.css`, `html/charts.js`: the page; charts are drawn by uPlot (`src/assets/uplot`)
+//! - `html/report.html.jinja`, `html/report.css`, `html/charts.js`: the page; charts are drawn by
+//!   uPlot (`src/assets/uplot`)
 //!
-//! Everything that comes from a run is escaped by the template; the charts' data are JSON in which no tag can end.
+//! Everything that comes from a run is escaped by the template; the charts' data are JSON in which
+//! no tag can end.
 
 pub mod chart_data;
 pub mod matrix;
@@ -37,10 +40,13 @@ pub const CONTENT_SECURITY_POLICY: &str =
 pub fn render(report: &Report) -> anyhow::Result<String> {
     let mut environment = Environment::new();
     // The name ends in `.html.jinja`: that turns escaping on.
-    environment.add_template("report.html.jinja", TEMPLATE).context("the report's template is wrong")?;
+    environment
+        .add_template("report.html.jinja", TEMPLATE)
+        .context("the report's template is wrong")?;
     let template = environment.get_template("report.html.jinja")?;
     let page = Page::of(report);
-    let data = if page.charts.is_empty() { serde_json::json!({}) } else { chart_data::data(report)? };
+    let data =
+        if page.charts.is_empty() { serde_json::json!({}) } else { chart_data::data(report)? };
     let context = context! {
         // What may stand in the page as it is: our own files, and data made safe.
         styles => Value::from_safe_string(format!("{LIBRARY_STYLES}\n{STYLES}")),
@@ -118,7 +124,8 @@ impl<'a> Page<'a> {
     }
 }
 
-/// JSON that can stand inside a `<script>` element: no character of it can begin or end a tag or a comment.
+/// JSON that can stand inside a `<script>` element: no character of it can begin or end a tag or a
+/// comment.
 fn json_for_html(value: &serde_json::Value) -> String {
     let mut text = String::new();
     for c in value.to_string().chars() {
@@ -159,7 +166,9 @@ mod tests {
             assert!(!script.contains("</script") && !script.contains("<!--"));
         }
         for styles in [STYLES, LIBRARY_STYLES] {
-            assert!(!styles.contains("</") && !styles.contains("url(") && !styles.contains("@import"));
+            assert!(
+                !styles.contains("</") && !styles.contains("url(") && !styles.contains("@import")
+            );
         }
     }
 }

@@ -5,8 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::Quantiles;
-use streamgauge_actors::{LatencyHistogram, LatencyKind};
+use streamgauge_actors::{LatencyHistogram, LatencyKind, Quantiles};
 
 /// One value per latency; `None` where nothing was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,7 +91,8 @@ pub struct LatencyFigures {
     pub max_ms: Option<f64>,
     /// The finest step that a sample can show.
     pub resolution_ms: f64,
-    /// The whole distribution, microseconds: an HDR histogram (V2 encoding, uncompressed) in base64.
+    /// The whole distribution, microseconds: an HDR histogram (V2 encoding, uncompressed) in
+    /// base64.
     pub histogram: String,
 }
 
@@ -117,8 +117,8 @@ impl LatencyFigures {
         })
     }
 
-    /// Of all samples of several runs together: their histograms are merged, for percentiles cannot be averaged. `None`
-    /// where nothing was measured.
+    /// Of all samples of several runs together: their histograms are merged, for percentiles cannot
+    /// be averaged. `None` where nothing was measured.
     ///
     /// # Errors
     /// When a stored histogram cannot be read.
@@ -128,7 +128,9 @@ impl LatencyFigures {
             let histogram = run.decode_histogram()?;
             let (merged, negative, resolution_ms) =
                 whole.get_or_insert((Histogram::new(histogram.sigfig())?, 0, run.resolution_ms));
-            merged.add(histogram).map_err(|error| anyhow::anyhow!("histograms that cannot be merged: {error}"))?;
+            merged
+                .add(histogram)
+                .map_err(|error| anyhow::anyhow!("histograms that cannot be merged: {error}"))?;
             *negative += run.negative;
             *resolution_ms = resolution_ms.max(run.resolution_ms);
         }

@@ -23,7 +23,10 @@ pub fn render(report: &Report) -> String {
         blocks.extend(["## Audit".to_owned(), table(&tables::audit(report, sums))]);
     }
     if !report.findings.is_empty() {
-        blocks.extend(["## Findings".to_owned(), list(report.findings.iter().map(ToString::to_string))]);
+        blocks.extend([
+            "## Findings".to_owned(),
+            list(report.findings.iter().map(ToString::to_string)),
+        ]);
     }
     if !report.windows.is_empty() {
         blocks.extend(["## Windows".to_owned(), table(&tables::windows(&report.windows))]);
@@ -58,7 +61,9 @@ pub(crate) fn escape(text: &str) -> String {
 pub(crate) fn table(rows: &Rows) -> String {
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let header = rows.header.iter().map(|&name| name.to_owned()).collect();
-    let rules = (0..rows.header.len()).map(|i| if i < rows.left { ":--" } else { "--:" }.to_owned()).collect();
+    let rules = (0..rows.header.len())
+        .map(|i| if i < rows.left { ":--" } else { "--:" }.to_owned())
+        .collect();
     let mut lines = vec![line(header), line(rules)];
     lines.extend(rows.rows.iter().map(|row| line(row.iter().map(|cell| escape(cell)).collect())));
     lines.join("\n")

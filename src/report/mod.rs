@@ -1,14 +1,15 @@
-//! The report of a run: what was measured, the verdict on it, and everything needed to make the run again.
+//! The report of a run: what was measured, the verdict on it, and everything needed to make the run
+//! again.
 //!
-//! [`Report`] is the JSON document of `schemas/report.schema.json`; every other form is rendered from it, so that a
-//! stored report can be shown in any of them.
+//! [`Report`] is the JSON document of `schemas/report.schema.json`; every other form is rendered
+//! from it, so that a stored report can be shown in any of them.
 //!
 //! - [`from_outcome`]: from what the pipeline hands over to the document
 //! - [`latency`]: one latency's figures and its histogram
 //! - [`next_step`]: the command to try next
 //! - [`resources`], [`host`]: what the program itself used, and on what machine
-//! - [`terminal`], [`markdown`], [`html`], [`csv`], [`hdr`]: the other forms; [`tables`], [`numbers`]: what the first three
-//!   share
+//! - [`terminal`], [`markdown`], [`html`], [`csv`], [`hdr`]: the other forms; [`tables`],
+//!   [`numbers`]: what the first three share
 //! - [`compare`]: two reports compared
 //! - [`format`]: which form a file gets, and how it is written
 
@@ -32,11 +33,7 @@ use std::collections::BTreeMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamgauge_actors::Finding;
-use streamgauge_actors::Mode;
-use streamgauge_actors::Nanos;
-use streamgauge_actors::RunState;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{Finding, Mode, Nanos, RunState, Verdict};
 
 pub use self::format::Format;
 pub use self::from_outcome::{rfc3339, rfc3339_of_ms};
@@ -82,12 +79,14 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why, the gravest first; never empty.
     pub reasons: Vec<String>,
-    /// The exit code that goes with it: 1 an error, 4 a wrong count, 5 inconclusive, 99 broker-limited or a threshold
-    /// that failed, 0 otherwise. (A command that a signal stopped ends with 128 + the signal instead of 0.)
+    /// The exit code that goes with it: 1 an error, 4 a wrong count, 5 inconclusive, 99
+    /// broker-limited or a threshold that failed, 0 otherwise. (A command that a signal stopped
+    /// ends with 128 + the signal instead of 0.)
     pub exit_code: u8,
     /// The command to try next.
     pub next: String,
-    /// What a reader must know about single figures: why one is `null`, or is not quite what its name says.
+    /// What a reader must know about single figures: why one is `null`, or is not quite what its
+    /// name says.
     pub notes: Vec<String>,
     /// The run's unique name.
     pub run_id: String,
@@ -107,7 +106,8 @@ pub struct Report {
     pub finished_at: String,
     /// Length of the warm-up before the measured part, seconds.
     pub warmup_s: f64,
-    /// Length of the measured part as it was played, seconds; where others filled the topic, the whole run.
+    /// Length of the measured part as it was played, seconds; where others filled the topic, the
+    /// whole run.
     pub duration_s: f64,
     /// How the run ended.
     pub ending: EndingReport,
@@ -306,8 +306,8 @@ pub struct ThresholdRow {
     pub passed: bool,
 }
 
-/// How fast a topic was drained: from the start of the process to the last acknowledged result of a window that the
-/// log itself closed.
+/// How fast a topic was drained: from the start of the process to the last acknowledged result of a
+/// window that the log itself closed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drain {
     /// Events in those windows.
@@ -366,8 +366,8 @@ pub struct SecondRow {
     pub lag: u64,
     /// Events in flight, at its end.
     pub in_flight: u64,
-    /// Watermark per partition at its end, milliseconds since the Unix epoch; `null` before the first and after the
-    /// last event.
+    /// Watermark per partition at its end, milliseconds since the Unix epoch; `null` before the
+    /// first and after the last event.
     pub watermarks_ms: BTreeMap<u32, Option<i64>>,
     /// The latencies of this second.
     pub latency: PerLatency<SecondLatency>,

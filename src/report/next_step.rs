@@ -1,13 +1,12 @@
 //! The command to try next, by how a run went.
 
-use streamgauge_actors::ArrivalKind;
-use streamgauge_actors::Mode;
-use streamgauge_actors::{RunOutcome, Verdict};
+use streamgauge_actors::{ArrivalKind, Mode, RunOutcome, Verdict};
 
 use super::Report;
 
 /// The flags that say which broker; a suggested command keeps them.
-const BROKER_FLAGS: [&str; 4] = ["--config", "--broker", "--bootstrap-servers", "--fluvio-endpoint"];
+const BROKER_FLAGS: [&str; 4] =
+    ["--config", "--broker", "--bootstrap-servers", "--fluvio-endpoint"];
 
 /// The share of what a broker took that it should take with ease.
 const COMFORTABLE_SHARE: f64 = 0.8;
@@ -21,7 +20,9 @@ pub fn next_step(outcome: &RunOutcome, mode: &Mode, report: &Report) -> String {
         (_, 4) => after_wrong_counts(outcome, mode, rerun),
         (_, 99) if outcome.judge(mode).exit_code == 99 => at_a_comfortable_rate(outcome, rerun),
         (_, 99) => after_a_failed_threshold(outcome, mode, report),
-        (Verdict::Inconclusive, _) if outcome.counters.sent_late_generator > 0 && !outcome.clock_stepped() => {
+        (Verdict::Inconclusive, _)
+            if outcome.counters.sent_late_generator > 0 && !outcome.clock_stepped() =>
+        {
             with_flag(rerun, "--rate", &rate_text(outcome.spec.rate / 2.0))
         }
         _ => rerun.to_owned(),
@@ -30,9 +31,15 @@ pub fn next_step(outcome: &RunOutcome, mode: &Mode, report: &Report) -> String {
 
 /// Less load helps a latency; what else was asked for may depend on anything.
 fn after_a_failed_threshold(outcome: &RunOutcome, mode: &Mode, report: &Report) -> String {
-    let too_slow = report.thresholds.iter().any(|row| !row.passed && row.expression.starts_with("latency."));
-    let paced = matches!(mode, Mode::Run | Mode::Produce) && outcome.spec.arrivals != ArrivalKind::Max;
-    if too_slow && paced { at_a_comfortable_rate(outcome, &report.rerun) } else { report.rerun.clone() }
+    let too_slow =
+        report.thresholds.iter().any(|row| !row.passed && row.expression.starts_with("latency."));
+    let paced =
+        matches!(mode, Mode::Run | Mode::Produce) && outcome.spec.arrivals != ArrivalKind::Max;
+    if too_slow && paced {
+        at_a_comfortable_rate(outcome, &report.rerun)
+    } else {
+        report.rerun.clone()
+    }
 }
 
 fn after_a_pass(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {
@@ -46,14 +53,21 @@ fn after_a_pass(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {
         Mode::Run => with_flag(rerun, "--arrivals", "max"),
         Mode::Produce if !embedded => {
             let topic = &spec.events_topic;
-            let command = format!("streamgauge aggregate --events-topic {topic} --from earliest --until-idle 5s");
+            let command = format!(
+                "streamgauge aggregate --events-topic {topic} --from earliest --until-idle 5s"
+            );
             keeping_broker(&command, rerun)
         }
         Mode::Aggregate(_) if !embedded => {
-            let command = format!("streamgauge latency --results-topic {} --until-idle 5s", spec.results_topic);
+            let command = format!(
+                "streamgauge latency --results-topic {} --until-idle 5s",
+                spec.results_topic
+            );
             keeping_broker(&command, rerun)
         }
-        Mode::Produce | Mode::Aggregate(_) | Mode::Latency(_) => keeping_broker("streamgauge run", rerun),
+        Mode::Produce | Mode::Aggregate(_) | Mode::Latency(_) => {
+            keeping_broker("streamgauge run", rerun)
+        }
     }
 }
 
@@ -96,9 +110,11 @@ fn keeping_broker(command: &str, rerun: &str) -> String {
     let words = words(rerun);
     let mut text = command.to_owned();
     for (i, word) in words.iter().enumerate() {
-        let (name, value) = word.split_once('=').map_or((*word, None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            word.split_once('=').map_or((*word, None), |(name, value)| (name, Some(value)));
         let Some(value) = value.or_else(|| words.get(i + 1).copied()) else { continue };
-        let sets_broker = name == "--set" && value.trim_start_matches(['\'', '"']).starts_with("broker.");
+        let sets_broker =
+            name == "--set" && value.trim_start_matches(['\'', '"']).starts_with("broker.");
         if BROKER_FLAGS.contains(&name) || sets_broker {
             text.extend([" ", name, " ", value]);
         }
@@ -144,7 +160,10 @@ mod tests {
             with_flag("streamgauge run --rate 40k/s smoke", "--rate", "20k/s"),
             "streamgauge run smoke --rate 20k/s"
         );
-        assert_eq!(with_flag("streamgauge run --rate=40k/s", "--rate", "20k/s"), "streamgauge run --rate 20k/s");
+        assert_eq!(
+            with_flag("streamgauge run --rate=40k/s", "--rate", "20k/s"),
+            "streamgauge run --rate 20k/s"
+        );
         assert_eq!(words("a 'b c' --d=\"e f\""), ["a", "'b c'", "--d=\"e f\""]);
     }
 

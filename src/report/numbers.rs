@@ -24,7 +24,8 @@ pub fn compact(n: u64) -> String {
     }
 }
 
-/// Milliseconds to three digits or the whole millisecond: `0.05`, `1.23`, `12.3`, `1,234`, `1.2e9`; `-` for none.
+/// Milliseconds to three digits or the whole millisecond: `0.05`, `1.23`, `12.3`, `1,234`, `1.2e9`;
+/// `-` for none.
 pub fn millis(ms: Option<f64>) -> String {
     match ms {
         None => "-".to_owned(),
@@ -57,10 +58,15 @@ pub fn bytes(bytes: Option<u64>) -> String {
 /// A number as exactly as it is known, whatever its size: `0.05`, `40000`, `1.2e21`.
 pub fn exact(number: f64) -> String {
     let size = number.abs();
-    if size == 0.0 || (1e-4..1e15).contains(&size) { number.to_string() } else { format!("{number:e}") }
+    if size == 0.0 || (1e-4..1e15).contains(&size) {
+        number.to_string()
+    } else {
+        format!("{number:e}")
+    }
 }
 
-/// Breaks `text` into lines of at most `width` characters: at spaces where it can. Lines after the first are indented.
+/// Breaks `text` into lines of at most `width` characters: at spaces where it can. Lines after the
+/// first are indented.
 pub fn wrap(text: &str, width: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -113,7 +119,8 @@ mod tests {
 
     #[test]
     fn milliseconds_keep_three_digits_and_none_is_no_zero() {
-        let texts = [None, Some(0.0), Some(1.234), Some(12.34), Some(1234.0), Some(2e9)].map(millis);
+        let texts =
+            [None, Some(0.0), Some(1.234), Some(12.34), Some(1234.0), Some(2e9)].map(millis);
         assert_eq!(texts, ["-", "0.00", "1.23", "12.3", "1,234", "2.0e9"]);
     }
 

@@ -35,7 +35,11 @@ impl ResourceMeter {
     /// Starts measuring.
     pub fn start() -> Self {
         let now = system::usage();
-        Self { cpu_seconds_before: now.cpu_seconds, most_threads: now.threads, peak_rss_bytes: now.peak_rss_bytes }
+        Self {
+            cpu_seconds_before: now.cpu_seconds,
+            most_threads: now.threads,
+            peak_rss_bytes: now.peak_rss_bytes,
+        }
     }
 
     /// For a process that makes one run: counts processor time from the process's own start.
@@ -43,7 +47,8 @@ impl ResourceMeter {
         Self { cpu_seconds_before: Some(0.0), ..Self::start() }
     }
 
-    /// Looks once; call it about once a second while the run is on, since threads are gone at its end.
+    /// Looks once; call it about once a second while the run is on, since threads are gone at its
+    /// end.
     pub fn sample(&mut self) {
         self.note(system::usage());
     }
@@ -53,7 +58,10 @@ impl ResourceMeter {
         let now = system::usage();
         self.note(now);
         Resources {
-            cpu_seconds: now.cpu_seconds.zip(self.cpu_seconds_before).map(|(now, before)| (now - before).max(0.0)),
+            cpu_seconds: now
+                .cpu_seconds
+                .zip(self.cpu_seconds_before)
+                .map(|(now, before)| (now - before).max(0.0)),
             cpu_us_per_event: None,
             peak_rss_bytes: self.peak_rss_bytes,
             threads: self.most_threads,
@@ -76,9 +84,15 @@ mod system {
         let Ok(process) = Process::myself() else { return Usage::default() };
         let stat = process.stat().ok();
         Usage {
-            cpu_seconds: stat.as_ref().map(|s| (s.utime + s.stime) as f64 / procfs::ticks_per_second() as f64),
+            cpu_seconds: stat
+                .as_ref()
+                .map(|s| (s.utime + s.stime) as f64 / procfs::ticks_per_second() as f64),
             // Linux counts VmHWM in KiB.
-            peak_rss_bytes: process.status().ok().and_then(|status| status.vmhwm).map(|kib| kib * 1024),
+            peak_rss_bytes: process
+                .status()
+                .ok()
+                .and_then(|status| status.vmhwm)
+                .map(|kib| kib * 1024),
             threads: stat.and_then(|stat| u64::try_from(stat.num_threads).ok()),
         }
     }
@@ -90,7 +104,8 @@ mod system {
 
     use super::Usage;
 
-    /// What `ps` tells: the present resident memory (the meter keeps the greatest seen) and the processor time.
+    /// What `ps` tells: the present resident memory (the meter keeps the greatest seen) and the
+    /// processor time.
     pub fn usage() -> Usage {
         let pid = std::process::id().to_string();
         let Ok(output) = Command::new("ps").args(["-o", "rss=,time=", "-p", &pid]).output() else {
@@ -99,7 +114,10 @@ mod system {
         let text = String::from_utf8_lossy(&output.stdout);
         let mut fields = text.split_whitespace();
         Usage {
-            peak_rss_bytes: fields.next().and_then(|kib| kib.parse::<u64>().ok()).map(|kib| kib * 1024),
+            peak_rss_bytes: fields
+                .next()
+                .and_then(|kib| kib.parse::<u64>().ok())
+                .map(|kib| kib * 1024),
             cpu_seconds: fields.next().and_then(clock_time),
             threads: None,
         }
@@ -107,7 +125,8 @@ mod system {
 
     /// Seconds of `[hours:]minutes:seconds`.
     fn clock_time(text: &str) -> Option<f64> {
-        text.split(':').try_fold(0.0, |sum, part| part.parse::<f64>().ok().map(|value| sum * 60.0 + value))
+        text.split(':')
+            .try_fold(0.0, |sum, part| part.parse::<f64>().ok().map(|value| sum * 60.0 + value))
     }
 }
 

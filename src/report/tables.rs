@@ -1,7 +1,6 @@
 //! The tables and lines that people read, in the terminal and in Markdown alike.
 
-use streamgauge_actors::LatencyKind;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{LatencyKind, Verdict};
 
 use super::numbers::{bytes, compact, exact, grouped, millis, rate};
 use super::{AuditReport, LatencyFigures, ModeName, Report, ThresholdRow, WindowRow};
@@ -9,7 +8,8 @@ use super::{AuditReport, LatencyFigures, ModeName, Report, ThresholdRow, WindowR
 /// Columns for a threshold's expression; a longer one is cut.
 const MAX_EXPRESSION: usize = 50;
 
-/// A table as text: every row is as long as the header; the first `left` columns are words, the others numbers.
+/// A table as text: every row is as long as the header; the first `left` columns are words, the
+/// others numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
     /// Column names.
@@ -33,8 +33,11 @@ pub fn verdict(verdict: Verdict) -> &'static str {
 /// What was run, where: a line.
 pub fn subject(report: &Report) -> String {
     let broker = &report.broker;
-    let warmup =
-        if report.warmup_s > 0.0 { format!(" after {:.0} s of warm-up", report.warmup_s) } else { String::new() };
+    let warmup = if report.warmup_s > 0.0 {
+        format!(" after {:.0} s of warm-up", report.warmup_s)
+    } else {
+        String::new()
+    };
     format!(
         "{} on {} {} ({}), {:.1} s{warmup}, run {}, started {}",
         report.workload,
@@ -66,7 +69,11 @@ pub fn throughput(report: &Report) -> Vec<String> {
     if let Some(drain) = &report.drain {
         lines.push(match drain.seconds {
             Some(seconds) => {
-                format!("drained: {} events in {seconds:.2} s, {}", grouped(drain.events), rate(drain.per_second))
+                format!(
+                    "drained: {} events in {seconds:.2} s, {}",
+                    grouped(drain.events),
+                    rate(drain.per_second)
+                )
             }
             None => "drained: no window was closed by the log itself".to_owned(),
         });
@@ -105,8 +112,9 @@ fn span(kind: LatencyKind) -> &'static str {
 
 /// The six latencies, in milliseconds.
 pub fn latency(report: &Report) -> Rows {
-    let figure =
-        |figures: Option<&LatencyFigures>, of: fn(&LatencyFigures) -> Option<f64>| millis(figures.and_then(of));
+    let figure = |figures: Option<&LatencyFigures>, of: fn(&LatencyFigures) -> Option<f64>| {
+        millis(figures.and_then(of))
+    };
     let row = |(kind, figures): (LatencyKind, Option<&LatencyFigures>)| {
         vec![
             kind.name().to_owned(),
@@ -136,7 +144,16 @@ pub fn audit(report: &Report, audit: &AuditReport) -> Rows {
     let expected = report.windows.iter().map(|window| window.expected).fold(0, u64::saturating_add);
     let checked = if results_alone { expected } else { report.events.acknowledged };
     Rows {
-        header: vec!["audit", "checked", "wrong", "missing", "extra", "lost", "duplicated", "reordered"],
+        header: vec![
+            "audit",
+            "checked",
+            "wrong",
+            "missing",
+            "extra",
+            "lost",
+            "duplicated",
+            "reordered",
+        ],
         left: 1,
         rows: vec![
             vec![
@@ -181,9 +198,17 @@ pub fn thresholds(thresholds: &[ThresholdRow]) -> Rows {
             expression = expression.chars().take(MAX_EXPRESSION - 1).chain(['…']).collect();
         }
         let result = if threshold.passed { "passed" } else { "FAILED" };
-        vec![result.to_owned(), expression, threshold.observed.map_or_else(|| "not measured".to_owned(), exact)]
+        vec![
+            result.to_owned(),
+            expression,
+            threshold.observed.map_or_else(|| "not measured".to_owned(), exact),
+        ]
     };
-    Rows { header: vec!["result", "threshold", "observed"], left: 2, rows: thresholds.iter().map(row).collect() }
+    Rows {
+        header: vec!["result", "threshold", "observed"],
+        left: 2,
+        rows: thresholds.iter().map(row).collect(),
+    }
 }
 
 /// Windows, one a row.
@@ -222,7 +247,8 @@ fn time_of_day(at_ms: i64) -> String {
 /// What the program used: a line.
 pub fn resources(report: &Report) -> String {
     let resources = &report.resources;
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
     let host = &report.host;
     let cores = host.cores.map_or_else(|| "-".to_owned(), grouped);
     format!(

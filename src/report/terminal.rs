@@ -123,7 +123,8 @@ fn windows(report: &Report) -> Vec<String> {
     if earlier > 0 {
         let wrong = report.windows[..earlier].iter().filter(|window| !window.exact).count();
         let (earlier, wrong) = (grouped(earlier as u64), grouped(wrong as u64));
-        lines.push(format!("{earlier} earlier window(s) in the JSON report, {wrong} of them wrong"));
+        lines
+            .push(format!("{earlier} earlier window(s) in the JSON report, {wrong} of them wrong"));
     }
     lines.push(String::new());
     lines
@@ -140,12 +141,15 @@ pub(crate) fn table(rows: &Rows) -> Vec<String> {
             Cell::new(text).set_alignment(side)
         })
     };
-    table.set_header(cells(rows.header.iter().map(|&name| name.to_owned()).collect()).collect::<Vec<_>>());
+    table.set_header(
+        cells(rows.header.iter().map(|&name| name.to_owned()).collect()).collect::<Vec<_>>(),
+    );
     for row in &rows.rows {
         table.add_row(cells(row.clone()).collect::<Vec<_>>());
     }
     // A column's separator is one space; where there is room, two look better.
-    let lines = |table: &Table| table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    let lines =
+        |table: &Table| table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
     table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 1)));
     let roomy = lines(&table);
     if roomy.iter().all(|line| line.chars().count() <= WIDTH) {
@@ -189,17 +193,27 @@ mod tests {
 
     #[test]
     fn a_quoted_word_is_never_broken() {
-        let quoted = format!("'thresholds.expressions=[\"{}\"]'", "audit.events_lost == 0 ".repeat(6));
+        let quoted =
+            format!("'thresholds.expressions=[\"{}\"]'", "audit.events_lost == 0 ".repeat(6));
         let lines = command("rerun: ", &format!("streamgauge run --set {quoted} --seed 7"));
         assert!(lines.iter().any(|line| line.contains(&quoted)), "{lines:#?}");
     }
 
     #[test]
     fn a_broken_command_is_the_same_for_a_shell() {
-        let text = format!("streamgauge run --bootstrap-servers {} --rate 40k/s --seed 7", "host:9092,".repeat(20));
+        let text = format!(
+            "streamgauge run --bootstrap-servers {} --rate 40k/s --seed 7",
+            "host:9092,".repeat(20)
+        );
         let lines = command("rerun: ", &text);
-        assert!(lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:#?}");
+        assert!(
+            lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= WIDTH),
+            "{lines:#?}"
+        );
         let joined = lines.join("\n").replace("\\\n", "");
-        assert_eq!(joined.split_whitespace().collect::<Vec<_>>().join(" "), format!("rerun: {text}"));
+        assert_eq!(
+            joined.split_whitespace().collect::<Vec<_>>().join(" "),
+            format!("rerun: {text}")
+        );
     }
 }

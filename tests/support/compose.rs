@@ -30,7 +30,9 @@ pub fn yaml(file: &str) -> Value {
 /// The texts of an array, or the words of a text.
 pub fn words(value: &Value) -> Vec<String> {
     match value {
-        Value::Array(list) => list.iter().map(|word| word.as_str().expect("a text").to_owned()).collect(),
+        Value::Array(list) => {
+            list.iter().map(|word| word.as_str().expect("a text").to_owned()).collect()
+        }
         Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
         Value::Null => Vec::new(),
         other => panic!("no list of words: {other}"),
@@ -66,7 +68,8 @@ pub struct Port {
 
 impl Service {
     pub fn text(&self, pointer: &str) -> &str {
-        let value = self.json.pointer(pointer).unwrap_or_else(|| panic!("{} has no {pointer}", self.name));
+        let value =
+            self.json.pointer(pointer).unwrap_or_else(|| panic!("{} has no {pointer}", self.name));
         value.as_str().unwrap_or_else(|| panic!("{}: {pointer} is no text: {value}", self.name))
     }
 
@@ -99,7 +102,9 @@ impl Service {
     pub fn file_behind(&self, path: &str) -> Option<PathBuf> {
         self.mounts().into_iter().find_map(|mount| match mount.source {
             Source::Path(source) if path == mount.target => Some(source),
-            Source::Path(source) => path.strip_prefix(&mount.target)?.strip_prefix('/').map(|below| source.join(below)),
+            Source::Path(source) => {
+                path.strip_prefix(&mount.target)?.strip_prefix('/').map(|below| source.join(below))
+            }
             Source::Volume(_) => None,
         })
     }
@@ -107,8 +112,14 @@ impl Service {
     pub fn ports(&self) -> Vec<Port> {
         let of = |text: String| {
             let parts: Vec<_> = text.split(':').collect();
-            let [address, published, target] = parts[..] else { panic!("{}: {text}: ADDRESS:PORT:PORT", self.name) };
-            Port { address: address.to_owned(), published: published.parse().unwrap(), target: target.parse().unwrap() }
+            let [address, published, target] = parts[..] else {
+                panic!("{}: {text}: ADDRESS:PORT:PORT", self.name)
+            };
+            Port {
+                address: address.to_owned(),
+                published: published.parse().unwrap(),
+                target: target.parse().unwrap(),
+            }
         };
         words(&self.json["ports"]).into_iter().map(of).collect()
     }
@@ -124,7 +135,9 @@ impl Service {
     /// What must be there before it starts, with the condition.
     pub fn needs(&self) -> Vec<(String, String)> {
         let map = self.json["depends_on"].as_object();
-        let of = |(name, how): (&String, &Value)| (name.clone(), how["condition"].as_str().unwrap_or("").to_owned());
+        let of = |(name, how): (&String, &Value)| {
+            (name.clone(), how["condition"].as_str().unwrap_or("").to_owned())
+        };
         map.into_iter().flatten().map(of).collect()
     }
 }
@@ -145,13 +158,17 @@ impl Compose {
     }
 
     pub fn service(&self, name: &str) -> Service {
-        self.services().into_iter().find(|service| service.name == name).unwrap_or_else(|| panic!("no service {name}"))
+        self.services()
+            .into_iter()
+            .find(|service| service.name == name)
+            .unwrap_or_else(|| panic!("no service {name}"))
     }
 
     /// What a profile brings up.
     pub fn profile(&self, profile: &str) -> Vec<Service> {
         let mut services = self.services();
-        services.retain(|service| words(&service.json["profiles"]).iter().any(|name| name == profile));
+        services
+            .retain(|service| words(&service.json["profiles"]).iter().any(|name| name == profile));
         services
     }
 
@@ -175,9 +192,12 @@ pub struct Dockerfile {
 impl Dockerfile {
     pub fn read() -> Self {
         let text = read(&folder().join("Dockerfile"));
-        let lines: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+        let lines: Vec<_> =
+            text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
         let joined = lines.join("\n").replace("\\\n", " ");
-        let of = |line: &str| line.split_once(' ').map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()));
+        let of = |line: &str| {
+            line.split_once(' ').map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()))
+        };
         let instructions: Vec<_> = joined.lines().filter_map(of).collect();
         assert!(instructions.len() > 10, "{instructions:?}");
         Self { instructions }
@@ -185,7 +205,11 @@ impl Dockerfile {
 
     /// Every instruction of a name.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.instructions.iter().filter(|(found, _)| found == name).map(|(_, rest)| rest.as_str()).collect()
+        self.instructions
+            .iter()
+            .filter(|(found, _)| found == name)
+            .map(|(_, rest)| rest.as_str())
+            .collect()
     }
 
     /// The one instruction of a name.
@@ -198,13 +222,17 @@ impl Dockerfile {
     /// What `ENV` sets.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let pairs = self.all("ENV").into_iter().flat_map(str::split_whitespace);
-        pairs.map(|pair| pair.split_once('=').expect("ENV NAME=VALUE")).map(|(n, v)| (n.into(), v.into())).collect()
+        pairs
+            .map(|pair| pair.split_once('=').expect("ENV NAME=VALUE"))
+            .map(|(n, v)| (n.into(), v.into()))
+            .collect()
     }
 
     /// The words of an instruction in exec form, from its `[` on.
     pub fn exec(&self, name: &str) -> Vec<String> {
         let one = self.one(name);
-        let list = &one[one.find('[').unwrap_or_else(|| panic!("{name} is not in exec form: {one}"))..];
+        let list =
+            &one[one.find('[').unwrap_or_else(|| panic!("{name} is not in exec form: {one}"))..];
         serde_json::from_str(list).unwrap_or_else(|error| panic!("{name} {list}: {error}"))
     }
 }

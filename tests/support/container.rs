@@ -66,11 +66,18 @@ impl Container {
         assert_eq!(dockerfile.exec("ENTRYPOINT"), ["streamgauge"]);
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut command = program(&environment);
-        command.args(dockerfile.exec("CMD")).args(["--listen", "0.0.0.0:0"]).current_dir(folder.path());
+        command
+            .args(dockerfile.exec("CMD"))
+            .args(["--listen", "0.0.0.0:0"])
+            .current_dir(folder.path());
         let process = Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let mut container = Self { process, environment, address: String::new(), folder };
         let listen = wait_for("the daemon to listen", 30, || {
-            assert!(container.process.0.try_wait().unwrap().is_none(), "the daemon ended: {}", container.log());
+            assert!(
+                container.process.0.try_wait().unwrap().is_none(),
+                "the daemon ended: {}",
+                container.log()
+            );
             fs::read_to_string(state.join("listen")).ok().filter(|text| !text.trim().is_empty())
         });
         container.address = format!("127.0.0.1:{}", port(listen.trim()));
@@ -82,7 +89,8 @@ impl Container {
     }
 
     pub fn status(&self, path: &str, host: &str, token: Option<&str>) -> u16 {
-        let mut request = client().get(format!("http://{}{path}", self.address)).header("Host", host);
+        let mut request =
+            client().get(format!("http://{}{path}", self.address)).header("Host", host);
         if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
@@ -99,11 +107,19 @@ impl Container {
     }
 }
 
-/// Runs the script of the service `token` in the state folder, twice; only the first time makes one.
+/// Runs the script of the service `token` in the state folder, twice; only the first time makes
+/// one.
 fn make_token(service: &Service, state: &Path) {
     let run = || {
         let script = words(&service.json["command"]).concat();
-        assert!(Command::new("sh").args(["-euc", &script]).current_dir(state).status().unwrap().success());
+        assert!(
+            Command::new("sh")
+                .args(["-euc", &script])
+                .current_dir(state)
+                .status()
+                .unwrap()
+                .success()
+        );
         read(&state.join("token"))
     };
     let token = run();

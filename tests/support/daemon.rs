@@ -36,7 +36,8 @@ impl Answer {
 }
 
 /// Settings under which a run's verdict does not depend on how busy the machine is.
-pub const CALM: [(&str, &str); 2] = [("workload.send_delay_limit", "1h"), ("server.listen", "127.0.0.1:0")];
+pub const CALM: [(&str, &str); 2] =
+    [("workload.send_delay_limit", "1h"), ("server.listen", "127.0.0.1:0")];
 
 pub fn setup(folder: &TempDir, settings: &[(&str, &str)], open_broker: OpenBroker) -> DaemonSetup {
     let assignment = |&(key, value): &(&str, &str)| Assignment {
@@ -45,7 +46,11 @@ pub fn setup(folder: &TempDir, settings: &[(&str, &str)], open_broker: OpenBroke
         value: value.to_owned(),
     };
     let flags = CALM.iter().chain(settings).map(assignment).collect();
-    DaemonSetup { layers: Layers { flags, ..Layers::default() }, folder: folder.path().to_owned(), open_broker }
+    DaemonSetup {
+        layers: Layers { flags, ..Layers::default() },
+        folder: folder.path().to_owned(),
+        open_broker,
+    }
 }
 
 /// A client that takes every answer as it comes.
@@ -65,7 +70,8 @@ impl Lab {
 
     pub fn with_broker(settings: &[(&str, &str)], open_broker: OpenBroker) -> Self {
         let folder = TempDir::new().unwrap();
-        let daemon = Daemon::start(setup(&folder, settings, open_broker)).expect("the daemon starts");
+        let daemon =
+            Daemon::start(setup(&folder, settings, open_broker)).expect("the daemon starts");
         Self { daemon: Some(daemon), folder, agent: agent(), token: None }
     }
 
@@ -84,7 +90,13 @@ impl Lab {
         format!("http://{}{path}", self.daemon().address())
     }
 
-    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
         let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
@@ -97,9 +109,15 @@ impl Lab {
             None => self.agent.run(request.body(()).unwrap()),
         };
         let mut answer = answer.unwrap();
-        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let header =
+            |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (location, media) = (header("Location"), header("Content-Type").unwrap_or_default());
-        Answer { status: answer.status().as_u16(), location, media, text: answer.body_mut().read_to_string().unwrap() }
+        Answer {
+            status: answer.status().as_u16(),
+            location,
+            media,
+            text: answer.body_mut().read_to_string().unwrap(),
+        }
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -168,7 +186,8 @@ pub fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
     let of = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;
         let is_named = series.split('{').next() == Some(name);
-        (is_named && labels.iter().all(|label| series.contains(label))).then(|| value.parse::<f64>().ok())?
+        (is_named && labels.iter().all(|label| series.contains(label)))
+            .then(|| value.parse::<f64>().ok())?
     };
     let values: Vec<f64> = text.lines().filter_map(of).collect();
     assert!(!values.is_empty(), "no {name} with {labels:?}");

@@ -1,5 +1,5 @@
-//! A door to a broker that changes what the broker says it answers (`ApiVersions`), and nothing else: to the program's own
-//! question. librdkafka, which asks the same, hears the truth.
+//! A door to a broker that changes what the broker says it answers (`ApiVersions`), and nothing
+//! else: to the program's own question. librdkafka, which asks the same, hears the truth.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -13,7 +13,8 @@ const API_VERSIONS: u16 = 18;
 /// How librdkafka calls itself in it.
 const LIBRDKAFKA: &[u8] = b"librdkafka";
 
-/// The address of a door to the broker at this one. `change` gets the request's version and the answer.
+/// The address of a door to the broker at this one. `change` gets the request's version and the
+/// answer.
 pub fn to(servers: &str, change: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 'static) -> String {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = door.local_addr().unwrap().to_string();
@@ -29,7 +30,11 @@ pub fn to(servers: &str, change: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 
 }
 
 /// Passes requests and answers on, one at a time.
-fn pass(mut client: TcpStream, servers: &str, change: &dyn Fn(u16, &[u8]) -> Vec<u8>) -> Option<()> {
+fn pass(
+    mut client: TcpStream,
+    servers: &str,
+    change: &dyn Fn(u16, &[u8]) -> Vec<u8>,
+) -> Option<()> {
     let mut broker = TcpStream::connect(servers).ok()?;
     loop {
         let request = frame(&mut client)?;
@@ -55,8 +60,8 @@ fn send(to: &mut TcpStream, frame: &[u8]) -> Option<()> {
     to.write_all(&[&(frame.len() as u32).to_be_bytes(), frame].concat()).ok()
 }
 
-/// An answer to `ApiVersions` without these keys: correlation id, error code, and an array of keys with two versions
-/// each; since version 3 compact, with no tags behind each.
+/// An answer to `ApiVersions` without these keys: correlation id, error code, and an array of keys
+/// with two versions each; since version 3 compact, with no tags behind each.
 pub fn without(answer: &[u8], version: u16, keys: &BTreeSet<u16>) -> Vec<u8> {
     let (head, rest) = answer.split_at(6);
     if head[4..] != [0, 0] {
@@ -76,8 +81,8 @@ pub fn without(answer: &[u8], version: u16, keys: &BTreeSet<u16>) -> Vec<u8> {
     [head, &count, &kept.concat(), rest].concat()
 }
 
-/// Kafka's answer to `ApiVersions`, version 3, in place of a simulated broker's: every request in its first version,
-/// and the `metadata.version` of 4.1.
+/// Kafka's answer to `ApiVersions`, version 3, in place of a simulated broker's: every request in
+/// its first version, and the `metadata.version` of 4.1.
 pub fn as_kafka(version: u16, answer: &[u8]) -> Vec<u8> {
     const KEYS: u8 = 60;
     const FEATURE: &[u8] = b"\x02\x11metadata.version\0\x07\0\x1b\0";

@@ -32,7 +32,8 @@ impl Event {
 
     /// As Python's `json.dumps` writes it.
     pub fn python(&self) -> String {
-        let fields: Vec<String> = self.fields().iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+        let fields: Vec<String> =
+            self.fields().iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
         format!("{{{}}}", fields.join(", "))
     }
 
@@ -43,23 +44,30 @@ impl Event {
             0 => self.python(),
             1 => self.python().replace("\": ", "\":").replace(", ", ","),
             2 => {
-                let object: Map<String, Value> = fields.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
+                let object: Map<String, Value> =
+                    fields.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
                 format!(" \r\n\t{:#}\n", Value::Object(object))
             }
             3 => {
                 let places = fields.len();
                 fields.rotate_left(writer / 7 % places);
                 fields.swap(0, writer / 70 % places);
-                let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                let fields: Vec<String> =
+                    fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
                 format!("{{{}}}", fields.join(","))
             }
             4 => {
                 let extra = json!({"campaign_id": 99, "event_time_ns": [1, {"x": null}], "é": "😀\u{1f}\"\\"});
-                self.python().replacen('{', &format!("{{\"meta\": {extra}, \"score\": -1.5e300, "), 1)
+                self.python().replacen(
+                    '{',
+                    &format!("{{\"meta\": {extra}, \"score\": -1.5e300, "),
+                    1,
+                )
             }
             5 => {
-                let escaped =
-                    |text: &str| text.chars().fold(String::new(), |all, c| format!("{all}\\u{:04x}", c as u32));
+                let escaped = |text: &str| {
+                    text.chars().fold(String::new(), |all, c| format!("{all}\\u{:04x}", c as u32))
+                };
                 let fields: Vec<String> = fields
                     .iter()
                     .map(|(name, value)| match value {
@@ -71,7 +79,9 @@ impl Event {
                     .collect();
                 format!("{{{}}}", fields.join(" ,"))
             }
-            _ => self.python().replace("\"campaign_id\": ", "\"campaign_id\": 77777, \"campaign_id\": "),
+            _ => self
+                .python()
+                .replace("\"campaign_id\": ", "\"campaign_id\": 77777, \"campaign_id\": "),
         }
     }
 }

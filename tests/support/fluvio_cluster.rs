@@ -1,5 +1,6 @@
-//! A Fluvio cluster of a test's own, which the test may kill: `STREAMGAUGE_TEST_FLUVIO_BIN=FOLDER` says where the programs
-//! `fluvio-run` and `fluvio` are. Without the variable such a test is skipped, and says so.
+//! A Fluvio cluster of a test's own, which the test may kill: `STREAMGAUGE_TEST_FLUVIO_BIN=FOLDER`
+//! says where the programs `fluvio-run` and `fluvio` are. Without the variable such a test is
+//! skipped, and says so.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -24,9 +25,14 @@ struct Process(Child);
 impl Cluster {
     /// `None` after saying that the test is skipped, and why.
     pub fn start() -> Option<Self> {
-        let Some(programs) = std::env::var_os("STREAMGAUGE_TEST_FLUVIO_BIN").map(PathBuf::from) else {
-            let required = std::env::var("STREAMGAUGE_REQUIRE_FLUVIO").is_ok_and(|value| value == "1");
-            assert!(!required, "STREAMGAUGE_REQUIRE_FLUVIO=1, but STREAMGAUGE_TEST_FLUVIO_BIN names no folder");
+        let Some(programs) = std::env::var_os("STREAMGAUGE_TEST_FLUVIO_BIN").map(PathBuf::from)
+        else {
+            let required =
+                std::env::var("STREAMGAUGE_REQUIRE_FLUVIO").is_ok_and(|value| value == "1");
+            assert!(
+                !required,
+                "STREAMGAUGE_REQUIRE_FLUVIO=1, but STREAMGAUGE_TEST_FLUVIO_BIN names no folder"
+            );
             eprintln!(
                 "SKIPPED: this test kills a Fluvio cluster: STREAMGAUGE_TEST_FLUVIO_BIN names no folder of one's programs"
             );
@@ -39,7 +45,9 @@ impl Cluster {
         let [public, _, unit_public, unit_private] = ports.map(address);
         let controller = controller(&programs, &folder, ports);
         let cluster_says = |order: &[&str]| say(&programs, &folder, order);
-        wait_for("a profile", || cluster_says(&["profile", "add", "own", &public, "local"]).is_some());
+        wait_for("a profile", || {
+            cluster_says(&["profile", "add", "own", &public, "local"]).is_some()
+        });
         let register = ["cluster", "spu", "register", "--id", "5001"];
         let servers = ["--public-server", &unit_public, "--private-server", &unit_private];
         wait_for("the controller", || cluster_says(&[&register[..], &servers].concat()).is_some());
@@ -64,12 +72,13 @@ impl Cluster {
         self.controller.kill();
     }
 
-    /// Starts the controller anew, with what it knew, and waits until it answers. (Where both were killed at once, about
-    /// every second time the unit is never told again what it leads: 0.18.2.)
+    /// Starts the controller anew, with what it knew, and waits until it answers. (Where both were
+    /// killed at once, about every second time the unit is never told again what it leads: 0.18.2.)
     pub fn start_controller(&mut self) {
         self.controller = controller(&self.programs, &self.folder, self.ports);
         wait_for("the controller", || {
-            say(&self.programs, &self.folder, &["topic", "list"]).is_some_and(|topics| topics.contains("events"))
+            say(&self.programs, &self.folder, &["topic", "list"])
+                .is_some_and(|topics| topics.contains("events"))
         });
     }
 
@@ -82,7 +91,10 @@ impl Cluster {
     pub fn bytes_of(&self, topic_part: &str) -> u64 {
         let files = walk(&self.folder.path().join("records"));
         let of_topic = files.iter().filter(|(path, _)| path.to_string_lossy().contains(topic_part));
-        of_topic.filter(|(path, _)| path.extension().is_some_and(|kind| kind == "log")).map(|(_, bytes)| bytes).sum()
+        of_topic
+            .filter(|(path, _)| path.extension().is_some_and(|kind| kind == "log"))
+            .map(|(_, bytes)| bytes)
+            .sum()
     }
 
     /// Removes all records; the unit must not run.
@@ -93,7 +105,14 @@ impl Cluster {
 
 impl Process {
     fn start(command: &mut Command) -> Self {
-        Self(command.env("RUST_LOG", "error").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        Self(
+            command
+                .env("RUST_LOG", "error")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
     }
 
     fn kill(&mut self) {
@@ -110,7 +129,11 @@ impl Drop for Process {
 
 /// What the cluster's own command line says; `None`: it failed.
 fn say(programs: &Path, folder: &TempDir, order: &[&str]) -> Option<String> {
-    let output = Command::new(programs.join("fluvio")).args(order).env("HOME", folder.path()).output().unwrap();
+    let output = Command::new(programs.join("fluvio"))
+        .args(order)
+        .env("HOME", folder.path())
+        .output()
+        .unwrap();
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
 }
 
@@ -124,7 +147,11 @@ fn controller(programs: &Path, folder: &TempDir, [public, private, ..]: [u16; 4]
     Process::start(command.arg("--local").arg(folder.path().join("metadata")))
 }
 
-fn unit(programs: &Path, folder: &TempDir, [_, private, unit_public, unit_private]: [u16; 4]) -> Process {
+fn unit(
+    programs: &Path,
+    folder: &TempDir,
+    [_, private, unit_public, unit_private]: [u16; 4],
+) -> Process {
     let mut command = Command::new(programs.join("fluvio-run"));
     command.args(["spu", "-i", "5001", "--sc-addr", &address(private)]);
     command.args(["-p", &address(unit_public), "-v", &address(unit_private)]);

@@ -32,7 +32,8 @@ fn read(path: &Path) -> String {
 
 /// A YAML file of `grafana/`.
 pub fn yaml(file: &str) -> Value {
-    serde_saphyr::from_str(&read(&folder().join(file))).unwrap_or_else(|error| panic!("{file}: {error}"))
+    serde_saphyr::from_str(&read(&folder().join(file)))
+        .unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// Every dashboard, by its file's name.
@@ -41,7 +42,8 @@ pub fn dashboards() -> Vec<(String, Value)> {
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            let json = serde_json::from_str(&read(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let json = serde_json::from_str(&read(&path))
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             (path.file_name().unwrap().to_str().unwrap().to_owned(), json)
         })
         .collect();
@@ -62,7 +64,10 @@ pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 
 /// All panels, rows and what collapsed rows hold included.
 pub fn panels(dashboard: &Value) -> Vec<&Value> {
-    list(dashboard, "/panels").iter().flat_map(|panel| std::iter::once(panel).chain(list(panel, "/panels"))).collect()
+    list(dashboard, "/panels")
+        .iter()
+        .flat_map(|panel| std::iter::once(panel).chain(list(panel, "/panels")))
+        .collect()
 }
 
 /// Every expression of a dashboard: of its panels and of its annotations.
@@ -103,7 +108,9 @@ pub fn metrics_in(expr: &str) -> BTreeSet<String> {
     let outside = expr.split('"').step_by(2);
     outside
         .flat_map(|part| part.split(|c| !is_word(c)))
-        .filter(|word| word.starts_with("streamgauge_") || word.starts_with("process_") || *word == "up")
+        .filter(|word| {
+            word.starts_with("streamgauge_") || word.starts_with("process_") || *word == "up"
+        })
         .map(str::to_owned)
         .collect()
 }

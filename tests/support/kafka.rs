@@ -1,13 +1,13 @@
 //! Finds a real Kafka for tests and benches, or starts one for the whole run of `cargo test`.
 //!
 //! - `STREAMGAUGE_TEST_KAFKA=host:port` names a running one.
-//! - Otherwise, with `java` and `mvn` on the machine, the first test process that asks starts one (its jars come from
-//!   Maven, once), and every other process of the run uses the same.
+//! - Otherwise, with `java` and `mvn` on the machine, the first test process that asks starts one
+//!   (its jars come from Maven, once), and every other process of the run uses the same.
 //! - Otherwise the test is skipped, and says so; with `STREAMGAUGE_REQUIRE_KAFKA=1` it fails.
 //!
-//! The broker is the child of a shell script that outlives the test processes. It stops the broker, and removes its
-//! data, once the `cargo` that began the run is gone and no test process has written to the broker's `keepalive` file
-//! for a while. However a run ends, nothing stays behind.
+//! The broker is the child of a shell script that outlives the test processes. It stops the broker,
+//! and removes its data, once the `cargo` that began the run is gone and no test process has
+//! written to the broker's `keepalive` file for a while. However a run ends, nothing stays behind.
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
@@ -22,8 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
-use streamgauge_actors::Broker as _;
-use streamgauge_actors::{Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Broker as _, Clock as _, RunClock, SECOND};
 
 /// The address of a Kafka for tests; `None` after saying that the test is skipped, and why.
 pub fn bootstrap_servers() -> Option<&'static str> {
@@ -31,7 +30,8 @@ pub fn bootstrap_servers() -> Option<&'static str> {
     match FOUND.get_or_init(find) {
         Ok(address) => Some(address),
         Err(why) => {
-            let required = std::env::var("STREAMGAUGE_REQUIRE_KAFKA").is_ok_and(|value| value == "1");
+            let required =
+                std::env::var("STREAMGAUGE_REQUIRE_KAFKA").is_ok_and(|value| value == "1");
             assert!(!required, "STREAMGAUGE_REQUIRE_KAFKA=1, but there is no Kafka: {why}");
             eprintln!("SKIPPED: this test needs a Kafka: {why}");
             None
@@ -55,13 +55,17 @@ fn find() -> Result<String, String> {
         return Ok(address);
     }
     for (program, flag) in [("java", "-version"), ("mvn", "-version")] {
-        let ran = Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let ran =
+            Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !ran.is_ok_and(|status| status.success()) {
-            return Err(format!("STREAMGAUGE_TEST_KAFKA is not set, and `{program}` is not there to start one with"));
+            return Err(format!(
+                "STREAMGAUGE_TEST_KAFKA is not set, and `{program}` is not there to start one with"
+            ));
         }
     }
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka");
-    fs::create_dir_all(&home).map_err(|error| format!("cannot make {}: {error}", home.display()))?;
+    fs::create_dir_all(&home)
+        .map_err(|error| format!("cannot make {}: {error}", home.display()))?;
     // One process starts the broker; the others wait here, and find it running.
     let lock = File::create(home.join("lock")).and_then(|lock| lock.lock().map(|()| lock));
     let _lock = lock.map_err(|error| format!("cannot lock {}: {error}", home.display()))?;
@@ -92,8 +96,8 @@ fn join(home: &Path) -> Option<String> {
         return None;
     }
     beat(&keepalive);
-    // The watchdog removes the state before it looks at the keepalive for the last time: if the state is still there
-    // after our beat, the broker stays.
+    // The watchdog removes the state before it looks at the keepalive for the last time: if the
+    // state is still there after our beat, the broker stays.
     if fs::read_to_string(&state_file).ok()? != state || TcpStream::connect(address).is_err() {
         return None;
     }
@@ -144,19 +148,31 @@ fn start(home: &Path, jars: &Path) -> Result<String, String> {
     let io = |error: std::io::Error| format!("cannot prepare {}: {error}", instance.display());
     fs::create_dir_all(&instance).map_err(io)?;
     // Both are held until both are known, so that they differ.
-    let (broker, controller) =
-        (TcpListener::bind("127.0.0.1:0").map_err(io)?, TcpListener::bind("127.0.0.1:0").map_err(io)?);
+    let (broker, controller) = (
+        TcpListener::bind("127.0.0.1:0").map_err(io)?,
+        TcpListener::bind("127.0.0.1:0").map_err(io)?,
+    );
     let address = broker.local_addr().map_err(io)?.to_string();
     let controller_address = controller.local_addr().map_err(io)?.to_string();
     drop((broker, controller));
     let properties = instance.join("server.properties");
-    fs::write(&properties, server_properties(&address, &controller_address, &instance)).map_err(io)?;
+    fs::write(&properties, server_properties(&address, &controller_address, &instance))
+        .map_err(io)?;
     let watchdog = instance.join("watchdog.sh");
     fs::write(&watchdog, WATCHDOG).map_err(io)?;
 
     let classpath = format!("{}/*", jars.display());
     let format = Command::new("java")
-        .args(["-Xmx128m", "-cp", &classpath, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+        .args([
+            "-Xmx128m",
+            "-cp",
+            &classpath,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            CLUSTER_ID,
+            "-c",
+        ])
         .arg(&properties)
         .stdin(Stdio::null())
         .output()
@@ -173,7 +189,15 @@ fn start(home: &Path, jars: &Path) -> Result<String, String> {
         .arg(&watchdog)
         .args([&instance, &home.join("state")])
         .arg(cargo_above().map_or_else(String::new, |pid| pid.to_string()))
-        .args(["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-cp", &classpath])
+        .args([
+            "java",
+            "-Xms256m",
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=4",
+            "-cp",
+            &classpath,
+        ])
         .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka"])
         .arg(&properties)
         .stdin(Stdio::null())
@@ -189,8 +213,11 @@ fn start(home: &Path, jars: &Path) -> Result<String, String> {
 }
 
 fn wait_until_it_answers(address: &str, instance: &Path, clock: &RunClock) -> Result<(), String> {
-    let settings =
-        KafkaSettings { bootstrap_servers: address.to_owned(), connect_timeout_ms: 2_000, ..KafkaSettings::default() };
+    let settings = KafkaSettings {
+        bootstrap_servers: address.to_owned(),
+        connect_timeout_ms: 2_000,
+        ..KafkaSettings::default()
+    };
     let broker = KafkaBroker::new(settings).expect("valid settings");
     let deadline = clock.now() + 90 * SECOND;
     let log = instance.join("kafka.log");
@@ -230,8 +257,8 @@ fn server_properties(address: &str, controller: &str, instance: &Path) -> String
     )
 }
 
-/// Arguments: the broker's folder, the file that tells others of it, the process id of cargo (may be empty), the
-/// broker's command line.
+/// Arguments: the broker's folder, the file that tells others of it, the process id of cargo (may
+/// be empty), the broker's command line.
 const WATCHDOG: &str = r#"
 dir=$1; state=$2; cargo=$3; shift 3
 "$@" >"$dir/kafka.log" 2>&1 &

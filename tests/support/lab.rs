@@ -1,5 +1,5 @@
-//! The program in a folder of its own, on the tests' Kafka, with topics of its own; and a writer and a reader that are
-//! not the program's.
+//! The program in a folder of its own, on the tests' Kafka, with topics of its own; and a writer
+//! and a reader that are not the program's.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -14,7 +14,8 @@ use tempfile::TempDir;
 
 use super::kafka;
 
-/// The program, and the topics it may use. Topics made through it, and what the program made of them, go with it.
+/// The program, and the topics it may use. Topics made through it, and what the program made of
+/// them, go with it.
 pub struct Lab {
     folder: TempDir,
     servers: &'static str,
@@ -46,7 +47,13 @@ impl Lab {
     /// A topic that somebody else made; its name begins with the prefix.
     pub fn topic(&mut self, name: &str, partitions: u32, stamped_by: StampedBy) -> String {
         let name = format!("{}.{name}", self.prefix);
-        let spec = TopicSpec { name: name.clone(), partitions, replication: 1, stamped_by, retention_bytes: None };
+        let spec = TopicSpec {
+            name: name.clone(),
+            partitions,
+            replication: 1,
+            stamped_by,
+            retention_bytes: None,
+        };
         self.admin.create(&spec).unwrap();
         name
     }
@@ -75,7 +82,12 @@ impl Lab {
 
     /// Starts the program and does not wait for it.
     pub fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.command(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// The exit code, and the JSON report or list.
@@ -83,7 +95,10 @@ impl Lab {
     pub fn report(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let output = self.run(&[arguments, &["-o", "json"]].concat());
         let report = serde_json::from_slice(&output.stdout);
-        (output.status.code(), report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
+        (
+            output.status.code(),
+            report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))),
+        )
     }
 
     /// The same of a call that has to succeed.
@@ -97,7 +112,11 @@ impl Lab {
     /// The names that the program lists as its own.
     pub fn names(&self) -> Vec<String> {
         let rows = self.json(&["topics", "list"]);
-        rows.as_array().unwrap().iter().map(|row| row["topic"].as_str().unwrap().to_owned()).collect()
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["topic"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Settings for a client that is not the program's.
@@ -115,7 +134,10 @@ impl Lab {
         records: impl IntoIterator<Item = (i32, Option<&'a [u8]>)>,
     ) {
         let mut config = self.foreign_client();
-        config.set("compression.type", compression).set("message.max.bytes", "20000000").set("linger.ms", "5");
+        config
+            .set("compression.type", compression)
+            .set("message.max.bytes", "20000000")
+            .set("linger.ms", "5");
         let producer: BaseProducer = config.create().unwrap();
         for (i, (partition, payload)) in records.into_iter().enumerate() {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
@@ -123,7 +145,8 @@ impl Lab {
                 record = record.payload(payload);
             }
             if i % 3 == 0 {
-                let headers = OwnedHeaders::new().insert(Header { key: "trace", value: Some("00-ab") });
+                let headers =
+                    OwnedHeaders::new().insert(Header { key: "trace", value: Some("00-ab") });
                 record = record.key(b"user-7").headers(headers);
             }
             producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -133,8 +156,14 @@ impl Lab {
 
     /// All records of a topic.
     pub fn read(&mut self, topic: &str) -> Vec<Found> {
-        let partitions = self.admin.describe(topic).unwrap().unwrap_or_else(|| panic!("no topic {topic}")).partitions;
-        let start: Vec<_> = (0..partitions.len() as u32).map(|partition| (partition, StartAt::Earliest)).collect();
+        let partitions = self
+            .admin
+            .describe(topic)
+            .unwrap()
+            .unwrap_or_else(|| panic!("no topic {topic}"))
+            .partitions;
+        let start: Vec<_> =
+            (0..partitions.len() as u32).map(|partition| (partition, StartAt::Earliest)).collect();
         let mut reader = kafka::broker().unwrap().reader(topic, &start).unwrap();
         let mut found = Vec::new();
         while reader.lag() > 0 {

@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::{Aggregate, Follow, Mode};
-use streamgauge_actors::{ArrivalKind, BurstCorrelation};
-use streamgauge_actors::{AuditTotals, WindowAudit};
-use streamgauge_actors::{BrokerDescription, StartAt};
-use streamgauge_actors::{Ending, RunOutcome};
-use streamgauge_actors::{LatencyHistogram, LatencyKind};
-use streamgauge_actors::{MILLISECOND, Nanos, SECOND};
-use streamgauge_actors::{Quantiles, RunMeasures, Second, StageCounters};
+use streamgauge_actors::{
+    Aggregate, ArrivalKind, AuditTotals, BrokerDescription, BurstCorrelation, Ending, Follow,
+    LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, Quantiles, RunMeasures, RunOutcome,
+    RunSpec, SECOND, Second, StageCounters, StartAt, WindowAudit,
+};
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
 pub const BASE: Nanos = 1_700_000_000 * SECOND;
 
 pub const FOLLOW: Follow = Follow { from: StartAt::Earliest, until_idle_ns: Some(5 * SECOND) };
 
-pub const AGGREGATE: Mode =
-    Mode::Aggregate(Aggregate { follow: FOLLOW, base_event_time_ns: 0, campaigns: None, idle_timeout_ns: None });
+pub const AGGREGATE: Mode = Mode::Aggregate(Aggregate {
+    follow: FOLLOW,
+    base_event_time_ns: 0,
+    campaigns: None,
+    idle_timeout_ns: None,
+});
 
 pub fn spec() -> RunSpec {
     RunSpec {
@@ -81,7 +81,8 @@ pub fn passed(windows: i64) -> RunOutcome {
     let mut histogram = LatencyHistogram::default();
     (1..=1000).for_each(|i| histogram.record(i * 12_345));
     let quantiles = Quantiles::of(&histogram);
-    let latencies: BTreeMap<_, _> = LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
+    let latencies: BTreeMap<_, _> =
+        LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
     let second = |second: i64| Second {
         second,
         target: 40_000.0,

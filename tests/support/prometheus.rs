@@ -17,7 +17,8 @@ const REQUIRE: &str = "STREAMGAUGE_REQUIRE_PROMETHEUS";
 
 /// Whether a program of Prometheus is on the machine; without it the test is skipped, and says so.
 pub fn is_there(program: &str) -> bool {
-    let ran = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let ran =
+        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if ran.is_ok_and(|status| status.success()) {
         return true;
     }
@@ -70,11 +71,13 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one with `grafana/prometheus.yml`, but for the targets, shorter intervals and an alert's patience.
+    /// Starts one with `grafana/prometheus.yml`, but for the targets, shorter intervals and an
+    /// alert's patience.
     pub fn start(targets: &[String]) -> Self {
         let mut folder = TempDir::new().unwrap();
         let config = fs::read_to_string(grafana::folder().join("prometheus.yml")).unwrap();
-        let list = targets.iter().map(|target| format!("\"{target}\"")).collect::<Vec<_>>().join(", ");
+        let list =
+            targets.iter().map(|target| format!("\"{target}\"")).collect::<Vec<_>>().join(", ");
         let mut config = replaced(&config, "\"127.0.0.1:9464\"", &list);
         for setting in ["scrape_interval: 5s", "scrape_timeout: 4s", "evaluation_interval: 5s"] {
             let (name, _) = setting.split_once(' ').unwrap();
@@ -89,15 +92,20 @@ impl Prometheus {
         fs::write(folder.path().join("alerts.yml"), hurried.collect::<String>()).unwrap();
         // A port is free when chosen, and may be taken when used: a few tries are enough.
         for _ in 0..3 {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+            let address =
+                TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
             let process = spawn(folder.path(), &address);
-            let mut started = Self { process, api: format!("http://{address}"), client: client(), folder };
+            let mut started =
+                Self { process, api: format!("http://{address}"), client: client(), folder };
             if started.answers() {
                 return started;
             }
             folder = started.folder;
         }
-        panic!("Prometheus did not start: {}", fs::read_to_string(folder.path().join("log")).unwrap());
+        panic!(
+            "Prometheus did not start: {}",
+            fs::read_to_string(folder.path().join("log")).unwrap()
+        );
     }
 
     fn answers(&mut self) -> bool {
@@ -111,7 +119,10 @@ impl Prometheus {
     }
 
     fn get(&self, path: &str, query: &[(&str, &str)]) -> Value {
-        let request = self.client.get(format!("{}/api/v1/{path}", self.api)).query_pairs(query.iter().copied());
+        let request = self
+            .client
+            .get(format!("{}/api/v1/{path}", self.api))
+            .query_pairs(query.iter().copied());
         let answer: Value = request.call().unwrap().body_mut().read_json().unwrap();
         assert_eq!(answer["status"], "success", "{path} {query:?}: {answer}");
         answer["data"].clone()

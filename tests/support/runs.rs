@@ -5,15 +5,10 @@ use std::time::Duration;
 
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
 use streamgauge::foreground::Foreground;
-use streamgauge_actors::Broker;
-use streamgauge_actors::RunOutcome;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::RunState;
-use streamgauge_actors::RunStatus;
-use streamgauge_actors::testing::NoDeadLetters;
-use streamgauge_actors::{GetStatus, StartRun};
-use streamgauge_actors::{Mode, RunPlan};
-use streamgauge_actors::{RunClock, SharedClock};
+use streamgauge_actors::{
+    Broker, GetStatus, Mode, RunClock, RunOutcome, RunPlan, RunSpec, RunState, RunStatus,
+    SharedClock, StartRun, testing::NoDeadLetters,
+};
 
 /// Longer than any of these runs takes.
 const DEADLINE: Duration = Duration::from_mins(1);

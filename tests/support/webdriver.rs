@@ -1,8 +1,9 @@
-//! A real browser for tests: headless Chromium, driven through chromedriver by the WebDriver protocol (W3C) over plain
-//! HTTP.
+//! A real browser for tests: headless Chromium, driven through chromedriver by the WebDriver
+//! protocol (W3C) over plain HTTP.
 //!
 //! Where `chromium` or `chromedriver` is not on the machine the test is skipped, and says so; with
-//! `STREAMGAUGE_REQUIRE_CHROMIUM=1` it fails. Nothing stays behind: the browser ends with its value.
+//! `STREAMGAUGE_REQUIRE_CHROMIUM=1` it fails. Nothing stays behind: the browser ends with its
+//! value.
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
@@ -52,7 +53,8 @@ impl Browser {
         match missing() {
             None => Some(Self::launch()),
             Some(why) => {
-                let required = std::env::var("STREAMGAUGE_REQUIRE_CHROMIUM").is_ok_and(|value| value == "1");
+                let required =
+                    std::env::var("STREAMGAUGE_REQUIRE_CHROMIUM").is_ok_and(|value| value == "1");
                 assert!(!required, "STREAMGAUGE_REQUIRE_CHROMIUM=1, but {why}");
                 eprintln!("SKIPPED: this test needs a browser: {why}");
                 None
@@ -92,9 +94,12 @@ impl Browser {
         };
         let mut answer = answer.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
         let status = answer.status();
-        let text = answer.body_mut().read_to_string().unwrap_or_else(|error| panic!("{method} {url}: {error}"));
-        let mut value: Value =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{method} {url}: {error}: {text}"));
+        let text = answer
+            .body_mut()
+            .read_to_string()
+            .unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+        let mut value: Value = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("{method} {url}: {error}: {text}"));
         assert!(status.is_success(), "{method} {url}: {status}: {}", value["value"]["message"]);
         value["value"].take()
     }
@@ -141,7 +146,10 @@ impl Browser {
         let deadline = self.clock.now() + DEADLINE_S * SECOND;
         loop {
             let value = self.value(expression);
-            if !matches!(&value, Value::Null | Value::Bool(false)) && value != json!(0) && value != json!("") {
+            if !matches!(&value, Value::Null | Value::Bool(false))
+                && value != json!(0)
+                && value != json!("")
+            {
                 return value;
             }
             if self.clock.now() > deadline {
@@ -188,25 +196,38 @@ impl Browser {
     /// Presses keys one after the other, wherever the focus is.
     pub fn press(&self, keys: impl IntoIterator<Item = char>) {
         let each = |key: char| {
-            [json!({"type": "keyDown", "value": key.to_string()}), json!({"type": "keyUp", "value": key.to_string()})]
+            [
+                json!({"type": "keyDown", "value": key.to_string()}),
+                json!({"type": "keyUp", "value": key.to_string()}),
+            ]
         };
         let actions: Vec<Value> = keys.into_iter().flat_map(each).collect();
-        self.post("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
+        self.post(
+            "/actions",
+            &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}),
+        );
     }
 
-    /// The names that Chromium tells screen readers, of all visible elements that `css` selects: (markup, name).
+    /// The names that Chromium tells screen readers, of all visible elements that `css` selects:
+    /// (markup, name).
     pub fn accessible_names(&self, css: &str) -> Vec<(String, String)> {
         let found = self.post("/elements", &json!({"using": "css selector", "value": css}));
         let elements = found.as_array().cloned().unwrap_or_default();
-        let shown = elements
-            .iter()
-            .filter(|element| self.run("return arguments[0].checkVisibility()", &[(*element).clone()]) == true);
+        let shown = elements.iter().filter(|element| {
+            self.run("return arguments[0].checkVisibility()", &[(*element).clone()]) == true
+        });
         shown
             .map(|element| {
                 let id = element[ELEMENT].as_str().unwrap_or_default();
-                let markup = self.run("return arguments[0].cloneNode(false).outerHTML", std::slice::from_ref(element));
+                let markup = self.run(
+                    "return arguments[0].cloneNode(false).outerHTML",
+                    std::slice::from_ref(element),
+                );
                 let name = self.get(&format!("/element/{id}/computedlabel"));
-                (markup.as_str().unwrap_or_default().to_owned(), name.as_str().unwrap_or_default().trim().to_owned())
+                (
+                    markup.as_str().unwrap_or_default().to_owned(),
+                    name.as_str().unwrap_or_default().trim().to_owned(),
+                )
             })
             .collect()
     }
@@ -214,7 +235,13 @@ impl Browser {
     /// The windows (tabs) that are open.
     pub fn windows(&self) -> Vec<String> {
         let handles = self.get("/window/handles");
-        handles.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        handles
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     }
 
     pub fn switch_to(&self, window: &str) {
@@ -265,7 +292,9 @@ impl Browser {
         let lines = self.post("/se/log", &json!({"type": "browser"}));
         let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
         let lines = lines.as_array().into_iter().flatten();
-        lines.map(|line| ConsoleLine { level: text(line, "level"), message: text(line, "message") }).collect()
+        lines
+            .map(|line| ConsoleLine { level: text(line, "level"), message: text(line, "message") })
+            .collect()
     }
 }
 
@@ -283,12 +312,17 @@ impl Drop for Browser {
 /// What is not there to drive a browser with.
 fn missing() -> Option<String> {
     let absent = |program: &&str| {
-        let ran = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let ran = Command::new(program)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         !ran.is_ok_and(|status| status.success())
     };
     let absent: Vec<&str> = ["chromium", "chromedriver"].into_iter().filter(absent).collect();
-    (!absent.is_empty())
-        .then(|| format!("there is no `{}` (Debian: chromium, chromium-driver)", absent.join("` and no `")))
+    (!absent.is_empty()).then(|| {
+        format!("there is no `{}` (Debian: chromium, chromium-driver)", absent.join("` and no `"))
+    })
 }
 
 /// The port that chromedriver says it listens on.

@@ -1,6 +1,7 @@
 //! Sums of gaps that keep their precision.
 
-/// A time in nanoseconds and a fraction of one, so that sums of gaps keep their precision however large they grow.
+/// A time in nanoseconds and a fraction of one, so that sums of gaps keep their precision however
+/// large they grow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exact {
     pub(super) whole_ns: i64,
@@ -16,7 +17,10 @@ impl Exact {
     pub(super) fn plus(self, gap_ns: f64) -> Self {
         let sum_ns = self.fraction_ns + gap_ns;
         let whole_ns = sum_ns as i64;
-        Self { whole_ns: self.whole_ns.saturating_add(whole_ns), fraction_ns: sum_ns - whole_ns as f64 }
+        Self {
+            whole_ns: self.whole_ns.saturating_add(whole_ns),
+            fraction_ns: sum_ns - whole_ns as f64,
+        }
     }
 
     pub(super) fn since(self, earlier: Self) -> f64 {

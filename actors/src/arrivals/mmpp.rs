@@ -8,8 +8,9 @@ use super::exact::Exact;
 use super::random::{chance, exponential};
 use super::{NEVER, SECOND_F64};
 
-/// A two-state Markov-modulated Poisson process with a calm and a burst state (Fischer and Meier-Hellstern, *The
-/// Markov-modulated Poisson process cookbook*, 1993). The mean rate is the stream's own.
+/// A two-state Markov-modulated Poisson process with a calm and a burst state (Fischer and
+/// Meier-Hellstern, *The Markov-modulated Poisson process cookbook*, 1993). The mean rate is the
+/// stream's own.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mmpp {
@@ -41,8 +42,8 @@ impl Mmpp {
         if burst { self.rate_ratio * l1 } else { l1 }
     }
 
-    /// The probability that the continuous chain, now in the state, is in the other one a second later:
-    /// `p12 = pi2*(1-exp(-(q12+q21)))`, `p21 = pi1*(1-exp(-(q12+q21)))`.
+    /// The probability that the continuous chain, now in the state, is in the other one a second
+    /// later: `p12 = pi2*(1-exp(-(q12+q21)))`, `p21 = pi1*(1-exp(-(q12+q21)))`.
     fn switch_within_second(&self, burst: bool) -> f64 {
         let other = if burst { self.calm_share() } else { 1.0 - self.calm_share() };
         other * -(-(self.q12 + self.q21)).exp_m1()
@@ -50,7 +51,10 @@ impl Mmpp {
 
     pub(super) fn assert_valid(&self) {
         let Self { rate_ratio, q12, q21 } = *self;
-        assert!(rate_ratio.is_finite() && rate_ratio > 0.0, "rate_ratio must be above 0, but is {rate_ratio}");
+        assert!(
+            rate_ratio.is_finite() && rate_ratio > 0.0,
+            "rate_ratio must be above 0, but is {rate_ratio}"
+        );
         assert!(q12.is_finite() && q12 >= 0.0, "q12 must not be negative, but is {q12}");
         assert!(q21.is_finite() && q21 >= 0.0, "q21 must not be negative, but is {q21}");
         assert!(q12 + q21 > 0.0, "q12 and q21 must not both be 0");
@@ -75,11 +79,14 @@ impl StatePath {
         Self { mmpp, rng, burst, until: Exact::at(0) }
     }
 
-    /// Draws how long the present state lasts: exponential, and so no matter how long it lasted already.
+    /// Draws how long the present state lasts: exponential, and so no matter how long it lasted
+    /// already.
     pub(super) fn stay(&mut self) {
         let leave_per_second = if self.burst { self.mmpp.q21 } else { self.mmpp.q12 };
-        let sojourn_ns = exponential(&mut self.rng).max(f64::MIN_POSITIVE) * SECOND_F64 / leave_per_second;
-        self.until = if sojourn_ns < NEVER as f64 { self.until.plus(sojourn_ns) } else { Exact::at(NEVER) };
+        let sojourn_ns =
+            exponential(&mut self.rng).max(f64::MIN_POSITIVE) * SECOND_F64 / leave_per_second;
+        self.until =
+            if sojourn_ns < NEVER as f64 { self.until.plus(sojourn_ns) } else { Exact::at(NEVER) };
     }
 
     pub(super) fn switch(&mut self) {

@@ -53,7 +53,8 @@ impl Modulated {
 
     /// Applies the intensity from the anchor on.
     pub(super) fn pace(&mut self) {
-        self.gap_ns = SECOND_F64 / self.path.as_ref().map_or(self.rate, |path| path.intensity(self.rate));
+        self.gap_ns =
+            SECOND_F64 / self.path.as_ref().map_or(self.rate, |path| path.intensity(self.rate));
         // Above 0, so that it stays infinite when the gap is.
         self.wait = self.wait.max(f64::MIN_POSITIVE);
         self.arrival = self.anchor.plus(self.wait * self.gap_ns);

@@ -10,7 +10,8 @@ use super::random::derive_seed;
 use super::{NEVER, SECOND_F64, Share};
 use crate::clock::SECOND;
 
-/// Arrivals whose count is decided for each second of the schedule, or for what a rate change left of one.
+/// Arrivals whose count is decided for each second of the schedule, or for what a rate change left
+/// of one.
 #[derive(Clone, Debug)]
 pub(super) struct PerSecond {
     seed: u64,
@@ -34,21 +35,25 @@ pub(super) enum Counts {
 impl PerSecond {
     pub(super) fn new(rate: f64, seed: u64, counts: Counts) -> Self {
         let points = Points::new(Xoshiro256PlusPlus::seed_from_u64(seed), 0);
-        let mut new = Self { seed, rate, counts, start_ns: 0, end_ns: SECOND, points, arrival: NEVER };
+        let mut new =
+            Self { seed, rate, counts, start_ns: 0, end_ns: SECOND, points, arrival: NEVER };
         new.begin();
         new
     }
 
-    /// Decides the piece from `start_ns` to `end_ns`. Its generator comes from its start, so that a piece is the same
-    /// whatever was drawn before.
+    /// Decides the piece from `start_ns` to `end_ns`. Its generator comes from its start, so that a
+    /// piece is the same whatever was drawn before.
     fn begin(&mut self) {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed ^ derive_seed(0, 0, self.start_ns as u64));
+        let mut rng =
+            Xoshiro256PlusPlus::seed_from_u64(self.seed ^ derive_seed(0, 0, self.start_ns as u64));
         let count = match &self.counts {
             Counts::Exact { origin_ns, share } => {
-                share.events(self.rate, self.end_ns - origin_ns) - share.events(self.rate, self.start_ns - origin_ns)
+                share.events(self.rate, self.end_ns - origin_ns)
+                    - share.events(self.rate, self.start_ns - origin_ns)
             }
             Counts::Random(path) => {
-                let mean = path.intensity(self.rate) * (self.end_ns - self.start_ns) as f64 / SECOND_F64;
+                let mean =
+                    path.intensity(self.rate) * (self.end_ns - self.start_ns) as f64 / SECOND_F64;
                 Poisson::new(mean).map_or(0, |poisson| poisson.sample(&mut rng) as u64)
             }
         };
@@ -85,8 +90,9 @@ impl PerSecond {
 }
 
 impl Share {
-    /// Events of this producer in the first `time_ns` at a rate per producer. Over all producers that makes exactly the
-    /// total rate times the time, rounded down (Hermite's identity). Counted in billionths of an event per second.
+    /// Events of this producer in the first `time_ns` at a rate per producer. Over all producers
+    /// that makes exactly the total rate times the time, rounded down (Hermite's identity). Counted
+    /// in billionths of an event per second.
     fn events(self, rate: f64, time_ns: i64) -> u64 {
         const ONE: u128 = 1_000_000_000 * SECOND as u128;
         let total = (rate * f64::from(self.producers) * 1e9).round() as u128;

@@ -7,9 +7,9 @@ use super::random::exponential;
 
 /// Points uniformly at random in [0, 1), ascending, without holding or sorting them all.
 ///
-/// A span with many points is halved, and each point falls into either half with a fair coin (so their number is a
-/// binomial one, counted in random bits); a span with few gets exponential gaps, scaled to fit. Work and memory before
-/// the first point are small, however many there are.
+/// A span with many points is halved, and each point falls into either half with a fair coin (so
+/// their number is a binomial one, counted in random bits); a span with few gets exponential gaps,
+/// scaled to fit. Work and memory before the first point are small, however many there are.
 #[derive(Clone, Debug)]
 pub(super) struct Points {
     rng: Xoshiro256PlusPlus,
@@ -58,7 +58,8 @@ impl Points {
         while span.count > FEW as u64 {
             let width = span.width / 2.0;
             let left = heads(&mut self.rng, span.count);
-            self.spans[self.depth] = Span { low: span.low + width, width, count: span.count - left };
+            self.spans[self.depth] =
+                Span { low: span.low + width, width, count: span.count - left };
             self.depth += 1;
             span = Span { low: span.low, width, count: left };
         }

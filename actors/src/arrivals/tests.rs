@@ -56,11 +56,14 @@ fn dispersion(values: &[f64]) -> f64 {
 fn correlation(xs: &[f64], ys: &[f64]) -> f64 {
     let (mx, my) = (mean(xs), mean(ys));
     let covariance: f64 = xs.iter().zip(ys).map(|(x, y)| (x - mx) * (y - my)).sum();
-    let spread = |values: &[f64], mean: f64| values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt();
+    let spread = |values: &[f64], mean: f64| {
+        values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt()
+    };
     covariance / (spread(xs, mx) * spread(ys, my))
 }
 
-/// The Kolmogorov-Smirnov distance times the root of the sample's size: above 1.63 by chance once in 100 times.
+/// The Kolmogorov-Smirnov distance times the root of the sample's size: above 1.63 by chance once
+/// in 100 times.
 fn kolmogorov_smirnov(mut sample: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
     sample.sort_by(f64::total_cmp);
     let n = sample.len() as f64;
@@ -91,7 +94,8 @@ fn names_cover_every_kind_in_order_and_match_serde() {
 
 #[test]
 fn every_kind_keeps_its_mean_rate() {
-    // 20000 s: the share of bursts then has a standard deviation of 0.5 %, the mean rate one of 0.7 %.
+    // 20000 s: the share of bursts then has a standard deviation of 0.5 %, the mean rate one of 0.7
+    // %.
     let seconds = 20_000;
     for kind in SCHEDULED {
         for rate in [0.3, 40.0] {
@@ -107,8 +111,9 @@ fn every_kind_keeps_its_mean_rate() {
 #[test]
 fn seeds_and_producers_give_streams_of_their_own() {
     for kind in SCHEDULED.into_iter().skip(1) {
-        let stream =
-            |seed, producer| take(&mut Arrivals::new(kind, 100.0, seed, producer, 2, BurstCorrelation::Shared), 50);
+        let stream = |seed, producer| {
+            take(&mut Arrivals::new(kind, 100.0, seed, producer, 2, BurstCorrelation::Shared), 50)
+        };
         assert_eq!(stream(1, 0), stream(1, 0));
         assert_ne!(stream(1, 0), stream(2, 0));
         assert_ne!(stream(1, 0), stream(1, 1));
@@ -120,7 +125,10 @@ fn golden_values_are_the_same_on_every_machine() {
     let golden: [(&str, [i64; 6]); 5] = [
         ("uniform", [333_333, 1_333_333, 2_333_333, 3_333_333, 999_333_333, 9_999_333_333]),
         ("poisson", [144_285, 1_122_383, 1_595_796, 2_610_275, 997_321_723, 10_071_248_656]),
-        ("poisson_normalized", [832_533, 2_273_948, 3_211_364, 4_755_955, 998_513_088, 9_999_495_460]),
+        (
+            "poisson_normalized",
+            [832_533, 2_273_948, 3_211_364, 4_755_955, 998_513_088, 9_999_495_460],
+        ),
         ("mmpp", [86_571, 673_430, 957_477, 1_566_165, 598_393_034, 8_917_880_262]),
         ("mmpp_windowed", [151_005, 432_378, 1_105_542, 2_304_338, 627_445_476, 8_447_962_399]),
     ];
@@ -155,7 +163,10 @@ fn uniform_producers_interleave_evenly() {
     let mut all: Vec<i64> = (0..4)
         .flat_map(|producer| {
             let kind = ArrivalKind::Uniform;
-            take(&mut Arrivals::new(kind, 250.0, 9, producer, 4, BurstCorrelation::Independent), 500)
+            take(
+                &mut Arrivals::new(kind, 250.0, 9, producer, 4, BurstCorrelation::Independent),
+                500,
+            )
         })
         .collect();
     all.sort_unstable();
@@ -190,7 +201,9 @@ fn poisson_counts_have_a_variance_of_their_mean() {
 fn sums_of_gaps_stay_exact_after_years() {
     // 10 years on, a float of nanoseconds would round to 64 ns; the gaps must still be exponential.
     let mut arrivals = one(ArrivalKind::Poisson, 1e8, 3);
-    let Process::Modulated(modulated) = &mut arrivals.process else { panic!("not a Poisson process") };
+    let Process::Modulated(modulated) = &mut arrivals.process else {
+        panic!("not a Poisson process")
+    };
     let start = 10 * 365 * 86_400 * SECOND;
     modulated.anchor = Exact::at(start);
     modulated.pace();
@@ -209,7 +222,10 @@ fn normalized_seconds_hold_exactly_the_rate() {
             let times = take(&mut arrivals, rate as usize);
             assert!(times.is_sorted());
             assert!(times[0] >= second * SECOND, "{rate}/s: {} before second {second}", times[0]);
-            assert!(times[times.len() - 1] < (second + 1) * SECOND, "{rate}/s: past second {second}");
+            assert!(
+                times[times.len() - 1] < (second + 1) * SECOND,
+                "{rate}/s: past second {second}"
+            );
         }
     }
 }
@@ -223,33 +239,45 @@ fn normalized_seconds_of_a_fractional_rate_add_up() {
     // Three producers share 10 events: in every second 10, whoever sends them.
     let shares = [0, 1, 2].map(|producer| {
         let kind = ArrivalKind::PoissonNormalized;
-        per_second(&mut Arrivals::new(kind, 10.0 / 3.0, 1, producer, 3, BurstCorrelation::Independent), 1000)
+        per_second(
+            &mut Arrivals::new(kind, 10.0 / 3.0, 1, producer, 3, BurstCorrelation::Independent),
+            1000,
+        )
     });
-    assert!((0..1000).all(|second| shares.iter().map(|counts| counts[second] as u32).sum::<u32>() == 10));
+    assert!(
+        (0..1000)
+            .all(|second| shares.iter().map(|counts| counts[second] as u32).sum::<u32>() == 10)
+    );
 }
 
 #[test]
 fn normalized_gaps_are_those_of_points_placed_at_random() {
-    // n points at random in a second: a gap is Beta(1, n), each order statistic k is Beta(k, n + 1 - k).
+    // n points at random in a second: a gap is Beta(1, n), each order statistic k is Beta(k, n + 1
+    // - k).
     let n = 100;
     let mut arrivals = one(ArrivalKind::PoissonNormalized, 100.0, 13);
     let seconds: Vec<Vec<i64>> = (0..3000).map(|_| take(&mut arrivals, n)).collect();
     let gap = Beta::new(1.0, n as f64).unwrap();
     for pair in [0, 15, 31, 32, 50, 98] {
-        let gaps = seconds.iter().map(|times| (times[pair + 1] - times[pair]) as f64 / SECOND_F64).collect();
+        let gaps = seconds
+            .iter()
+            .map(|times| (times[pair + 1] - times[pair]) as f64 / SECOND_F64)
+            .collect();
         let distance = kolmogorov_smirnov(gaps, |x| gap.cdf(x));
         assert!(distance < 1.63, "gap {pair}: {distance}");
     }
     for k in [1, 20, 50, 100] {
         let order = Beta::new(k as f64, (n + 1 - k) as f64).unwrap();
-        let offsets = seconds.iter().map(|times| (times[k - 1] % SECOND) as f64 / SECOND_F64).collect();
+        let offsets =
+            seconds.iter().map(|times| (times[k - 1] % SECOND) as f64 / SECOND_F64).collect();
         let distance = kolmogorov_smirnov(offsets, |x| order.cdf(x));
         assert!(distance < 1.63, "point {k}: {distance}");
     }
     // And so they are nearly exponential, with the rate of the second.
     let times: Vec<i64> = seconds.concat();
     let exponential = Exp::new(100.0).unwrap();
-    let distance = kolmogorov_smirnov(gaps_s(&times), |x| exponential.cdf(x)) / (times.len() as f64).sqrt();
+    let distance =
+        kolmogorov_smirnov(gaps_s(&times), |x| exponential.cdf(x)) / (times.len() as f64).sqrt();
     assert!(distance < 0.01, "{distance}");
 }
 
@@ -304,7 +332,8 @@ fn windowed_states_switch_as_the_continuous_chain_does() {
 fn bursts_are_as_much_denser_as_asked_and_poisson_inside() {
     let rate = 200.0;
     let mut arrivals = one(ArrivalKind::Mmpp(SKEWED), rate, 23);
-    let Process::Modulated(Modulated { path: Some(mut path), .. }) = arrivals.process.clone() else {
+    let Process::Modulated(Modulated { path: Some(mut path), .. }) = arrivals.process.clone()
+    else {
         panic!("not an MMPP")
     };
     let (mut events, mut seconds) = ([0.0, 0.0], [0.0, 0.0]);
@@ -316,7 +345,9 @@ fn bursts_are_as_much_denser_as_asked_and_poisson_inside() {
         let times = take_until(&mut arrivals, until_ns);
         events[state] += times.len() as f64;
         seconds[state] += (until_ns - from_ns) as f64 / SECOND_F64;
-        gaps.extend(times.first().map(|first| (first - from_ns) as f64 / SECOND_F64 * path.intensity(rate)));
+        gaps.extend(
+            times.first().map(|first| (first - from_ns) as f64 / SECOND_F64 * path.intensity(rate)),
+        );
         from_ns = until_ns;
         path.switch();
     }
@@ -327,13 +358,19 @@ fn bursts_are_as_much_denser_as_asked_and_poisson_inside() {
     // The wait after a switch is exponential at the new intensity (but for states that end before).
     let waits = gaps.len() as f64;
     assert!((gaps.iter().sum::<f64>() / waits - 1.0).abs() < 0.07, "{}", mean(&gaps));
-    assert!((gaps.iter().filter(|&&gap| gap < std::f64::consts::LN_2).count() as f64 / waits - 0.5).abs() < 0.03);
+    assert!(
+        (gaps.iter().filter(|&&gap| gap < std::f64::consts::LN_2).count() as f64 / waits - 0.5)
+            .abs()
+            < 0.03
+    );
 }
 
 #[test]
 fn producers_are_independent_unless_they_share_their_bursts() {
     for kind in [ArrivalKind::Mmpp(MMPP), ArrivalKind::MmppWindowed(MMPP)] {
-        let counts = |producer, burst| per_second(&mut Arrivals::new(kind, 500.0, 29, producer, 3, burst), 3000);
+        let counts = |producer, burst| {
+            per_second(&mut Arrivals::new(kind, 500.0, 29, producer, 3, burst), 3000)
+        };
         // The state outlives a second: of 3000 seconds about 1000 count as independent.
         let alone = [0, 1, 2].map(|producer| counts(producer, BurstCorrelation::Independent));
         for (a, b) in [(0, 1), (1, 2), (0, 2)] {
@@ -406,7 +443,8 @@ fn a_rate_of_zero_is_a_pause() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whether a change is known long before or just in time makes no difference, and neither do others before it.
+    /// Whether a change is known long before or just in time makes no difference, and neither do
+    /// others before it.
     #[test]
     fn the_stream_is_a_function_of_its_rate_changes(
         kind in prop::sample::select(SCHEDULED.to_vec()),

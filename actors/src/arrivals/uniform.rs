@@ -14,7 +14,12 @@ pub(super) struct Uniform {
 
 impl Uniform {
     pub(super) fn new(rate: f64, share: Share) -> Self {
-        Self { from_ns: 0, rate, first: f64::from(share.producer) / f64::from(share.producers), count: 0 }
+        Self {
+            from_ns: 0,
+            rate,
+            first: f64::from(share.producer) / f64::from(share.producers),
+            count: 0,
+        }
     }
 
     #[inline]

@@ -1,8 +1,8 @@
 //! Reads events, as any JSON writer may have put them.
 //!
-//! Three readers, each for what the one before it leaves: the layouts that nearly all events have ([`layout`]), any
-//! plain event in one pass ([`scan`]), and any JSON (`serde_json`). A faster reader gives up on whatever it is not sure
-//! of, so that `serde_json` alone decides what is JSON.
+//! Three readers, each for what the one before it leaves: the layouts that nearly all events have
+//! ([`layout`]), any plain event in one pass ([`scan`]), and any JSON (`serde_json`). A faster
+//! reader gives up on whatever it is not sure of, so that `serde_json` alone decides what is JSON.
 
 mod layout;
 mod scan;
@@ -72,8 +72,15 @@ pub enum Malformed {
 
 impl Malformed {
     /// Every [`Malformed::reason`].
-    pub const REASONS: &[&str] =
-        &["empty", "too_large", "bad_utf8", "bad_json", "not_an_object", "missing_field", "wrong_type"];
+    pub const REASONS: &[&str] = &[
+        "empty",
+        "too_large",
+        "bad_utf8",
+        "bad_json",
+        "not_an_object",
+        "missing_field",
+        "wrong_type",
+    ];
 
     /// The reason in one word, of [`Malformed::REASONS`]: fit for the label of a metric.
     pub fn reason(&self) -> &'static str {
@@ -92,8 +99,8 @@ impl Malformed {
 /// Reads one event. Of a key given twice, the last value counts; unknown keys are passed over.
 ///
 /// # Errors
-/// [`Malformed`] if `payload` is not a JSON object with all of [`EVENT_FIELDS`], each of its type: the integers fit into `i64`
-/// (`campaign_id`: into `u64`), all else is strings.
+/// [`Malformed`] if `payload` is not a JSON object with all of [`EVENT_FIELDS`], each of its type:
+/// the integers fit into `i64` (`campaign_id`: into `u64`), all else is strings.
 #[inline]
 pub fn decode_event(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
     match layout::read(payload) {
@@ -112,7 +119,8 @@ fn decode_unusual(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
 
 /// The reader that decides: what it accepts is an event, whoever wrote it.
 fn read_any(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
-    let text = std::str::from_utf8(payload).map_err(|error| Malformed::BadUtf8 { at: error.valid_up_to() })?;
+    let text = std::str::from_utf8(payload)
+        .map_err(|error| Malformed::BadUtf8 { at: error.valid_up_to() })?;
     let is_object = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
     let mut json = serde_json::Deserializer::from_str(text);
     let fields = if is_object {
@@ -121,7 +129,8 @@ fn read_any(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
         json.deserialize_ignored_any(IgnoredAny).map(|_| None)
     };
     let fields = fields.and_then(|fields| json.end().map(|()| fields));
-    let fields = fields.map_err(|error| Malformed::BadJson { line: error.line(), column: error.column() })?;
+    let fields = fields
+        .map_err(|error| Malformed::BadJson { line: error.line(), column: error.column() })?;
     fields.ok_or(Malformed::NotAnObject)?.event()
 }
 
@@ -227,8 +236,8 @@ impl Visitor<'_> for KeySeed {
     }
 }
 
-/// Reads a known field's value, of any type: whether it is the right one is judged once all is read, since a later
-/// value of the same key counts instead.
+/// Reads a known field's value, of any type: whether it is the right one is judged once all is
+/// read, since a later value of the same key counts instead.
 struct ValueSeed;
 
 impl<'de> DeserializeSeed<'de> for ValueSeed {

@@ -1,8 +1,9 @@
 //! Writes events as compact JSON, at millions a second.
 //!
-//! The text up to `ad_id` has fixed places, and stays in the buffer from event to event: only digits are written over.
-//! What follows is put together from fragments, each written once for as long as its value repeats. A fragment is
-//! copied in whole blocks, past its end: copies of a fixed length need no call, and the next fragment covers the rest.
+//! The text up to `ad_id` has fixed places, and stays in the buffer from event to event: only
+//! digits are written over. What follows is put together from fragments, each written once for as
+//! long as its value repeats. A fragment is copied in whole blocks, past its end: copies of a fixed
+//! length need no call, and the next fragment covers the rest.
 
 use std::sync::Arc;
 
@@ -40,17 +41,23 @@ pub struct EventEncoder {
 }
 
 impl EventEncoder {
-    /// An encoder for draws of ads of `campaigns`, and of these types: any strings, escaped here once.
+    /// An encoder for draws of ads of `campaigns`, and of these types: any strings, escaped here
+    /// once.
     pub fn new(campaigns: Arc<Campaigns>, ad_types: &[String], event_types: &[String]) -> Self {
         let quoted = |text: &String| serde_json::Value::from(text.as_str()).to_string();
-        let ad_types: Vec<Fragment> =
-            ad_types.iter().map(|name| Fragment::new(&format!("\",\"ad_type\":{}", quoted(name)))).collect();
+        let ad_types: Vec<Fragment> = ad_types
+            .iter()
+            .map(|name| Fragment::new(&format!("\",\"ad_type\":{}", quoted(name))))
+            .collect();
         let event_types: Vec<Fragment> = event_types
             .iter()
-            .map(|name| Fragment::new(&format!(",\"event_type\":{},\"event_time_ns\":", quoted(name))))
+            .map(|name| {
+                Fragment::new(&format!(",\"event_type\":{},\"event_time_ns\":", quoted(name)))
+            })
             .collect();
-        let longest =
-            |fragments: &[Fragment]| fragments.iter().map(|fragment| fragment.blocks.len()).max().unwrap_or(0);
+        let longest = |fragments: &[Fragment]| {
+            fragments.iter().map(|fragment| fragment.blocks.len()).max().unwrap_or(0)
+        };
         let capacity = AD_TYPE + BLOCK * (longest(&ad_types) + longest(&event_types)) + REST;
         let mut buffer = vec![0; capacity];
         buffer[..AD_TYPE].copy_from_slice(HEAD);
@@ -67,8 +74,8 @@ impl EventEncoder {
         }
     }
 
-    /// The event's text, valid until the next call. `event_time_ns` is nanoseconds, `produce_time_ms` milliseconds since
-    /// the Unix epoch.
+    /// The event's text, valid until the next call. `event_time_ns` is nanoseconds,
+    /// `produce_time_ms` milliseconds since the Unix epoch.
     ///
     /// # Panics
     /// If `draw` names an ad or a type that this encoder was not given.
@@ -224,7 +231,8 @@ impl Second {
     }
 }
 
-/// The campaign's id, with its key: put together anew, since a text for each of many would not fit into a core's cache.
+/// The campaign's id, with its key: put together anew, since a text for each of many would not fit
+/// into a core's cache.
 #[inline]
 fn put_campaign(buffer: &mut [u8], at: usize, id: u32) -> usize {
     const KEY: &[u8; 16] = b"\",\"campaign_id\":";
@@ -352,7 +360,10 @@ mod tests {
         for id in [0, 1, 9, 10, 99, 100, 12_345, 99_999_999, 100_000_000, 1_234_567_890, u32::MAX] {
             let mut buffer = [b'x'; 64];
             let end = put_campaign(&mut buffer, 3, id);
-            assert_eq!(std::str::from_utf8(&buffer[3..end]).unwrap(), format!("\",\"campaign_id\":{id}"));
+            assert_eq!(
+                std::str::from_utf8(&buffer[3..end]).unwrap(),
+                format!("\",\"campaign_id\":{id}")
+            );
         }
     }
 
@@ -402,7 +413,8 @@ mod tests {
     #[test]
     fn the_text_is_compact_and_the_same_on_every_machine() {
         let campaigns = Arc::new(Campaigns::derive(42, 10, 100, None));
-        let mut encoder = EventEncoder::new(campaigns, &strings(&["image", "a \"b\"\n"]), &strings(&["view"]));
+        let mut encoder =
+            EventEncoder::new(campaigns, &strings(&["image", "a \"b\"\n"]), &strings(&["view"]));
         let draw = Draw {
             user_id: 0x8c0f_b28c_7d1c_4b7a_9b1f_3a52_c7a0_d9e4,
             ad: 250,
@@ -410,7 +422,8 @@ mod tests {
             event_type: 0,
             ip: 0xc000_020a,
         };
-        let serial = Serial { run_tag: 0x0123_4567_89ab, producer: 0xcde, generation: 0x1234, n: 7 };
+        let serial =
+            Serial { run_tag: 0x0123_4567_89ab, producer: 0xcde, generation: 0x1234, n: 7 };
         let text = encoder.encode(&draw, serial, 1_700_000_000_123_456_789, 17, 1_700_000_000_124);
         let expected = "{\"user_id\":\"8c0fb28c-7d1c-4b7a-9b1f-3a52c7a0d9e4\",\
             \"page_id\":\"01234567-89ab-8cde-9234-000000000007\",\
@@ -425,7 +438,8 @@ mod tests {
         let campaigns = Arc::new(Campaigns::derive(42, 1, 1, None));
         let mut encoder = EventEncoder::new(campaigns, &strings(&["image"]), &strings(&["view"]));
         let draw = Draw { user_id: 0, ad: 0, ad_type: 0, event_type: 0, ip: 0 };
-        let wide = Serial { run_tag: u64::MAX, producer: u16::MAX, generation: u16::MAX, n: u64::MAX };
+        let wide =
+            Serial { run_tag: u64::MAX, producer: u16::MAX, generation: u16::MAX, n: u64::MAX };
         for _ in 0..2 {
             let page_id = members(encoder.encode(&draw, wide, 0, 0, 0))[1].1.clone();
             assert_eq!(page_id, Value::from(wide.to_uuid().to_string()));

@@ -14,7 +14,8 @@ pub(super) fn encode8(value: u32) -> [u8; 8] {
     (nibbles + u64::from(b'0') * LANES + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
-/// The value of sixteen hexadecimal digits of either case, in two halves; None if one is not a digit.
+/// The value of sixteen hexadecimal digits of either case, in two halves; None if one is not a
+/// digit.
 #[inline]
 pub(super) fn decode16(high: [u8; 8], low: [u8; 8]) -> Option<u64> {
     let (high, high_valid) = decode8(high);
@@ -22,7 +23,8 @@ pub(super) fn decode16(high: [u8; 8], low: [u8; 8]) -> Option<u64> {
     (high_valid & low_valid & HIGH == HIGH).then_some(high << 32 | low)
 }
 
-/// The value of eight hexadecimal digits, and marks, in the high bits of the bytes, of those that are digits.
+/// The value of eight hexadecimal digits, and marks, in the high bits of the bytes, of those that
+/// are digits.
 #[inline]
 fn decode8(text: [u8; 8]) -> (u64, u64) {
     let text = u64::from_be_bytes(text);
@@ -60,7 +62,8 @@ mod tests {
             for place in 0..8 {
                 let mut text = *b"00000000";
                 text[place] = byte;
-                let expected = char::from(byte).to_digit(16).map(|digit| u64::from(digit) << (28 - 4 * place));
+                let expected =
+                    char::from(byte).to_digit(16).map(|digit| u64::from(digit) << (28 - 4 * place));
                 assert_eq!(decode16(*b"00000000", text), expected, "byte {byte} in place {place}");
                 assert_eq!(decode16(text, *b"00000000"), expected.map(|value| value << 32));
             }

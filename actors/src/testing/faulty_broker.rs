@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Injector, StoredRecord, Topic};
 use crate::ports::{
-    Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StartAt, TimestampKind, TopicAdmin,
-    WriterRole,
+    Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StartAt, TimestampKind,
+    TopicAdmin, WriterRole,
 };
 use crate::spec::RunSpec;
 
@@ -22,7 +22,8 @@ pub struct FaultyBroker {
 impl FaultyBroker {
     /// A broker for one run of `spec`, with these faults.
     pub fn new(inner: Arc<dyn Broker>, spec: &RunSpec, faults: Vec<super::Fault>) -> Self {
-        let injector = Injector::new(faults, spec.producers, spec.window_ns, spec.allowed_lateness_ns);
+        let injector =
+            Injector::new(faults, spec.producers, spec.window_ns, spec.allowed_lateness_ns);
         Self {
             inner,
             events_topic: spec.events_topic.clone(),
@@ -54,14 +55,19 @@ impl Broker for FaultyBroker {
         self.inner.writer(topic, role)
     }
 
-    fn reader(&self, topic: &str, start: &[(u32, StartAt)]) -> Result<Box<dyn EventReader>, PortError> {
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError> {
         let inner = self.inner.reader(topic, start)?;
         let kind = match topic {
             _ if topic == self.events_topic => Topic::Events,
             _ if topic == self.results_topic => Topic::Results,
             _ => return Ok(inner),
         };
-        let partitions = start.iter().map(|&(partition, _)| (partition, Behind::default())).collect();
+        let partitions =
+            start.iter().map(|&(partition, _)| (partition, Behind::default())).collect();
         Ok(Box::new(FaultyReader { inner, kind, partitions, injector: Arc::clone(&self.injector) }))
     }
 }
@@ -132,11 +138,13 @@ impl EventReader for FaultyReader {
     }
 
     fn lag(&mut self) -> u64 {
-        self.inner.lag() + self.partitions.values().map(|behind| behind.records.len() as u64).sum::<u64>()
+        self.inner.lag()
+            + self.partitions.values().map(|behind| behind.records.len() as u64).sum::<u64>()
     }
 
     fn lag_of(&mut self, partition: u32) -> u64 {
-        let behind = self.partitions.get(&partition).map_or(0, |behind| behind.records.len() as u64);
+        let behind =
+            self.partitions.get(&partition).map_or(0, |behind| behind.records.len() as u64);
         self.inner.lag_of(partition) + behind
     }
 }

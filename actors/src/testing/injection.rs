@@ -1,7 +1,9 @@
-//! Faults that strike a topic's records after their acknowledgement: between the log and its readers.
+//! Faults that strike a topic's records after their acknowledgement: between the log and its
+//! readers.
 //!
-//! One [`Injector`] stands behind all partitions of a run's two topics. It counts the truth as it passes, and so can
-//! say what a right audit finds: [`Injector::expected`]. No two faults touch the same count: each is found by itself.
+//! One [`Injector`] stands behind all partitions of a run's two topics. It counts the truth as it
+//! passes, and so can say what a right audit finds: [`Injector::expected`]. No two faults touch the
+//! same count: each is found by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,12 +105,18 @@ pub struct Expected {
 impl Expected {
     /// The sum over the findings of one kind.
     pub fn count(&self, kind: FindingKind) -> u64 {
-        self.findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.count).sum()
+        self.findings
+            .iter()
+            .filter(|finding| finding.kind == kind)
+            .map(|finding| finding.count)
+            .sum()
     }
 
     /// Puts findings into the order in which [`Self::findings`] are.
     pub fn sort(findings: &mut [Finding]) {
-        findings.sort_by_key(|f| (f.kind, f.window_id, f.campaign_id, f.producer, f.partition, f.count));
+        findings.sort_by_key(|f| {
+            (f.kind, f.window_id, f.campaign_id, f.producer, f.partition, f.count)
+        });
     }
 }
 
@@ -137,7 +145,8 @@ struct Held {
     event: Event,
     /// Events of the partition that came since.
     passed: u32,
-    /// The producer's progress records that came since: they speak of the event as if it had passed.
+    /// The producer's progress records that came since: they speak of the event as if it had
+    /// passed.
     progress: Vec<StoredRecord>,
 }
 
@@ -193,7 +202,12 @@ const COPY_DELAY: u32 = 3;
 
 impl Injector {
     /// Will inject `faults` into a run of `producers` producers with these windows.
-    pub fn new(mut faults: Vec<Fault>, producers: u32, window_ns: Nanos, allowed_lateness_ns: Nanos) -> Self {
+    pub fn new(
+        mut faults: Vec<Fault>,
+        producers: u32,
+        window_ns: Nanos,
+        allowed_lateness_ns: Nanos,
+    ) -> Self {
         faults.sort_by_key(|fault| fault.after_records);
         Self {
             window_ns,
@@ -226,7 +240,9 @@ impl Injector {
         let place = (result.window_id, result.campaign_id);
         let results = self.results;
         let strikes = |fault: &Fault| fault.kind.strikes_results() && results > fault.after_records;
-        let Some(at) = self.faults.iter().position(strikes).filter(|_| !self.touched.contains(&place)) else {
+        let Some(at) =
+            self.faults.iter().position(strikes).filter(|_| !self.touched.contains(&place))
+        else {
             return out.push(record);
         };
         let kind = self.faults.remove(at).kind;
@@ -247,7 +263,8 @@ impl Injector {
         }
     }
 
-    /// Takes a record that was appended to a partition of the events topic; lets through what readers shall see.
+    /// Takes a record that was appended to a partition of the events topic; lets through what
+    /// readers shall see.
     pub fn event(&mut self, partition: u32, record: StoredRecord, out: &mut Vec<StoredRecord>) {
         while self.lanes.len() <= partition as usize {
             let (progress, next) = (vec![Nanos::MIN; self.producers], vec![0; self.producers]);
@@ -257,7 +274,9 @@ impl Injector {
             return self.progress(partition, record, out);
         }
         let decoded = decode_event(&record.payload).ok();
-        let Some((decoded, serial)) = decoded.and_then(|decoded| decoded.serial.map(|serial| (decoded, serial))) else {
+        let Some((decoded, serial)) =
+            decoded.and_then(|decoded| decoded.serial.map(|serial| (decoded, serial)))
+        else {
             return out.push(record);
         };
         let event = Event { record, decoded, serial };
@@ -290,11 +309,18 @@ impl Injector {
             }
             _ => {}
         }
-        self.lanes[partition as usize].held = Some(Held { fault, event, passed: 0, progress: Vec::new() });
+        self.lanes[partition as usize].held =
+            Some(Held { fault, event, passed: 0, progress: Vec::new() });
     }
 
     /// An event came while another one is held back.
-    fn behind(&mut self, partition: u32, mut held: Held, event: Event, out: &mut Vec<StoredRecord>) {
+    fn behind(
+        &mut self,
+        partition: u32,
+        mut held: Held,
+        event: Event,
+        out: &mut Vec<StoredRecord>,
+    ) {
         let same_producer = held.event.serial.producer == event.serial.producer;
         let same_window = held.event.decoded.window_id == event.decoded.window_id;
         match held.fault.kind {
@@ -326,7 +352,8 @@ impl Injector {
         self.maybe_strike(partition, event, out);
     }
 
-    /// A fault could not strike where it waited: its event passes unharmed, and another one will be hit.
+    /// A fault could not strike where it waited: its event passes unharmed, and another one will be
+    /// hit.
     fn give_up(&mut self, partition: u32, held: Held, out: &mut Vec<StoredRecord>) {
         self.touched.remove(&held.event.place());
         self.faults.insert(0, held.fault);
@@ -342,7 +369,8 @@ impl Injector {
             FaultKind::DoubleEvent if held.passed >= COPY_DELAY => out.push(held.event.record),
             FaultKind::DelayEvent => {
                 // Past this, whatever the window's alignment, the partition has closed it.
-                let end = held.event.decoded.event_time_ns + self.window_ns + self.allowed_lateness_ns;
+                let end =
+                    held.event.decoded.event_time_ns + self.window_ns + self.allowed_lateness_ns;
                 if lane.progress.iter().all(|&progress| progress >= end) {
                     self.struck(held.fault.kind, partition, &held.event, None);
                     self.pass(partition, &held.event, out);
@@ -355,10 +383,13 @@ impl Injector {
     }
 
     fn progress(&mut self, partition: u32, record: StoredRecord, out: &mut Vec<StoredRecord>) {
-        let Some(progress) = ProgressRecord::from_json(&record.payload) else { return out.push(record) };
+        let Some(progress) = ProgressRecord::from_json(&record.payload) else {
+            return out.push(record);
+        };
         let producer = progress.producer as usize;
         if let Some(mut held) = self.lanes[partition as usize].held.take() {
-            let neighbours = matches!(held.fault.kind, FaultKind::ReorderEvents | FaultKind::MoveEvent);
+            let neighbours =
+                matches!(held.fault.kind, FaultKind::ReorderEvents | FaultKind::MoveEvent);
             match (neighbours && held.event.producer() == producer, progress.last) {
                 (true, false) => {
                     held.progress.push(record);
@@ -367,7 +398,9 @@ impl Injector {
                 }
                 (true, true) => self.give_up(partition, held, out),
                 // Nothing may be left when the partition ends.
-                (false, true) if held.fault.kind == FaultKind::DoubleEvent => out.push(held.event.record),
+                (false, true) if held.fault.kind == FaultKind::DoubleEvent => {
+                    out.push(held.event.record)
+                }
                 (false, _) => self.lanes[partition as usize].held = Some(held),
             }
         }
@@ -421,7 +454,8 @@ impl Injector {
             count,
         }));
         Expected::sort(&mut findings);
-        let mut windows: BTreeSet<i64> = self.truth.keys().map(|&(window_id, _)| window_id).collect();
+        let mut windows: BTreeSet<i64> =
+            self.truth.keys().map(|&(window_id, _)| window_id).collect();
         let wrong: BTreeSet<i64> = findings
             .iter()
             .filter(|f| matches!(f.kind, FindingKind::EventsMissing | FindingKind::EventsExtra))
@@ -443,8 +477,12 @@ impl Injection {
         let truth_of = |window: i64| truth.get(&(window, self.campaign_id));
         let held = truth_of(window).map_or(0, Truth::count);
         match self.kind {
-            FaultKind::DoubleEvent => find(FindingKind::EventDuplicated, window, producer, partition, 1),
-            FaultKind::ReorderEvents => find(FindingKind::EventReordered, window, producer, partition, 1),
+            FaultKind::DoubleEvent => {
+                find(FindingKind::EventDuplicated, window, producer, partition, 1)
+            }
+            FaultKind::ReorderEvents => {
+                find(FindingKind::EventReordered, window, producer, partition, 1)
+            }
             FaultKind::DropEvent | FaultKind::MoveEvent | FaultKind::DelayEvent => {
                 find(FindingKind::EventsMissing, window, producer, None, 1);
                 if held == 1 {
@@ -478,8 +516,14 @@ impl Event {
     fn moved_to(&self, event_time_ns: Nanos) -> Self {
         let text = String::from_utf8_lossy(&self.record.payload);
         let field = |time: Nanos| format!("\"event_time_ns\":{time},");
-        let payload = text.replacen(&field(self.decoded.event_time_ns), &field(event_time_ns), 1).into_bytes();
+        let payload = text
+            .replacen(&field(self.decoded.event_time_ns), &field(event_time_ns), 1)
+            .into_bytes();
         let decoded = DecodedEvent { event_time_ns, ..self.decoded };
-        Self { record: StoredRecord { payload, ..self.record.clone() }, decoded, serial: self.serial }
+        Self {
+            record: StoredRecord { payload, ..self.record.clone() },
+            decoded,
+            serial: self.serial,
+        }
     }
 }

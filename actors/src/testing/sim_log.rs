@@ -1,5 +1,6 @@
-//! A log in memory, with ports that behave as badly as a real broker's may: full queues, batches that linger and
-//! interleave, slow acknowledgements that come in bursts, small reads, partitions that stall. All by the dice.
+//! A log in memory, with ports that behave as badly as a real broker's may: full queues, batches
+//! that linger and interleave, slow acknowledgements that come in bursts, small reads, partitions
+//! that stall. All by the dice.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,9 @@ use std::time::Duration;
 
 use super::{Dice, Injector, SimClock, StoredRecord};
 use crate::clock::{Clock, MILLISECOND, Nanos};
-use crate::ports::{Ack, Delivery, EventReader, EventWriter, PortError, Record, Sent, TimestampKind};
+use crate::ports::{
+    Ack, Delivery, EventReader, EventWriter, PortError, Record, Sent, TimestampKind,
+};
 
 /// Acknowledged later than this is slow.
 const SLOW_ACK_NS: Nanos = 20 * MILLISECOND;
@@ -76,7 +79,13 @@ pub struct SimLog(Arc<Mutex<State>>);
 
 impl SimLog {
     /// An empty log with `partitions` partitions of events and one of results.
-    pub fn new(clock: Arc<SimClock>, dice: Dice, stress: Stress, injector: Injector, partitions: u32) -> Self {
+    pub fn new(
+        clock: Arc<SimClock>,
+        dice: Dice,
+        stress: Stress,
+        injector: Injector,
+        partitions: u32,
+    ) -> Self {
         let events = vec![Vec::new(); partitions as usize];
         Self(Arc::new(Mutex::new(State {
             clock,
@@ -100,12 +109,24 @@ impl SimLog {
         let mut state = self.state();
         state.writers += 1;
         let lanes = state.topic(topic).iter().map(|_| Lane::default()).collect();
-        SimWriter { log: self.clone(), id: state.writers, topic, lanes, in_flight: 0, full_until: Nanos::MIN }
+        SimWriter {
+            log: self.clone(),
+            id: state.writers,
+            topic,
+            lanes,
+            in_flight: 0,
+            full_until: Nanos::MIN,
+        }
     }
 
     /// A reader of some partitions of a topic, from their beginning.
     pub fn reader(&self, topic: Topic, partitions: &[u32]) -> SimReader {
-        let assigned = partitions.iter().map(|&id| Assigned { id, next: 0, paused: false, stalled_until: Nanos::MIN });
+        let assigned = partitions.iter().map(|&id| Assigned {
+            id,
+            next: 0,
+            paused: false,
+            stalled_until: Nanos::MIN,
+        });
         SimReader { log: self.clone(), topic, assigned: assigned.collect() }
     }
 
@@ -193,7 +214,13 @@ impl SimWriter {
 }
 
 impl EventWriter for SimWriter {
-    fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
+    fn send(
+        &mut self,
+        partition: u32,
+        key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<Sent, PortError> {
         let mut state = self.log.state();
         let now = state.clock.now();
         let (once_in, longest) = (state.stress.full_once_in, state.stress.full_ns);
@@ -210,7 +237,11 @@ impl EventWriter for SimWriter {
         Ok(Sent::Ok)
     }
 
-    fn poll_acks(&mut self, _budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+    fn poll_acks(
+        &mut self,
+        _budget: Duration,
+        visit: &mut dyn FnMut(Ack),
+    ) -> Result<usize, PortError> {
         let now = self.log.state().clock.now();
         self.flush(now);
         let mut visited = 0;
@@ -299,7 +330,10 @@ impl EventReader for SimReader {
     fn lag(&mut self) -> u64 {
         let state = self.log.state();
         let topic = state.topic(self.topic);
-        self.assigned.iter().map(|assigned| (topic[assigned.id as usize].len() - assigned.next) as u64).sum()
+        self.assigned
+            .iter()
+            .map(|assigned| (topic[assigned.id as usize].len() - assigned.next) as u64)
+            .sum()
     }
 
     fn lag_of(&mut self, partition: u32) -> u64 {

@@ -1,19 +1,19 @@
-//! One run of the simulation: the workload and the stress from the seed, the stages' turns, and what must hold in the end.
+//! One run of the simulation: the workload and the stress from the seed, the stages' turns, and
+//! what must hold in the end.
 
 mod stages;
 mod verdict;
 
 use std::sync::Arc;
 
-use streamgauge_actors::Order;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::StageCounters;
-use streamgauge_actors::testing::{
-    Dice, Expected, Fault, FaultKind, Injection, Injector, SimClock, SimLog, Stress, StressCounts, small_spec,
+use streamgauge_actors::{
+    ArrivalKind, AuditTotals, BurstCorrelation, Clock, Finding, MILLISECOND, Mmpp, Nanos, Order,
+    RunSpec, SECOND, StageCounters, WindowAudit,
+    testing::{
+        Dice, Expected, Fault, FaultKind, Injection, Injector, SimClock, SimLog, Stress,
+        StressCounts, small_spec,
+    },
 };
-use streamgauge_actors::{ArrivalKind, BurstCorrelation, Mmpp};
-use streamgauge_actors::{AuditTotals, Finding, WindowAudit};
-use streamgauge_actors::{Clock, MILLISECOND, Nanos, SECOND};
 
 use self::stages::Pipeline;
 
@@ -142,7 +142,8 @@ impl Plan {
             partitions,
             aggregators: dice.between(1, i64::from(partitions)) as u32,
             arrivals,
-            burst_correlation: dice.pick(&[BurstCorrelation::Independent, BurstCorrelation::Shared]),
+            burst_correlation: dice
+                .pick(&[BurstCorrelation::Independent, BurstCorrelation::Shared]),
             rate,
             duration_ns: duration_ns - warmup * window_ns,
             warmup_ns: warmup * window_ns,
@@ -170,7 +171,8 @@ impl Plan {
         let mut orders = Vec::new();
         if dice.once_in(4) {
             // Half of them around a window's end, where an order that comes late matters most.
-            let near = (dice.between(1, windows) * window_ns - dice.between(0, 20) * MILLISECOND).min(duration_ns);
+            let near = (dice.between(1, windows) * window_ns - dice.between(0, 20) * MILLISECOND)
+                .min(duration_ns);
             let at = if dice.once_in(2) { near } else { dice.between(0, duration_ns) };
             orders.push((at, Change::Rate(rate * dice.pick(&[0.8, 1.5, 3.0]))));
         }
@@ -178,7 +180,13 @@ impl Plan {
             orders.push((dice.between(duration_ns * 9 / 10, duration_ns), Change::Drain));
         }
         orders.sort_by_key(|&(at, _)| at);
-        Self { spec, faults, stress, step: dice.between(1, if closed_loop { 2 } else { 8 }) * MILLISECOND, orders }
+        Self {
+            spec,
+            faults,
+            stress,
+            step: dice.between(1, if closed_loop { 2 } else { 8 }) * MILLISECOND,
+            orders,
+        }
     }
 }
 
@@ -203,7 +211,11 @@ fn draw_faults(dice: &mut Dice) -> Vec<Fault> {
     let count = dice.between(1, 6);
     let one = |dice: &mut Dice| {
         let kind = dice.pick(&FaultKind::ALL);
-        let records = if matches!(kind, FaultKind::DropResult | FaultKind::DoubleResult) { 20 } else { LEAST_EVENTS };
+        let records = if matches!(kind, FaultKind::DropResult | FaultKind::DoubleResult) {
+            20
+        } else {
+            LEAST_EVENTS
+        };
         Fault { kind, after_records: dice.below(records) }
     };
     (0..count).map(|_| one(dice)).collect()
@@ -236,7 +248,10 @@ pub fn simulate(seed: u64) -> Result<Outcome, String> {
         clock.advance(dice.between(0, if now > end + SECOND { 50 * MILLISECOND } else { step }));
         if now - end > LONGEST {
             let injections = log.injected(|injector| injector.injections().to_vec());
-            return Err(format!("it hangs: not finished: {:?}\n{injections:?}", pipeline.unfinished()));
+            return Err(format!(
+                "it hangs: not finished: {:?}\n{injections:?}",
+                pipeline.unfinished()
+            ));
         }
     }
     let mut outcome = pipeline.into_outcome(&log, clock.now());

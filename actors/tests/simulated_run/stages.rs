@@ -1,21 +1,15 @@
-//! The pipeline's stages on one thread: mailboxes, turns in any order, and the same wiring as `pipeline.rs`.
+//! The pipeline's stages on one thread: mailboxes, turns in any order, and the same wiring as
+//! `pipeline.rs`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use streamgauge_actors::Campaigns;
-use streamgauge_actors::Producer;
-use streamgauge_actors::RunMeasures;
-use streamgauge_actors::RunSpec;
-use streamgauge_actors::WindowAggregator;
-use streamgauge_actors::testing::{Dice, NoDeadLetters, SimClock, SimLog, Topic};
 use streamgauge_actors::{
-    Acknowledged, Order, PanesClosed, ResultsComplete, StageId, WindowAcknowledged, WindowWritten, WindowsMerged,
+    Acknowledged, Campaigns, Clock, Latency, LatencyTask, MILLISECOND, Nanos, Order, PanesClosed,
+    Producer, Receive, ResultWriter, ResultsComplete, RunMeasures, RunSpec, SharedClock, Stage,
+    StageId, Turn, WindowAcknowledged, WindowAggregator, WindowWritten, WindowsMerged, WriterOut,
+    testing::{Dice, NoDeadLetters, SimClock, SimLog, Topic},
 };
-use streamgauge_actors::{Clock, MILLISECOND, Nanos, SharedClock};
-use streamgauge_actors::{Latency, LatencyTask};
-use streamgauge_actors::{Receive, Stage, Turn};
-use streamgauge_actors::{ResultWriter, WriterOut};
 
 use super::{Outcome, Stresses};
 
@@ -71,21 +65,40 @@ impl Pipeline {
         let mut slots = vec![Slot::new(Logic::Latency(Box::new(latency)))];
         slots.push(Slot::new(Logic::ResultWriter(Box::new(writer))));
         for id in 0..spec.aggregators {
-            let owned: Vec<u32> = (id..spec.partitions).step_by(spec.aggregators as usize).collect();
+            let owned: Vec<u32> =
+                (id..spec.partitions).step_by(spec.aggregators as usize).collect();
             let reader = Box::new(log.reader(Topic::Events, &owned));
             let (spec, clock) = (Arc::clone(spec), Arc::clone(&clock));
-            let aggregator = WindowAggregator::new(id, spec, clock, owned, reader, Box::new(NoDeadLetters), None);
+            let aggregator = WindowAggregator::new(
+                id,
+                spec,
+                clock,
+                owned,
+                reader,
+                Box::new(NoDeadLetters),
+                None,
+            );
             slots.push(Slot::new(Logic::WindowAggregator(Box::new(aggregator))));
         }
-        let campaigns =
-            Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent));
+        let campaigns = Arc::new(Campaigns::derive(
+            spec.seed,
+            spec.campaigns,
+            spec.ads_per_campaign,
+            spec.zipf_exponent,
+        ));
         for index in 0..spec.producers {
             let writer = Box::new(log.writer(Topic::Events));
             let (campaigns, clock) = (Arc::clone(&campaigns), Arc::clone(&clock));
-            let producer = Producer::new(index, GENERATION, Arc::clone(spec), campaigns, clock, writer);
+            let producer =
+                Producer::new(index, GENERATION, Arc::clone(spec), campaigns, clock, writer);
             slots.push(Slot::new(Logic::Producer(Box::new(producer))));
         }
-        Self { slots, aggregators: spec.aggregators as usize, measures: None, outcome: Outcome::default() }
+        Self {
+            slots,
+            aggregators: spec.aggregators as usize,
+            measures: None,
+            outcome: Outcome::default(),
+        }
     }
 
     fn stresses(&mut self) -> &mut Stresses {
@@ -107,7 +120,8 @@ impl Pipeline {
     }
 
     pub fn unfinished(&self) -> Vec<String> {
-        let describe = |slot: &Slot| format!("{}{}", slot.id, if slot.parked { " (parked)" } else { "" });
+        let describe =
+            |slot: &Slot| format!("{}{}", slot.id, if slot.parked { " (parked)" } else { "" });
         self.slots.iter().filter(|slot| !slot.finished).map(describe).collect()
     }
 
@@ -146,7 +160,8 @@ impl Pipeline {
             return Ok(());
         }
         let mut said = Said::default();
-        let turn = slot.logic.turn(now, &mut said).map_err(|why| format!("{} failed: {why}", slot.id))?;
+        let turn =
+            slot.logic.turn(now, &mut said).map_err(|why| format!("{} failed: {why}", slot.id))?;
         slot.parked = turn == Turn::Park;
         slot.finished = turn == Turn::Finished;
         if slot.finished || dice.once_in(100) {
@@ -219,7 +234,14 @@ impl Slot {
             Logic::ResultWriter(stage) => stage.id(),
             Logic::Latency(stage) => stage.id(),
         };
-        Self { id, logic, mailbox: VecDeque::new(), parked: false, finished: false, frozen_until: Nanos::MIN }
+        Self {
+            id,
+            logic,
+            mailbox: VecDeque::new(),
+            parked: false,
+            finished: false,
+            frozen_until: Nanos::MIN,
+        }
     }
 }
 
@@ -242,28 +264,34 @@ impl Logic {
 
     fn turn(&mut self, now: Nanos, said: &mut Said) -> Result<Turn, String> {
         match self {
-            Self::Producer(stage) => {
-                take_turn(&mut **stage, now, |out| said.mail.push((LATENCY, Mail::Acknowledged(out))))
-            }
-            Self::WindowAggregator(stage) => {
-                take_turn(&mut **stage, now, |out| said.mail.push((RESULT_WRITER, Mail::Panes(out))))
-            }
+            Self::Producer(stage) => take_turn(&mut **stage, now, |out| {
+                said.mail.push((LATENCY, Mail::Acknowledged(out)))
+            }),
+            Self::WindowAggregator(stage) => take_turn(&mut **stage, now, |out| {
+                said.mail.push((RESULT_WRITER, Mail::Panes(out)))
+            }),
             Self::ResultWriter(stage) => take_turn(&mut **stage, now, |out| {
                 said.mail.push(match out {
                     WriterOut::Written(message) => (LATENCY, Mail::Written(message)),
-                    WriterOut::Acknowledged(message) => (LATENCY, Mail::WindowAcknowledged(message)),
+                    WriterOut::Acknowledged(message) => {
+                        (LATENCY, Mail::WindowAcknowledged(message))
+                    }
                     WriterOut::Complete(message) => (LATENCY, Mail::Complete(message)),
                     WriterOut::Merged(message) => (FIRST_AGGREGATOR, Mail::Merged(message)),
                 });
             }),
-            Self::Latency(stage) => {
-                take_turn(&mut **stage, now, |out| said.measures = out.measures.map(|measures| *measures))
-            }
+            Self::Latency(stage) => take_turn(&mut **stage, now, |out| {
+                said.measures = out.measures.map(|measures| *measures)
+            }),
         }
     }
 }
 
-fn take_turn<S: Stage>(stage: &mut S, now: Nanos, each: impl FnMut(S::Out)) -> Result<Turn, String> {
+fn take_turn<S: Stage>(
+    stage: &mut S,
+    now: Nanos,
+    each: impl FnMut(S::Out),
+) -> Result<Turn, String> {
     let mut outbox = Vec::new();
     let turn = stage.turn(now, &mut outbox).map_err(|error| error.to_string())?;
     outbox.into_iter().for_each(each);

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use streamgauge_actors::Nanos;
-use streamgauge_actors::{PortError, Record, StampedBy, TimestampKind};
+use streamgauge_actors::{Nanos, PortError, Record, StampedBy, TimestampKind};
 
 /// The size of a batch's buffer.
 pub(super) const BATCH_BYTES: usize = 64 * 1024;
@@ -57,7 +56,8 @@ pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
 }
 
-/// A poisoned lock means that another thread panicked; the data behind these locks is consistent between statements.
+/// A poisoned lock means that another thread panicked; the data behind these locks is consistent
+/// between statements.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

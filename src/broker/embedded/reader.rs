@@ -27,7 +27,12 @@ pub(super) struct Reader {
 
 impl Assigned {
     /// Visits up to `limit` records of this partition.
-    fn visit(&mut self, topic: &Topic, limit: usize, visit: &mut dyn FnMut(Record<'_>)) -> Result<usize, PortError> {
+    fn visit(
+        &mut self,
+        topic: &Topic,
+        limit: usize,
+        visit: &mut dyn FnMut(Record<'_>),
+    ) -> Result<usize, PortError> {
         let mut visited = 0;
         while visited < limit && !self.paused {
             if self.current.is_none() && !self.load(topic)? {
@@ -48,7 +53,8 @@ impl Assigned {
         Ok(visited)
     }
 
-    /// Notes how far this reader is, and takes the batch that holds its next record, if there is one.
+    /// Notes how far this reader is, and takes the batch that holds its next record, if there is
+    /// one.
     fn load(&mut self, topic: &Topic) -> Result<bool, PortError> {
         let partition = topic.partition(self.id)?;
         if partition.end.load(Ordering::SeqCst) <= self.next {
@@ -117,7 +123,11 @@ impl Reader {
         Ok(Self { topic, assigned, turn: 0 })
     }
 
-    fn visit_some(&mut self, max: usize, visit: &mut dyn FnMut(Record<'_>)) -> Result<usize, PortError> {
+    fn visit_some(
+        &mut self,
+        max: usize,
+        visit: &mut dyn FnMut(Record<'_>),
+    ) -> Result<usize, PortError> {
         let count = self.assigned.len();
         let mut visited = 0;
         for i in 0..count {
@@ -167,7 +177,8 @@ impl EventReader for Reader {
     fn set_paused(&mut self, partition: u32, paused: bool) -> Result<(), PortError> {
         let assigned = self.assigned.iter_mut().find(|assigned| assigned.id == partition);
         let name = &self.topic.name;
-        let missing = || PortError::fatal(format!("topic `{name}`: partition {partition} is not assigned"));
+        let missing =
+            || PortError::fatal(format!("topic `{name}`: partition {partition} is not assigned"));
         assigned.ok_or_else(missing)?.paused = paused;
         Ok(())
     }
@@ -177,7 +188,10 @@ impl EventReader for Reader {
     }
 
     fn lag_of(&mut self, partition: u32) -> u64 {
-        self.assigned.iter().find(|assigned| assigned.id == partition).map_or(0, |assigned| assigned.lag(&self.topic))
+        self.assigned
+            .iter()
+            .find(|assigned| assigned.id == partition)
+            .map_or(0, |assigned| assigned.lag(&self.topic))
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent};
-use streamgauge_actors::{MILLISECOND, Nanos, SharedClock};
+use streamgauge_actors::{
+    Ack, Delivery, EventWriter, MILLISECOND, Nanos, PortError, Sent, SharedClock,
+};
 
 use super::log::{BATCH_BYTES, HEADER, Topic};
 use super::no_topic;
@@ -22,7 +23,8 @@ struct Lane {
     appended: usize,
 }
 
-/// A writer of one topic. It appends a partition's buffer before it would outgrow a batch, and when its owner waits.
+/// A writer of one topic. It appends a partition's buffer before it would outgrow a batch, and when
+/// its owner waits.
 pub(super) struct Writer {
     topic: Arc<Topic>,
     clock: SharedClock,
@@ -47,7 +49,8 @@ impl Writer {
         self.buffered -= lane.buffer.len() as u64;
         lane.appended = lane.tokens.len();
         if lane.buffer.len() < lane.buffer.capacity() / 2 {
-            // Few records: a buffer of their size, so that a slow stream does not hold mostly empty ones.
+            // Few records: a buffer of their size, so that a slow stream does not hold mostly empty
+            // ones.
             let bytes = lane.buffer.as_slice().to_vec();
             lane.buffer.clear();
             self.topic.append(partition, bytes, records, now, None)
@@ -59,12 +62,24 @@ impl Writer {
 }
 
 impl EventWriter for Writer {
-    fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
+    fn send(
+        &mut self,
+        partition: u32,
+        key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<Sent, PortError> {
         let Some(lane) = self.lanes.get(partition as usize) else {
-            return Err(self.topic.partition(partition).err().unwrap_or_else(|| no_topic(&self.topic.name)));
+            return Err(self
+                .topic
+                .partition(partition)
+                .err()
+                .unwrap_or_else(|| no_topic(&self.topic.name)));
         };
         let size = HEADER + key.len() + payload.len();
-        if self.topic.bytes.load(Ordering::Relaxed) + self.buffered + size as u64 > self.topic.max_bytes {
+        if self.topic.bytes.load(Ordering::Relaxed) + self.buffered + size as u64
+            > self.topic.max_bytes
+        {
             self.topic.check()?;
             if size as u64 > self.topic.max_bytes {
                 let (name, max) = (&self.topic.name, self.topic.max_bytes);
@@ -89,7 +104,11 @@ impl EventWriter for Writer {
         Ok(Sent::Ok)
     }
 
-    fn poll_acks(&mut self, budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+    fn poll_acks(
+        &mut self,
+        budget: Duration,
+        visit: &mut dyn FnMut(Ack),
+    ) -> Result<usize, PortError> {
         if self.unacknowledged == 0 {
             return Ok(0);
         }

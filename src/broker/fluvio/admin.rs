@@ -7,7 +7,9 @@ use std::time::Duration;
 use fluvio::FluvioAdmin;
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::topic::{TopicSpec as FluvioTopic, TopicStorageConfig};
-use streamgauge_actors::{OffsetRange, PortError, Retry, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+use streamgauge_actors::{
+    OffsetRange, PortError, Retry, StampedBy, TopicAdmin, TopicDescription, TopicSpec,
+};
 
 use super::leaders::{Leaders, partition_id};
 use super::wait::complete;
@@ -38,9 +40,9 @@ impl FluvioTopics {
 
     /// Gives an order, and waits a moment for its answer.
     ///
-    /// The controller may answer the creation of a topic before its partitions have leaders, and any order late or never,
-    /// with nothing more through the same connection (seen in 0.18.2): what became of it is then looked at through
-    /// another one.
+    /// The controller may answer the creation of a topic before its partitions have leaders, and
+    /// any order late or never, with nothing more through the same connection (seen in 0.18.2):
+    /// what became of it is then looked at through another one.
     fn order(
         &mut self,
         action: &str,
@@ -55,15 +57,18 @@ impl FluvioTopics {
         Ok(())
     }
 
-    /// Asks questions until there is an answer, through a new connection where there was none: the controller leaves some
-    /// unanswered, too, just after an order (seen in 0.18.2).
+    /// Asks questions until there is an answer, through a new connection where there was none: the
+    /// controller leaves some unanswered, too, just after an order (seen in 0.18.2).
     fn persist<T>(
         &mut self,
         deadline: &Deadline,
         questions: impl Fn(&Cluster, &Deadline) -> Result<T, PortError>,
     ) -> Result<T, PortError> {
         loop {
-            match questions(&self.cluster, &Deadline::after(deadline.left().min(QUESTIONS_PATIENCE))) {
+            match questions(
+                &self.cluster,
+                &Deadline::after(deadline.left().min(QUESTIONS_PATIENCE)),
+            ) {
                 Err(error) if error.retry != Retry::GiveUp && !deadline.passed() => {
                     tracing::debug!("asking again: {error}");
                     thread::sleep(POLL_PAUSE);
@@ -83,13 +88,20 @@ impl Cluster {
     /// The topic as the controller has it; `None`: there is none of that name.
     fn topic(&self, topic: &str, deadline: &Deadline) -> Result<Option<FluvioTopic>, PortError> {
         let admin = self.admin(topic, deadline)?;
-        let found = self.ask("describe", topic, deadline, admin.list::<FluvioTopic, _>(vec![topic.to_owned()]))?;
+        let found = self.ask(
+            "describe",
+            topic,
+            deadline,
+            admin.list::<FluvioTopic, _>(vec![topic.to_owned()]),
+        )?;
         Ok(found.into_iter().find(|found| found.name == topic).map(|found| found.spec))
     }
 
     /// The number of a topic's partitions.
     pub(super) fn partitions_of(&self, topic: &str, deadline: &Deadline) -> Result<u32, PortError> {
-        self.topic(topic, deadline)?.map(|spec| spec.partitions()).ok_or_else(|| self.no_such_topic(topic))
+        self.topic(topic, deadline)?
+            .map(|spec| spec.partitions())
+            .ok_or_else(|| self.no_such_topic(topic))
     }
 
     /// What a partition holds, once its leader serves it.
@@ -101,7 +113,9 @@ impl Cluster {
     ) -> Result<OffsetRange, PortError> {
         let topic = leaders.topic();
         loop {
-            if let Some(range) = self.ask("ask for the offsets of", topic, deadline, leaders.range(partition))? {
+            if let Some(range) =
+                self.ask("ask for the offsets of", topic, deadline, leaders.range(partition))?
+            {
                 return Ok(range);
             }
             if deadline.passed() {
@@ -118,15 +132,21 @@ impl TopicAdmin for FluvioTopics {
     fn create(&mut self, topic: &TopicSpec) -> Result<(), PortError> {
         let name = topic.name.as_str();
         let deadline = self.cluster.admin_deadline();
-        let mut spec = FluvioTopic::new_computed(topic.partitions, u32::from(topic.replication), None);
+        let mut spec =
+            FluvioTopic::new_computed(topic.partitions, u32::from(topic.replication), None);
         if let Some(bytes) = topic.retention_bytes {
             let segment = (bytes / SEGMENTS).clamp(LEAST_SEGMENT_BYTES, u64::from(u32::MAX)) as u32;
-            spec.set_storage(TopicStorageConfig { segment_size: Some(segment), max_partition_size: Some(bytes) });
+            spec.set_storage(TopicStorageConfig {
+                segment_size: Some(segment),
+                max_partition_size: Some(bytes),
+            });
         }
         // The answer that says so may be lost.
         if self.persist(&deadline, |cluster, deadline| cluster.topic(name, deadline))?.is_some() {
             let endpoint = &self.cluster.settings.endpoint;
-            return Err(PortError::fatal(format!("topic `{name}` exists already at {endpoint}: choose another name")));
+            return Err(PortError::fatal(format!(
+                "topic `{name}` exists already at {endpoint}: choose another name"
+            )));
         }
         let admin = self.cluster.admin(name, &deadline)?;
         let creating = admin.create(name.to_owned(), false, spec);
@@ -160,8 +180,11 @@ impl TopicAdmin for FluvioTopics {
         self.persist(&deadline, |cluster, deadline| {
             loop {
                 let admin = cluster.admin(topic, deadline)?;
-                let partitions = cluster.ask("delete", topic, deadline, admin.all::<PartitionSpec>())?;
-                let is_left = partitions.iter().any(|partition| partition_id(&partition.name, topic).is_some());
+                let partitions =
+                    cluster.ask("delete", topic, deadline, admin.all::<PartitionSpec>())?;
+                let is_left = partitions
+                    .iter()
+                    .any(|partition| partition_id(&partition.name, topic).is_some());
                 if cluster.topic(topic, deadline)?.is_none() && !is_left {
                     return Ok(());
                 }
@@ -180,8 +203,9 @@ impl TopicAdmin for FluvioTopics {
         self.persist(&deadline, |cluster, deadline| {
             let Some(spec) = cluster.topic(topic, deadline)? else { return Ok(None) };
             let leaders = Leaders::of(cluster, topic, deadline)?;
-            let partitions: Result<_, _> =
-                (0..spec.partitions()).map(|partition| cluster.range(&leaders, partition, deadline)).collect();
+            let partitions: Result<_, _> = (0..spec.partitions())
+                .map(|partition| cluster.range(&leaders, partition, deadline))
+                .collect();
             Ok(Some(TopicDescription {
                 name: topic.to_owned(),
                 partitions: partitions?,
@@ -197,7 +221,11 @@ impl TopicAdmin for FluvioTopics {
             let admin = cluster.admin("*", deadline)?;
             cluster.ask("list", "*", deadline, admin.all::<FluvioTopic>())
         })?;
-        Ok(topics.into_iter().filter(|topic| !topic.spec.is_system()).map(|topic| topic.name).collect())
+        Ok(topics
+            .into_iter()
+            .filter(|topic| !topic.spec.is_system())
+            .map(|topic| topic.name)
+            .collect())
     }
 
     fn truncate(&mut self, topic: &str) -> Result<(), PortError> {

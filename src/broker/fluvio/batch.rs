@@ -1,5 +1,5 @@
-//! Batches of records in the form in which they are stored (`fluvio-protocol`, `record/batch.rs` and `data.rs`): each record is
-//! written once, where it will be sent from, and read where it came.
+//! Batches of records in the form in which they are stored (`fluvio-protocol`, `record/batch.rs`
+//! and `data.rs`): each record is written once, where it will be sent from, and read where it came.
 
 use fluvio::Compression;
 use fluvio::dataplane::record::{Batch, ProducerBatchHeader, RawRecords};
@@ -31,7 +31,13 @@ impl BatchBuilder {
     pub(super) fn new(now_ms: i64, capacity: usize) -> Self {
         let mut raw = Vec::with_capacity(capacity);
         raw.extend([0; 4]);
-        Self { raw, tokens: Vec::new(), bytes: 0, first_timestamp_ms: now_ms, last_timestamp_ms: now_ms }
+        Self {
+            raw,
+            tokens: Vec::new(),
+            bytes: 0,
+            first_timestamp_ms: now_ms,
+            last_timestamp_ms: now_ms,
+        }
     }
 
     /// The size that the records have so far.
@@ -42,7 +48,8 @@ impl BatchBuilder {
     pub(super) fn push(&mut self, key: &[u8], payload: &[u8], token: u64, now_ms: i64) {
         let timestamp_delta = now_ms - self.first_timestamp_ms;
         let offset_delta = self.tokens.len() as i64;
-        let key_size = if key.is_empty() { 1 } else { 1 + varint_size(key.len() as i64) + key.len() };
+        let key_size =
+            if key.is_empty() { 1 } else { 1 + varint_size(key.len() as i64) + key.len() };
         let size = 1 // attributes
             + varint_size(timestamp_delta)
             + varint_size(offset_delta)
@@ -82,9 +89,9 @@ impl BatchBuilder {
         self.raw[..4].copy_from_slice(&count.to_be_bytes());
         let records = match compression {
             Compression::None => self.raw.into(),
-            compression => compression
-                .compress(&self.raw)
-                .map_err(|error| PortError::fatal(format!("a batch cannot be compressed: {error}")))?,
+            compression => compression.compress(&self.raw).map_err(|error| {
+                PortError::fatal(format!("a batch cannot be compressed: {error}"))
+            })?,
         };
         let encoded_bytes = records.len();
         let mut batch = Batch::<RawRecords>::default();
@@ -133,13 +140,15 @@ pub(super) fn is_intact(batch: &Batch<RawRecords>) -> bool {
     put(&header.producer_id.to_be_bytes());
     put(&header.producer_epoch.to_be_bytes());
     put(&header.first_sequence.to_be_bytes());
-    header.has_schema() || crc32c::crc32c_append(crc32c::crc32c(&head), &batch.records().0) == header.crc
+    header.has_schema()
+        || crc32c::crc32c_append(crc32c::crc32c(&head), &batch.records().0) == header.crc
 }
 
 impl StoredBatch {
     /// Uncompresses the batch; `None`: it cannot be read.
     pub(super) fn open(batch: Batch<RawRecords>) -> Option<Self> {
-        let (next_offset, base_timestamp_ms) = (batch.base_offset as u64, batch.header.first_timestamp);
+        let (next_offset, base_timestamp_ms) =
+            (batch.base_offset as u64, batch.header.first_timestamp);
         let compression = batch.get_compression().ok()?;
         let raw = match compression {
             Compression::None => batch.own_records(),

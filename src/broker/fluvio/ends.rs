@@ -1,4 +1,5 @@
-//! Where partitions end, asked of their leaders beside the reading: a stream tells only where it ended when it last sent.
+//! Where partitions end, asked of their leaders beside the reading: a stream tells only where it
+//! ended when it last sent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -49,7 +50,8 @@ impl EndsWatch {
 
     /// Whether an answer takes too long: it does not come, and is not waited for any more.
     pub(super) fn gives_up(&mut self, now: Nanos, timeout_ns: Nanos) -> bool {
-        let is_late = self.asking.as_mut().is_some_and(|(_, waiting)| waiting.look(now) > timeout_ns);
+        let is_late =
+            self.asking.as_mut().is_some_and(|(_, waiting)| waiting.look(now) > timeout_ns);
         if is_late {
             self.forget();
         }

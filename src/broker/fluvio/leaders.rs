@@ -12,8 +12,7 @@ use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
 use fluvio_socket::{ClientConfig, MultiplexerSocket, SocketError, VersionedSerialSocket};
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
-use streamgauge_actors::{MILLISECOND, Nanos, SECOND};
-use streamgauge_actors::{OffsetRange, PortError, Retry};
+use streamgauge_actors::{MILLISECOND, Nanos, OffsetRange, PortError, Retry, SECOND};
 
 use super::wait::within;
 use super::{Cluster, cluster_config, millis, tls_connector};
@@ -23,7 +22,8 @@ use crate::config::FluvioSection;
 /// From the beginning of a search to that of the next.
 const SEARCH_NS: Nanos = 500 * MILLISECOND;
 
-/// A controller that was just started may not know its topics yet: so long they are missed before they count as gone.
+/// A controller that was just started may not know its topics yet: so long they are missed before
+/// they count as gone.
 const MISSED_NS: Nanos = 5 * SECOND;
 
 /// The number of a topic's partition, from the partition's own name: `<topic>-<number>`.
@@ -48,7 +48,11 @@ struct Unit {
 
 impl Leaders {
     /// The leaders of all partitions of a topic; those that have no leader yet are missing.
-    pub(super) fn of(cluster: &Cluster, topic: &str, deadline: &Deadline) -> Result<Self, PortError> {
+    pub(super) fn of(
+        cluster: &Cluster,
+        topic: &str,
+        deadline: &Deadline,
+    ) -> Result<Self, PortError> {
         cluster.ask("find the leaders of", topic, deadline, Self::find(cluster, topic))
     }
 
@@ -60,15 +64,18 @@ impl Leaders {
         let units = admin.all::<SpuSpec>().await?;
         let mut leaders = BTreeMap::new();
         for partition in partitions {
-            // Its status may say offline for ever (the controller drops an update that overtakes another): the leader knows.
+            // Its status may say offline for ever (the controller drops an update that overtakes
+            // another): the leader knows.
             if let Some(id) = partition_id(&partition.name, topic) {
                 leaders.insert(id, partition.spec.leader);
             }
         }
         let connector = tls_connector(&cluster_config(&cluster.settings)?)?;
-        let leading = units.into_iter().filter(|unit| leaders.values().any(|&leader| leader == unit.spec.id));
+        let leading =
+            units.into_iter().filter(|unit| leaders.values().any(|&leader| leader == unit.spec.id));
         let units = leading.map(|unit| {
-            let config = ClientConfig::new(&cluster.settings.endpoint, connector.clone_box(), false);
+            let config =
+                ClientConfig::new(&cluster.settings.endpoint, connector.clone_box(), false);
             let mut config = config.with_prefix_sni_domain(&unit.name);
             config.set_addr(unit.spec.public_endpoint.addr());
             let connect_timeout = millis(cluster.settings.connect_timeout);
@@ -97,10 +104,16 @@ impl Leaders {
     }
 
     /// The connection to a partition's leader.
-    pub(super) async fn socket_of(&self, partition: u32) -> Result<Arc<VersionedSerialSocket>, SocketError> {
+    pub(super) async fn socket_of(
+        &self,
+        partition: u32,
+    ) -> Result<Arc<VersionedSerialSocket>, SocketError> {
         match self.unit(partition) {
             Some(unit) => unit.socket().await,
-            None => Err(io::Error::new(io::ErrorKind::NotConnected, "the partition has no leader").into()),
+            None => {
+                Err(io::Error::new(io::ErrorKind::NotConnected, "the partition has no leader")
+                    .into())
+            }
         }
     }
 
@@ -110,7 +123,8 @@ impl Leaders {
             return Ok(None);
         }
         let socket = self.socket_of(partition).await?;
-        let answer = socket.send_receive(FetchOffsetsRequest::new(self.topic.clone(), partition)).await?;
+        let answer =
+            socket.send_receive(FetchOffsetsRequest::new(self.topic.clone(), partition)).await?;
         let found = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
         Ok(found.filter(|found| !found.error_code.is_error()).map(|found| OffsetRange {
             first: found.start_offset.max(0) as u64,
@@ -126,11 +140,16 @@ impl Unit {
         if let Some(socket) = open {
             return Ok(socket);
         }
-        let Some(connected) = within(self.connect_timeout, self.config.recreate().connect()).await else {
+        let Some(connected) = within(self.connect_timeout, self.config.recreate().connect()).await
+        else {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time").into());
         };
         let (socket, config, versions) = connected?.split();
-        let socket = Arc::new(VersionedSerialSocket::new(MultiplexerSocket::shared(socket), config, versions));
+        let socket = Arc::new(VersionedSerialSocket::new(
+            MultiplexerSocket::shared(socket),
+            config,
+            versions,
+        ));
         *self.kept() = Some(Arc::clone(&socket));
         Ok(socket)
     }
@@ -168,7 +187,11 @@ impl LeaderSearch {
     ///
     /// # Errors
     /// [`PortError`]: there is no such topic any more.
-    pub(super) fn poll(&mut self, now: Nanos, context: &mut Context<'_>) -> Poll<Result<Leaders, PortError>> {
+    pub(super) fn poll(
+        &mut self,
+        now: Nanos,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Leaders, PortError>> {
         if !self.wanted {
             return Poll::Pending;
         }
@@ -176,7 +199,9 @@ impl LeaderSearch {
             self.next_ns = now + SEARCH_NS;
             self.search = Some(Box::pin(search(self.settings.clone(), self.topic.clone())));
         }
-        let Some(Poll::Ready(found)) = self.search.as_mut().map(|search| search.as_mut().poll(context)) else {
+        let Some(Poll::Ready(found)) =
+            self.search.as_mut().map(|search| search.as_mut().poll(context))
+        else {
             return Poll::Pending;
         };
         self.search = None;

@@ -1,4 +1,5 @@
-//! A partition that cannot be read or written at present: when to say so, and when it is no passing trouble.
+//! A partition that cannot be read or written at present: when to say so, and when it is no passing
+//! trouble.
 
 use streamgauge_actors::{MILLISECOND, Nanos, SECOND};
 
@@ -24,7 +25,8 @@ impl Outage {
         self.since_ns.is_some()
     }
 
-    /// A try failed; whether a warning is due. A leader that is away, not refusing, ends a series of refusals.
+    /// A try failed; whether a warning is due. A leader that is away, not refusing, ends a series
+    /// of refusals.
     pub(super) fn failed(&mut self, now: Nanos, is_refused: bool) -> bool {
         self.since_ns.get_or_insert(now);
         if is_refused {
@@ -73,7 +75,8 @@ mod tests {
     #[test]
     fn it_is_told_at_once_and_then_now_and_then() {
         let mut outage = Outage::default();
-        let told: Vec<bool> = [0, 1, WARN_NS - 1, WARN_NS, WARN_NS + 1].map(|now| outage.failed(now, false)).into();
+        let told: Vec<bool> =
+            [0, 1, WARN_NS - 1, WARN_NS, WARN_NS + 1].map(|now| outage.failed(now, false)).into();
         assert_eq!(told, [true, false, false, true, false]);
     }
 }

@@ -1,11 +1,11 @@
 //! Reads assigned partitions, a stream of chunks each, visiting records where they came.
 //!
-//! A connection that breaks is made anew, and reading goes on where it stopped, for as long as it takes: a broker that is away
-//! is backpressure. What a leader refuses for a minute ends it.
+//! A connection that breaks is made anew, and reading goes on where it stopped, for as long as it
+//! takes: a broker that is away is backpressure. What a leader refuses for a minute ends it.
 //!
-//! Batches are held against their checksums. A unit (0.18.2) that rolls a segment, or removes it, while it is sending from it
-//! goes on with whatever file has its descriptor then: bytes of another one come, or too few of them, and the connection is
-//! of no use any more.
+//! Batches are held against their checksums. A unit (0.18.2) that rolls a segment, or removes it,
+//! while it is sending from it goes on with whatever file has its descriptor then: bytes of another
+//! one come, or too few of them, and the connection is of no use any more.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,8 +16,10 @@ use std::time::Duration;
 
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::dataplane::record::{Batch, RawRecords};
-use streamgauge_actors::{Clock, MILLISECOND, Nanos, RunClock, SECOND};
-use streamgauge_actors::{EventReader, OffsetRange, PortError, Record, StartAt, TimestampKind};
+use streamgauge_actors::{
+    Clock, EventReader, MILLISECOND, Nanos, OffsetRange, PortError, Record, RunClock, SECOND,
+    StartAt, TimestampKind,
+};
 
 use super::Cluster;
 use super::batch::{StoredBatch, is_intact};
@@ -71,9 +73,11 @@ struct Assigned {
     batch: StoredBatch,
     /// The least offset that was not visited yet.
     next: u64,
-    /// One past the last record, as its leader said when it was asked last; behind `next` where more came since.
+    /// One past the last record, as its leader said when it was asked last; behind `next` where
+    /// more came since.
     end: u64,
-    /// The same, as chunks tell: at the least. What came since a chunk was sent shows with the next one.
+    /// The same, as chunks tell: at the least. What came since a chunk was sent shows with the next
+    /// one.
     sent_end: u64,
     paused: bool,
     /// Since something came last, or nothing was there that could have come.
@@ -111,7 +115,11 @@ enum Trouble {
 }
 
 impl FluvioReader {
-    pub(super) fn open(cluster: &Cluster, topic: &str, start: &[(u32, StartAt)]) -> Result<Self, PortError> {
+    pub(super) fn open(
+        cluster: &Cluster,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Self, PortError> {
         let deadline = cluster.connect_deadline();
         let partitions = cluster.partitions_of(topic, &deadline)?;
         let leaders = Arc::new(Leaders::of(cluster, topic, &deadline)?);
@@ -125,10 +133,17 @@ impl FluvioReader {
                 )));
             }
             if assigned.iter().any(|one| one.partition == partition) {
-                return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is assigned twice")));
+                return Err(PortError::fatal(format!(
+                    "partition {partition} of topic `{topic}` is assigned twice"
+                )));
             }
             let range = cluster.range(&leaders, partition, &deadline)?;
-            assigned.push(Assigned::new(partition, first_offset(topic, partition, at, range)?, range.end, now));
+            assigned.push(Assigned::new(
+                partition,
+                first_offset(topic, partition, at, range)?,
+                range.end,
+                now,
+            ));
         }
         let settings = &cluster.settings;
         let bell = Arc::new(Bell::default());
@@ -137,7 +152,8 @@ impl FluvioReader {
                 topic: topic.to_owned(),
                 endpoint: settings.endpoint.clone(),
                 leaders,
-                chunk_bytes: (settings.fetch_bytes.0 / assigned.len().max(1) as u64).max(LEAST_CHUNK_BYTES),
+                chunk_bytes: (settings.fetch_bytes.0 / assigned.len().max(1) as u64)
+                    .max(LEAST_CHUNK_BYTES),
                 connect_timeout_ns: settings.connect_timeout.as_nanos(),
             },
             assigned,
@@ -209,7 +225,8 @@ impl FluvioReader {
             self.from.leaders.disconnect();
             for one in &mut self.assigned {
                 if matches!(one.source, Source::Open(_))
-                    && let Err(error) = one.close(&self.from, now, Trouble::Away("no answer in time".to_owned()))
+                    && let Err(error) =
+                        one.close(&self.from, now, Trouble::Away("no answer in time".to_owned()))
                 {
                     self.failure.get_or_insert(error);
                 }
@@ -249,7 +266,12 @@ impl Assigned {
     }
 
     /// Ready where there is something to visit.
-    fn fetch(&mut self, from: &Origin, now: Nanos, context: &mut Context<'_>) -> Poll<Result<(), PortError>> {
+    fn fetch(
+        &mut self,
+        from: &Origin,
+        now: Nanos,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), PortError>> {
         loop {
             if !self.batch.is_done() {
                 return Poll::Ready(Ok(()));
@@ -279,7 +301,10 @@ impl Assigned {
                         return Poll::Pending;
                     }
                     Poll::Pending if self.silence.look(now) > STALL_NS => {
-                        let reason = format!("nothing came for {} s, though there are records", STALL_NS / SECOND);
+                        let reason = format!(
+                            "nothing came for {} s, though there are records",
+                            STALL_NS / SECOND
+                        );
                         self.close(from, now, Trouble::Away(reason))?;
                     }
                     Poll::Pending => return Poll::Pending,
@@ -299,7 +324,8 @@ impl Assigned {
                 return Err(Trouble::Refused("its leader does not serve it".to_owned()));
             };
             let offset = next.min(range.end);
-            let chunks = ChunkStream::open(&leaders, partition, offset, chunk_bytes).await.map_err(away)?;
+            let chunks =
+                ChunkStream::open(&leaders, partition, offset, chunk_bytes).await.map_err(away)?;
             Ok(Opened { chunks, range })
         });
         self.source = Source::Opening { opening, waiting: Waiting::since(now) };
@@ -312,7 +338,8 @@ impl Assigned {
             return Err(records_removed(topic, partition, self.next));
         }
         if range.end < self.next {
-            // What was visited is counted; what takes the lost records' offsets must be visited, too.
+            // What was visited is counted; what takes the lost records' offsets must be visited,
+            // too.
             tracing::warn!(
                 "partition {partition} of topic `{topic}` ends at offset {}, though it was read up to {}: the cluster at {} \
                  lost records",
@@ -446,7 +473,12 @@ impl Assigned {
     }
 }
 
-fn first_offset(topic: &str, partition: u32, at: StartAt, range: OffsetRange) -> Result<u64, PortError> {
+fn first_offset(
+    topic: &str,
+    partition: u32,
+    at: StartAt,
+    range: OffsetRange,
+) -> Result<u64, PortError> {
     match at {
         StartAt::Earliest => Ok(range.first),
         StartAt::Latest => Ok(range.end),
@@ -454,7 +486,9 @@ fn first_offset(topic: &str, partition: u32, at: StartAt, range: OffsetRange) ->
             "cannot read partition {partition} of topic `{topic}` from offset {offset}: it ends at {}",
             range.end
         ))),
-        StartAt::Offset(offset) if offset < range.first => Err(records_removed(topic, partition, offset)),
+        StartAt::Offset(offset) if offset < range.first => {
+            Err(records_removed(topic, partition, offset))
+        }
         StartAt::Offset(offset) => Ok(offset),
     }
 }
@@ -494,7 +528,9 @@ impl EventReader for FluvioReader {
         match self.assigned.iter_mut().find(|one| one.partition == partition) {
             Some(one) => one.paused = paused,
             None => {
-                return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is not assigned here")));
+                return Err(PortError::fatal(format!(
+                    "partition {partition} of topic `{topic}` is not assigned here"
+                )));
             }
         }
         Ok(())

@@ -1,8 +1,9 @@
-//! A partition's records, as its leader sends them: a chunk, and the next one once that is acknowledged.
+//! A partition's records, as its leader sends them: a chunk, and the next one once that is
+//! acknowledged.
 //!
-//! The client's own streams are not used (0.50.1). A chunk that reaches its byte limit ends inside of a batch; they drop what is
-//! left of the batch, acknowledge all that the leader has, and go on behind it. Here the last whole batch is acknowledged, and
-//! the next chunk begins behind that.
+//! The client's own streams are not used (0.50.1). A chunk that reaches its byte limit ends inside
+//! of a batch; they drop what is left of the batch, acknowledge all that the leader has, and go on
+//! behind it. Here the last whole batch is acknowledged, and the next chunk begins behind that.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,12 +16,15 @@ use fluvio::dataplane::record::{RawRecords, RecordSet};
 use fluvio_socket::{AsyncResponse, SocketError, VersionedSerialSocket};
 use fluvio_spu_schema::fetch::FetchablePartitionResponse;
 use fluvio_spu_schema::server::stream_fetch::DefaultStreamFetchRequest;
-use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsRequest, UpdateOffsetsResponse};
+use fluvio_spu_schema::server::update_offset::{
+    OffsetUpdate, UpdateOffsetsRequest, UpdateOffsetsResponse,
+};
 use futures_util::Stream;
 
 use super::leaders::Leaders;
 
-/// Chunks that may wait for being taken: one is on its way at most, and an error. (A full queue would block the connection.)
+/// Chunks that may wait for being taken: one is on its way at most, and an error. (A full queue
+/// would block the connection.)
 const QUEUE: usize = 2;
 
 /// What came at once.
@@ -76,8 +80,13 @@ impl ChunkStream {
         }
     }
 
-    /// What lies before the offset came: the leader may send what lies behind it. An error is why it will not.
-    pub(super) fn acknowledge(&mut self, offset: u64, context: &mut Context<'_>) -> Result<(), String> {
+    /// What lies before the offset came: the leader may send what lies behind it. An error is why
+    /// it will not.
+    pub(super) fn acknowledge(
+        &mut self,
+        offset: u64,
+        context: &mut Context<'_>,
+    ) -> Result<(), String> {
         self.due = Some(offset as i64);
         self.tell(context)
     }
@@ -89,7 +98,11 @@ impl ChunkStream {
                 Some(Poll::Ready(answer)) => {
                     self.answer = None;
                     let answer = answer.map_err(|error| error.to_string())?;
-                    let refused = answer.status.into_iter().map(|status| status.error).find(ErrorCode::is_error);
+                    let refused = answer
+                        .status
+                        .into_iter()
+                        .map(|status| status.error)
+                        .find(ErrorCode::is_error);
                     if let Some(code) = refused {
                         return Err(code.to_sentence());
                     }
@@ -98,8 +111,9 @@ impl ChunkStream {
                     let Some(offset) = self.due.take() else { return Ok(()) };
                     let offsets = vec![OffsetUpdate { offset, session_id: self.stream_id }];
                     let socket = Arc::clone(&self.socket);
-                    self.answer =
-                        Some(Box::pin(async move { socket.send_receive(UpdateOffsetsRequest { offsets }).await }));
+                    self.answer = Some(Box::pin(async move {
+                        socket.send_receive(UpdateOffsetsRequest { offsets }).await
+                    }));
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Drives the client's futures from a port's own thread: no task of ours, and nothing that blocks past its budget.
+//! Drives the client's futures from a port's own thread: no task of ours, and nothing that blocks
+//! past its budget.
 
 use std::future::Future;
 use std::pin::pin;
@@ -48,8 +49,8 @@ impl Wake for Bell {
 /// The longest time between two looks that counts as waiting.
 const LOOK_NS: Nanos = 100 * MILLISECOND;
 
-/// How long something was waited for. A port that nobody calls for a while does not wait in that time: what it would have
-/// seen may lie there, and take several looks.
+/// How long something was waited for. A port that nobody calls for a while does not wait in that
+/// time: what it would have seen may lie there, and take several looks.
 pub(super) struct Waiting {
     waited_ns: Nanos,
     looked_ns: Nanos,

@@ -1,11 +1,12 @@
 //! Writes a topic: batches of our own making, one request at a time to each partition's leader.
 //!
-//! The client's own producer is not used (0.50.1): it waits in a busy loop, holding a lock, where its queue is full; a
-//! request that fails loses its batches; one that was dropped while its leader was away stores its queue later; and each
-//! leaves a task and a connection behind for ever. Requests are the same, as are the connections they go through.
+//! The client's own producer is not used (0.50.1): it waits in a busy loop, holding a lock, where
+//! its queue is full; a request that fails loses its batches; one that was dropped while its leader
+//! was away stores its queue later; and each leaves a task and a connection behind for ever.
+//! Requests are the same, as are the connections they go through.
 //!
-//! A batch is kept until it is acknowledged. What is not is sent again, in the same order: nothing is lost, some may be
-//! stored twice.
+//! A batch is kept until it is acknowledged. What is not is sent again, in the same order: nothing
+//! is lost, some may be stored twice.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -21,8 +22,9 @@ use fluvio_socket::SocketError;
 use fluvio_spu_schema::produce::{
     DefaultPartitionRequest, DefaultProduceRequest, DefaultTopicRequest, ProduceResponse,
 };
-use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
-use streamgauge_actors::{Clock, Nanos, RunClock, to_millis};
+use streamgauge_actors::{
+    Ack, Clock, Delivery, EventWriter, Nanos, PortError, RunClock, Sent, WriterRole, to_millis,
+};
 
 use super::Cluster;
 use super::batch::{BatchBuilder, SealedBatch};
@@ -37,7 +39,8 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 /// A record's own head, at most.
 const RECORD_HEAD_BYTES: usize = 64;
 
-/// How long a server may take to store and replicate a batch: the connection itself gives up after a minute.
+/// How long a server may take to store and replicate a batch: the connection itself gives up after
+/// a minute.
 const STORE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A writer to one topic: see [`EventWriter`].
@@ -101,7 +104,11 @@ enum Fate {
 }
 
 impl FluvioWriter {
-    pub(super) fn open(cluster: &Cluster, topic: &str, role: WriterRole) -> Result<Self, PortError> {
+    pub(super) fn open(
+        cluster: &Cluster,
+        topic: &str,
+        role: WriterRole,
+    ) -> Result<Self, PortError> {
         let deadline = cluster.connect_deadline();
         let settings = cluster.settings.clone();
         let partitions = cluster.partitions_of(topic, &deadline)?;
@@ -157,7 +164,9 @@ impl FluvioWriter {
     fn take_answer(&mut self, partition: u32, now: Nanos, visit: &mut dyn FnMut(Ack)) -> usize {
         let lane = &mut self.lanes[partition as usize];
         let Some(request) = &mut lane.request else { return 0 };
-        let Poll::Ready(answer) = request.answer.as_mut().poll(&mut Context::from_waker(&self.waker)) else {
+        let Poll::Ready(answer) =
+            request.answer.as_mut().poll(&mut Context::from_waker(&self.waker))
+        else {
             return 0;
         };
         let Some(Request { batches, .. }) = lane.request.take() else { return 0 };
@@ -165,7 +174,9 @@ impl FluvioWriter {
             Fate::Stored => {
                 if let Some(seconds) = mem::take(&mut lane.outage).over(now) {
                     let topic = &self.topic;
-                    tracing::info!("writing partition {partition} of topic `{topic}` goes on, after {seconds:.1} s");
+                    tracing::info!(
+                        "writing partition {partition} of topic `{topic}` goes on, after {seconds:.1} s"
+                    );
                 }
                 return self.stored(partition, batches, visit);
             }
@@ -202,7 +213,12 @@ impl FluvioWriter {
         ))
     }
 
-    fn stored(&mut self, partition: u32, batches: Vec<SealedBatch>, visit: &mut dyn FnMut(Ack)) -> usize {
+    fn stored(
+        &mut self,
+        partition: u32,
+        batches: Vec<SealedBatch>,
+        visit: &mut dyn FnMut(Ack),
+    ) -> usize {
         let mut visited = 0;
         for batch in batches {
             visited += batch.tokens.len();
@@ -220,8 +236,8 @@ impl FluvioWriter {
         if lane.request.is_some() || now < lane.retry_ns {
             return;
         }
-        let is_due =
-            lane.sealed.is_empty() && lane.open.as_ref().is_some_and(|(_, since)| now - since >= self.linger_ns);
+        let is_due = lane.sealed.is_empty()
+            && lane.open.as_ref().is_some_and(|(_, since)| now - since >= self.linger_ns);
         if is_due && let Err(error) = lane.seal(self.compression) {
             self.failure = Some(error);
             return;
@@ -247,14 +263,16 @@ impl FluvioWriter {
         lane.request = Some(Request { batches, answer });
         // Polled once, it is on its way.
         if let Some(request) = &mut lane.request
-            && let Poll::Ready(answer) = request.answer.as_mut().poll(&mut Context::from_waker(&self.waker))
+            && let Poll::Ready(answer) =
+                request.answer.as_mut().poll(&mut Context::from_waker(&self.waker))
         {
             request.answer = Box::pin(std::future::ready(answer));
             self.waker.wake_by_ref();
         }
     }
 
-    /// After a failure another unit may lead, or the topic may be gone. (The old leaders may come back as well.)
+    /// After a failure another unit may lead, or the topic may be gone. (The old leaders may come
+    /// back as well.)
     fn find_leaders(&mut self, now: Nanos) {
         match self.search.poll(now, &mut Context::from_waker(&self.waker)) {
             Poll::Pending => {}
@@ -263,9 +281,11 @@ impl FluvioWriter {
         }
     }
 
-    /// After a failure for good nothing more is heard of what is in flight: it may be stored, or not.
+    /// After a failure for good nothing more is heard of what is in flight: it may be stored, or
+    /// not.
     fn give_up(&mut self, visit: &mut dyn FnMut(Ack)) -> usize {
-        let reason = self.failure.as_ref().map_or_else(String::new, |failure| failure.message.clone());
+        let reason =
+            self.failure.as_ref().map_or_else(String::new, |failure| failure.message.clone());
         let mut visited = 0;
         for (partition, lane) in (0..).zip(&mut self.lanes) {
             let requested = lane.request.take().map_or_else(Vec::new, |request| request.batches);
@@ -291,12 +311,17 @@ impl Lane {
     }
 }
 
-/// One request for a partition. Its batches are one set of records: the server stores them in order, up to the first that it
-/// cannot store.
+/// One request for a partition. Its batches are one set of records: the server stores them in
+/// order, up to the first that it cannot store.
 fn request(topic: &str, partition: u32, batches: &[SealedBatch]) -> DefaultProduceRequest {
-    let mut of_partition = DefaultPartitionRequest { partition_index: partition, ..Default::default() };
+    let mut of_partition =
+        DefaultPartitionRequest { partition_index: partition, ..Default::default() };
     of_partition.records.batches = batches.iter().map(|sealed| sealed.batch.clone()).collect();
-    let of_topic = DefaultTopicRequest { name: topic.to_owned(), partitions: vec![of_partition], ..Default::default() };
+    let of_topic = DefaultTopicRequest {
+        name: topic.to_owned(),
+        partitions: vec![of_partition],
+        ..Default::default()
+    };
     DefaultProduceRequest {
         isolation: Isolation::ReadCommitted,
         timeout: STORE_TIMEOUT,
@@ -335,7 +360,13 @@ fn is_final(code: &ErrorCode) -> bool {
 }
 
 impl EventWriter for FluvioWriter {
-    fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
+    fn send(
+        &mut self,
+        partition: u32,
+        key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<Sent, PortError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -360,27 +391,34 @@ impl EventWriter for FluvioWriter {
             return Ok(Sent::Full);
         }
         let batch_bytes = self.settings.batch_bytes.0 as usize;
-        let is_full = |open: &(BatchBuilder, Nanos)| open.0.len() + size + RECORD_HEAD_BYTES > batch_bytes;
+        let is_full =
+            |open: &(BatchBuilder, Nanos)| open.0.len() + size + RECORD_HEAD_BYTES > batch_bytes;
         if lane.open.as_ref().is_some_and(is_full) {
             lane.seal(self.compression)?;
         }
         let now = self.clock.now();
-        let (open, _) =
-            lane.open.get_or_insert_with(|| (BatchBuilder::new(to_millis(now), batch_bytes.min(size * 64)), now));
+        let (open, _) = lane.open.get_or_insert_with(|| {
+            (BatchBuilder::new(to_millis(now), batch_bytes.min(size * 64)), now)
+        });
         open.push(key, payload, token, to_millis(now));
         self.in_flight += 1;
         self.in_flight_bytes += bytes;
         Ok(Sent::Ok)
     }
 
-    fn poll_acks(&mut self, budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+    fn poll_acks(
+        &mut self,
+        budget: Duration,
+        visit: &mut dyn FnMut(Ack),
+    ) -> Result<usize, PortError> {
         let mut visited = self.pump(visit);
         if visited == 0 && self.in_flight > 0 && !budget.is_zero() {
             self.bell.wait(budget);
             visited = self.pump(visit);
         }
         match &self.failure {
-            // What became of the records comes first; the error is told once there is nothing more to visit.
+            // What became of the records comes first; the error is told once there is nothing more
+            // to visit.
             Some(failure) if visited == 0 => Err(failure.clone()),
             _ => Ok(visited),
         }
@@ -398,10 +436,14 @@ mod tests {
     use super::*;
 
     fn answer(codes: &[ErrorCode]) -> ProduceResponse {
-        let partitions = codes
-            .iter()
-            .map(|code| PartitionProduceResponse { error_code: code.clone(), ..PartitionProduceResponse::default() });
-        let topic = TopicProduceResponse { partitions: partitions.collect(), ..TopicProduceResponse::default() };
+        let partitions = codes.iter().map(|code| PartitionProduceResponse {
+            error_code: code.clone(),
+            ..PartitionProduceResponse::default()
+        });
+        let topic = TopicProduceResponse {
+            partitions: partitions.collect(),
+            ..TopicProduceResponse::default()
+        };
         ProduceResponse { responses: vec![topic], ..ProduceResponse::default() }
     }
 
@@ -411,7 +453,10 @@ mod tests {
         assert!(matches!(fate(Ok(answer(&[ErrorCode::NotLeaderForPartition]))), Fate::NotYet(_)));
         assert!(matches!(fate(Ok(answer(&[]))), Fate::NotYet(_)), "an answer cut short");
         assert!(matches!(fate(Ok(answer(&[ErrorCode::MessageTooLarge]))), Fate::Refused(_)));
-        assert!(matches!(fate(Err(NoAnswer::Unknown(SocketError::SocketClosed))), Fate::Unknown(_)));
+        assert!(matches!(
+            fate(Err(NoAnswer::Unknown(SocketError::SocketClosed))),
+            Fate::Unknown(_)
+        ));
         assert!(matches!(fate(Err(NoAnswer::Unsent(SocketError::SocketClosed))), Fate::Away(_)));
     }
 }

@@ -1,12 +1,14 @@
 //! What a broker that speaks Kafka's protocol can do, and what a run must do without on it.
 //!
-//! Told without touching anything: by the requests that it says it answers, by its cluster's id, and by the names of
-//! its settings. What none of these tells, `doctor` finds out by writing and reading a topic of its own.
+//! Told without touching anything: by the requests that it says it answers, by its cluster's id,
+//! and by the names of its settings. What none of these tells, `doctor` finds out by writing and
+//! reading a topic of its own.
 
 use super::api_versions::ApiVersions;
 use super::version::release;
 
-/// What results get from an idempotent writer that can be relied on, and from any other. (Results are deterministic.)
+/// What results get from an idempotent writer that can be relied on, and from any other. (Results
+/// are deterministic.)
 const EFFECTIVELY_ONCE: &str = "effectively once";
 const AT_LEAST_ONCE: &str = "at least once";
 
@@ -23,7 +25,10 @@ const OPTIONAL: [(u16, &str); 5] = [
           `topics.results`",
     ),
     (20, "no deletion of topics (DeleteTopics): topics made for runs stay"),
-    (DELETE_RECORDS, "no deletion of records (DeleteRecords): a topic that is kept cannot be emptied, only deleted"),
+    (
+        DELETE_RECORDS,
+        "no deletion of records (DeleteRecords): a topic that is kept cannot be emptied, only deleted",
+    ),
     (
         INIT_PRODUCER_ID,
         "no idempotent producer (InitProducerId): a plain one with acks=all writes instead, one request at a \
@@ -36,7 +41,8 @@ const OPTIONAL: [(u16, &str); 5] = [
 ];
 
 /// Requests that no run can do without.
-const NEEDED: [(u16, &str); 4] = [(0, "Produce"), (1, "Fetch"), (2, "ListOffsets"), (3, "Metadata")];
+const NEEDED: [(u16, &str); 4] =
+    [(0, "Produce"), (1, "Fetch"), (2, "ListOffsets"), (3, "Metadata")];
 
 /// What wrote the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +73,8 @@ const REDPANDA: &str = "redpanda.";
 impl Evidence {
     /// Whether what is known at first is not enough to tell what wrote the broker.
     pub(super) fn is_open(&self) -> bool {
-        let releases = self.offered.as_ref().is_some_and(|offered| offered.metadata_version.is_some());
+        let releases =
+            self.offered.as_ref().is_some_and(|offered| offered.metadata_version.is_some());
         !releases && !self.has_redpandas_id()
     }
 
@@ -84,7 +91,9 @@ impl Evidence {
         let any = |names: &Option<Vec<String>>, is: &dyn Fn(&str) -> bool| {
             names.as_ref().is_some_and(|names| names.iter().any(|name| is(name)))
         };
-        if self.has_redpandas_id() || any(&self.topic_properties, &|name| name.starts_with(REDPANDA)) {
+        if self.has_redpandas_id()
+            || any(&self.topic_properties, &|name| name.starts_with(REDPANDA))
+        {
             return Kind::Redpanda;
         }
         let shown = self.broker_settings.is_some() || !self.may_answer(DESCRIBE_CONFIGS);
@@ -94,7 +103,8 @@ impl Evidence {
     /// Whether nothing shows that it is Apache Kafka.
     fn is_doubtful(&self) -> bool {
         // Kafka before KRaft knows no `metadata.version`, but has this setting.
-        let stamps = |names: &Vec<String>| names.iter().any(|name| name == "log.message.timestamp.type");
+        let stamps =
+            |names: &Vec<String>| names.iter().any(|name| name == "log.message.timestamp.type");
         self.is_open() && !self.broker_settings.as_ref().is_some_and(stamps)
     }
 }
@@ -105,7 +115,8 @@ pub(super) struct Abilities {
     pub(super) kind: Kind,
     /// `None`: it does not say.
     pub(super) version: Option<String>,
-    /// Whether it takes an idempotent producer. Without that, librdkafka's would wait for one for ever.
+    /// Whether it takes an idempotent producer. Without that, librdkafka's would wait for one for
+    /// ever.
     pub(super) idempotent: bool,
     /// Whether a topic's records can be deleted.
     pub(super) deletes_records: bool,
@@ -124,12 +135,16 @@ impl Abilities {
         let mut version = None;
         if let Some(offered) = &evidence.offered {
             let lacks = |key: u16| !evidence.may_answer(key);
-            let missing: Vec<&str> = NEEDED.iter().filter(|(key, _)| lacks(*key)).map(|(_, name)| *name).collect();
+            let missing: Vec<&str> =
+                NEEDED.iter().filter(|(key, _)| lacks(*key)).map(|(_, name)| *name).collect();
             if !missing.is_empty() {
                 return Err(missing.join(", "));
             }
-            limitations.extend(OPTIONAL.iter().filter(|(key, _)| lacks(*key)).map(|(_, what)| (*what).to_owned()));
-            // One that nothing is known of may list the request, and break over what follows: Tansu 0.6 on SQLite.
+            limitations.extend(
+                OPTIONAL.iter().filter(|(key, _)| lacks(*key)).map(|(_, what)| (*what).to_owned()),
+            );
+            // One that nothing is known of may list the request, and break over what follows: Tansu
+            // 0.6 on SQLite.
             idempotent = !lacks(INIT_PRODUCER_ID) && kind != Kind::Other;
             version = offered.metadata_version.map(release);
         }
@@ -161,14 +176,15 @@ impl Abilities {
         if self.idempotent { EFFECTIVELY_ONCE } else { AT_LEAST_ONCE }
     }
 
-    /// Whether a topic's log stamps its records when asked to. Where nothing vouches for that, latencies end at the
-    /// acknowledgement instead.
+    /// Whether a topic's log stamps its records when asked to. Where nothing vouches for that,
+    /// latencies end at the acknowledgement instead.
     pub(super) fn log_append_time(&self) -> bool {
         self.kind != Kind::Other
     }
 }
 
-/// Neither `ApiVersions` nor the settings were answered: over TLS or SASL the former is not asked for.
+/// Neither `ApiVersions` nor the settings were answered: over TLS or SASL the former is not asked
+/// for.
 const TAKEN_FOR_KAFKA: &str = "nothing shows what implementation it is (it told neither which requests it answers nor its \
                                settings): taken for Apache Kafka, idempotent producers, insertion times and all";
 
@@ -176,7 +192,8 @@ const TAKEN_FOR_KAFKA: &str = "nothing shows what implementation it is (it told 
 const DEVELOPER_MODE: &str = "no sign of developer mode over Kafka's protocol: a broker in that mode never waits for its disk, \
                               and its figures say nothing about one that does";
 
-/// Tansu 0.6 lists the request, and hangs up on it; its storage in SQLite never answers anybody again.
+/// Tansu 0.6 lists the request, and hangs up on it; its storage in SQLite never answers anybody
+/// again.
 const UNTRIED_DELETION: &str = "no deletion of records: the broker lists DeleteRecords, but is not asked, since other \
                                 implementations have broken over it; a topic that is kept cannot be emptied, only deleted";
 
@@ -215,7 +232,10 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_taken_for_kafka_and_said() {
         let kafka = Abilities::of(&Evidence::default()).unwrap();
-        assert_eq!((kafka.kind, kafka.version.as_deref(), kafka.idempotent), (Kind::Kafka, None, true));
+        assert_eq!(
+            (kafka.kind, kafka.version.as_deref(), kafka.idempotent),
+            (Kind::Kafka, None, true)
+        );
         assert_eq!(kafka.limitations, [TAKEN_FOR_KAFKA]);
         // Settings that may not be seen are no sign of anything.
         assert_eq!(Abilities::of(&offers(0..=68, None)).unwrap().kind, Kind::Kafka);
@@ -243,7 +263,10 @@ mod tests {
         for evidence in [by_id, by_topic] {
             let redpanda = Abilities::of(&evidence).unwrap();
             assert_eq!((redpanda.name(), redpanda.guarantee()), ("redpanda", "effectively once"));
-            assert!(redpanda.log_append_time() && redpanda.limitations[0].contains("developer mode"), "{redpanda:?}");
+            assert!(
+                redpanda.log_append_time() && redpanda.limitations[0].contains("developer mode"),
+                "{redpanda:?}"
+            );
         }
     }
 
@@ -256,21 +279,35 @@ mod tests {
             ..offers(0..=60, None)
         };
         let other = Abilities::of(&evidence).unwrap();
-        assert_eq!((other.name(), other.guarantee(), other.idempotent), ("kafka", "at least once", false));
-        assert!(!other.deletes_records && other.limitations[0].starts_with("no deletion of records"), "{other:?}");
-        assert!(!other.log_append_time() && other.limitations[1].contains("`tansu_cluster`"), "{other:?}");
+        assert_eq!(
+            (other.name(), other.guarantee(), other.idempotent),
+            ("kafka", "at least once", false)
+        );
+        assert!(
+            !other.deletes_records && other.limitations[0].starts_with("no deletion of records"),
+            "{other:?}"
+        );
+        assert!(
+            !other.log_append_time() && other.limitations[1].contains("`tansu_cluster`"),
+            "{other:?}"
+        );
     }
 
     #[test]
     fn every_request_that_is_missing_is_said() {
         for (key, what) in OPTIONAL {
-            let kafka = Abilities::of(&offers((0..=68).filter(|&each| each != key), Some(27))).unwrap();
+            let kafka =
+                Abilities::of(&offers((0..=68).filter(|&each| each != key), Some(27))).unwrap();
             assert_eq!(kafka.limitations, [what]);
-            let guarantee = if key == INIT_PRODUCER_ID { "at least once" } else { "effectively once" };
+            let guarantee =
+                if key == INIT_PRODUCER_ID { "at least once" } else { "effectively once" };
             assert_eq!(kafka.guarantee(), guarantee);
         }
         for (key, name) in NEEDED {
-            assert_eq!(Abilities::of(&offers((0..=68).filter(|&each| each != key), None)), Err(name.to_owned()));
+            assert_eq!(
+                Abilities::of(&offers((0..=68).filter(|&each| each != key), None)),
+                Err(name.to_owned())
+            );
         }
     }
 }

@@ -7,18 +7,25 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use streamgauge_actors::{OffsetRange, PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+use streamgauge_actors::{
+    OffsetRange, PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec,
+};
 
 use super::abilities::{Abilities, DESCRIBE_CONFIGS, Evidence, Kind};
 use super::logs::Logs;
 use super::settings::{KafkaSettings, config_error};
-use super::{Deadline, Disposed, POLL_PAUSE, api_versions, code_of, metadata, no_such_topic, offsets, topic_error};
+use super::{
+    Deadline, Disposed, POLL_PAUSE, api_versions, code_of, metadata, no_such_topic, offsets,
+    topic_error,
+};
 
 /// Retention works on whole segments, so a topic that must stay small gets at least this many.
 const SEGMENTS_PER_PARTITION: u64 = 4;
@@ -39,7 +46,10 @@ pub(super) struct KafkaAdmin {
 }
 
 impl KafkaAdmin {
-    pub(super) fn connect(settings: &KafkaSettings, abilities: Option<Abilities>) -> Result<Self, PortError> {
+    pub(super) fn connect(
+        settings: &KafkaSettings,
+        abilities: Option<Abilities>,
+    ) -> Result<Self, PortError> {
         let client = AdminClient::from_config_and_context(&settings.admin(), Logs::new());
         let client = client.map(Disposed::new).map_err(|error| config_error(&error))?;
         Ok(Self { client, settings: settings.clone(), abilities })
@@ -49,7 +59,10 @@ impl KafkaAdmin {
     pub(super) fn look(&self, deadline: &Deadline) -> Result<Abilities, PortError> {
         let client = self.client.inner();
         let metadata = metadata(&self.settings, client, deadline)?;
-        let mut evidence = Evidence { cluster_id: client.fetch_cluster_id(deadline.left()), ..Evidence::default() };
+        let mut evidence = Evidence {
+            cluster_id: client.fetch_cluster_id(deadline.left()),
+            ..Evidence::default()
+        };
         if self.settings.is_plaintext() {
             evidence.offered = api_versions::of_any(self.settings.addresses(), deadline);
         }
@@ -58,11 +71,17 @@ impl KafkaAdmin {
                 found.map(|entries| entries.into_iter().map(|entry| entry.name).collect())
             };
             if let Some(broker) = metadata.brokers().first() {
-                evidence.broker_settings = names(self.settings_of(&ResourceSpecifier::Broker(broker.id()), deadline));
+                evidence.broker_settings =
+                    names(self.settings_of(&ResourceSpecifier::Broker(broker.id()), deadline));
             }
-            if let Some(topic) = metadata.topics().iter().map(MetadataTopic::name).find(|name| !name.starts_with("__"))
+            if let Some(topic) = metadata
+                .topics()
+                .iter()
+                .map(MetadataTopic::name)
+                .find(|name| !name.starts_with("__"))
             {
-                evidence.topic_properties = names(self.settings_of(&ResourceSpecifier::Topic(topic), deadline));
+                evidence.topic_properties =
+                    names(self.settings_of(&ResourceSpecifier::Topic(topic), deadline));
             }
         }
         let mut abilities = Abilities::of(&evidence).map_err(|missing| {
@@ -82,30 +101,44 @@ impl KafkaAdmin {
         Ok(abilities)
     }
 
-    /// How many brokers there are, and the settings of the first; those are empty where they are not shown.
-    pub(super) fn brokers(&self, deadline: &Deadline) -> Result<(usize, Vec<ConfigEntry>), PortError> {
+    /// How many brokers there are, and the settings of the first; those are empty where they are
+    /// not shown.
+    pub(super) fn brokers(
+        &self,
+        deadline: &Deadline,
+    ) -> Result<(usize, Vec<ConfigEntry>), PortError> {
         let metadata = metadata(&self.settings, self.client.inner(), deadline)?;
         let first = metadata.brokers().first().map(|broker| ResourceSpecifier::Broker(broker.id()));
-        let settings = first.and_then(|broker| self.settings_of(&broker, deadline)).unwrap_or_default();
+        let settings =
+            first.and_then(|broker| self.settings_of(&broker, deadline)).unwrap_or_default();
         Ok((metadata.brokers().len(), settings))
     }
 
     fn known_abilities(&mut self) -> Result<&Abilities, PortError> {
         if self.abilities.is_none() {
-            let deadline = Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+            let deadline =
+                Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
             self.abilities = Some(self.look(&deadline)?);
         }
         Ok(self.abilities.as_ref().expect("just looked"))
     }
 
     fn caches_writes(&self, topic: &str, deadline: &Deadline) -> bool {
-        let found = self.settings_of(&ResourceSpecifier::Topic(topic), deadline).unwrap_or_default();
-        found.iter().any(|entry| entry.name == WRITE_CACHING && entry.value.as_deref() == Some("true"))
+        let found =
+            self.settings_of(&ResourceSpecifier::Topic(topic), deadline).unwrap_or_default();
+        found
+            .iter()
+            .any(|entry| entry.name == WRITE_CACHING && entry.value.as_deref() == Some("true"))
     }
 
     /// The settings of a broker or a topic; `None`: they are not shown.
-    fn settings_of(&self, resource: &ResourceSpecifier<'_>, deadline: &Deadline) -> Option<Vec<ConfigEntry>> {
-        let results = block_on(self.client.describe_configs([resource], &options(deadline)), deadline);
+    fn settings_of(
+        &self,
+        resource: &ResourceSpecifier<'_>,
+        deadline: &Deadline,
+    ) -> Option<Vec<ConfigEntry>> {
+        let results =
+            block_on(self.client.describe_configs([resource], &options(deadline)), deadline);
         let found = results.ok()?.into_iter().next()?.ok()?;
         Some(found.entries)
     }
@@ -116,7 +149,8 @@ impl KafkaAdmin {
 
     /// The connect time-out for the first answer, then the deadline of the whole operation.
     fn find(&self, topic: &str) -> Result<Option<Found>, PortError> {
-        let deadline = Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+        let deadline =
+            Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
         let metadata = metadata(&self.settings, self.client.inner(), &deadline)?;
         Ok(metadata.topics().iter().find(|found| found.name() == topic).and_then(Found::of))
     }
@@ -138,23 +172,32 @@ impl KafkaAdmin {
             }
             if deadline.passed() {
                 let limit = self.settings.admin_timeout_ms;
-                return Err(PortError::again(format!("topic `{topic}` is still not {what} after {limit} ms")));
+                return Err(PortError::again(format!(
+                    "topic `{topic}` is still not {what} after {limit} ms"
+                )));
             }
             thread::sleep(POLL_PAUSE);
         }
     }
 
-    fn ranges(&self, topic: &str, partitions: u32, deadline: &Deadline) -> Result<Vec<OffsetRange>, PortError> {
+    fn ranges(
+        &self,
+        topic: &str,
+        partitions: u32,
+        deadline: &Deadline,
+    ) -> Result<Vec<OffsetRange>, PortError> {
         let client = self.client.inner();
         (0..partitions).map(|partition| offsets(client, topic, partition, deadline)).collect()
     }
 
     fn stamped_by(&self, topic: &str, deadline: &Deadline) -> Result<StampedBy, PortError> {
         let resource = [ResourceSpecifier::Topic(topic)];
-        let results = block_on(self.client.describe_configs(&resource, &options(deadline)), deadline);
+        let results =
+            block_on(self.client.describe_configs(&resource, &options(deadline)), deadline);
         let results = results.map_err(|error| topic_error("describe", topic, &error))?;
         for result in results {
-            let resource = result.map_err(|code| topic_error("describe", topic, &KafkaError::AdminOp(code)))?;
+            let resource = result
+                .map_err(|code| topic_error("describe", topic, &KafkaError::AdminOp(code)))?;
             if let Some(entry) = resource.get("message.timestamp.type") {
                 let log = entry.value.as_deref() == Some("LogAppendTime");
                 return Ok(if log { StampedBy::Log } else { StampedBy::Client });
@@ -182,13 +225,16 @@ impl Found {
         Some(Self {
             partitions: partitions.len() as u32,
             replication: partitions.first().map_or(0, |first| first.replicas().len()) as u16,
-            led: error.is_none() && partitions.iter().all(|one| one.leader() >= 0 && one.error().is_none()),
+            led: error.is_none()
+                && partitions.iter().all(|one| one.leader() >= 0 && one.error().is_none()),
         })
     }
 }
 
 fn options(deadline: &Deadline) -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(deadline.left())).operation_timeout(Some(deadline.left()))
+    AdminOptions::new()
+        .request_timeout(Some(deadline.left()))
+        .operation_timeout(Some(deadline.left()))
 }
 
 fn first_result(results: Vec<Result<String, (String, RDKafkaErrorCode)>>) -> KafkaResult<()> {
@@ -224,17 +270,19 @@ impl TopicAdmin for KafkaAdmin {
             new = new.set("retention.bytes", &retention_bytes).set("segment.bytes", &segment_bytes);
         }
         if kind == Kind::Redpanda {
-            // An acknowledgement has to mean the same from run to run, whatever the cluster's default is.
+            // An acknowledgement has to mean the same from run to run, whatever the cluster's
+            // default is.
             new = new.set(WRITE_CACHING, "false");
         }
-        block_on(self.client.create_topics(&[new], &options(&deadline)), &deadline).and_then(first_result).map_err(
-            |error| match error.rdkafka_error_code() {
+        block_on(self.client.create_topics(&[new], &options(&deadline)), &deadline)
+            .and_then(first_result)
+            .map_err(|error| match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::TopicAlreadyExists) => exists_already(name),
                 _ => topic_error("create", name, &error),
-            },
-        )?;
-        let ready =
-            |found: Option<&Found>| found.is_some_and(|found| found.led && found.partitions == topic.partitions);
+            })?;
+        let ready = |found: Option<&Found>| {
+            found.is_some_and(|found| found.led && found.partitions == topic.partitions)
+        };
         self.wait_until(name, "ready", &deadline, ready)?;
         // A broker shows a partition's leader a little before the leader takes requests.
         self.ranges(name, topic.partitions, &deadline).map(|_| ())
@@ -243,12 +291,14 @@ impl TopicAdmin for KafkaAdmin {
     fn delete(&mut self, topic: &str) -> Result<(), PortError> {
         self.existing(topic)?;
         let deadline = self.deadline();
-        block_on(self.client.delete_topics(&[topic], &options(&deadline)), &deadline).and_then(first_result).map_err(
-            |error| match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => no_such_topic(&self.settings, topic),
+        block_on(self.client.delete_topics(&[topic], &options(&deadline)), &deadline)
+            .and_then(first_result)
+            .map_err(|error| match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                    no_such_topic(&self.settings, topic)
+                }
                 _ => topic_error("delete", topic, &error),
-            },
-        )?;
+            })?;
         self.wait_until(topic, "gone", &deadline, |found| found.is_none())
     }
 
@@ -261,12 +311,17 @@ impl TopicAdmin for KafkaAdmin {
             partitions: self.ranges(topic, found.partitions, &deadline)?,
             replication: found.replication,
             // Others keep the property, and do not heed it.
-            stamped_by: if log_stamps { self.stamped_by(topic, &deadline)? } else { StampedBy::Client },
+            stamped_by: if log_stamps {
+                self.stamped_by(topic, &deadline)?
+            } else {
+                StampedBy::Client
+            },
         }))
     }
 
     fn list(&mut self) -> Result<Vec<String>, PortError> {
-        let deadline = Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+        let deadline =
+            Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
         let metadata = metadata(&self.settings, self.client.inner(), &deadline)?;
         let mut names: Vec<String> = metadata
             .topics()
@@ -293,7 +348,8 @@ impl TopicAdmin for KafkaAdmin {
             // `End` is the high watermark, whatever it is when the broker gets to it.
             ends.add_partition_offset(topic, partition, Offset::End).map_err(fail)?;
         }
-        let result = block_on(self.client.delete_records(&ends, &options(&deadline)), &deadline).map_err(fail)?;
+        let result = block_on(self.client.delete_records(&ends, &options(&deadline)), &deadline)
+            .map_err(fail)?;
         for element in result.elements() {
             element.error().map_err(fail)?;
         }
@@ -319,7 +375,10 @@ impl Wake for Unpark {
 }
 
 /// Waits for an answer of the admin client (which has a thread of its own) on this thread.
-fn block_on<T>(answer: impl Future<Output = KafkaResult<T>>, deadline: &Deadline) -> KafkaResult<T> {
+fn block_on<T>(
+    answer: impl Future<Output = KafkaResult<T>>,
+    deadline: &Deadline,
+) -> KafkaResult<T> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut answer = pin!(answer);

@@ -1,5 +1,5 @@
-//! What a broker offers, from its own answer to `ApiVersions` (Kafka protocol guide; KIP-35, KIP-511, and KIP-584 for
-//! the features).
+//! What a broker offers, from its own answer to `ApiVersions` (Kafka protocol guide; KIP-35,
+//! KIP-511, and KIP-584 for the features).
 //!
 //! librdkafka asks for the same, and keeps the answer to itself.
 
@@ -15,12 +15,16 @@ use super::Deadline;
 pub(super) struct ApiVersions {
     /// The keys of all requests that it answers.
     pub(super) keys: BTreeSet<u16>,
-    /// The greatest `metadata.version` that it supports: a number that goes up with each release of Apache Kafka.
+    /// The greatest `metadata.version` that it supports: a number that goes up with each release of
+    /// Apache Kafka.
     pub(super) metadata_version: Option<u16>,
 }
 
 /// The answer of the first broker that gives one.
-pub(super) fn of_any(addresses: impl IntoIterator<Item = (String, u16)>, deadline: &Deadline) -> Option<ApiVersions> {
+pub(super) fn of_any(
+    addresses: impl IntoIterator<Item = (String, u16)>,
+    deadline: &Deadline,
+) -> Option<ApiVersions> {
     addresses.into_iter().find_map(|(host, port)| of(&host, port, deadline))
 }
 
@@ -35,7 +39,8 @@ fn ask(request: &[u8], host: &str, port: u16, deadline: &Deadline) -> Option<Vec
         return None;
     }
     // A name may stand for several addresses, of which some answer nobody.
-    let connect = |address| TcpStream::connect_timeout(&address, deadline.left().min(CONNECT_PATIENCE)).ok();
+    let connect =
+        |address| TcpStream::connect_timeout(&address, deadline.left().min(CONNECT_PATIENCE)).ok();
     let mut stream = (host, port).to_socket_addrs().ok()?.find_map(connect)?;
     stream.set_read_timeout(Some(deadline.left())).ok()?;
     stream.set_write_timeout(Some(deadline.left())).ok()?;
@@ -167,7 +172,8 @@ mod tests {
 
     /// Produce and `ApiVersions`, and two features.
     fn answer() -> Vec<u8> {
-        let mut answer = b"\0\0\0\x01\0\0\x03\0\x00\0\0\0\x0b\0\0\x12\0\0\0\x04\0\0\0\0\0\x02\x01\x08".to_vec();
+        let mut answer =
+            b"\0\0\0\x01\0\0\x03\0\x00\0\0\0\x0b\0\0\x12\0\0\0\x04\0\0\0\0\0\x02\x01\x08".to_vec();
         answer.extend([0; 8]);
         let features = b"\x03\x0egroup.version\0\0\0\x01\0\x11metadata.version\0\x07\0\x1b\0";
         answer.extend([0, features.len() as u8]);

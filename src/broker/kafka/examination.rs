@@ -1,4 +1,5 @@
-//! Whether a cluster's settings suit what a run asks of it: `doctor`'s questions. Nothing is changed.
+//! Whether a cluster's settings suit what a run asks of it: `doctor`'s questions. Nothing is
+//! changed.
 
 use std::collections::BTreeMap;
 
@@ -27,12 +28,16 @@ pub(super) fn examine(
     deadline: &Deadline,
 ) -> Result<Vec<Remark>, PortError> {
     let (brokers, entries) = admin.brokers(deadline)?;
-    let entries = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
+    let entries =
+        entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
     let mut remarks: Vec<Remark> = kind(abilities, wanted).into_iter().collect();
     remarks.push(replicas(brokers, abilities, wanted));
     remarks.extend(of_settings(&Entries(entries), settings, wanted));
     if abilities.kind == Kind::Redpanda {
-        remarks.push(Remark::ok("disk", "waited for: topics made for runs have `write.caching=false`"));
+        remarks.push(Remark::ok(
+            "disk",
+            "waited for: topics made for runs have `write.caching=false`",
+        ));
     }
     if !settings.is_plaintext() {
         remarks.push(Remark::ok("requests", "not asked for over TLS or SASL: taken to be Kafka's"));
@@ -46,10 +51,20 @@ fn kind(abilities: &Abilities, wanted: &Wanted) -> Option<Remark> {
     if found == wanted.kind {
         return None;
     }
-    let what =
-        if abilities.kind == Kind::Redpanda { "the cluster is Redpanda" } else { "nothing shows that it is Redpanda" };
-    let fix = format!("set `broker.kind` to `{found}`, or check the address; reports say `{found}` in any case");
-    Some(Remark::bad("kind", Weight::Warn, format!("{what}, and `broker.kind` is `{}`", wanted.kind), fix))
+    let what = if abilities.kind == Kind::Redpanda {
+        "the cluster is Redpanda"
+    } else {
+        "nothing shows that it is Redpanda"
+    };
+    let fix = format!(
+        "set `broker.kind` to `{found}`, or check the address; reports say `{found}` in any case"
+    );
+    Some(Remark::bad(
+        "kind",
+        Weight::Warn,
+        format!("{what}, and `broker.kind` is `{}`", wanted.kind),
+        fix,
+    ))
 }
 
 fn replicas(brokers: usize, abilities: &Abilities, wanted: &Wanted) -> Remark {
@@ -80,12 +95,16 @@ fn of_settings(entries: &Entries, settings: &KafkaSettings, wanted: &Wanted) -> 
     let replication = u64::from(wanted.replication);
     match entries.number("min.insync.replicas") {
         Some(least) if least > replication => {
-            let found = format!("`min.insync.replicas` is {least}, and topics get {replication} replica(s)");
-            let fix = format!("raise `topics.replication` to {least}: every write is refused until then");
+            let found = format!(
+                "`min.insync.replicas` is {least}, and topics get {replication} replica(s)"
+            );
+            let fix =
+                format!("raise `topics.replication` to {least}: every write is refused until then");
             remarks.push(Remark::bad("acknowledgements", Weight::Fail, found, fix));
         }
         Some(1) if replication > 1 => {
-            let found = "`min.insync.replicas` is 1: while replicas lag, the leader alone acknowledges";
+            let found =
+                "`min.insync.replicas` is 1: while replicas lag, the leader alone acknowledges";
             let fix = "set it to 2 where figures are to hold for records that survive a broker";
             remarks.push(Remark::bad("acknowledgements", Weight::Warn, found, fix));
         }
@@ -96,16 +115,24 @@ fn of_settings(entries: &Entries, settings: &KafkaSettings, wanted: &Wanted) -> 
         None => {}
     }
     if entries.0.get("unclean.leader.election.enable").is_some_and(|value| value == "true") {
-        let found =
-            "`unclean.leader.election.enable` is on: a replica that lags may lead, and acknowledged events be gone";
-        remarks.push(Remark::bad("leaders", Weight::Warn, found, "switch it off, or expect lost events in the audit"));
+        let found = "`unclean.leader.election.enable` is on: a replica that lags may lead, and acknowledged events be gone";
+        remarks.push(Remark::bad(
+            "leaders",
+            Weight::Warn,
+            found,
+            "switch it off, or expect lost events in the audit",
+        ));
     }
     if let Some(most) = entries.number("message.max.bytes")
         && most < u64::from(settings.batch_bytes)
     {
         let batch = settings.batch_bytes;
-        let found = format!("`message.max.bytes` is {most}, less than `broker.kafka.batch_bytes` ({batch})");
-        let fix = format!("lower `broker.kafka.batch_bytes` to {most}: the broker refuses fuller batches");
+        let found = format!(
+            "`message.max.bytes` is {most}, less than `broker.kafka.batch_bytes` ({batch})"
+        );
+        let fix = format!(
+            "lower `broker.kafka.batch_bytes` to {most}: the broker refuses fuller batches"
+        );
         remarks.push(Remark::bad("batches", Weight::Fail, found, fix));
     }
     if let Some(records) = entries.number("log.flush.interval.messages") {
@@ -124,7 +151,13 @@ mod tests {
     use super::*;
 
     fn abilities(kind: Kind) -> Abilities {
-        Abilities { kind, version: None, idempotent: true, deletes_records: true, limitations: Vec::new() }
+        Abilities {
+            kind,
+            version: None,
+            idempotent: true,
+            deletes_records: true,
+            limitations: Vec::new(),
+        }
     }
 
     fn wanted(kind: &'static str, replication: u16) -> Wanted {
@@ -141,15 +174,18 @@ mod tests {
             let remark = kind(&abilities(found), &wanted(set, 1)).expect("a mismatch");
             assert!(remark.found.contains(set) && remark.fix.expect("a fix").contains(right));
         }
-        for (found, set) in [(Kind::Redpanda, "redpanda"), (Kind::Kafka, "kafka"), (Kind::Other, "kafka")] {
+        for (found, set) in
+            [(Kind::Redpanda, "redpanda"), (Kind::Kafka, "kafka"), (Kind::Other, "kafka")]
+        {
             assert_eq!(kind(&abilities(found), &wanted(set, 1)), None);
         }
     }
 
     #[test]
     fn replicas_need_brokers_and_an_odd_number_on_redpanda() {
-        let weight =
-            |brokers, kind, replication| replicas(brokers, &abilities(kind), &wanted("kafka", replication)).weight;
+        let weight = |brokers, kind, replication| {
+            replicas(brokers, &abilities(kind), &wanted("kafka", replication)).weight
+        };
         assert_eq!(weight(1, Kind::Kafka, 3), Weight::Fail);
         assert_eq!(weight(3, Kind::Kafka, 2), Weight::Ok);
         assert_eq!(weight(3, Kind::Redpanda, 2), Weight::Fail);
@@ -159,16 +195,38 @@ mod tests {
     #[test]
     fn settings_that_spoil_runs_or_figures_are_named() {
         let weights = |entries: &[(&str, &str)], replication| {
-            let entries = entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let remarks = of_settings(&Entries(entries), &KafkaSettings::default(), &wanted("kafka", replication));
+            let entries = entries
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            let remarks = of_settings(
+                &Entries(entries),
+                &KafkaSettings::default(),
+                &wanted("kafka", replication),
+            );
             remarks.into_iter().map(|remark| (remark.check, remark.weight)).collect::<Vec<_>>()
         };
-        assert_eq!(weights(&[("min.insync.replicas", "2")], 1), [("acknowledgements", Weight::Fail)]);
-        assert_eq!(weights(&[("min.insync.replicas", "1")], 3), [("acknowledgements", Weight::Warn)]);
+        assert_eq!(
+            weights(&[("min.insync.replicas", "2")], 1),
+            [("acknowledgements", Weight::Fail)]
+        );
+        assert_eq!(
+            weights(&[("min.insync.replicas", "1")], 3),
+            [("acknowledgements", Weight::Warn)]
+        );
         assert_eq!(weights(&[("min.insync.replicas", "2")], 3), [("acknowledgements", Weight::Ok)]);
-        assert_eq!(weights(&[("unclean.leader.election.enable", "true")], 1), [("leaders", Weight::Warn)]);
+        assert_eq!(
+            weights(&[("unclean.leader.election.enable", "true")], 1),
+            [("leaders", Weight::Warn)]
+        );
         assert_eq!(weights(&[("message.max.bytes", "999999")], 1), [("batches", Weight::Fail)]);
         assert_eq!(weights(&[("log.flush.interval.messages", "1")], 1), [("disk", Weight::Ok)]);
-        assert_eq!(weights(&[("message.max.bytes", "1048588"), ("unclean.leader.election.enable", "false")], 1), []);
+        assert_eq!(
+            weights(
+                &[("message.max.bytes", "1048588"), ("unclean.leader.election.enable", "false")],
+                1
+            ),
+            []
+        );
     }
 }

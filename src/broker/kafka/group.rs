@@ -1,12 +1,12 @@
-//! Commits a reader's positions under a consumer group, so that tools which show consumer lag can see them. The
-//! program itself never reads them back, joins no group, and is assigned nothing by one.
+//! Commits a reader's positions under a consumer group, so that tools which show consumer lag can
+//! see them. The program itself never reads them back, joins no group, and is assigned nothing by
+//! one.
 
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use streamgauge_actors::PortError;
-use streamgauge_actors::{Clock, Nanos, RunClock, SECOND};
+use streamgauge_actors::{Clock, Nanos, PortError, RunClock, SECOND};
 
 use super::Disposed;
 use super::logs::Logs;
@@ -31,14 +31,15 @@ impl GroupOffsets {
         };
         let mut config = settings.consumer();
         config.set("group.id", group);
-        let client = config.create_with_context(Logs::new()).map_err(|error| config_error(&error))?;
+        let client =
+            config.create_with_context(Logs::new()).map_err(|error| config_error(&error))?;
         let clock = RunClock::start();
         let due_ns = clock.now() + INTERVAL_NS;
         Ok(Some(Self { client: Disposed::new(client), topic: topic.to_owned(), clock, due_ns }))
     }
 
-    /// Commits, if that is due, the offsets of the next records to be read. Does not wait, and a failure is only
-    /// logged: nothing depends on it.
+    /// Commits, if that is due, the offsets of the next records to be read. Does not wait, and a
+    /// failure is only logged: nothing depends on it.
     pub(super) fn commit_when_due(&mut self, positions: impl Iterator<Item = (u32, u64)>) {
         let now = self.clock.now();
         if now < self.due_ns {
@@ -53,7 +54,11 @@ impl GroupOffsets {
     fn commit(&self, positions: impl Iterator<Item = (u32, u64)>) {
         let mut list = TopicPartitionList::new();
         for (partition, next) in positions {
-            if let Err(error) = list.add_partition_offset(&self.topic, partition as i32, Offset::Offset(next as i64)) {
+            if let Err(error) = list.add_partition_offset(
+                &self.topic,
+                partition as i32,
+                Offset::Offset(next as i64),
+            ) {
                 tracing::debug!(%error, "an offset is not committed");
             }
         }

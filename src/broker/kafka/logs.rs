@@ -30,7 +30,11 @@ struct State {
 
 impl Logs {
     pub(super) fn new() -> Self {
-        Self { clock: RunClock::start(), topic_gone: AtomicBool::new(false), state: Mutex::default() }
+        Self {
+            clock: RunClock::start(),
+            topic_gone: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
     }
 
     /// What went wrong last, in librdkafka's words.
@@ -69,7 +73,8 @@ impl rdkafka::consumer::ConsumerContext for Logs {}
 impl ClientContext for Logs {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         if facility == "CONFWARN" && line.contains("auto.commit.enable") {
-            // Deprecated for group consumers alone; partitions outside of groups have no other switch.
+            // Deprecated for group consumers alone; partitions outside of groups have no other
+            // switch.
             return;
         }
         let Some(dropped) = self.admit() else { return };
@@ -77,7 +82,10 @@ impl ClientContext for Logs {
             tracing::warn!(target: "librdkafka", "{dropped} more lines were not logged");
         }
         match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
                 tracing::error!(target: "librdkafka", "{facility}: {line}");
             }
             RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", "{facility}: {line}"),

@@ -1,4 +1,5 @@
-//! The hot paths of librdkafka that rdkafka's own types do not offer: batched delivery reports and batched reading.
+//! The hot paths of librdkafka that rdkafka's own types do not offer: batched delivery reports and
+//! batched reading.
 //!
 //! All unsafe code of the program is in this file, behind two types without unsafe methods.
 
@@ -20,14 +21,16 @@ const NO_ERROR: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
 const NS_PER_MS: i64 = 1_000_000;
 
 // A token travels in the pointer that librdkafka keeps with every record.
-const _: () = assert!(size_of::<usize>() == size_of::<u64>(), "the Kafka adapter needs a 64-bit target");
+const _: () =
+    assert!(size_of::<usize>() == size_of::<u64>(), "the Kafka adapter needs a 64-bit target");
 
 /// A reference to one of librdkafka's queues.
 struct Queue(*mut raw::rd_kafka_queue_t);
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still lives (field order).
+        // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still
+        // lives (field order).
         unsafe { raw::rd_kafka_queue_destroy(self.0) }
     }
 }
@@ -38,9 +41,13 @@ struct Topic(*mut raw::rd_kafka_topic_t);
 impl Topic {
     fn new(client: &Client<Logs>, name: &CStr) -> KafkaResult<Self> {
         // SAFETY: client and name are valid, and a null configuration means the client's default.
-        let handle = unsafe { raw::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        let handle =
+            unsafe { raw::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
         if handle.is_null() {
-            return Err(KafkaError::ClientCreation(format!("no handle for topic {}", name.to_string_lossy())));
+            return Err(KafkaError::ClientCreation(format!(
+                "no handle for topic {}",
+                name.to_string_lossy()
+            )));
         }
         Ok(Self(handle))
     }
@@ -48,7 +55,8 @@ impl Topic {
 
 impl Drop for Topic {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still lives (field order).
+        // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still
+        // lives (field order).
         unsafe { raw::rd_kafka_topic_destroy(self.0) }
     }
 }
@@ -78,7 +86,8 @@ pub(super) struct Producer {
     client: Client<Logs>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; a `Producer` is used by one thread at a time.
+// SAFETY: librdkafka's handles may be used from any thread; a `Producer` is used by one thread at a
+// time.
 unsafe impl Send for Producer {}
 
 impl Producer {
@@ -101,10 +110,16 @@ impl Producer {
 
     /// Copies one record into the client's queue. An empty key is sent as none.
     #[inline]
-    pub(super) fn send(&self, partition: i32, key: &[u8], payload: &[u8], token: u64) -> Result<(), RDKafkaErrorCode> {
+    pub(super) fn send(
+        &self,
+        partition: i32,
+        key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<(), RDKafkaErrorCode> {
         let key_ptr = if key.is_empty() { ptr::null() } else { key.as_ptr().cast::<c_void>() };
-        // SAFETY: topic handle and both slices are valid for the call; F_COPY makes librdkafka copy the payload (it
-        // always copies the key) and never write through the pointers.
+        // SAFETY: topic handle and both slices are valid for the call; F_COPY makes librdkafka copy
+        // the payload (it always copies the key) and never write through the pointers.
         let result = unsafe {
             raw::rd_kafka_produce(
                 self.topic.0,
@@ -120,8 +135,8 @@ impl Producer {
         if result == 0 { Ok(()) } else { Err(last_error()) }
     }
 
-    /// Waits up to `timeout_ms` for an event and visits its delivery reports. `None`: no event came; otherwise how many
-    /// reports it held (0 for a log line or an error).
+    /// Waits up to `timeout_ms` for an event and visits its delivery reports. `None`: no event
+    /// came; otherwise how many reports it held (0 for a log line or an error).
     pub(super) fn poll(&self, timeout_ms: c_int, visit: &mut dyn FnMut(&Report)) -> Option<usize> {
         let event = Event::poll(&self.events, timeout_ms)?;
         if event.kind() != raw::RD_KAFKA_EVENT_DR {
@@ -136,8 +151,12 @@ impl Producer {
                 None => Persistence::Yes,
                 // SAFETY: as above.
                 Some(_) => match unsafe { raw::rd_kafka_message_status(message) } {
-                    raw::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Persistence::No,
-                    raw::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => Persistence::Possibly,
+                    raw::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => {
+                        Persistence::No
+                    }
+                    raw::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => {
+                        Persistence::Possibly
+                    }
                     raw::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => Persistence::Yes,
                 },
             };
@@ -150,7 +169,9 @@ impl Producer {
 
     /// Forgets every record that is not stored yet.
     pub(super) fn purge(&self) {
-        let what = raw::RD_KAFKA_PURGE_F_QUEUE | raw::RD_KAFKA_PURGE_F_INFLIGHT | raw::RD_KAFKA_PURGE_F_NON_BLOCKING;
+        let what = raw::RD_KAFKA_PURGE_F_QUEUE
+            | raw::RD_KAFKA_PURGE_F_INFLIGHT
+            | raw::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the client is valid. The only possible failure is an unknown flag.
         unsafe { raw::rd_kafka_purge(self.client.native_ptr(), what) };
     }
@@ -165,8 +186,8 @@ pub(super) struct ReadError {
 
 /// A consumer of some partitions of one topic that hands out records in batches.
 ///
-/// It uses librdkafka's interface without consumer groups: there is no coordinator to be found, no right to a group to
-/// be granted, and no offsets topic to be created.
+/// It uses librdkafka's interface without consumer groups: there is no coordinator to be found, no
+/// right to a group to be granted, and no offsets topic to be created.
 pub(super) struct Consumer {
     batch: Vec<*mut raw::rd_kafka_message_t>,
     started: Vec<i32>,
@@ -177,11 +198,12 @@ pub(super) struct Consumer {
     client: Client<Logs>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; a `Consumer` is used by one thread at a time, and `batch`
-// holds pointers only inside `Consumer::consume`.
+// SAFETY: librdkafka's handles may be used from any thread; a `Consumer` is used by one thread at a
+// time, and `batch` holds pointers only inside `Consumer::consume`.
 unsafe impl Send for Consumer {}
 
-/// Records taken from librdkafka per call: large enough to spread its cost, small enough to stay in the cache.
+/// Records taken from librdkafka per call: large enough to spread its cost, small enough to stay in
+/// the cache.
 const BATCH: usize = 1024;
 
 impl Consumer {
@@ -197,10 +219,20 @@ impl Consumer {
         let topic = Topic::new(&client, topic)?;
         // SAFETY: the client is valid; the references returned are owned by `Queue`.
         let (records, events) = unsafe {
-            (raw::rd_kafka_queue_new(client.native_ptr()), raw::rd_kafka_queue_get_main(client.native_ptr()))
+            (
+                raw::rd_kafka_queue_new(client.native_ptr()),
+                raw::rd_kafka_queue_get_main(client.native_ptr()),
+            )
         };
         let batch = vec![ptr::null_mut(); BATCH];
-        Ok(Self { batch, started: vec![], records: Queue(records), events: Queue(events), topic, client })
+        Ok(Self {
+            batch,
+            started: vec![],
+            records: Queue(records),
+            events: Queue(events),
+            topic,
+            client,
+        })
     }
 
     pub(super) fn client(&self) -> &Client<Logs> {
@@ -211,7 +243,9 @@ impl Consumer {
     pub(super) fn start(&mut self, partition: i32, offset: Option<i64>) -> KafkaResult<()> {
         let offset = offset.unwrap_or(i64::from(raw::RD_KAFKA_OFFSET_BEGINNING));
         // SAFETY: topic and queue are valid.
-        let result = unsafe { raw::rd_kafka_consume_start_queue(self.topic.0, partition, offset, self.records.0) };
+        let result = unsafe {
+            raw::rd_kafka_consume_start_queue(self.topic.0, partition, offset, self.records.0)
+        };
         if result != 0 {
             return Err(KafkaError::Global(last_error()));
         }
@@ -219,10 +253,16 @@ impl Consumer {
         Ok(())
     }
 
-    /// Stops, or starts again, handing out records of these partitions; from the position of the last one handed out.
-    pub(super) fn set_paused(&self, partitions: &TopicPartitionList, paused: bool) -> KafkaResult<()> {
+    /// Stops, or starts again, handing out records of these partitions; from the position of the
+    /// last one handed out.
+    pub(super) fn set_paused(
+        &self,
+        partitions: &TopicPartitionList,
+        paused: bool,
+    ) -> KafkaResult<()> {
         let client = self.client.native_ptr();
-        // SAFETY: both pointers are valid; librdkafka writes an error code into each element of the list.
+        // SAFETY: both pointers are valid; librdkafka writes an error code into each element of the
+        // list.
         to_result(unsafe {
             if paused {
                 raw::rd_kafka_pause_partitions(client, partitions.ptr())
@@ -236,9 +276,11 @@ impl Consumer {
         Ok(())
     }
 
-    /// Writes the offset after the last record handed out (or passed over, as transaction markers are) into the list.
+    /// Writes the offset after the last record handed out (or passed over, as transaction markers
+    /// are) into the list.
     pub(super) fn positions(&self, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
-        // SAFETY: both pointers are valid; librdkafka writes an offset into each element of the list.
+        // SAFETY: both pointers are valid; librdkafka writes an offset into each element of the
+        // list.
         to_result(unsafe { raw::rd_kafka_position(self.client.native_ptr(), partitions.ptr()) })
     }
 
@@ -258,8 +300,8 @@ impl Consumer {
         (result == NO_ERROR && high >= 0).then_some(high)
     }
 
-    /// Takes at most `max` records (and at most [`BATCH`]) and visits them in place; waits up to `timeout_ms` for all
-    /// of them. Returns how many queue entries were taken, errors included.
+    /// Takes at most `max` records (and at most [`BATCH`]) and visits them in place; waits up to
+    /// `timeout_ms` for all of them. Returns how many queue entries were taken, errors included.
     pub(super) fn consume(
         &mut self,
         timeout_ms: c_int,
@@ -268,11 +310,18 @@ impl Consumer {
     ) -> usize {
         let max = max.min(self.batch.len());
         // SAFETY: the queue is valid and `batch` has room for `max` pointers.
-        let taken =
-            unsafe { raw::rd_kafka_consume_batch_queue(self.records.0, timeout_ms, self.batch.as_mut_ptr(), max) };
+        let taken = unsafe {
+            raw::rd_kafka_consume_batch_queue(
+                self.records.0,
+                timeout_ms,
+                self.batch.as_mut_ptr(),
+                max,
+            )
+        };
         let taken = usize::try_from(taken).unwrap_or(0);
         for message in (Taken { messages: self.batch[..taken].iter() }) {
-            // SAFETY: the pointer is what librdkafka just returned, and not destroyed before `message` is.
+            // SAFETY: the pointer is what librdkafka just returned, and not destroyed before
+            // `message` is.
             visit(unsafe { view(&*message.0) });
         }
         taken
@@ -295,12 +344,20 @@ impl Drop for Consumer {
     }
 }
 
-/// Receives errors that are queued among records and are not about one record: a topic that is gone.
+/// Receives errors that are queued among records and are not about one record: a topic that is
+/// gone.
 ///
 /// # Safety
-/// Called by librdkafka, inside [`Consumer::consume`]: `opaque` is what `Client::new` set, its context.
-unsafe extern "C" fn consumer_error(_: *mut raw::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
-    // SAFETY: the client keeps its context alive, and the reason is a string that lives for the call.
+/// Called by librdkafka, inside [`Consumer::consume`]: `opaque` is what `Client::new` set, its
+/// context.
+unsafe extern "C" fn consumer_error(
+    _: *mut raw::rd_kafka_t,
+    code: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: the client keeps its context alive, and the reason is a string that lives for the
+    // call.
     let (logs, reason) = unsafe { (&*opaque.cast::<Logs>(), text(reason)) };
     let code = RDKafkaRespErr::try_from(code).unwrap_or(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
     logs.error(KafkaError::Global(code.into()), &reason);
@@ -311,12 +368,14 @@ struct Message(*mut raw::rd_kafka_message_t);
 
 impl Drop for Message {
     fn drop(&mut self) {
-        // SAFETY: the pointer is a message that librdkafka handed over and that nothing else destroys.
+        // SAFETY: the pointer is a message that librdkafka handed over and that nothing else
+        // destroys.
         unsafe { raw::rd_kafka_message_destroy(self.0) }
     }
 }
 
-/// A batch of messages; those that were not visited (the visitor panicked) are given back all the same.
+/// A batch of messages; those that were not visited (the visitor panicked) are given back all the
+/// same.
 struct Taken<'a> {
     messages: slice::Iter<'a, *mut raw::rd_kafka_message_t>,
 }
@@ -351,18 +410,25 @@ unsafe fn view(message: &raw::rd_kafka_message_t) -> Result<Record<'_>, ReadErro
     // SAFETY: message and place to write to are valid.
     let timestamp_ms = unsafe { raw::rd_kafka_message_timestamp(message, &raw mut kind) };
     let timestamp_kind = match kind {
-        raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => TimestampKind::LogAppend,
+        raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => {
+            TimestampKind::LogAppend
+        }
         raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => TimestampKind::Create,
         raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => TimestampKind::None,
     };
     Ok(Record {
         partition: message.partition as u32,
         offset: message.offset as u64,
-        // SAFETY: key and payload are null, or point to that many bytes that live as long as the message.
+        // SAFETY: key and payload are null, or point to that many bytes that live as long as the
+        // message.
         key: unsafe { bytes(message.key, message.key_len) },
         // SAFETY: as above.
         payload: unsafe { bytes(message.payload, message.len) },
-        timestamp_ns: if timestamp_kind == TimestampKind::None { 0 } else { timestamp_ms.saturating_mul(NS_PER_MS) },
+        timestamp_ns: if timestamp_kind == TimestampKind::None {
+            0
+        } else {
+            timestamp_ms.saturating_mul(NS_PER_MS)
+        },
         timestamp_kind,
     })
 }
@@ -419,15 +485,25 @@ impl Event {
                 let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
                 // SAFETY: the event is a log line; the strings live as long as it does.
                 unsafe {
-                    if raw::rd_kafka_event_log(self.0, &raw mut facility, &raw mut line, &raw mut level) == 0 {
+                    if raw::rd_kafka_event_log(
+                        self.0,
+                        &raw mut facility,
+                        &raw mut line,
+                        &raw mut level,
+                    ) == 0
+                    {
                         logs.log(log_level(level), &text(facility), &text(line));
                     }
                 }
             }
             raw::RD_KAFKA_EVENT_ERROR => {
                 // SAFETY: the event is an error; the string lives as long as it does.
-                let (code, reason) =
-                    unsafe { (raw::rd_kafka_event_error(self.0), text(raw::rd_kafka_event_error_string(self.0))) };
+                let (code, reason) = unsafe {
+                    (
+                        raw::rd_kafka_event_error(self.0),
+                        text(raw::rd_kafka_event_error_string(self.0)),
+                    )
+                };
                 logs.error(KafkaError::Global(code.into()), &reason);
             }
             _ => {}

@@ -1,4 +1,5 @@
-//! Reads assigned partitions through one consumer, in batches, visiting records where librdkafka keeps them.
+//! Reads assigned partitions through one consumer, in batches, visiting records where librdkafka
+//! keeps them.
 
 use std::ffi::CString;
 use std::thread;
@@ -28,7 +29,8 @@ pub(super) struct KafkaReader {
     polls: u32,
 }
 
-/// Polls between two looks at the client's log, which is looked at whenever there is nothing to read, too.
+/// Polls between two looks at the client's log, which is looked at whenever there is nothing to
+/// read, too.
 const POLLS_PER_LOG: u32 = 256;
 
 /// One assigned partition.
@@ -41,9 +43,15 @@ struct Assigned {
 }
 
 impl KafkaReader {
-    pub(super) fn open(settings: &KafkaSettings, topic: &str, start: &[(u32, StartAt)]) -> Result<Self, PortError> {
-        let deadline = Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
-        let topic_c = CString::new(topic).map_err(|_| PortError::fatal("a topic's name contains a NUL byte"))?;
+    pub(super) fn open(
+        settings: &KafkaSettings,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Self, PortError> {
+        let deadline =
+            Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
+        let topic_c = CString::new(topic)
+            .map_err(|_| PortError::fatal("a topic's name contains a NUL byte"))?;
         let consumer = Consumer::new(&settings.consumer(), &topic_c, Logs::new())
             .map(Disposed::new)
             .map_err(|error| config_error(&error))?;
@@ -74,11 +82,14 @@ impl KafkaReader {
             )));
         };
         if slot.is_some() {
-            return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is assigned twice")));
+            return Err(PortError::fatal(format!(
+                "partition {partition} of topic `{topic}` is assigned twice"
+            )));
         }
         let range = offsets(self.consumer.client(), topic, partition, deadline)?;
         let (next, offset) = match at {
-            // The client resolves it again: retention may remove records in between, which is no loss here.
+            // The client resolves it again: retention may remove records in between, which is no
+            // loss here.
             StartAt::Earliest => (range.first, None),
             StartAt::Latest => (range.end, Some(range.end as i64)),
             StartAt::Offset(offset) if offset > range.end => {
@@ -94,11 +105,20 @@ impl KafkaReader {
         };
         *slot = Some(Assigned { next, end_at_start: range.end, paused: false });
         self.positions.add_partition(topic, partition as i32);
-        self.consumer.start(partition as i32, offset).map_err(|error| topic_error("read", topic, &error))
+        self.consumer
+            .start(partition as i32, offset)
+            .map_err(|error| topic_error("read", topic, &error))
     }
 
-    /// Takes up to `max` queue entries, waiting up to `timeout_ms` for all of them. Returns how many were taken.
-    fn take(&mut self, timeout_ms: i32, max: usize, visited: &mut usize, visit: &mut dyn FnMut(Record<'_>)) -> usize {
+    /// Takes up to `max` queue entries, waiting up to `timeout_ms` for all of them. Returns how
+    /// many were taken.
+    fn take(
+        &mut self,
+        timeout_ms: i32,
+        max: usize,
+        visited: &mut usize,
+        visit: &mut dyn FnMut(Record<'_>),
+    ) -> usize {
         let Self { consumer, partitions, topic, failure, .. } = self;
         consumer.consume(timeout_ms, max, &mut |item| match item {
             Ok(record) => {
@@ -112,7 +132,10 @@ impl KafkaReader {
                 }
             }
             Err(error) => {
-                let next = partitions.get(error.partition as usize).and_then(Option::as_ref).map(|one| one.next);
+                let next = partitions
+                    .get(error.partition as usize)
+                    .and_then(Option::as_ref)
+                    .map(|one| one.next);
                 if let Some(error) = read_error(topic, &error, next) {
                     failure.get_or_insert(error);
                 }
@@ -167,13 +190,16 @@ impl EventReader for KafkaReader {
             self.consumer.serve_events();
             if let Some(group) = &mut self.group {
                 let partitions = self.partitions.iter().enumerate();
-                group.commit_when_due(partitions.filter_map(|(id, one)| Some((id as u32, one.as_ref()?.next))));
+                group.commit_when_due(
+                    partitions.filter_map(|(id, one)| Some((id as u32, one.as_ref()?.next))),
+                );
             }
         }
         let mut visited = 0;
         let mut waited = budget.is_zero();
         while visited < max_records {
-            // librdkafka would wait until it had all that is asked for: ask for what is there, and wait for one only.
+            // librdkafka would wait until it had all that is asked for: ask for what is there, and
+            // wait for one only.
             if self.take(0, max_records - visited, &mut visited, visit) > 0 {
                 continue;
             }
@@ -202,7 +228,9 @@ impl EventReader for KafkaReader {
     fn set_paused(&mut self, partition: u32, paused: bool) -> Result<(), PortError> {
         let topic = &self.topic;
         let Some(Some(assigned)) = self.partitions.get_mut(partition as usize) else {
-            return Err(PortError::fatal(format!("partition {partition} of topic `{topic}` is not assigned here")));
+            return Err(PortError::fatal(format!(
+                "partition {partition} of topic `{topic}` is not assigned here"
+            )));
         };
         if assigned.paused == paused {
             return Ok(());
@@ -210,7 +238,9 @@ impl EventReader for KafkaReader {
         let mut one = TopicPartitionList::with_capacity(1);
         one.add_partition(topic, partition as i32);
         let action = if paused { "pause" } else { "resume" };
-        self.consumer.set_paused(&one, paused).map_err(|error| topic_error(action, topic, &error))?;
+        self.consumer
+            .set_paused(&one, paused)
+            .map_err(|error| topic_error(action, topic, &error))?;
         assigned.paused = paused;
         Ok(())
     }
@@ -241,7 +271,8 @@ impl KafkaReader {
                 Offset::Offset(offset) if known => (offset.max(0) as u64).max(assigned.next),
                 _ => assigned.next,
             };
-            let cached = self.consumer.cached_end(&self.topic_c, partition).unwrap_or(0).max(0) as u64;
+            let cached =
+                self.consumer.cached_end(&self.topic_c, partition).unwrap_or(0).max(0) as u64;
             lag += cached.max(assigned.end_at_start).saturating_sub(position);
         }
         lag

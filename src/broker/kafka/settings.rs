@@ -1,4 +1,5 @@
-//! The settings of a Kafka connection, and which of librdkafka's own properties may be added to them.
+//! The settings of a Kafka connection, and which of librdkafka's own properties may be added to
+//! them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,8 +17,9 @@ use streamgauge_actors::{PortError, WriterRole};
 pub struct KafkaSettings {
     /// Addresses to start from: `host:port`, separated by commas.
     pub bootstrap_servers: String,
-    /// Further properties of librdkafka (TLS, SASL, compression), for every client. Those that would change what the
-    /// program promises are refused. Written out, a secret's value is replaced by `<redacted>`.
+    /// Further properties of librdkafka (TLS, SASL, compression), for every client. Those that
+    /// would change what the program promises are refused. Written out, a secret's value is
+    /// replaced by `<redacted>`.
     #[serde(serialize_with = "serialize_redacted")]
     pub properties: BTreeMap<String, String>,
     /// How long to wait for a broker's first answer, in milliseconds.
@@ -36,9 +38,11 @@ pub struct KafkaSettings {
     pub queue_records: u32,
     /// What a reader may fetch ahead, in bytes: rounded up to KiB.
     pub prefetch_bytes: u64,
-    /// A consumer group whose offsets tell lag tools how far the readers are; `None`: none is named.
+    /// A consumer group whose offsets tell lag tools how far the readers are; `None`: none is
+    /// named.
     pub group: Option<String>,
-    /// Topics that others made and a run is to use: what their properties mean for it is said beforehand.
+    /// Topics that others made and a run is to use: what their properties mean for it is said
+    /// beforehand.
     pub given_topics: Vec<String>,
 }
 
@@ -84,10 +88,16 @@ impl fmt::Debug for KafkaSettings {
 pub const REDACTED: &str = "<redacted>";
 
 fn redacted(properties: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
-    properties.iter().map(|(key, value)| (key.as_str(), if is_secret(key) { REDACTED } else { value })).collect()
+    properties
+        .iter()
+        .map(|(key, value)| (key.as_str(), if is_secret(key) { REDACTED } else { value }))
+        .collect()
 }
 
-fn serialize_redacted<S: Serializer>(properties: &BTreeMap<String, String>, to: S) -> Result<S::Ok, S::Error> {
+fn serialize_redacted<S: Serializer>(
+    properties: &BTreeMap<String, String>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     redacted(properties).serialize(to)
 }
 
@@ -103,7 +113,10 @@ pub fn is_secret(property: &str) -> bool {
 /// Properties that are refused, each with the reason. A trailing `*` stands for any ending.
 const REFUSED: &[(&str, &str)] = &[
     ("acks", "an event counts as acknowledged only once every in-sync replica has it"),
-    ("request.required.acks", "an event counts as acknowledged only once every in-sync replica has it"),
+    (
+        "request.required.acks",
+        "an event counts as acknowledged only once every in-sync replica has it",
+    ),
     ("enable.idempotence", "without it a retry could store an event twice or out of order"),
     ("enable.gapless.guarantee", "a failed delivery is reported and ends the generation"),
     ("max.in.flight*", "it is part of the idempotent writer's ordering"),
@@ -127,8 +140,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("partition.assignment.strategy", "readers are assigned their partitions, and join no group"),
     ("bootstrap.servers", "use the setting `broker.kafka.bootstrap_servers`"),
     ("metadata.broker.list", "use the setting `broker.kafka.bootstrap_servers`"),
-    ("linger.ms", "use the settings `broker.kafka.events_linger` and `broker.kafka.results_linger`"),
-    ("queue.buffering.max.ms", "use the settings `broker.kafka.events_linger` and `broker.kafka.results_linger`"),
+    (
+        "linger.ms",
+        "use the settings `broker.kafka.events_linger` and `broker.kafka.results_linger`",
+    ),
+    (
+        "queue.buffering.max.ms",
+        "use the settings `broker.kafka.events_linger` and `broker.kafka.results_linger`",
+    ),
     ("queue.buffering.max.kbytes", "use the setting `queue_bytes`"),
     ("queue.buffering.max.messages", "use the setting `queue_records`"),
     ("batch.size", "use the setting `batch_bytes`"),
@@ -161,7 +180,9 @@ impl KafkaSettings {
         }
         for property in self.properties.keys() {
             if let Some(reason) = refusal(property) {
-                return Err(PortError::fatal(format!("the Kafka property `{property}` cannot be set here: {reason}")));
+                return Err(PortError::fatal(format!(
+                    "the Kafka property `{property}` cannot be set here: {reason}"
+                )));
             }
         }
         for config in [self.admin(), self.consumer(), self.producer(WriterRole::Events, true)] {
@@ -181,7 +202,9 @@ impl KafkaSettings {
 
     /// Whether brokers can be asked without librdkafka.
     pub(super) fn is_plaintext(&self) -> bool {
-        self.properties.get("security.protocol").is_none_or(|protocol| protocol.eq_ignore_ascii_case("plaintext"))
+        self.properties
+            .get("security.protocol")
+            .is_none_or(|protocol| protocol.eq_ignore_ascii_case("plaintext"))
     }
 
     fn common(&self) -> ClientConfig {
@@ -195,8 +218,8 @@ impl KafkaSettings {
         self.set_default(
             &mut config,
             &[
-                // A deleted topic is noticed this soon. (Whether it exists is known when a port is made: no need to wait
-                // 30 s for it to appear.)
+                // A deleted topic is noticed this soon. (Whether it exists is known when a port is
+                // made: no need to wait 30 s for it to appear.)
                 ("topic.metadata.refresh.interval.ms", "5000"),
                 ("topic.metadata.propagation.max.ms", "2000"),
             ],
@@ -212,8 +235,8 @@ impl KafkaSettings {
         config
     }
 
-    /// The configuration of a writer's client. One that is not `idempotent` sends one request at a time: a second one
-    /// could overtake the first while that is tried again.
+    /// The configuration of a writer's client. One that is not `idempotent` sends one request at a
+    /// time: a second one could overtake the first while that is tried again.
     pub(super) fn producer(&self, role: WriterRole, idempotent: bool) -> ClientConfig {
         let linger_ms = match role {
             WriterRole::Events => self.events_linger_ms,
@@ -248,8 +271,8 @@ impl KafkaSettings {
         self.set_default(
             &mut config,
             &[
-                // How long fetching rests once the cap on what is fetched ahead was reached: the default, a second, would
-                // starve a reader that empties 16 MiB in a tenth of that.
+                // How long fetching rests once the cap on what is fetched ahead was reached: the
+                // default, a second, would starve a reader that empties 16 MiB in a tenth of that.
                 ("fetch.queue.backoff.ms", "2"),
                 // A missing leader must not cost half a second after a restart.
                 ("fetch.error.backoff.ms", "100"),
@@ -272,13 +295,16 @@ fn kib(bytes: u64) -> String {
     bytes.div_ceil(1024).max(1).to_string()
 }
 
-/// What librdkafka has against a property, without its value where that is a secret (the client's own message has it).
+/// What librdkafka has against a property, without its value where that is a secret (the client's
+/// own message has it).
 pub(super) fn config_error(error: &KafkaError) -> PortError {
     let KafkaError::ClientConfig(kind, reason, property, _) = error else {
         return PortError::fatal(format!("cannot make a Kafka client: {error}"));
     };
     if *kind == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {
-        return PortError::fatal(format!("unknown Kafka property `{property}`: librdkafka has none of that name"));
+        return PortError::fatal(format!(
+            "unknown Kafka property `{property}`: librdkafka has none of that name"
+        ));
     }
     let reason = if is_secret(property) { "its value is not accepted" } else { reason };
     let hint = if reason.contains("not available at build time") || property.starts_with("ssl.") {
@@ -294,7 +320,10 @@ mod tests {
     use super::*;
 
     fn with(property: &str, value: &str) -> KafkaSettings {
-        KafkaSettings { properties: [(property.to_owned(), value.to_owned())].into(), ..KafkaSettings::default() }
+        KafkaSettings {
+            properties: [(property.to_owned(), value.to_owned())].into(),
+            ..KafkaSettings::default()
+        }
     }
 
     #[test]
@@ -326,12 +355,17 @@ mod tests {
         let error = with("compression.tipe", "zstd").check().unwrap_err();
         assert!(error.message.contains("unknown Kafka property `compression.tipe`"), "{error}");
         let error = with("compression.type", "brotli").check().unwrap_err();
-        assert!(error.message.contains("`compression.type`") && error.message.contains("brotli"), "{error}");
+        assert!(
+            error.message.contains("`compression.type`") && error.message.contains("brotli"),
+            "{error}"
+        );
     }
 
     #[test]
     fn secrets_are_never_shown() {
-        for property in ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret"] {
+        for property in
+            ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret"]
+        {
             let settings = with(property, "hunter2");
             let shown = format!(
                 "{settings:?} {settings:#?} {} {:?}",
@@ -344,7 +378,8 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_refused() {
-        let error = serde_json::from_str::<KafkaSettings>(r#"{"bootstrap": "x"}"#).unwrap_err().to_string();
+        let error =
+            serde_json::from_str::<KafkaSettings>(r#"{"bootstrap": "x"}"#).unwrap_err().to_string();
         assert!(error.contains("bootstrap"), "{error}");
     }
 }

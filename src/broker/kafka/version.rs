@@ -1,6 +1,7 @@
 //! Which release of Apache Kafka a broker is.
 
-/// The release that brought a `metadata.version`, the feature that every release of Kafka with `KRaft` raises.
+/// The release that brought a `metadata.version`, the feature that every release of Kafka with
+/// `KRaft` raises.
 pub(super) fn release(level: u16) -> String {
     let release = match level {
         1 => "3.0",
@@ -26,6 +27,9 @@ mod tests {
 
     #[test]
     fn a_level_tells_the_release_and_a_new_one_itself() {
-        assert_eq!((release(27).as_str(), release(1000).as_str()), ("4.1", "metadata version 1000"));
+        assert_eq!(
+            (release(27).as_str(), release(1000).as_str()),
+            ("4.1", "metadata version 1000")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Writes a topic through one producer (idempotent where the broker can), whose acknowledgements come in batches.
+//! Writes a topic through one producer (idempotent where the broker can), whose acknowledgements
+//! come in batches.
 
 use std::thread;
 use std::time::Duration;
@@ -27,7 +28,8 @@ impl KafkaWriter {
         role: WriterRole,
         idempotent: bool,
     ) -> Result<Self, PortError> {
-        let deadline = Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
+        let deadline =
+            Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
         let producer = Producer::new(&settings.producer(role, idempotent), topic, Logs::new())
             .map(Disposed::new)
             .map_err(|error| config_error(&error))?;
@@ -36,7 +38,12 @@ impl KafkaWriter {
     }
 
     #[cold]
-    fn refused(&mut self, partition: u32, bytes: usize, code: RDKafkaErrorCode) -> Result<Sent, PortError> {
+    fn refused(
+        &mut self,
+        partition: u32,
+        bytes: usize,
+        code: RDKafkaErrorCode,
+    ) -> Result<Sent, PortError> {
         if code == RDKafkaErrorCode::QueueFull {
             return Ok(Sent::Full);
         }
@@ -50,23 +57,35 @@ impl KafkaWriter {
             }
             RDKafkaErrorCode::Fatal => self.fatal_error(),
             code if is_topic_gone(code) => self.topic_gone(),
-            code => PortError::fatal(format!("cannot write to partition {partition} of topic `{topic}`: {code}")),
+            code => PortError::fatal(format!(
+                "cannot write to partition {partition} of topic `{topic}`: {code}"
+            )),
         };
         self.failure = Some(error.clone());
         Err(error)
     }
 
     fn fatal_error(&self) -> PortError {
-        let detail =
-            self.producer.client().fatal_error().map_or_else(String::new, |(code, text)| format!("{code}: {text}"));
-        PortError::reconnect(format!("the writer of topic `{}` failed for good: {detail}", self.topic))
+        let detail = self
+            .producer
+            .client()
+            .fatal_error()
+            .map_or_else(String::new, |(code, text)| format!("{code}: {text}"));
+        PortError::reconnect(format!(
+            "the writer of topic `{}` failed for good: {detail}",
+            self.topic
+        ))
     }
 
     fn topic_gone(&self) -> PortError {
-        PortError::fatal(format!("topic `{}` is gone: it was deleted while it was being written", self.topic))
+        PortError::fatal(format!(
+            "topic `{}` is gone: it was deleted while it was being written",
+            self.topic
+        ))
     }
 
-    /// Visits the acknowledgements of every event that is there, after waiting for the first. Returns their number.
+    /// Visits the acknowledgements of every event that is there, after waiting for the first.
+    /// Returns their number.
     fn drain(&mut self, timeout_ms: i32, visit: &mut dyn FnMut(Ack)) -> usize {
         let mut visited = 0;
         let mut failed = None;
@@ -99,14 +118,22 @@ fn ack(report: &Report) -> Ack {
     let delivery = match (report.error, report.persistence) {
         (None, _) => Delivery::Acknowledged,
         (Some(code), Persistence::No) => Delivery::Rejected(code.to_string()),
-        (Some(code), Persistence::Possibly | Persistence::Yes) => Delivery::Unknown(code.to_string()),
+        (Some(code), Persistence::Possibly | Persistence::Yes) => {
+            Delivery::Unknown(code.to_string())
+        }
     };
     Ack { partition: report.partition as u32, token: report.token, delivery }
 }
 
 impl EventWriter for KafkaWriter {
     #[inline]
-    fn send(&mut self, partition: u32, key: &[u8], payload: &[u8], token: u64) -> Result<Sent, PortError> {
+    fn send(
+        &mut self,
+        partition: u32,
+        key: &[u8],
+        payload: &[u8],
+        token: u64,
+    ) -> Result<Sent, PortError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -125,7 +152,11 @@ impl EventWriter for KafkaWriter {
         }
     }
 
-    fn poll_acks(&mut self, budget: Duration, visit: &mut dyn FnMut(Ack)) -> Result<usize, PortError> {
+    fn poll_acks(
+        &mut self,
+        budget: Duration,
+        visit: &mut dyn FnMut(Ack),
+    ) -> Result<usize, PortError> {
         let mut visited = self.drain(0, visit);
         if visited == 0 && self.in_flight > 0 && !budget.is_zero() && self.failure.is_none() {
             // librdkafka waits in whole milliseconds.
@@ -136,7 +167,8 @@ impl EventWriter for KafkaWriter {
             visited = self.drain(whole_ms, visit);
         }
         match &self.failure {
-            // What became of the records comes first; the error is told once there is nothing more to visit.
+            // What became of the records comes first; the error is told once there is nothing more
+            // to visit.
             Some(failure) if visited == 0 => Err(failure.clone()),
             _ => Ok(visited),
         }

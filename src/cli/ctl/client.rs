@@ -12,7 +12,8 @@ use ureq::{Agent, Body, RequestBuilder};
 use crate::cli::CliError;
 use crate::config::{ConfigError, check_token};
 
-/// How long a daemon may take to be reached, and to answer. (A stream of events has no end of its own.)
+/// How long a daemon may take to be reached, and to answer. (A stream of events has no end of its
+/// own.)
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -33,9 +34,12 @@ impl Client {
         let read = |path: &Path| {
             let refused = |why: &str| {
                 let path = path.display();
-                CliError::Usage(format!("the token in `{path}` {why} (--token-file, STREAMGAUGE_TOKEN_FILE)"))
+                CliError::Usage(format!(
+                    "the token in `{path}` {why} (--token-file, STREAMGAUGE_TOKEN_FILE)"
+                ))
             };
-            let token = fs::read_to_string(path).map_err(|error| refused(&format!("cannot be read: {error}")))?;
+            let token = fs::read_to_string(path)
+                .map_err(|error| refused(&format!("cannot be read: {error}")))?;
             check_token(token.trim()).map_err(refused)?;
             Ok::<_, CliError>(token.trim().to_owned())
         };
@@ -46,7 +50,11 @@ impl Client {
             .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .proxy(None)
             .build();
-        Ok(Self { agent: Agent::new_with_config(config), url: url.trim_end_matches('/').to_owned(), token })
+        Ok(Self {
+            agent: Agent::new_with_config(config),
+            url: url.trim_end_matches('/').to_owned(),
+            token,
+        })
     }
 
     /// The request, with the token where there is one.
@@ -58,7 +66,10 @@ impl Client {
     }
 
     /// Sends a request; an answer that is an error becomes one.
-    fn answered(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, CliError> {
+    fn answered(
+        &self,
+        sent: Result<Response<Body>, ureq::Error>,
+    ) -> Result<Response<Body>, CliError> {
         let mut response = sent.map_err(|error| {
             CliError::Runtime(anyhow::anyhow!(
                 "the daemon at {} does not answer: {error}; is `streamgauge serve` running there? (--url, \
@@ -73,7 +84,9 @@ impl Client {
         let problem: Json = response.body_mut().read_json().unwrap_or(Json::Null);
         let Some(told) = told(&problem) else {
             let url = &self.url;
-            return Err(CliError::Runtime(anyhow::anyhow!("{url} answered {status}: is that a streamgauge daemon?")));
+            return Err(CliError::Runtime(anyhow::anyhow!(
+                "{url} answered {status}: is that a streamgauge daemon?"
+            )));
         };
         // Settings are refused as they are where they are written.
         Err(if status == 422 {
@@ -86,7 +99,9 @@ impl Client {
     fn json(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Json, CliError> {
         let mut response = self.answered(sent)?;
         let read = response.body_mut().with_config().limit(256 << 20).read_json();
-        read.map_err(|error| CliError::Runtime(anyhow::anyhow!("the daemon's answer cannot be read: {error}")))
+        read.map_err(|error| {
+            CliError::Runtime(anyhow::anyhow!("the daemon's answer cannot be read: {error}"))
+        })
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Json, CliError> {
@@ -105,7 +120,10 @@ impl Client {
     }
 
     /// The lines of a stream of events.
-    pub(super) fn lines(&self, path: &str) -> Result<impl Iterator<Item = std::io::Result<String>>, CliError> {
+    pub(super) fn lines(
+        &self,
+        path: &str,
+    ) -> Result<impl Iterator<Item = std::io::Result<String>>, CliError> {
         let request = self.authorized(self.agent.get(format!("{}{path}", self.url)));
         let response = self.answered(request.call())?;
         Ok(BufReader::new(response.into_body().into_reader()).lines())
@@ -117,7 +135,11 @@ impl Client {
             return Ok(named.to_owned());
         }
         let status = self.get("/api/v1/status")?;
-        let none = || CliError::Runtime(anyhow::anyhow!("the daemon has made no run yet: `streamgauge ctl start`"));
+        let none = || {
+            CliError::Runtime(anyhow::anyhow!(
+                "the daemon has made no run yet: `streamgauge ctl start`"
+            ))
+        };
         status["run_id"].as_str().map(str::to_owned).ok_or_else(none)
     }
 }
@@ -126,7 +148,8 @@ impl Client {
 fn told(problem: &Json) -> Option<String> {
     let mut text = problem["detail"].as_str()?.to_owned();
     for error in problem["errors"].as_array().into_iter().flatten() {
-        let (pointer, why) = (error["pointer"].as_str().unwrap_or(""), error["detail"].as_str().unwrap_or(""));
+        let (pointer, why) =
+            (error["pointer"].as_str().unwrap_or(""), error["detail"].as_str().unwrap_or(""));
         if !text.contains(why) {
             text.extend(["; ", pointer, ": ", why]);
         }

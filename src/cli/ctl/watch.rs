@@ -14,7 +14,8 @@ use crate::report::numbers::{grouped, millis};
 pub(super) fn watch(client: &Client, run_id: &str, format: Format) -> CliResult {
     let mut event = String::new();
     for line in client.lines(&format!("/api/v1/runs/{run_id}/events"))? {
-        let line = line.map_err(|error| CliError::Runtime(anyhow::anyhow!("the daemon is gone: {error}")))?;
+        let line = line
+            .map_err(|error| CliError::Runtime(anyhow::anyhow!("the daemon is gone: {error}")))?;
         if let Some(name) = line.strip_prefix("event: ") {
             name.clone_into(&mut event);
         } else if let Some(data) = line.strip_prefix("data: ") {

@@ -1,13 +1,12 @@
-//! A trial of the broker: a topic of `doctor`'s own is made, written, read back, emptied and deleted. What a broker
-//! claims of itself is one thing, what comes back another.
+//! A trial of the broker: a topic of `doctor`'s own is made, written, read back, emptied and
+//! deleted. What a broker claims of itself is one thing, what comes back another.
 
 use std::time::Duration;
 
 use streamgauge_actors::{
-    Broker, BrokerDescription, Delivery, EventReader, EventWriter, PortError, Sent, StampedBy, StartAt, TimestampKind,
-    TopicAdmin, TopicSpec, WriterRole,
+    Broker, BrokerDescription, Clock, Delivery, EventReader, EventWriter, Nanos, PortError, SECOND,
+    Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicSpec, WriterRole,
 };
-use streamgauge_actors::{Clock, Nanos, SECOND};
 
 use super::{Finding, Health};
 
@@ -50,7 +49,10 @@ impl Trial<'_> {
         let mut admin = match self.create() {
             Ok(admin) => admin,
             Err(error) if self.topics_are_named => {
-                return vec![Finding::limit("trial topic", format!("nothing could be tried: {}", error.message))];
+                return vec![Finding::limit(
+                    "trial topic",
+                    format!("nothing could be tried: {}", error.message),
+                )];
             }
             Err(error) => {
                 let fix = "allow the client to create topics, or see the broker's log; topics that are there can be named in \
@@ -61,7 +63,12 @@ impl Trial<'_> {
         match self.write_and_read(&mut findings) {
             Ok(()) => findings.extend(self.empty(&mut *admin)),
             Err(error) => {
-                findings.push(Finding::bad("trial", Health::Fail, error.message, "look at the broker's own log"));
+                findings.push(Finding::bad(
+                    "trial",
+                    Health::Fail,
+                    error.message,
+                    "look at the broker's own log",
+                ));
             }
         }
         findings.push(match admin.delete(&self.topic) {
@@ -91,8 +98,16 @@ impl Trial<'_> {
         let mut reader = self.broker.reader(&self.topic, &[(0, StartAt::Earliest)])?;
         let acknowledged = self.write()?;
         if acknowledged < RECORDS {
-            let found = format!("{acknowledged} of {RECORDS} records acknowledged in {} s", PATIENCE / SECOND);
-            findings.push(Finding::bad("writing", Health::Fail, found, "look at the broker's own log"));
+            let found = format!(
+                "{acknowledged} of {RECORDS} records acknowledged in {} s",
+                PATIENCE / SECOND
+            );
+            findings.push(Finding::bad(
+                "writing",
+                Health::Fail,
+                found,
+                "look at the broker's own log",
+            ));
         } else {
             findings.push(Finding::ok("writing", format!("{RECORDS} records acknowledged")));
         }
@@ -101,8 +116,13 @@ impl Trial<'_> {
         if self.description.kind != "embedded"
             && let Some(middle) = back.iter().find(|record| record.number == MIDDLE)
         {
-            let mut reader = self.broker.reader(&self.topic, &[(0, StartAt::Offset(middle.offset))])?;
-            findings.push(came_back("reading from the middle", &self.read(&mut *reader, RECORDS - MIDDLE)?, MIDDLE));
+            let mut reader =
+                self.broker.reader(&self.topic, &[(0, StartAt::Offset(middle.offset))])?;
+            findings.push(came_back(
+                "reading from the middle",
+                &self.read(&mut *reader, RECORDS - MIDDLE)?,
+                MIDDLE,
+            ));
         }
         let stored = self.broker.admin()?.describe(&self.topic)?.map(|topic| topic.partitions);
         let end = stored.and_then(|partitions| Some(partitions.first()?.end));
@@ -117,7 +137,9 @@ impl Trial<'_> {
         let deadline = self.clock.now() + PATIENCE;
         let mut acknowledged = 0;
         for number in 0..RECORDS {
-            while writer.send(0, b"", &number.to_be_bytes(), number)? == Sent::Full && self.clock.now() < deadline {
+            while writer.send(0, b"", &number.to_be_bytes(), number)? == Sent::Full
+                && self.clock.now() < deadline
+            {
                 acknowledged += take_acks(&mut *writer)?;
             }
             if (number + 1).is_multiple_of(BATCH) {
@@ -137,7 +159,11 @@ impl Trial<'_> {
         while self.clock.now() < deadline {
             let came = reader.poll(BUDGET, RECORDS as usize, &mut |record| {
                 let number = record.payload.try_into().map_or(u64::MAX, u64::from_be_bytes);
-                back.push(Back { number, offset: record.offset, stamped_by: record.timestamp_kind });
+                back.push(Back {
+                    number,
+                    offset: record.offset,
+                    stamped_by: record.timestamp_kind,
+                });
             })?;
             if back.len() as u64 >= records {
                 // Once more, for what is there twice.
@@ -150,31 +176,45 @@ impl Trial<'_> {
         Ok(back)
     }
 
-    /// Whether the topic can be emptied; nothing where the description has said already that it cannot.
+    /// Whether the topic can be emptied; nothing where the description has said already that it
+    /// cannot.
     fn empty(&self, admin: &mut dyn TopicAdmin) -> Option<Finding> {
-        if self.description.limitations.iter().any(|limitation| limitation.starts_with("no deletion of records")) {
+        if self
+            .description
+            .limitations
+            .iter()
+            .any(|limitation| limitation.starts_with("no deletion of records"))
+        {
             return None;
         }
         let left = |admin: &mut dyn TopicAdmin| {
             admin.truncate(&self.topic)?;
             let found = admin.describe(&self.topic)?;
-            Ok(found.map_or(0, |topic| topic.partitions.iter().map(|range| range.end - range.first).sum::<u64>()))
+            Ok(found.map_or(0, |topic| {
+                topic.partitions.iter().map(|range| range.end - range.first).sum::<u64>()
+            }))
         };
         let instead = "topics that are kept can only be deleted and made anew";
         Some(match left(admin) {
             Ok(0) => Finding::ok("emptying", "a topic's records can be deleted"),
             Ok(left) => {
-                let found = format!("the broker says that it deleted {RECORDS} records, and {left} are still there");
+                let found = format!(
+                    "the broker says that it deleted {RECORDS} records, and {left} are still there"
+                );
                 Finding::limit("emptying", format!("{found}: {instead}"))
             }
-            Err::<_, PortError>(error) => Finding::limit("emptying", format!("{}: {instead}", error.message)),
+            Err::<_, PortError>(error) => {
+                Finding::limit("emptying", format!("{}: {instead}", error.message))
+            }
         })
     }
 }
 
 fn take_acks(writer: &mut dyn EventWriter) -> Result<u64, PortError> {
     let mut acknowledged = 0;
-    writer.poll_acks(BUDGET, &mut |ack| acknowledged += u64::from(ack.delivery == Delivery::Acknowledged))?;
+    writer.poll_acks(BUDGET, &mut |ack| {
+        acknowledged += u64::from(ack.delivery == Delivery::Acknowledged)
+    })?;
     Ok(acknowledged)
 }
 
@@ -185,21 +225,33 @@ fn came_back(check: &'static str, back: &[Back], first: u64) -> Finding {
     if in_order && back.windows(2).all(|pair| pair[0].offset < pair[1].offset) {
         return Finding::ok(check, format!("{due} records, each once and in order"));
     }
-    let mut numbers: Vec<u64> = back.iter().map(|record| record.number).filter(|&number| number >= first).collect();
+    let mut numbers: Vec<u64> =
+        back.iter().map(|record| record.number).filter(|&number| number >= first).collect();
     numbers.sort_unstable();
     numbers.dedup();
-    let found = format!("{} of {due} records came back, {} in all, in order: {in_order}", numbers.len(), back.len());
+    let found = format!(
+        "{} of {due} records came back, {} in all, in order: {in_order}",
+        numbers.len(),
+        back.len()
+    );
     Finding::bad(check, Health::Fail, found, UNFIT)
 }
 
-/// Whether the broker knows where the topic ends: runs start there on topics that others made, and count lag from it.
+/// Whether the broker knows where the topic ends: runs start there on topics that others made, and
+/// count lag from it.
 fn end_of_topic(end: Option<u64>, back: &[Back]) -> Finding {
     let due = back.last().map(|record| record.offset + 1);
     if end == due {
         return Finding::ok("offsets", "the topic ends after its last record");
     }
-    let shown = |offset: Option<u64>| offset.map_or_else(|| "nowhere".to_owned(), |offset| offset.to_string());
-    let found = format!("the broker says that the topic ends at {}; its records end at {}", shown(end), shown(due));
+    let shown = |offset: Option<u64>| {
+        offset.map_or_else(|| "nowhere".to_owned(), |offset| offset.to_string())
+    };
+    let found = format!(
+        "the broker says that the topic ends at {}; its records end at {}",
+        shown(end),
+        shown(due)
+    );
     Finding::bad("offsets", Health::Fail, found, UNFIT)
 }
 
@@ -209,7 +261,8 @@ const UNFIT: &str = "use another broker, or another storage of this one: runs lo
 /// Whether records carry the log's own time, and whether the description says so.
 fn insertion_time(promised: bool, back: &[Back]) -> Finding {
     const CHECK: &str = "insertion time";
-    let stamped = !back.is_empty() && back.iter().all(|record| record.stamped_by == TimestampKind::LogAppend);
+    let stamped =
+        !back.is_empty() && back.iter().all(|record| record.stamped_by == TimestampKind::LogAppend);
     match (promised, stamped) {
         (true, true) => Finding::ok(CHECK, "stamped by the log"),
         (true, false) => {
@@ -222,8 +275,11 @@ fn insertion_time(promised: bool, back: &[Back]) -> Finding {
             )
         }
         (false, stamped) => {
-            let found =
-                if stamped { "stamped by the log, but nothing vouches for it" } else { "stamped by the client" };
+            let found = if stamped {
+                "stamped by the log, but nothing vouches for it"
+            } else {
+                "stamped by the client"
+            };
             Finding::limit(CHECK, format!("{found}: result_latency ends at the acknowledgement"))
         }
     }
@@ -234,13 +290,18 @@ mod tests {
     use super::*;
 
     fn back(numbers: impl IntoIterator<Item = u64>, stamped_by: TimestampKind) -> Vec<Back> {
-        numbers.into_iter().zip(0..).map(|(number, offset)| Back { number, offset, stamped_by }).collect()
+        numbers
+            .into_iter()
+            .zip(0..)
+            .map(|(number, offset)| Back { number, offset, stamped_by })
+            .collect()
     }
 
     #[test]
     fn what_is_lost_doubled_or_out_of_order_fails() {
-        let health =
-            |numbers: Vec<u64>, first| came_back("reading", &back(numbers, TimestampKind::Create), first).health;
+        let health = |numbers: Vec<u64>, first| {
+            came_back("reading", &back(numbers, TimestampKind::Create), first).health
+        };
         let all: Vec<u64> = (0..RECORDS).collect();
         assert_eq!(health(all.clone(), 0), Health::Ok);
         assert_eq!(health(all[50..].to_vec(), 50), Health::Ok);

@@ -19,7 +19,8 @@ const EXCEPT: [&str; 2] = ["workload.name", "workload.seed"];
 /// A setting, or a circumstance, that two runs have not in common.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// The setting's key (`workload.rate`), or the path of the circumstance in the report (`host.cpu`).
+    /// The setting's key (`workload.rate`), or the path of the circumstance in the report
+    /// (`host.cpu`).
     pub key: String,
     /// Its value in the base; `null`: not there.
     pub base: Value,
@@ -34,7 +35,13 @@ impl std::fmt::Display for Difference {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        write!(f, "{}: {} (base), {} (candidate)", self.key, text(&self.base), text(&self.candidate))
+        write!(
+            f,
+            "{}: {} (base), {} (candidate)",
+            self.key,
+            text(&self.base),
+            text(&self.candidate)
+        )
     }
 }
 
@@ -49,7 +56,10 @@ pub fn circumstances(base: &Report, candidate: &Report) -> Vec<Difference> {
 }
 
 fn workload(report: &Report) -> BTreeMap<String, Value> {
-    let mut settings = BTreeMap::from([("mode".to_owned(), serde_json::to_value(report.mode).unwrap_or_default())]);
+    let mut settings = BTreeMap::from([(
+        "mode".to_owned(),
+        serde_json::to_value(report.mode).unwrap_or_default(),
+    )]);
     for section in SECTIONS {
         if let Some(value) = report.config.get(section) {
             flatten(section, value, &mut settings);
@@ -95,18 +105,30 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
     }
 }
 
-fn differences(base: &BTreeMap<String, Value>, candidate: &BTreeMap<String, Value>) -> Vec<Difference> {
+fn differences(
+    base: &BTreeMap<String, Value>,
+    candidate: &BTreeMap<String, Value>,
+) -> Vec<Difference> {
     let mut keys: Vec<&String> = base.keys().chain(candidate.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let value = |of: &BTreeMap<String, Value>, key: &String| of.get(key).cloned().unwrap_or_default();
+    let value =
+        |of: &BTreeMap<String, Value>, key: &String| of.get(key).cloned().unwrap_or_default();
     keys.into_iter()
-        .map(|key| Difference { key: key.clone(), base: value(base, key), candidate: value(candidate, key) })
+        .map(|key| Difference {
+            key: key.clone(),
+            base: value(base, key),
+            candidate: value(candidate, key),
+        })
         .filter(|difference| !same(&difference.base, &difference.candidate))
         .collect()
 }
 
 /// 1 and 1.0 are one number.
 fn same(left: &Value, right: &Value) -> bool {
-    left == right || left.as_f64().zip(right.as_f64()).is_some_and(|(left, right)| left.total_cmp(&right).is_eq())
+    left == right
+        || left
+            .as_f64()
+            .zip(right.as_f64())
+            .is_some_and(|(left, right)| left.total_cmp(&right).is_eq())
 }

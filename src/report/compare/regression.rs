@@ -31,8 +31,8 @@ pub enum Regression {
 }
 
 impl Comparison {
-    /// What got worse: the verdict, counts of the audit, and every metric that is significantly worse by more than
-    /// `limit_share` of the base's mean (0.05: five in a hundred).
+    /// What got worse: the verdict, counts of the audit, and every metric that is significantly
+    /// worse by more than `limit_share` of the base's mean (0.05: five in a hundred).
     pub fn regressions(&self, limit_share: f64) -> Vec<Regression> {
         let mut found = Vec::new();
         if self.base.verdict == Verdict::Pass && self.candidate.verdict != Verdict::Pass {
@@ -42,7 +42,8 @@ impl Comparison {
         found.extend(self.audit.iter().cloned().map(Regression::Audit));
         let worse = self.metrics.iter().filter(|row| row.finding == Finding::Worse);
         // Without a share (the base's mean is 0) any significant worsening is beyond every limit.
-        let beyond = worse.filter(|row| row.relative_change.is_none_or(|change| change.abs() > limit_share));
+        let beyond =
+            worse.filter(|row| row.relative_change.is_none_or(|change| change.abs() > limit_share));
         found.extend(beyond.map(|row| Regression::Metric {
             metric: row.metric.clone(),
             relative_change: row.relative_change,

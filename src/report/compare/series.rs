@@ -39,12 +39,14 @@ pub struct Metric {
     pub better: Better,
     /// Its values, in the order of time.
     pub values: Vec<f64>,
-    /// The step in which values of whole runs are measured: they differ by as much, even where they look the same.
+    /// The step in which values of whole runs are measured: they differ by as much, even where they
+    /// look the same.
     pub resolution: f64,
 }
 
 impl Metric {
-    /// What the values say of their mean: neighbouring seconds resemble each other, whole runs are independent.
+    /// What the values say of their mean: neighbouring seconds resemble each other, whole runs are
+    /// independent.
     pub(crate) fn sample(&self) -> Option<Sample> {
         match self.per {
             Per::Second | Per::Window => Sample::of(&self.values),
@@ -53,7 +55,8 @@ impl Metric {
     }
 }
 
-/// All metrics, the same ones for every report, in the order of a comparison; without values where nothing was measured.
+/// All metrics, the same ones for every report, in the order of a comparison; without values where
+/// nothing was measured.
 pub fn metrics(report: &Report) -> Vec<Metric> {
     let rate = |name: &str, has: bool, of: fn(&SecondRow) -> u64| Metric {
         name: name.to_owned(),
@@ -77,7 +80,10 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
             better: Better::Lower,
             values: measured(report).filter_map(|row| row.latency.get(kind)).map(of).collect(),
         };
-        metrics.extend([figure("p50_ms", |second| second.p50_ms), figure("p99_ms", |second| second.p99_ms)]);
+        metrics.extend([
+            figure("p50_ms", |second| second.p50_ms),
+            figure("p99_ms", |second| second.p99_ms),
+        ]);
     }
     let windows = report.windows.iter().filter(|window| !window.warmup && !window.partial);
     metrics.push(Metric {
@@ -90,20 +96,24 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
     metrics
 }
 
-/// The seconds after the warm-up. The last ones may lie behind the schedule's end, while the last windows are closed.
+/// The seconds after the warm-up. The last ones may lie behind the schedule's end, while the last
+/// windows are closed.
 fn measured(report: &Report) -> impl Iterator<Item = &SecondRow> {
     let from = report.warmup_s.ceil() as i64;
     report.series.iter().filter(move |row| row.second >= from)
 }
 
-/// Events in each second: with a schedule, of its whole seconds but the last, since the stages' last reports come only
-/// after its end; without one, from the first second with events to the last, these two left out, since they are parts
-/// of seconds.
+/// Events in each second: with a schedule, of its whole seconds but the last, since the stages'
+/// last reports come only after its end; without one, from the first second with events to the
+/// last, these two left out, since they are parts of seconds.
 fn rates(report: &Report, of: fn(&SecondRow) -> u64) -> Vec<f64> {
     let scheduled = matches!(report.mode, ModeName::Run | ModeName::Produce);
     if scheduled {
         let until = (report.warmup_s + report.duration_s).floor() as i64 - 1;
-        return measured(report).filter(|row| row.second < until).map(|row| of(row) as f64).collect();
+        return measured(report)
+            .filter(|row| row.second < until)
+            .map(|row| of(row) as f64)
+            .collect();
     }
     let all: Vec<f64> = report.series.iter().map(|row| of(row) as f64).collect();
     let busy = |count: &f64| *count > 0.0;

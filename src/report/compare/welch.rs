@@ -1,15 +1,17 @@
 //! Whether two series differ in their means: Welch's test, for series whose neighbours are alike.
 //!
-//! Seconds of a run are no independent samples: a slow second is followed by a slow one. Taken for independent, two runs
-//! of the very same system differ "significantly" in every third comparison. So the number of samples is replaced by the
-//! *effective* one, `n / tau`: that of independent samples whose mean would be known as well (B. V. Bayley and
-//! J. M. Hammersley, "The effective number of independent observations in an autocorrelated time series", J. R. Stat. Soc.
-//! Suppl. 8, 1946). `tau` is the sum of all autocorrelations; see [`Sample::of`] for how it is estimated.
+//! Seconds of a run are no independent samples: a slow second is followed by a slow one. Taken for
+//! independent, two runs of the very same system differ "significantly" in every third comparison.
+//! So the number of samples is replaced by the *effective* one, `n / tau`: that of independent
+//! samples whose mean would be known as well (B. V. Bayley and J. M. Hammersley, "The effective
+//! number of independent observations in an autocorrelated time series", J. R. Stat. Soc. Suppl. 8,
+//! 1946). `tau` is the sum of all autocorrelations; see [`Sample::of`] for how it is estimated.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Values of a series below which a side cannot be tested: how alike neighbours are must be estimated too.
+/// Values of a series below which a side cannot be tested: how alike neighbours are must be
+/// estimated too.
 pub const MIN_SAMPLES: usize = 4;
 
 /// Independent values below which a side cannot be tested.
@@ -66,14 +68,17 @@ pub enum Untestable {
 impl Sample {
     /// Sums a series up; `None` where it is empty.
     ///
-    /// `tau` is the greater of two estimates, each of which is too small on its own where the other is better:
+    /// `tau` is the greater of two estimates, each of which is too small on its own where the other
+    /// is better:
     ///
-    /// - the initial monotone positive sequence: autocorrelations summed in pairs as long as the pairs are positive, no
-    ///   pair counted for more than the one before (C. J. Geyer, "Practical Markov Chain Monte Carlo", Stat. Science 7,
-    ///   1992, section 3.3); for long series of any kind;
-    /// - `(1 + r) / (1 - r)` of the autocorrelation at lag 1 (M. S. Bartlett, "Some aspects of the time-correlation
-    ///   problem", J. R. Stat. Soc. 98, 1935), `r` corrected for its bias in short series, `r + (1 + 4 r) / n`
-    ///   (M. G. Kendall, "Note on bias in the estimation of autocorrelation", Biometrika 41, 1954); for short ones.
+    /// - the initial monotone positive sequence: autocorrelations summed in pairs as long as the
+    ///   pairs are positive, no pair counted for more than the one before (C. J. Geyer, "Practical
+    ///   Markov Chain Monte Carlo", Stat. Science 7, 1992, section 3.3); for long series of any
+    ///   kind;
+    /// - `(1 + r) / (1 - r)` of the autocorrelation at lag 1 (M. S. Bartlett, "Some aspects of the
+    ///   time-correlation problem", J. R. Stat. Soc. 98, 1935), `r` corrected for its bias in short
+    ///   series, `r + (1 + 4 r) / n` (M. G. Kendall, "Note on bias in the estimation of
+    ///   autocorrelation", Biometrika 41, 1954); for short ones.
     ///
     /// It is at least 1 (neighbours that alternate are given no credit) and at most `n / 2`.
     pub fn of(series: &[f64]) -> Option<Self> {
@@ -101,8 +106,9 @@ impl Sample {
         let autocorrelation = |lag: usize| -> f64 {
             deviations.iter().zip(&deviations[lag..]).map(|(a, b)| a * b).sum::<f64>() / squares
         };
-        let tau =
-            initial_sequence(series.len(), autocorrelation).max(lag_one(n, autocorrelation(1))).clamp(1.0, n / 2.0);
+        let tau = initial_sequence(series.len(), autocorrelation)
+            .max(lag_one(n, autocorrelation(1)))
+            .clamp(1.0, n / 2.0);
         // Values that resemble their neighbours scatter less than the series as a whole would.
         let variance = squares / (n - tau);
         Some(Self {
@@ -115,8 +121,9 @@ impl Sample {
         })
     }
 
-    /// Sums up values that are independent of each other, as whole runs in a drawn order are; `None` where there are none.
-    /// They were measured in steps of `resolution`, whose rounding alone has a variance of a twelfth of its square.
+    /// Sums up values that are independent of each other, as whole runs in a drawn order are;
+    /// `None` where there are none. They were measured in steps of `resolution`, whose rounding
+    /// alone has a variance of a twelfth of its square.
     pub fn independent(values: &[f64], resolution: f64) -> Option<Self> {
         let series = Self::of(values)?;
         let n = values.len() as f64;
@@ -153,8 +160,8 @@ fn lag_one(n: f64, first: f64) -> f64 {
     (1.0 + unbiased) / (1.0 - unbiased)
 }
 
-/// Tests whether the means differ (B. L. Welch, "The generalization of Student's problem when several different
-/// population variances are involved", Biometrika 34, 1947).
+/// Tests whether the means differ (B. L. Welch, "The generalization of Student's problem when
+/// several different population variances are involved", Biometrika 34, 1947).
 ///
 /// # Errors
 /// [`Untestable`] where the series cannot tell.
@@ -167,7 +174,8 @@ pub fn welch(base: &Sample, candidate: &Sample) -> Result<Test, Untestable> {
         let same = base.mean.total_cmp(&candidate.mean).is_eq();
         return Err(if same { Untestable::SameConstant } else { Untestable::DifferentConstants });
     }
-    let share = |sample: &Sample| sample.variance_of_mean.powi(2) / (sample.effective_n - 1.0).max(1.0);
+    let share =
+        |sample: &Sample| sample.variance_of_mean.powi(2) / (sample.effective_n - 1.0).max(1.0);
     let variance = base.variance_of_mean + candidate.variance_of_mean;
     let degrees_of_freedom = variance.powi(2) / (share(base) + share(candidate));
     let error = variance.sqrt();
@@ -188,8 +196,9 @@ pub fn welch(base: &Sample, candidate: &Sample) -> Result<Test, Untestable> {
     })
 }
 
-/// P-values adjusted for how many there are, so that the chance of *any* false alarm stays at [`ALPHA`] (S. Holm, "A
-/// simple sequentially rejective multiple test procedure", Scand. J. Stat. 6, 1979). In the order given.
+/// P-values adjusted for how many there are, so that the chance of *any* false alarm stays at
+/// [`ALPHA`] (S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat.
+/// 6, 1979). In the order given.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
@@ -221,7 +230,8 @@ mod tests {
         }
 
         fn normal(&mut self) -> f64 {
-            (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
+            (-2.0 * (1.0 - self.uniform()).ln()).sqrt()
+                * (std::f64::consts::TAU * self.uniform()).cos()
         }
 
         /// An autoregressive series of order 1, long after its start, of mean `mean`.
@@ -251,9 +261,12 @@ mod tests {
         let mut noise = Noise(phi.to_bits() ^ n as u64);
         let (mut corrected, mut plain) = (0, 0);
         for _ in 0..PAIRS {
-            let (base, candidate) = (noise.autoregressive(phi, n, 10.0), noise.autoregressive(phi, n, 10.0 + shift));
+            let (base, candidate) =
+                (noise.autoregressive(phi, n, 10.0), noise.autoregressive(phi, n, 10.0 + shift));
             corrected += usize::from(test(&base, &candidate).unwrap().p_value < ALPHA);
-            plain += usize::from(welch(&uncorrected(&base), &uncorrected(&candidate)).unwrap().p_value < ALPHA);
+            plain += usize::from(
+                welch(&uncorrected(&base), &uncorrected(&candidate)).unwrap().p_value < ALPHA,
+            );
         }
         (corrected as f64 / PAIRS as f64, plain as f64 / PAIRS as f64)
     }
@@ -289,19 +302,28 @@ mod tests {
     #[test]
     fn independent_values_are_tested_as_in_the_textbook() {
         // Alternating series have no positive autocorrelation, so that every value counts.
-        let (base, candidate) = ([9.0, 11.0, 9.0, 11.0, 9.0, 11.0], [10.0, 14.0, 10.0, 14.0, 10.0, 14.0]);
+        let (base, candidate) =
+            ([9.0, 11.0, 9.0, 11.0, 9.0, 11.0], [10.0, 14.0, 10.0, 14.0, 10.0, 14.0]);
         let found = test(&base, &candidate).unwrap();
         // Variances 1.2 and 4.8: t = 2 / sqrt(1), degrees of freedom 1 / (0.2^2 / 5 + 0.8^2 / 5).
-        assert!((found.t - 2.0).abs() < 1e-12 && (found.degrees_of_freedom - 1.0 / 0.136).abs() < 1e-9, "{found:?}");
-        // Student's t with 7.353 degrees of freedom: two-sided chance of 2, and the 97.5 % quantile.
+        assert!(
+            (found.t - 2.0).abs() < 1e-12 && (found.degrees_of_freedom - 1.0 / 0.136).abs() < 1e-9,
+            "{found:?}"
+        );
+        // Student's t with 7.353 degrees of freedom: two-sided chance of 2, and the 97.5 %
+        // quantile.
         assert!((found.p_value - 0.0837).abs() < 5e-4, "{found:?}");
-        assert!((found.high - 2.0 - 2.3416).abs() < 2e-3 && (found.low + found.high - 4.0).abs() < 1e-9, "{found:?}");
+        assert!(
+            (found.high - 2.0 - 2.3416).abs() < 2e-3 && (found.low + found.high - 4.0).abs() < 1e-9,
+            "{found:?}"
+        );
     }
 
     #[test]
     fn two_independent_values_a_side_can_be_tested_and_stay_honest() {
         let independent = |values: &[f64]| Sample::independent(values, 0.0).unwrap();
-        let of = |base: &[f64], candidate: &[f64]| welch(&independent(base), &independent(candidate));
+        let of =
+            |base: &[f64], candidate: &[f64]| welch(&independent(base), &independent(candidate));
         assert_eq!(of(&[1.0], &[2.0, 3.0]), Err(Untestable::TooFew));
         assert_eq!(of(&[1.0, 1.0], &[1.0, 1.0]), Err(Untestable::SameConstant));
         assert!(of(&[1.0, 1.1], &[9.0, 9.1]).unwrap().p_value < 0.05);
@@ -311,8 +333,12 @@ mod tests {
         for n in 2..5 {
             const PAIRS: usize = 600;
             let mut noise = Noise(n as u64);
-            let mut pair = || (noise.autoregressive(0.0, n, 10.0), noise.autoregressive(0.0, n, 10.0));
-            let alarms = (0..PAIRS).map(|_| pair()).filter(|(a, b)| of(a, b).unwrap().p_value < ALPHA).count();
+            let mut pair =
+                || (noise.autoregressive(0.0, n, 10.0), noise.autoregressive(0.0, n, 10.0));
+            let alarms = (0..PAIRS)
+                .map(|_| pair())
+                .filter(|(a, b)| of(a, b).unwrap().p_value < ALPHA)
+                .count();
             assert!(alarms as f64 / (PAIRS as f64) <= ALPHA + 0.03, "{n}: {alarms}");
         }
     }

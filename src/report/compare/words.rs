@@ -11,16 +11,23 @@ use crate::report::terminal::{WIDTH, table};
 pub(crate) fn figures(metrics: &[MetricRow]) -> String {
     let among = |finding: Finding| metrics.iter().filter(move |row| row.finding == finding);
     let named = |finding: Finding| {
-        let text = |row: &MetricRow| format!("{} {}", short(&row.metric), percent(row.relative_change));
+        let text =
+            |row: &MetricRow| format!("{} {}", short(&row.metric), percent(row.relative_change));
         among(finding).map(text).collect::<Vec<_>>().join(", ")
     };
     let count = |finding: Finding| among(finding).count();
     match (count(Finding::Worse), count(Finding::Better)) {
-        (0, 0) if count(Finding::NoDifference) + count(Finding::OnTarget) > 0 => "no significant difference".to_owned(),
+        (0, 0) if count(Finding::NoDifference) + count(Finding::OnTarget) > 0 => {
+            "no significant difference".to_owned()
+        }
         (0, 0) => "nothing could be tested".to_owned(),
         (_, 0) => format!("significantly worse: {}", named(Finding::Worse)),
         (0, _) => format!("significantly better: {}", named(Finding::Better)),
-        (_, _) => format!("significantly worse: {}; better: {}", named(Finding::Worse), named(Finding::Better)),
+        (_, _) => format!(
+            "significantly worse: {}; better: {}",
+            named(Finding::Worse),
+            named(Finding::Better)
+        ),
     }
 }
 
@@ -45,8 +52,9 @@ pub(super) fn conclusion(comparison: &Comparison) -> String {
 /// The comparison for a terminal, at most [`WIDTH`] columns wide.
 pub fn terminal(comparison: &Comparison) -> String {
     let mut lines = wrap(&comparison.conclusion, WIDTH, "  ");
-    let mut add =
-        |label: &str, text: &dyn std::fmt::Display| lines.extend(wrap(&format!("{label}{text}"), WIDTH, "  "));
+    let mut add = |label: &str, text: &dyn std::fmt::Display| {
+        lines.extend(wrap(&format!("{label}{text}"), WIDTH, "  "))
+    };
     for warning in &comparison.warnings {
         add("warning: ", warning);
     }
@@ -57,7 +65,8 @@ pub fn terminal(comparison: &Comparison) -> String {
         add("unlike: ", difference);
     }
     // The machines stand in a warning already.
-    for difference in comparison.circumstances.iter().filter(|each| !each.key.starts_with("host.")) {
+    for difference in comparison.circumstances.iter().filter(|each| !each.key.starts_with("host."))
+    {
         add("differs: ", difference);
     }
     lines.push(String::new());
@@ -77,9 +86,13 @@ pub fn terminal(comparison: &Comparison) -> String {
 pub fn markdown(comparison: &Comparison) -> String {
     use crate::report::markdown::{self, escape, list};
     let mut blocks = vec![format!("# {}", escape(&comparison.conclusion))];
-    blocks.extend(comparison.warnings.iter().map(|warning| format!("> **Warning:** {}", escape(warning))));
-    let differences = comparison.differences.iter().map(|difference| format!("unlike: {difference}"));
-    let circumstances = comparison.circumstances.iter().map(|difference| format!("differs: {difference}"));
+    blocks.extend(
+        comparison.warnings.iter().map(|warning| format!("> **Warning:** {}", escape(warning))),
+    );
+    let differences =
+        comparison.differences.iter().map(|difference| format!("unlike: {difference}"));
+    let circumstances =
+        comparison.circumstances.iter().map(|difference| format!("differs: {difference}"));
     blocks.push(list(sides(comparison).into_iter().chain(differences).chain(circumstances)));
     blocks.push(markdown::table(&rows(comparison)));
     if !comparison.audit.is_empty() {
@@ -101,8 +114,9 @@ fn sides(comparison: &Comparison) -> [String; 2] {
 
 /// The metrics, one a row.
 fn rows(comparison: &Comparison) -> Rows {
-    let mean =
-        |row: &MetricRow, of: Option<super::Sample>| of.map_or_else(|| "-".to_owned(), |of| figure(row, of.mean));
+    let mean = |row: &MetricRow, of: Option<super::Sample>| {
+        of.map_or_else(|| "-".to_owned(), |of| figure(row, of.mean))
+    };
     let row = |row: &MetricRow| {
         vec![
             short(&row.metric),
@@ -114,8 +128,13 @@ fn rows(comparison: &Comparison) -> Rows {
         ]
     };
     let information = comparison.information.iter().map(|row| {
-        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-        let change = row.base.and(row.candidate).map_or_else(|| "-".to_owned(), |_| percent(row.relative_change));
+        let number = |value: Option<f64>| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+        };
+        let change = row
+            .base
+            .and(row.candidate)
+            .map_or_else(|| "-".to_owned(), |_| percent(row.relative_change));
         vec![
             short(&row.metric),
             number(row.base),
@@ -141,7 +160,11 @@ fn counts(comparison: &Comparison) -> Rows {
             .iter()
             .map(|row| {
                 let base = row.base.map_or_else(|| "-".to_owned(), grouped);
-                vec![row.count.trim_start_matches("audit.").to_owned(), base, grouped(row.candidate)]
+                vec![
+                    row.count.trim_start_matches("audit.").to_owned(),
+                    base,
+                    grouped(row.candidate),
+                ]
             })
             .collect(),
     }
@@ -158,7 +181,9 @@ fn notes(comparison: &Comparison) -> Vec<String> {
             None => reasons.push((reason, vec![short(&row.metric)])),
         }
     }
-    notes.extend(reasons.into_iter().map(|(reason, metrics)| format!("{reason}: {}", metrics.join(", "))));
+    notes.extend(
+        reasons.into_iter().map(|(reason, metrics)| format!("{reason}: {}", metrics.join(", "))),
+    );
     let tests = comparison.metrics.iter().filter(|row| row.test.is_some()).count();
     notes.push(format!(
         "{tests} metric(s) tested by second or window of the measured part: Welch's t-test, values counted by how \

@@ -38,10 +38,10 @@ pub fn charts(report: &Report) -> Vec<Chart> {
             ("acknowledged", extremes(report, |row| row.acknowledged as f64)),
             ("consumed", extremes(report, |row| row.consumed as f64)),
         ];
-        let target = report
-            .throughput
-            .target_per_second
-            .map_or_else(|| "no target".to_owned(), |target| format!("target {}", grouped(target.round() as u64)));
+        let target = report.throughput.target_per_second.map_or_else(
+            || "no target".to_owned(),
+            |target| format!("target {}", grouped(target.round() as u64)),
+        );
         let rates = rates.map(|(name, range)| format!("{name} {range}")).join("; ");
         charts.push(Chart {
             name: "rate",
@@ -61,7 +61,8 @@ pub fn charts(report: &Report) -> Vec<Chart> {
             wide: false,
         });
     }
-    let measured: Vec<f64> = report.windows.iter().filter_map(|window| window.result_latency_ms_max).collect();
+    let measured: Vec<f64> =
+        report.windows.iter().filter_map(|window| window.result_latency_ms_max).collect();
     if !measured.is_empty() {
         let greatest = measured.iter().copied().fold(0.0, f64::max);
         let wrong = report.windows.iter().filter(|window| !window.exact).count();
@@ -81,10 +82,11 @@ pub fn charts(report: &Report) -> Vec<Chart> {
 
 /// From the least to the greatest value of the measured part's whole seconds.
 fn extremes(report: &Report, of: fn(&SecondRow) -> f64) -> String {
-    let (from, until) = (report.warmup_s.ceil() as i64, (report.warmup_s + report.duration_s).floor() as i64);
+    let (from, until) =
+        (report.warmup_s.ceil() as i64, (report.warmup_s + report.duration_s).floor() as i64);
     let measured = report.series.iter().filter(|row| (from..until).contains(&row.second)).map(of);
-    let (least, most) =
-        measured.fold((f64::INFINITY, 0.0_f64), |(least, most), value| (least.min(value), most.max(value)));
+    let (least, most) = measured
+        .fold((f64::INFINITY, 0.0_f64), |(least, most), value| (least.min(value), most.max(value)));
     if least > most {
         return "not measured".to_owned();
     }
@@ -94,8 +96,9 @@ fn extremes(report: &Report, of: fn(&SecondRow) -> f64) -> String {
 /// What the course of one latency shows, in words; `None` where no second has samples.
 pub fn over_time(report: &Report, kind: LatencyKind) -> Option<String> {
     let samples: Vec<_> = report.series.iter().filter_map(|row| row.latency.get(kind)).collect();
-    let greatest =
-        |of: fn(&crate::report::SecondLatency) -> f64| samples.iter().map(|second| of(second)).fold(0.0, f64::max);
+    let greatest = |of: fn(&crate::report::SecondLatency) -> f64| {
+        samples.iter().map(|second| of(second)).fold(0.0, f64::max)
+    };
     (!samples.is_empty()).then(|| {
         format!(
             "{} by second, {} seconds with samples: median at most {} milliseconds, 99th percentile at most {}.",
@@ -140,9 +143,13 @@ pub fn thinned(report: &Report) -> Option<String> {
 /// When a stored histogram cannot be read.
 pub fn data(report: &Report) -> anyhow::Result<Value> {
     let seconds: Vec<&[SecondRow]> = report.series.chunks(stride(report.series.len())).collect();
-    let column = |of: &dyn Fn(&[SecondRow]) -> Value| Value::Array(seconds.iter().map(|rows| of(rows)).collect());
+    let column = |of: &dyn Fn(&[SecondRow]) -> Value| {
+        Value::Array(seconds.iter().map(|rows| of(rows)).collect())
+    };
     let mean = |of: fn(&SecondRow) -> u64| {
-        column(&|rows| json!(rounded(rows.iter().map(|row| of(row) as f64).sum::<f64>() / rows.len() as f64)))
+        column(&|rows| {
+            json!(rounded(rows.iter().map(|row| of(row) as f64).sum::<f64>() / rows.len() as f64))
+        })
     };
     let greatest = |of: fn(&SecondRow) -> u64| column(&|rows| json!(rows.iter().map(of).max()));
     let mut latency = Map::new();
@@ -156,7 +163,8 @@ pub fn data(report: &Report) -> anyhow::Result<Value> {
             json!({"p50": worst(|second| second.p50_ms), "p99": worst(|second| second.p99_ms)}),
         );
         if let Some(figures) = figures.filter(|figures| figures.max_ms.is_some()) {
-            distribution.insert(kind.name().to_owned(), by_percentile(&figures.decode_histogram()?));
+            distribution
+                .insert(kind.name().to_owned(), by_percentile(&figures.decode_histogram()?));
         }
     }
     Ok(json!({
@@ -185,8 +193,11 @@ fn windows(report: &Report) -> Value {
     let base_ms = report.series.first().and_then(|row| Some(row.start_ms? - row.second * 1000));
     let base_ms = base_ms.or_else(|| Some(report.windows.first()?.window_start)).unwrap_or(0);
     let groups: Vec<&[WindowRow]> = report.windows.chunks(stride(report.windows.len())).collect();
-    let column = |of: &dyn Fn(&[WindowRow]) -> Value| Value::Array(groups.iter().map(|rows| of(rows)).collect());
-    let greatest = |rows: &[WindowRow]| most(rows.iter().filter_map(|window| window.result_latency_ms_max));
+    let column = |of: &dyn Fn(&[WindowRow]) -> Value| {
+        Value::Array(groups.iter().map(|rows| of(rows)).collect())
+    };
+    let greatest =
+        |rows: &[WindowRow]| most(rows.iter().filter_map(|window| window.result_latency_ms_max));
     json!({
         "start": column(&|rows| json!((rows[0].window_start - base_ms) as f64 / 1000.0)),
         "avg": column(&|rows| json!(most(rows.iter().filter_map(|window| window.result_latency_ms_avg)))),
@@ -198,7 +209,8 @@ fn windows(report: &Report) -> Value {
     })
 }
 
-/// A distribution as `1 / (1 - percentile)`, on whose logarithm the percentiles are even, and milliseconds.
+/// A distribution as `1 / (1 - percentile)`, on whose logarithm the percentiles are even, and
+/// milliseconds.
 fn by_percentile(histogram: &Histogram<u64>) -> Value {
     let (mut at, mut ms) = (Vec::new(), Vec::new());
     // The greatest of n samples stands where the share beyond it is 1/n.

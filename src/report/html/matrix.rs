@@ -1,5 +1,6 @@
-//! The report of a matrix as one HTML file that needs no network, and no script either: its charts are drawn by the page's
-//! own boxes, so that they follow its width and its colours. Everything that comes from a run is escaped by the template.
+//! The report of a matrix as one HTML file that needs no network, and no script either: its charts
+//! are drawn by the page's own boxes, so that they follow its width and its colours. Everything
+//! that comes from a run is escaped by the template.
 
 use anyhow::Context;
 use minijinja::value::{Serde, Value};
@@ -16,8 +17,8 @@ use crate::report::tables::Rows;
 const TEMPLATE: &str = include_str!("matrix.html.jinja");
 const OWN_STYLES: &str = include_str!("matrix.css");
 
-/// Share of the greatest value from which on all values are told apart on a linear scale; where one is smaller still, the
-/// scale is logarithmic.
+/// Share of the greatest value from which on all values are told apart on a linear scale; where one
+/// is smaller still, the scale is logarithmic.
 const LINEAR_SHARE: f64 = 0.04;
 
 /// Steps of a linear scale at most.
@@ -30,7 +31,9 @@ const STEPS: f64 = 5.0;
 pub fn render(report: &MatrixReport) -> anyhow::Result<String> {
     let mut environment = Environment::new();
     // The name ends in `.html.jinja`: that turns escaping on.
-    environment.add_template("matrix.html.jinja", TEMPLATE).context("the report's template is wrong")?;
+    environment
+        .add_template("matrix.html.jinja", TEMPLATE)
+        .context("the report's template is wrong")?;
     let template = environment.get_template("matrix.html.jinja")?;
     let context = context! {
         styles => Value::from_safe_string(format!("{STYLES}\n{OWN_STYLES}")),
@@ -123,7 +126,11 @@ impl<'a> Page<'a> {
             cells: Table::of(tables::overview(report, false, true)),
             has_floor: !floor.rows.is_empty(),
             floor: (!floor.rows.is_empty()).then(|| Table::of(floor)),
-            conclusions: report.comparisons.iter().map(|each| tables::conclusion(report, each)).collect(),
+            conclusions: report
+                .comparisons
+                .iter()
+                .map(|each| tables::conclusion(report, each))
+                .collect(),
             charts: tables::figures(report).map(|figure| Chart::of(report, figure)).collect(),
             notes: tables::notes(report),
             runs: Table::of(tables::runs(report)),
@@ -137,7 +144,12 @@ impl<'a> Page<'a> {
 impl Table {
     fn of(rows: Rows) -> Self {
         let words = |at: usize| at < rows.left || rows.header[at] == "finding";
-        let header = rows.header.iter().enumerate().map(|(at, &name)| Column { name, words: words(at) }).collect();
+        let header = rows
+            .header
+            .iter()
+            .enumerate()
+            .map(|(at, &name)| Column { name, words: words(at) })
+            .collect();
         let dashed = |row: Vec<String>| row.into_iter().map(super::dash).collect();
         Self { header, rows: rows.rows.into_iter().map(dashed).collect() }
     }
@@ -147,13 +159,22 @@ impl Chart {
     fn of(report: &MatrixReport, figure: Figure) -> Self {
         let rows = tables::figure_rows(report, figure);
         let name = figure.name();
-        let own =
-            |cell: usize| report.runs.iter().filter(move |run| run.cell == cell).filter_map(|run| run.figures[&name]);
-        let all: Vec<f64> = rows.iter().flat_map(|row| own(row.cell.cell).chain(row.figure.value)).collect();
+        let own = |cell: usize| {
+            report
+                .runs
+                .iter()
+                .filter(move |run| run.cell == cell)
+                .filter_map(|run| run.figures[&name])
+        };
+        let all: Vec<f64> =
+            rows.iter().flat_map(|row| own(row.cell.cell).chain(row.figure.value)).collect();
         let scale = Scale::of(&all);
         let bar = |row: &FigureRow<'_>| {
             let value = figure.text(row.figure.value);
-            let floor = row.cell.floor.and_then(|floor| report.cells.get(floor - 1)?.figures.get(&name)?.value);
+            let floor = row
+                .cell
+                .floor
+                .and_then(|floor| report.cells.get(floor - 1)?.figures.get(&name)?.value);
             let range = figure.range(row.figure);
             Bar {
                 title: row.cell.title(),
@@ -175,7 +196,11 @@ impl Chart {
                 crate::report::compare::Better::Lower => "less is better",
             },
             scale: if scale.is_logarithmic { "logarithmic scale" } else { "from 0" },
-            ticks: scale.ticks().into_iter().map(|value| Tick { at: scale.place(value), text: tick(value) }).collect(),
+            ticks: scale
+                .ticks()
+                .into_iter()
+                .map(|value| Tick { at: scale.place(value), text: tick(value) })
+                .collect(),
             bars: rows.iter().map(bar).collect(),
             table: Table::of(tables::figure_table(report, figure, true)),
         }
@@ -194,10 +219,15 @@ impl Scale {
     /// From 0, unless that would not tell the small values apart.
     fn of(values: &[f64]) -> Self {
         let greatest = values.iter().copied().fold(0.0, f64::max);
-        let least = values.iter().copied().filter(|&value| value > 0.0).fold(f64::INFINITY, f64::min);
+        let least =
+            values.iter().copied().filter(|&value| value > 0.0).fold(f64::INFINITY, f64::min);
         if greatest > 0.0 && least < greatest * LINEAR_SHARE {
             let power = |value: f64, whole: fn(f64) -> f64| 10_f64.powf(whole(value.log10()));
-            return Self { is_logarithmic: true, low: power(least, f64::floor), high: power(greatest, f64::ceil) };
+            return Self {
+                is_logarithmic: true,
+                low: power(least, f64::floor),
+                high: power(greatest, f64::ceil),
+            };
         }
         let step = step(greatest);
         Self {
@@ -239,7 +269,8 @@ fn step(greatest: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf((greatest / STEPS).log10().floor());
-    let round = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power * STEPS >= greatest * (1.0 - 1e-9));
+    let round =
+        [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power * STEPS >= greatest * (1.0 - 1e-9));
     round.unwrap_or(10.0) * power
 }
 
@@ -252,7 +283,10 @@ mod tests {
     #[test]
     fn a_scale_begins_at_0_unless_small_values_would_vanish() {
         assert_eq!(Scale::of(&[3.0, 9.0]), Scale { is_logarithmic: false, low: 0.0, high: 10.0 });
-        assert_eq!(Scale::of(&[0.02, 90.0]), Scale { is_logarithmic: true, low: 0.01, high: 100.0 });
+        assert_eq!(
+            Scale::of(&[0.02, 90.0]),
+            Scale { is_logarithmic: true, low: 0.01, high: 100.0 }
+        );
         assert_eq!(Scale::of(&[0.0]), Scale { is_logarithmic: false, low: 0.0, high: 1.0 });
         assert_eq!(Scale::of(&[3.0, 9.0]).ticks(), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(Scale::of(&[0.02, 90.0]).ticks().len(), 5);
@@ -273,6 +307,10 @@ mod tests {
 
     #[test]
     fn what_is_inlined_cannot_end_its_element() {
-        assert!(!OWN_STYLES.contains("</") && !OWN_STYLES.contains("url(") && !OWN_STYLES.contains("@import"));
+        assert!(
+            !OWN_STYLES.contains("</")
+                && !OWN_STYLES.contains("url(")
+                && !OWN_STYLES.contains("@import")
+        );
     }
 }

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use streamgauge_actors::LatencyKind;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{LatencyKind, Verdict};
 
 use super::{chart_data, dash};
 use crate::report::numbers::{bytes, exact, grouped, millis, rate};
@@ -50,42 +49,74 @@ pub struct Figure {
 /// The figures to see first.
 pub fn figures(report: &Report) -> Vec<Figure> {
     let mut figures = Vec::new();
-    let mut add = |name, value: String, note: String, bad| figures.push(Figure { name, value: dash(value), note, bad });
+    let mut add = |name, value: String, note: String, bad| {
+        figures.push(Figure { name, value: dash(value), note, bad })
+    };
     let latency = |kind: LatencyKind| {
         let figures = report.latency.get(kind);
         let ms = figures.and_then(|figures| figures.p99_ms);
-        let value =
-            figures.zip(ms).map_or_else(|| "–".to_owned(), |(of, ms)| format!("{} ms", figure_ms(of, Some(ms))));
+        let value = figures
+            .zip(ms)
+            .map_or_else(|| "–".to_owned(), |(of, ms)| format!("{} ms", figure_ms(of, Some(ms))));
         (
             value,
-            figures.map_or_else(|| "not measured".to_owned(), |of| format!("median {} ms", figure_ms(of, of.p50_ms))),
+            figures.map_or_else(
+                || "not measured".to_owned(),
+                |of| format!("median {} ms", figure_ms(of, of.p50_ms)),
+            ),
         )
     };
-    let headline =
-        if report.mode == ModeName::Produce { LatencyKind::PublishLatency } else { LatencyKind::ResultLatency };
+    let headline = if report.mode == ModeName::Produce {
+        LatencyKind::PublishLatency
+    } else {
+        LatencyKind::ResultLatency
+    };
     let (value, note) = latency(headline);
-    let name = if report.mode == ModeName::Produce { "publish latency, p99" } else { "result latency, p99" };
+    let name = if report.mode == ModeName::Produce {
+        "publish latency, p99"
+    } else {
+        "result latency, p99"
+    };
     add(name, value, note, false);
     if report.mode == ModeName::Run {
         let (value, note) = latency(LatencyKind::EndToEnd);
         add("end to end, p99", value, note, false);
     }
     let rates = &report.throughput;
-    let of_target = |value: Option<f64>| match value.zip(rates.target_per_second.filter(|&target| target > 0.0)) {
+    let of_target = |value: Option<f64>| match value
+        .zip(rates.target_per_second.filter(|&target| target > 0.0))
+    {
         Some((value, target)) => {
             format!("{:.1} % of the target, {}", 100.0 * value / target, rate(Some(target)))
         }
         None => "no target".to_owned(),
     };
     if matches!(report.mode, ModeName::Run | ModeName::Produce) {
-        add("produced", rate(rates.produced_per_second), of_target(rates.produced_per_second), false);
+        add(
+            "produced",
+            rate(rates.produced_per_second),
+            of_target(rates.produced_per_second),
+            false,
+        );
     }
     if matches!(report.mode, ModeName::Run | ModeName::Aggregate) {
-        add("consumed", rate(rates.consumed_per_second), of_target(rates.consumed_per_second), false);
+        add(
+            "consumed",
+            rate(rates.consumed_per_second),
+            of_target(rates.consumed_per_second),
+            false,
+        );
     }
     if let Some(drain) = &report.drain {
-        let note = drain.seconds.map_or_else(|| "no window was closed".to_owned(), |s| format!("in {s:.2} s"));
-        add("drained", rate(drain.per_second), format!("{} events {note}", grouped(drain.events)), false);
+        let note = drain
+            .seconds
+            .map_or_else(|| "no window was closed".to_owned(), |s| format!("in {s:.2} s"));
+        add(
+            "drained",
+            rate(drain.per_second),
+            format!("{} events {note}", grouped(drain.events)),
+            false,
+        );
     }
     if let Some(audit) = &report.audit {
         let wrong = audit.windows.saturating_sub(audit.windows_exact);
@@ -105,7 +136,10 @@ pub fn figures(report: &Report) -> Vec<Figure> {
         );
         add("events gone wrong", grouped(broken), note, broken > 0);
     }
-    let per_event = report.resources.cpu_us_per_event.map_or_else(|| "–".to_owned(), |us| format!("{us:.2} µs"));
+    let per_event = report
+        .resources
+        .cpu_us_per_event
+        .map_or_else(|| "–".to_owned(), |us| format!("{us:.2} µs"));
     add("CPU per event", per_event, "of this program, all stages".to_owned(), false);
     figures
 }
@@ -198,7 +232,9 @@ fn span(kind: LatencyKind) -> (&'static str, &'static str) {
         LatencyKind::PublishLatency => ("handed to the client", "acknowledged by the broker"),
         LatencyKind::EventLatency => ("the event's intended time", "consumed by the aggregator"),
         LatencyKind::CloseLatency => ("the window's end", "result handed to the client"),
-        LatencyKind::ResultLatency => ("the greatest produce time in the result", "the result's insertion time"),
+        LatencyKind::ResultLatency => {
+            ("the greatest produce time in the result", "the result's insertion time")
+        }
         LatencyKind::EndToEnd => ("the window's end", "result read back"),
     }
 }
@@ -231,13 +267,19 @@ impl Table {
 pub fn audit(report: &Report) -> Option<Table> {
     let sums = report.audit.as_ref()?;
     // The first two columns are a name and what was checked: all others count what is wrong.
-    Some(Table::of(tables::audit(report, sums), |_, cells| cells[2..].iter().any(|cell| cell != "–" && cell != "0")))
+    Some(Table::of(tables::audit(report, sums), |_, cells| {
+        cells[2..].iter().any(|cell| cell != "–" && cell != "0")
+    }))
 }
 
 /// What is to be said of deliveries whose fate only the log knew.
 pub fn unknown(report: &Report) -> Option<String> {
-    let unknown = report.audit.as_ref().map(|audit| audit.unknown).filter(|&unknown| unknown > 0)?;
-    Some(format!("{} deliveries of unknown fate, resolved by what the log holds.", grouped(unknown)))
+    let unknown =
+        report.audit.as_ref().map(|audit| audit.unknown).filter(|&unknown| unknown > 0)?;
+    Some(format!(
+        "{} deliveries of unknown fate, resolved by what the log holds.",
+        grouped(unknown)
+    ))
 }
 
 /// Lines, and how many more there are.
@@ -289,9 +331,17 @@ pub fn windows(report: &Report) -> Windows {
     Windows {
         summary: match wrong {
             0 => format!("{} windows, all counts exact.", count(all.len())),
-            _ => format!("{} windows, {} with WRONG counts (marked ✗).", count(all.len()), count(wrong)),
+            _ => format!(
+                "{} windows, {} with WRONG counts (marked ✗).",
+                count(all.len()),
+                count(wrong)
+            ),
         },
-        shown: if hidden == 0 { "All windows".to_owned() } else { format!("{} windows", count(kept.len())) },
+        shown: if hidden == 0 {
+            "All windows".to_owned()
+        } else {
+            format!("{} windows", count(kept.len()))
+        },
         rest: (hidden > 0).then(|| {
             format!(
                 "{} are not shown here, {} of them wrong: the JSON report has them all.",
@@ -320,21 +370,26 @@ impl Named {
 /// What ran, and where.
 pub fn circumstances(report: &Report) -> Vec<Named> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
-    let (broker, versions, host, topics) = (&report.broker, &report.versions, &report.host, &report.topics);
+    let (broker, versions, host, topics) =
+        (&report.broker, &report.versions, &report.host, &report.topics);
     let mode = match report.mode {
         ModeName::Run => "run",
         ModeName::Produce => "produce",
         ModeName::Aggregate => "aggregate",
         ModeName::Latency => "latency",
     };
-    let stamps = if broker.log_append_time { "stamped by the log" } else { "not stamped by the log" };
+    let stamps =
+        if broker.log_append_time { "stamped by the log" } else { "not stamped by the log" };
     vec![
         Named::new("run", format!("{} ({mode}), generation {}", report.run_id, report.generation)),
         Named::new("started", report.started_at.clone()),
         Named::new("seed", report.seed.to_string()),
         Named::new(
             "broker",
-            format!("{} {}, {}, insertion time {stamps}", broker.kind, broker.version, broker.guarantee),
+            format!(
+                "{} {}, {}, insertion time {stamps}",
+                broker.kind, broker.version, broker.guarantee
+            ),
         ),
         Named::new("topics", format!("{}, {}", topics.events, topics.results)),
         Named::new("streamgauge", versions.streamgauge.clone()),
@@ -353,7 +408,8 @@ pub fn settings(config: &Value) -> Vec<Named> {
         match value {
             Value::Object(members) if !members.is_empty() => {
                 for (name, member) in members {
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    let path =
+                        if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                     collect(&path, member, into);
                 }
             }

@@ -21,8 +21,18 @@ pub fn checks(report: &Report) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut add = |name, value, note, bad| checks.push(Check { name, value, note, bad });
     let (resources, events) = (&report.resources, &report.events);
-    add("CPU time", number(resources.cpu_seconds, "s"), "user and system, the whole process", false);
-    add("CPU per event", number(resources.cpu_us_per_event, "µs"), "per event sent, or read where others sent", false);
+    add(
+        "CPU time",
+        number(resources.cpu_seconds, "s"),
+        "user and system, the whole process",
+        false,
+    );
+    add(
+        "CPU per event",
+        number(resources.cpu_us_per_event, "µs"),
+        "per event sent, or read where others sent",
+        false,
+    );
     add("cores used", cores_used(report), "near 100 %: the machine was the limit", false);
     add("peak memory", dash(bytes(resources.peak_rss_bytes)), "resident", false);
     let threads = resources.threads.map_or_else(|| "–".to_owned(), grouped);
@@ -37,7 +47,12 @@ pub fn checks(report: &Report) -> Vec<Check> {
     let note = "measured events beyond the limit because the client was full";
     add("sent late by backpressure", grouped(backpressure), note, backpressure > 0);
     let seconds = format!("{:.2} s", events.backpressure_s);
-    add("backpressure", seconds, "time that the client was full, over all producers", events.backpressure_s >= 0.01);
+    add(
+        "backpressure",
+        seconds,
+        "time that the client was full, over all producers",
+        events.backpressure_s >= 0.01,
+    );
     let step = format!("{:+.3} ms", report.wall_step_ms);
     let note = "a step beyond 100 ms spoils the result latency";
     add("wall clock against monotonic", step, note, report.wall_step_ms.abs() > 100.0);
@@ -56,9 +71,15 @@ fn delay(report: &Report, of: fn(&LatencyFigures) -> Option<f64>) -> String {
 
 fn cores_used(report: &Report) -> String {
     let seconds = report.warmup_s + report.duration_s;
-    let known = report.resources.cpu_seconds.zip(report.host.cores).filter(|&(_, cores)| cores > 0 && seconds > 0.0);
+    let known = report
+        .resources
+        .cpu_seconds
+        .zip(report.host.cores)
+        .filter(|&(_, cores)| cores > 0 && seconds > 0.0);
     known.map_or_else(
         || "–".to_owned(),
-        |(cpu_seconds, cores)| format!("{:.0} % of {cores}", 100.0 * cpu_seconds / seconds / cores as f64),
+        |(cpu_seconds, cores)| {
+            format!("{:.0} % of {cores}", 100.0 * cpu_seconds / seconds / cores as f64)
+        },
     )
 }

@@ -35,7 +35,11 @@ struct Step {
 
 /// An event's way, then a window's.
 const STEPS: [Step; 6] = [
-    Step { opens: Some("An event, from its intended time"), kind: LatencyKind::PublishDelay, after: None },
+    Step {
+        opens: Some("An event, from its intended time"),
+        kind: LatencyKind::PublishDelay,
+        after: None,
+    },
     Step { opens: None, kind: LatencyKind::PublishLatency, after: Some(LatencyKind::PublishDelay) },
     Step { opens: None, kind: LatencyKind::EventLatency, after: None },
     Step {

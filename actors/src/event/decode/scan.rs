@@ -1,12 +1,19 @@
-//! Reads any event of plain strings and integers in one pass: any order, any white space, unknown fields.
+//! Reads any event of plain strings and integers in one pass: any order, any white space, unknown
+//! fields.
 
 use super::super::Serial;
 use super::{DecodedEvent, token};
 
-/// The event, unless something in it is not plain: an escape, a character past ASCII, a nested value, a fraction, or
-/// any fault.
+/// The event, unless something in it is not plain: an escape, a character past ASCII, a nested
+/// value, a fraction, or any fault.
 pub(super) fn read(payload: &[u8]) -> Option<DecodedEvent> {
-    let mut event = DecodedEvent { serial: None, event_time_ns: 0, window_id: 0, campaign_id: 0, produce_time_ms: 0 };
+    let mut event = DecodedEvent {
+        serial: None,
+        event_time_ns: 0,
+        window_id: 0,
+        campaign_id: 0,
+        produce_time_ms: 0,
+    };
     let mut seen = 0_u16;
     let mut rest = after(skip_space(payload), b'{')?;
     loop {
@@ -38,7 +45,9 @@ pub(super) fn read(payload: &[u8]) -> Option<DecodedEvent> {
         rest = skip_space(rest);
         match rest.split_first()? {
             (b',', more) => rest = more,
-            (b'}', end) => return (skip_space(end).is_empty() && seen & 0x3ff == 0x3ff).then_some(event),
+            (b'}', end) => {
+                return (skip_space(end).is_empty() && seen & 0x3ff == 0x3ff).then_some(event);
+            }
             _ => return None,
         }
     }

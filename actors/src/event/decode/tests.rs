@@ -25,7 +25,8 @@ struct Reference {
 fn reference(payload: &[u8]) -> Option<DecodedEvent> {
     let event: Reference = serde_json::from_str(std::str::from_utf8(payload).ok()?).ok()?;
     let hyphenated = event.page_id.len() == 36;
-    let serial = Uuid::try_parse(&event.page_id).ok().filter(|_| hyphenated).and_then(Serial::from_uuid);
+    let serial =
+        Uuid::try_parse(&event.page_id).ok().filter(|_| hyphenated).and_then(Serial::from_uuid);
     Some(DecodedEvent {
         serial,
         event_time_ns: event.event_time_ns,
@@ -42,7 +43,10 @@ fn readers_agree(payload: &[u8]) -> Option<DecodedEvent> {
     let sure = read_any(payload);
     assert_eq!(sure.ok(), expected, "read_any: {shown}");
     for (reader, event) in [("layout", layout::read(payload)), ("scan", scan::read(payload))] {
-        assert!(event.is_none() || event == expected, "{reader}: {event:?}, not {expected:?}: {shown}");
+        assert!(
+            event.is_none() || event == expected,
+            "{reader}: {event:?}, not {expected:?}: {shown}"
+        );
     }
     let decoded = decode_event(payload);
     assert_eq!(decoded.ok(), expected, "decode: {shown}");
@@ -56,7 +60,8 @@ type Pairs = Vec<(String, String)>;
 
 /// Our order, with `colon` and `comma` between keys and values.
 fn layout_of(pairs: &Pairs, colon: &str, comma: &str) -> String {
-    let members: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}{colon}{value}")).collect();
+    let members: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{key}{colon}{value}")).collect();
     format!("{{{}}}", members.join(comma))
 }
 
@@ -84,7 +89,12 @@ fn typical() -> Pairs {
 }
 
 const TYPICAL: DecodedEvent = DecodedEvent {
-    serial: Some(Serial { run_tag: 0x0123_4567_89ab, producer: 0xcde, generation: 0x1234, n: 0xfedc_ba98_7654 }),
+    serial: Some(Serial {
+        run_tag: 0x0123_4567_89ab,
+        producer: 0xcde,
+        generation: 0x1234,
+        n: 0xfedc_ba98_7654,
+    }),
     event_time_ns: 1_700_000_000_123_456_789,
     window_id: 17,
     campaign_id: 3,
@@ -101,9 +111,11 @@ fn with(field: &str, value: &str) -> Vec<u8> {
 fn ids() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<u128>().prop_map(|bits| quoted(&Uuid::from_u128(bits).to_string())),
-        any::<u128>().prop_map(|bits| quoted(&Uuid::from_u128(bits & !(0xf << 76) | 8 << 76).to_string())),
         any::<u128>()
-            .prop_map(|bits| quoted(&Uuid::from_u128(bits & !(0xf << 76) | 8 << 76).to_string().to_uppercase())),
+            .prop_map(|bits| quoted(&Uuid::from_u128(bits & !(0xf << 76) | 8 << 76).to_string())),
+        any::<u128>().prop_map(|bits| quoted(
+            &Uuid::from_u128(bits & !(0xf << 76) | 8 << 76).to_string().to_uppercase()
+        )),
         texts(),
     ]
 }
@@ -127,7 +139,10 @@ fn integers() -> impl Strategy<Value = String> {
 }
 
 fn values() -> impl Strategy<Value = [String; EVENT_FIELDS.len()]> {
-    let unsigned = prop_oneof![any::<u64>().prop_map(|n| n.to_string()), (1..20_u64).prop_map(|n| n.to_string())];
+    let unsigned = prop_oneof![
+        any::<u64>().prop_map(|n| n.to_string()),
+        (1..20_u64).prop_map(|n| n.to_string())
+    ];
     let ids = (ids(), ids(), ids(), texts(), texts());
     (ids, integers(), integers(), texts(), unsigned, integers())
         .prop_map(|((a, b, c, d, e), f, g, h, i, j)| [a, b, c, d, e, f, g, h, i, j])
@@ -184,12 +199,15 @@ fn extra_values() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         texts(),
         integers(),
-        select(vec!["null", "true", "false", "1.5", "-0", "1e3", "[]", "{}", " [ ] "]).prop_map(String::from),
+        select(vec!["null", "true", "false", "1.5", "-0", "1e3", "[]", "{}", " [ ] "])
+            .prop_map(String::from),
     ];
     leaf.prop_recursive(4, 16, 4, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
-            prop::collection::vec((texts(), inner), 0..4).prop_map(|pairs| layout_of(&pairs, ":", ",")),
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((texts(), inner), 0..4)
+                .prop_map(|pairs| layout_of(&pairs, ":", ",")),
         ]
     })
 }
@@ -321,7 +339,10 @@ fn every_odd_value_is_judged_alike_in_every_field() {
     for field in EVENT_FIELDS {
         for value in ODD_VALUES {
             readers_agree(&with(field, value));
-            let spaced = String::from_utf8(with(field, value)).unwrap().replace("\":", "\": ").replace(",\"", ", \"");
+            let spaced = String::from_utf8(with(field, value))
+                .unwrap()
+                .replace("\":", "\": ")
+                .replace(",\"", ", \"");
             readers_agree(spaced.as_bytes());
         }
     }
@@ -369,7 +390,11 @@ fn every_reason_is_found_and_named() {
         (&with("window_id", "null"), "wrong_type", "field `window_id` has the wrong type"),
         (&with("window_id", "-0"), "wrong_type", "field `window_id` has the wrong type"),
         (&with("campaign_id", "-1"), "wrong_type", "field `campaign_id` has the wrong type"),
-        (&with("produce_time", "9223372036854775808"), "wrong_type", "field `produce_time` has the wrong type"),
+        (
+            &with("produce_time", "9223372036854775808"),
+            "wrong_type",
+            "field `produce_time` has the wrong type",
+        ),
         (&with("ip_address", "[[[]]]"), "wrong_type", "field `ip_address` has the wrong type"),
     ];
     for (payload, reason, message) in cases {

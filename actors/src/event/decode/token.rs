@@ -1,7 +1,10 @@
-//! The tokens of plain JSON, eight bytes at a time in one register. Each function takes what is left of a text, and
-//! gives None for what only `serde_json` should judge.
+//! The tokens of plain JSON, eight bytes at a time in one register. Each function takes what is
+//! left of a text, and gives None for what only `serde_json` should judge.
 
-#![expect(clippy::inline_always, reason = "out of line, results go through memory: measured, a fifth slower")]
+#![expect(
+    clippy::inline_always,
+    reason = "out of line, results go through memory: measured, a fifth slower"
+)]
 
 const LANES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x80 * LANES;
@@ -32,8 +35,8 @@ fn zero(word: u64) -> u64 {
     word.wrapping_sub(LANES) & !word
 }
 
-/// Marks, by its high bit, the lowest byte that cannot stand for itself inside a string: a quote, a backslash, a
-/// control character, or one that is not ASCII (and perhaps others above it).
+/// Marks, by its high bit, the lowest byte that cannot stand for itself inside a string: a quote, a
+/// backslash, a control character, or one that is not ASCII (and perhaps others above it).
 #[inline]
 fn special(word: u64) -> u64 {
     let quote = zero(word ^ (u64::from(b'"') * LANES));
@@ -45,7 +48,9 @@ fn special(word: u64) -> u64 {
 /// Whether every byte stands for itself inside a string.
 #[inline]
 pub(super) fn is_plain(text: &[u8; 36]) -> bool {
-    let at = |index: usize| special(u64::from_le_bytes(*text[index..].first_chunk().expect("eight bytes are left")));
+    let at = |index: usize| {
+        special(u64::from_le_bytes(*text[index..].first_chunk().expect("eight bytes are left")))
+    };
     at(0) | at(8) | at(16) | at(24) | at(28) == 0
 }
 
@@ -67,8 +72,8 @@ pub(super) fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// Splits off digits: no leading zero, and at most 19 of them, so that no value overflows. Whatever follows, such as a
-/// fraction, is the caller's to judge.
+/// Splits off digits: no leading zero, and at most 19 of them, so that no value overflows. Whatever
+/// follows, such as a fraction, is the caller's to judge.
 #[inline(always)]
 pub(super) fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
@@ -91,7 +96,8 @@ pub(super) fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     }
 }
 
-/// Like [`integer`], and faster for those of exactly `N` digits (9 to 19): what follows then has a fixed place.
+/// Like [`integer`], and faster for those of exactly `N` digits (9 to 19): what follows then has a
+/// fixed place.
 #[inline(always)]
 pub(super) fn integer_of<const N: usize>(text: &[u8]) -> Option<(i64, &[u8])> {
     match fixed::<N>(text) {
@@ -117,7 +123,8 @@ fn fixed<const N: usize>(text: &[u8]) -> Option<(u64, &[u8])> {
     Some((value * POWERS[N % 8] + decimal8(unread), rest))
 }
 
-/// Marks, by its high bit, the lowest byte that is more than 9 (and perhaps others above it: a carry goes upwards).
+/// Marks, by its high bit, the lowest byte that is more than 9 (and perhaps others above it: a
+/// carry goes upwards).
 #[inline]
 fn not_digits(figures: u64) -> u64 {
     (figures.wrapping_add(0x76 * LANES) | figures) & HIGH
