@@ -15,11 +15,12 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 pub use self::faulty_broker::FaultyBroker;
 pub use self::injection::{Expected, Fault, FaultKind, Injection, Injector, StoredRecord, Truth};
 pub use self::sim_log::{SimLog, SimReader, SimWriter, Stress, StressCounts, Topic};
-use crate::arrivals::{ArrivalKind, BurstCorrelation};
 use crate::clock::{Clock, MILLISECOND, Nanos, SECOND};
-use crate::pipeline::DeadLetters;
-use crate::ports::Record;
-use crate::spec::RunSpec;
+#[cfg(feature = "planted-bugs")]
+pub use crate::planted::{Bug, plant};
+use crate::ports::{DeadLetters, Record};
+use crate::workload::arrivals::{ArrivalKind, BurstCorrelation};
+use crate::workload::spec::RunSpec;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
@@ -137,33 +138,4 @@ pub fn small_spec(run_id: &str) -> RunSpec {
         heartbeat_timeout_ns: 10 * SECOND,
         drain_timeout_ns: 60 * SECOND,
     }
-}
-
-/// A bug that can be planted in the pipeline, to see whether the simulation finds it.
-#[cfg(feature = "planted-bugs")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
-    /// A partition's watermark is the greatest progress over its producers, not the least.
-    GreatestProgress,
-    /// The merge adds a pane that was sent again, and does not set it.
-    AddedPane,
-    /// A producer counts an event as acknowledged that the full client did not take.
-    CountedWhenFull,
-}
-
-#[cfg(feature = "planted-bugs")]
-thread_local! {
-    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
-}
-
-/// Plants a bug in all stages that take turns on this thread; `None` removes it.
-#[cfg(feature = "planted-bugs")]
-pub fn plant(bug: Option<Bug>) {
-    PLANTED.set(bug);
-}
-
-/// Whether this bug is planted.
-#[cfg(feature = "planted-bugs")]
-pub fn planted(bug: Bug) -> bool {
-    PLANTED.get() == Some(bug)
 }

@@ -9,7 +9,7 @@ use crate::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StartAt, TimestampKind,
     TopicAdmin, WriterRole,
 };
-use crate::spec::RunSpec;
+use crate::workload::spec::RunSpec;
 
 /// Wraps a broker: what is written is stored and acknowledged, and then an [`Injector`] strikes.
 pub struct FaultyBroker {

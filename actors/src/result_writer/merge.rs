@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::messages::PanesClosed;
-use crate::window::ClosedPane;
+use crate::stage::flow::{ClosedPane, PanesClosed};
 
 /// One campaign's merged count in one window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,12 +70,12 @@ impl Merge {
         }
     }
 
-    /// The bug [`AddedPane`](crate::testing::Bug::AddedPane), if it is planted.
+    /// The bug [`AddedPane`](crate::planted::Bug::AddedPane), if it is planted.
     #[cfg(feature = "planted-bugs")]
     fn added(&self, partition: u32, mut pane: ClosedPane) -> ClosedPane {
         let before = self.windows.get(&pane.window_id).and_then(|panes| panes.get(&partition));
         if let Some(before) =
-            before.filter(|_| crate::testing::planted(crate::testing::Bug::AddedPane))
+            before.filter(|_| crate::planted::planted(crate::planted::Bug::AddedPane))
         {
             pane.entries
                 .iter_mut()
@@ -134,7 +133,7 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::window::PaneEntry;
+    use crate::stage::flow::PaneEntry;
     use proptest::prelude::*;
 
     /// Campaign, count, greatest produce time.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{Draw, Serial, hex};
-use crate::campaigns::Campaigns;
+use crate::workload::campaigns::Campaigns;
 
 const USER_ID: usize = 12;
 const PAGE_ID: usize = USER_ID + 36 + 13;
@@ -297,7 +297,7 @@ mod tests {
     use uuid::{Uuid, Version};
 
     use super::*;
-    use crate::event::{DecodedEvent, EVENT_FIELDS, EventSource, decode_event};
+    use crate::stream::event::{DecodedEvent, EVENT_FIELDS, EventSource, decode_event};
 
     /// Reads an object as its keys and values, in their order.
     struct Members;

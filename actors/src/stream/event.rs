@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 pub use self::decode::{DecodedEvent, MAX_EVENT_BYTES, Malformed, decode_event};
 pub use self::encode::EventEncoder;
-use crate::campaigns::Campaigns;
+use crate::workload::campaigns::Campaigns;
 
 /// The keys of an event, in the order in which [`EventEncoder`] writes them.
 pub const EVENT_FIELDS: [&str; 10] = [

@@ -9,8 +9,9 @@
 use std::collections::HashMap;
 
 use crate::clock::Nanos;
-use crate::progress::FINISHED;
-use crate::serials::{Arrival, SerialTracker};
+use crate::stage::flow::{ClosedPane, PaneEntry};
+use crate::stream::progress::FINISHED;
+use crate::window_aggregator::serials::{Arrival, SerialTracker};
 
 /// How tumbling windows lie in time.
 #[derive(Clone, Copy, Debug)]
@@ -114,28 +115,6 @@ impl CampaignSlots {
             Self::Unrestricted(slots) => slots.ids[slot],
         }
     }
-}
-
-/// One campaign's part of a closed pane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PaneEntry {
-    /// The campaign.
-    pub campaign_id: u64,
-    /// Events counted.
-    pub count: u64,
-    /// Greatest `produce_time`, milliseconds since the Unix epoch.
-    pub max_produce_ms: i64,
-}
-
-/// The pane of one window in one partition, closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClosedPane {
-    /// The window.
-    pub window_id: i64,
-    /// Campaigns with events, in slot order.
-    pub entries: Vec<PaneEntry>,
-    /// Events per producer: `entries.len()` rows of `producers` counts.
-    pub by_producer: Vec<u64>,
 }
 
 /// A row keeps its greatest produce time as the distance from the earliest possible one, so that a
@@ -318,7 +297,7 @@ impl PartitionWindows {
             if before < self.boundary && progress >= self.boundary {
                 self.below -= 1;
                 #[cfg(feature = "planted-bugs")]
-                if crate::testing::planted(crate::testing::Bug::GreatestProgress) {
+                if crate::planted::planted(crate::planted::Bug::GreatestProgress) {
                     self.below = 0;
                 }
                 if self.below == 0 {
@@ -349,7 +328,7 @@ impl PartitionWindows {
 
     fn least_progress(&self) -> Nanos {
         #[cfg(feature = "planted-bugs")]
-        if crate::testing::planted(crate::testing::Bug::GreatestProgress) {
+        if crate::planted::planted(crate::planted::Bug::GreatestProgress) {
             return self.producers.iter().map(|state| state.progress).max().unwrap_or(Nanos::MIN);
         }
         self.producers.iter().map(|state| state.progress).min().unwrap_or(Nanos::MIN)

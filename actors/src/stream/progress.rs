@@ -3,7 +3,7 @@
 //! Several producers write to one partition, and their batches interleave there, so the greatest
 //! event time seen says nothing about the slower producer. A producer is in order within a
 //! partition; its progress there is its greatest event time or its last progress record. The
-//! partition's watermark is the least progress over all producers (`window.rs`).
+//! partition's watermark is the least progress over all producers (`window_aggregator/panes.rs`).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,15 +1,15 @@
 //! What a run is: the resolved workload, in plain numbers, as every stage gets it.
 
-use crate::arrivals::{ArrivalKind, BurstCorrelation};
-use crate::audit::AuditFrame;
 use crate::clock::Nanos;
+use crate::workload::arrivals::{ArrivalKind, BurstCorrelation};
+use crate::workload::frame::WindowFrame;
 
 /// A run's resolved workload. Times and lengths are nanoseconds.
 #[derive(Clone, Debug)]
 pub struct RunSpec {
     /// Names topics, results and reports; unique.
     pub run_id: String,
-    /// 48 bits that mark this run's events (see `event.rs`).
+    /// 48 bits that mark this run's events (see `stream/event.rs`).
     pub run_tag: u64,
     /// The preset or file that the workload came from.
     pub workload: String,
@@ -82,15 +82,15 @@ impl RunSpec {
 
     /// How the run's windows lie in time. A foreign topic's windows are aligned on
     /// `base_event_time_ns`, and none of them is warm-up or cut short.
-    pub fn frame(&self, base_ns: Nanos, base_event_time_ns: Option<Nanos>) -> AuditFrame {
+    pub fn frame(&self, base_ns: Nanos, base_event_time_ns: Option<Nanos>) -> WindowFrame {
         match base_event_time_ns {
-            Some(base) => AuditFrame {
+            Some(base) => WindowFrame {
                 base_ns: base,
                 window_ns: self.window_ns,
                 measure_from_ns: Nanos::MIN,
                 end_ns: Nanos::MAX,
             },
-            None => AuditFrame {
+            None => WindowFrame {
                 base_ns,
                 window_ns: self.window_ns,
                 measure_from_ns: base_ns.saturating_add(self.warmup_ns),

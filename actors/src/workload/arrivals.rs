@@ -60,7 +60,7 @@ pub enum ArrivalKind {
     /// The same two states, but state and count are drawn once a second.
     MmppWindowed(Mmpp),
     /// As fast as the broker takes events: there is no schedule (see
-    /// [`Pacer`](crate::pacing::Pacer)).
+    /// [`Pacer`](crate::workload::pacing::Pacer)).
     Max,
 }
 

@@ -2,8 +2,8 @@
 //! producer that falls behind finds its events due with the intended times they always had, so that
 //! the delay can be measured.
 
-use crate::arrivals::{ArrivalKind, Arrivals};
 use crate::clock::Nanos;
+use crate::workload::arrivals::{ArrivalKind, Arrivals};
 
 /// What there is to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +91,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::arrivals::{BurstCorrelation, Mmpp};
     use crate::clock::{MILLISECOND, SECOND};
+    use crate::workload::arrivals::{BurstCorrelation, Mmpp};
 
     const BASE: Nanos = 1_700_000_000 * SECOND;
 

@@ -1,7 +1,7 @@
 //! The supervisor: takes orders, owns the present run, and watches its stages.
 //!
-//! Owns: the run's state (`run_state.rs`), its pipeline (`pipeline.rs`), what its stages report
-//! (`measures.rs`). Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`]
+//! Owns: the run's state (`run/states.rs`), its pipeline (`run/pipeline.rs`), what its stages report
+//! (`measures/series.rs`). Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`]
 //! from outside; [`StageReport`], [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders
 //! to every stage, [`RunFact`]s to whoever listens.
 //!
@@ -15,19 +15,26 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{error, info, warn};
 
-use crate::audit::{MAX_FINDINGS, WindowAudit};
 use crate::clock::{MILLISECOND, Nanos, SECOND};
-use crate::measures::{Collector, Second, StageCounters};
-use crate::messages::{
-    GetStatus, Order, PipelineId, RestartRun, RunFact, RunMeasured, SetRate, StageFailed,
-    StageMeasured, StageReport, StartRun, StopMode, StopRun,
-};
-use crate::outcome::{Ending, is_step};
-use crate::pipeline::{Pipeline, Prepared, Reports, RunPlan, delete_topics, prepare};
+use crate::failure::{FailureKind, StageError, caught};
+use crate::measures::series::Collector;
 use crate::ports::PortError;
+use crate::run::facts::{RunFact, RunMeasured, StageMeasured};
+use crate::run::orders::{
+    GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
+};
+use crate::run::outcome::{Ending, is_step};
+use crate::run::pipeline::{Pipeline, Reports};
+use crate::run::plan::RunPlan;
+use crate::run::prepare::{Prepared, delete_topics, prepare};
+use crate::run::states::{Effect, OrderKind, RunState, order_effect};
 use crate::run::{Run, greater_step, now_is_early};
-use crate::run_state::{Effect, OrderKind, RunState, order_effect};
-use crate::stage::{FailureKind, StageError, Waiting, caught};
+use crate::stage::Order;
+use crate::stage::driver::Waiting;
+use crate::stage::reports::{StageFailed, StageReport};
+use crate::stage_id::PipelineId;
+use crate::truth::findings::MAX_FINDINGS;
+use crate::workload::arrivals::ArrivalKind;
 
 /// How often the supervisor looks at its run.
 const TICK: Duration = Duration::from_millis(20);
@@ -38,39 +45,6 @@ const FIRST_GENERATION: u16 = 1;
 
 /// The greatest rate that can be set, events per second.
 const MAX_RATE: f64 = 1e9;
-
-/// Why an order was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct Refusal {
-    /// The state that refused it.
-    pub state: RunState,
-    /// Lower case; says what to do.
-    pub reason: String,
-}
-
-/// How the present (or last) run is.
-#[derive(Clone, Debug, Default)]
-pub struct RunStatus {
-    /// Its state.
-    pub state: RunState,
-    /// Its id; empty when nothing ran yet.
-    pub run_id: String,
-    /// Its workload's name.
-    pub workload: String,
-    /// Events per second asked for.
-    pub target_per_second: f64,
-    /// Seconds since its base; negative before it.
-    pub elapsed_s: f64,
-    /// Seconds of warm-up and measured part together.
-    pub planned_s: f64,
-    /// All stages' totals.
-    pub counters: StageCounters,
-    /// The latest whole second.
-    pub latest: Option<Second>,
-    /// The window judged last.
-    pub latest_window: Option<WindowAudit>,
-}
 
 /// The supervisor actor.
 pub struct Supervisor {
@@ -578,11 +552,7 @@ impl Handler<SetRate> for Supervisor {
         if !(rate.is_finite() && rate > 0.0) {
             return refuse(self.state, "the rate must be more than 0 events per second");
         }
-        if self
-            .run
-            .as_ref()
-            .is_some_and(|run| run.spec.arrivals == crate::arrivals::ArrivalKind::Max)
-        {
+        if self.run.as_ref().is_some_and(|run| run.spec.arrivals == ArrivalKind::Max) {
             return refuse(self.state, "arrivals = \"max\" has no rate to set");
         }
         if self.run.as_ref().is_some_and(|run| !run.plan.mode.produces()) {

@@ -1,12 +1,13 @@
 //! The ground truth: what the producers had acknowledged, per window, campaign and producer.
 //!
 //! It shares neither state nor window code with the aggregator: producers file each acknowledged
-//! event under the window of its intended time by [`window_of`], the auditor compares (`audit.rs`).
+//! event under the window of its intended time by [`window_of`], the auditor compares (`latency/audit.rs`).
 
 use std::collections::BTreeMap;
 
 use crate::clock::Nanos;
-use crate::messages::{Acknowledged, AcknowledgedCount};
+use crate::stage::flow::Acknowledged;
+use crate::truth::table::Truth;
 
 /// The window of an event, by definition: (event time - base) div window.
 #[inline]
@@ -14,18 +15,14 @@ pub fn window_of(event_time_ns: Nanos, base_ns: Nanos, window_ns: Nanos) -> i64 
     (event_time_ns - base_ns).div_euclid(window_ns)
 }
 
-/// One (campaign, producer) of one window.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-pub struct Truth {
+/// What a producer knows of one campaign in one window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcknowledgedCount {
     /// The campaign.
-    pub campaign_id: u64,
-    /// The producer.
-    pub producer: u32,
+    pub campaign_id: u32,
     /// Events acknowledged.
     pub acknowledged: u64,
-    /// Events that are perhaps in the log.
+    /// Events whose fate only the log knows.
     pub unknown: u64,
 }
 
