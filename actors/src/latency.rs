@@ -431,7 +431,9 @@ impl Receive<Acknowledged> for Latency {
                 Some(auditor) => auditor.acknowledged(&message),
                 None => audit.early.push(Early::Acknowledged(message)),
             },
-            Work::KeepTruth(ledger) => ledger.record(&message),
+            Work::KeepTruth(ledger) => {
+                ledger.record(message.producer, message.complete_before, &message.windows)
+            }
             Work::Judge(_) => {}
         }
     }

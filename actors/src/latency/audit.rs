@@ -87,7 +87,7 @@ impl Auditor {
 
     /// Files what a producer had acknowledged.
     pub fn acknowledged(&mut self, message: &Acknowledged) {
-        self.ledger.record(message);
+        self.ledger.record(message.producer, message.complete_before, &message.windows);
     }
 
     /// Notes how many results of a window the writer handed over.

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Nanos;
-use crate::stage::flow::Acknowledged;
 use crate::truth::table::Truth;
 
 /// The window of an event, by definition: (event time - base) div window.
@@ -45,18 +44,24 @@ impl Ledger {
     }
 
     /// Files what a producer had acknowledged.
-    pub fn record(&mut self, message: &Acknowledged) {
-        for (window_id, counts) in &message.windows {
+    /// `complete_before`: no later call adds to this producer's windows before that id.
+    pub fn record(
+        &mut self,
+        producer: u32,
+        complete_before: i64,
+        windows: &[(i64, Vec<AcknowledgedCount>)],
+    ) {
+        for (window_id, counts) in windows {
             let truths = counts.iter().map(|count| Truth {
                 campaign_id: u64::from(count.campaign_id),
-                producer: message.producer,
+                producer,
                 acknowledged: count.acknowledged,
                 unknown: count.unknown,
             });
             self.windows.entry(*window_id).or_default().extend(truths);
         }
-        let complete = &mut self.complete_before[message.producer as usize];
-        *complete = message.complete_before.max(*complete);
+        let complete = &mut self.complete_before[producer as usize];
+        *complete = complete_before.max(*complete);
     }
 
     /// Every window before this id is complete: each producer was acknowledged past its end.
@@ -210,13 +215,9 @@ mod tests {
     fn a_window_is_complete_once_every_producer_is_acknowledged_past_its_end() {
         let mut ledger = Ledger::new(2);
         let count = AcknowledgedCount { campaign_id: 4, acknowledged: 7, unknown: 0 };
-        ledger.record(&Acknowledged {
-            producer: 0,
-            complete_before: 3,
-            windows: vec![(2, vec![count])],
-        });
+        ledger.record(0, 3, &[(2, vec![count])]);
         assert_eq!(ledger.complete_before(), i64::MIN);
-        ledger.record(&Acknowledged { producer: 1, complete_before: 2, windows: vec![] });
+        ledger.record(1, 2, &[]);
         assert_eq!(ledger.complete_before(), 2);
         let truth = Truth { campaign_id: 4, producer: 0, acknowledged: 7, unknown: 0 };
         assert_eq!(ledger.take(2), vec![truth]);

@@ -21,6 +21,7 @@ mod modulated;
 mod per_second;
 mod points;
 mod random;
+mod share;
 #[cfg(test)]
 mod tests;
 mod uniform;
@@ -29,19 +30,17 @@ use std::cmp::min;
 
 use serde::{Deserialize, Serialize};
 
+use self::exact::NEVER;
 pub use self::mmpp::Mmpp;
 use self::mmpp::StatePath;
 use self::modulated::Modulated;
 use self::per_second::{Counts, PerSecond};
 use self::random::{Purpose, derive_seed};
+use self::share::Share;
 use self::uniform::Uniform;
-use crate::clock::SECOND;
 
-/// No arrival, no boundary.
-const NEVER: i64 = i64::MAX;
 /// The lowest rate that yields events (events per second): one in twelve days.
 const LEAST_RATE: f64 = 1e-6;
-const SECOND_F64: f64 = SECOND as f64;
 
 /// How the events of a producer are spread over time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -339,11 +338,4 @@ impl Process {
             Self::Max => 0,
         }
     }
-}
-
-/// A producer's place among all.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    producer: u32,
-    producers: u32,
 }

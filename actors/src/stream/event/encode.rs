@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use super::{Draw, Serial, hex};
+use super::draw::Draw;
+use super::hex;
+use super::serial::Serial;
 use crate::workload::campaigns::Campaigns;
 
 const USER_ID: usize = 12;

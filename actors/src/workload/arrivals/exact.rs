@@ -1,5 +1,12 @@
 //! Sums of gaps that keep their precision.
 
+use crate::clock::SECOND;
+
+/// No arrival, no boundary.
+pub(super) const NEVER: i64 = i64::MAX;
+/// A second, in nanoseconds.
+pub(super) const SECOND_F64: f64 = SECOND as f64;
+
 /// A time in nanoseconds and a fraction of one, so that sums of gaps keep their precision however
 /// large they grow.
 #[derive(Clone, Copy, Debug)]

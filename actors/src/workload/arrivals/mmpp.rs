@@ -4,9 +4,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::exact::Exact;
+use super::exact::{Exact, NEVER, SECOND_F64};
 use super::random::{chance, exponential};
-use super::{NEVER, SECOND_F64};
 
 /// A two-state Markov-modulated Poisson process with a calm and a burst state (Fischer and
 /// Meier-Hellstern, *The Markov-modulated Poisson process cookbook*, 1993). The mean rate is the

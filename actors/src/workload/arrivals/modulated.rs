@@ -3,8 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
-use super::SECOND_F64;
-use super::exact::Exact;
+use super::exact::{Exact, SECOND_F64};
 use super::mmpp::StatePath;
 use super::random::exponential;
 

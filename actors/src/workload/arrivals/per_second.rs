@@ -4,10 +4,11 @@ use rand_distr::{Distribution, Poisson};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
+use super::exact::{NEVER, SECOND_F64};
 use super::mmpp::StatePath;
 use super::points::Points;
 use super::random::derive_seed;
-use super::{NEVER, SECOND_F64, Share};
+use super::share::Share;
 use crate::clock::SECOND;
 
 /// Arrivals whose count is decided for each second of the schedule, or for what a rate change left
@@ -86,17 +87,5 @@ impl PerSecond {
             *origin_ns = from_ns;
         }
         self.begin();
-    }
-}
-
-impl Share {
-    /// Events of this producer in the first `time_ns` at a rate per producer. Over all producers
-    /// that makes exactly the total rate times the time, rounded down (Hermite's identity). Counted
-    /// in billionths of an event per second.
-    fn events(self, rate: f64, time_ns: i64) -> u64 {
-        const ONE: u128 = 1_000_000_000 * SECOND as u128;
-        let total = (rate * f64::from(self.producers) * 1e9).round() as u128;
-        let all = total * time_ns.max(0) as u128 + u128::from(self.producer) * ONE;
-        (all / (u128::from(self.producers) * ONE)) as u64
     }
 }

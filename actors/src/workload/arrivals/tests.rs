@@ -5,9 +5,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use statrs::distribution::{Beta, ContinuousCDF, Exp};
 
-use super::exact::Exact;
+use super::exact::{Exact, SECOND_F64};
 use super::points::heads;
 use super::*;
+use crate::clock::SECOND;
 
 const MMPP: Mmpp = Mmpp { rate_ratio: 5.0, q12: 0.5, q21: 0.5 };
 const SKEWED: Mmpp = Mmpp { rate_ratio: 20.0, q12: 0.4, q21: 1.6 };

@@ -1,6 +1,7 @@
 //! Evenly spaced arrivals.
 
-use super::{NEVER, SECOND_F64, Share};
+use super::exact::{NEVER, SECOND_F64};
+use super::share::Share;
 
 /// Event number n is due (first + n)/rate seconds after the last rate change.
 #[derive(Clone, Debug)]

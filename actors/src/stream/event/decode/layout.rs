@@ -1,8 +1,9 @@
 //! Reads the layouts that nearly all events have: the schema's order, with no spaces as we write
 //! it, or with one space after each colon and comma as Python's `json.dumps` does.
 
-use super::super::Serial;
-use super::{DecodedEvent, token};
+use super::token;
+use crate::stream::event::schema::DecodedEvent;
+use crate::stream::event::serial::Serial;
 
 /// The event, if it has one of these layouts, its ids are 36 characters long, and every string is
 /// plain ASCII.

@@ -1,8 +1,9 @@
 //! Reads any event of plain strings and integers in one pass: any order, any white space, unknown
 //! fields.
 
-use super::super::Serial;
-use super::{DecodedEvent, token};
+use super::token;
+use crate::stream::event::schema::DecodedEvent;
+use crate::stream::event::serial::Serial;
 
 /// The event, unless something in it is not plain: an escape, a character past ASCII, a nested
 /// value, a fraction, or any fault.
