@@ -8,7 +8,9 @@ pub(crate) mod plan;
 pub(crate) mod prepare;
 pub(crate) mod states;
 pub(crate) mod supervisor;
+pub(crate) mod topics;
 pub(crate) mod verdict;
+pub(crate) mod wiring;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -12,16 +12,15 @@ use crate::clock::{Nanos, SharedClock};
 use crate::latency::Latency;
 use crate::measures::run_measures::Measured;
 use crate::producer::Producer;
-use crate::result_writer::{ResultWriter, WriterOut};
+use crate::result_writer::ResultWriter;
 use crate::run::facts::RunMeasured;
 use crate::run::plan::RunPlan;
 use crate::run::prepare::Prepared;
-use crate::stage::driver::{Driven, Heartbeat, Reporting, Route, StageOrder, To, Waiting};
-use crate::stage::flow::{
-    Acknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
-};
+use crate::run::wiring::{Inbox, Started, route, writer_route};
+use crate::stage::driver::{Driven, Heartbeat, Reporting, Route, StageOrder, Waiting};
+use crate::stage::flow::{Acknowledged, PanesClosed, WindowsMerged};
 use crate::stage::reports::{StageFailed, StageReport};
-use crate::stage::{Order, Receive, Stage};
+use crate::stage::{Order, Stage};
 use crate::stage_id::{PipelineId, StageId};
 use crate::window_aggregator::WindowAggregator;
 use crate::workload::mode::Mode;
@@ -232,75 +231,4 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         self.retire();
     }
-}
-
-fn route<M: Message<Result = ()> + Send>(to: &Recipient<M>, message: M) -> Result<(), M> {
-    match to.try_send(message) {
-        // A stage that is gone belongs to a pipeline that is being stopped: nobody waits for the
-        // message.
-        Ok(()) | Err(SendError::Closed(_)) => Ok(()),
-        Err(SendError::Full(message)) => Err(message),
-    }
-}
-
-/// A stage that was started, for those that send to it.
-struct Started<S: Stage> {
-    address: Addr<Driven<S>>,
-    waiting: Waiting,
-}
-
-impl<S: Stage> Started<S> {
-    /// Where it takes messages of one type.
-    fn inbox<M: Send + 'static>(&self) -> Inbox<M>
-    where
-        S: Receive<M>,
-    {
-        Inbox { to: self.address.clone().recipient(), waiting: self.waiting.clone() }
-    }
-}
-
-/// Where a stage takes messages of one type; counts those that wait.
-struct Inbox<M: Send + 'static> {
-    to: Recipient<To<M>>,
-    waiting: Waiting,
-}
-
-impl<M: Send + 'static> Inbox<M> {
-    /// Hands a message over; gives it back when the mailbox is full.
-    fn take(&self, message: M) -> Result<(), M> {
-        self.waiting.sent();
-        route(&self.to, To(message)).map_err(|To(message)| {
-            self.waiting.taken();
-            message
-        })
-    }
-}
-
-fn writer_route(
-    latency: Option<&Started<Latency>>,
-    merged: Arc<OnceLock<Vec<Inbox<WindowsMerged>>>>,
-) -> Route<WriterOut> {
-    let written: Option<Inbox<WindowWritten>> = latency.map(Started::inbox);
-    let acknowledged: Option<Inbox<WindowAcknowledged>> = latency.map(Started::inbox);
-    let complete: Option<Inbox<ResultsComplete>> = latency.map(Started::inbox);
-    Box::new(move |out| match out {
-        WriterOut::Written(message) => match &written {
-            Some(to) => to.take(message).map_err(WriterOut::Written),
-            None => Ok(()),
-        },
-        WriterOut::Acknowledged(message) => match &acknowledged {
-            Some(to) => to.take(message).map_err(WriterOut::Acknowledged),
-            None => Ok(()),
-        },
-        WriterOut::Complete(message) => match &complete {
-            Some(to) => to.take(message).map_err(WriterOut::Complete),
-            None => Ok(()),
-        },
-        WriterOut::Merged(message) => {
-            // Told again to those whose mailbox had room, if another's had none: the message is a
-            // fact, not a step.
-            let aggregators = merged.get().map_or(&[][..], Vec::as_slice);
-            aggregators.iter().try_for_each(|to| to.take(message)).map_err(WriterOut::Merged)
-        }
-    })
 }

@@ -26,8 +26,9 @@ use crate::run::orders::{
 use crate::run::outcome::{Ending, is_step};
 use crate::run::pipeline::{Pipeline, Reports};
 use crate::run::plan::RunPlan;
-use crate::run::prepare::{Prepared, delete_topics, prepare};
+use crate::run::prepare::{Prepared, prepare};
 use crate::run::states::{Effect, OrderKind, RunState, order_effect};
+use crate::run::topics::delete_topics;
 use crate::run::{Run, greater_step, now_is_early};
 use crate::stage::Order;
 use crate::stage::driver::Waiting;
