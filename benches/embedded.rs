@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge::dead_letters;
-use streamgauge::foreground::Foreground;
 use streamgauge_actors::{
     ArrivalKind, Broker, Mode, RunClock, RunPlan, RunSpec, SECOND, Sent, SharedClock, StampedBy,
     StartAt, StartRun, TopicSpec, Verdict, WriterRole, testing::small_spec,

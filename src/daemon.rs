@@ -9,11 +9,17 @@
 //! - [`planner`]: from a request to a run's plan    - [`schedule`]: when the next run starts
 //! - `keeper`: the thread that files finished runs, follows the schedule and the signals
 //! - `probe`: whether the broker is there
+//! - [`host`]: the system that the supervisor lives in; [`foreground`]: one run in it, waited for
+//! - [`signals`], [`service`]: what the system asks of the process, and is told by it
 
+pub mod foreground;
+pub mod host;
 mod keeper;
 pub mod planner;
 mod probe;
 pub mod schedule;
+pub mod service;
+pub mod signals;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
@@ -30,8 +36,8 @@ use streamgauge_actors::{Nanos, Refusal, RunClock, RunFact, RunPlan, SharedClock
 use self::keeper::{Keeper, Note};
 use self::planner::{OpenBroker, Planner, RunContext, RunRequest};
 use crate::config::{ConfigError, Layers, Settings};
+use crate::daemon::host::Host;
 use crate::history::History;
-use crate::host::Host;
 use crate::http::{Server, ServerSettings};
 use crate::live::Live;
 use crate::metrics::Metrics;

@@ -10,7 +10,7 @@ mod support;
 
 use std::sync::Arc;
 
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge::metrics::ProcessUsage;
 use streamgauge_actors::{
     Broker, Ending, MILLISECOND, Mode, RestartRun, RunPlan, RunState, RunStatus, SECOND,

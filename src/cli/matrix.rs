@@ -18,6 +18,7 @@ use super::output::{self, Format, OutputArgs};
 use super::perform::{Order, Start, check_writable, measure, remember};
 use super::session::Session;
 use crate::config::{Assignment, Layers, choices};
+use crate::daemon::signals::Signals;
 use crate::matrix::cells::Dimension;
 use crate::matrix::figures::Run;
 use crate::matrix::format::Format as FileFormat;
@@ -25,7 +26,6 @@ use crate::matrix::plan::{Plan, Request, WITH_FLAG, With, is_implied_broker};
 use crate::matrix::report::{MatrixContext, MatrixReport};
 use crate::matrix::terminal;
 use crate::report::{Host, Report, rfc3339, tables};
-use crate::signals::Signals;
 
 /// Run one workload over lists of settings, and compare
 ///

@@ -19,11 +19,11 @@ use super::progress::Progress;
 use super::session::Session;
 use crate::broker;
 use crate::config::{self, HistorySection, Resolved, shell_quoted};
-use crate::foreground::{self, Finished};
+use crate::daemon::foreground::{self, Finished};
+use crate::daemon::signals::Signals;
 use crate::history::History;
 use crate::plan::plan;
 use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, terminal};
-use crate::signals::Signals;
 use crate::truth::TruthFile;
 
 /// What a command asks for.

@@ -9,9 +9,10 @@ use clap::Args;
 use super::flags::{BrokerFlags, ThresholdFlag};
 use super::session::Session;
 use super::{CliError, CliResult};
+use crate::broker;
 use crate::config::Assignment;
+use crate::daemon::signals::Signals;
 use crate::daemon::{Daemon, DaemonSetup, StartError};
-use crate::{broker, signals};
 
 /// Stay up: run benchmarks by schedule or on request; HTTP API, metrics, live page, history
 #[derive(Args)]
@@ -38,7 +39,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
     // Logging as configured; the daemon reads the layers again, for every run.
     let layers = args.threshold.over(session.layers(None, flags));
     session.resolve(&layers)?;
-    let signals = signals::Signals::watch()?;
+    let signals = Signals::watch()?;
     signals.watch_reload()?;
     let daemon = Daemon::start(DaemonSetup {
         layers,

@@ -14,11 +14,11 @@ use super::probe::{BrokerHealth, Probe};
 use super::schedule::Schedule;
 use super::{LOOK_EVERY, Planned, RequestError, Shared};
 use crate::config::Settings;
+use crate::daemon::host::Host;
+use crate::daemon::service;
 use crate::history::NewRun;
-use crate::host::Host;
 use crate::live::NEVER_BEGAN;
 use crate::report::{Host as Machine, Report, ReportContext, ResourceMeter};
-use crate::service;
 
 /// What the keeper is told.
 pub(super) enum Note {

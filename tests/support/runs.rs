@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Broker, GetStatus, Mode, RunClock, RunOutcome, RunPlan, RunSpec, RunState, RunStatus,
     SharedClock, StartRun, testing::NoDeadLetters,
