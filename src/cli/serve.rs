@@ -9,10 +9,10 @@ use clap::Args;
 use super::flags::{BrokerFlags, ThresholdFlag};
 use super::session::Session;
 use super::{CliError, CliResult};
-use crate::broker;
 use crate::config::Assignment;
 use crate::daemon::signals::Signals;
 use crate::daemon::{Daemon, DaemonSetup, StartError};
+use crate::{broker, http};
 
 /// Stay up: run benchmarks by schedule or on request; HTTP API, metrics, live page, history
 #[derive(Args)]
@@ -45,6 +45,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
         layers,
         folder: session.state_folder(),
         open_broker: Arc::new(broker::open),
+        open_endpoint: http::open,
     })?;
     while daemon.is_alive() {
         if let Some(signal) = signals.received() {

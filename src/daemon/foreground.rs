@@ -12,8 +12,8 @@ use streamgauge_actors::{
     GetStatus, RunFact, RunOutcome, RunPlan, RunStatus, StartRun, StopMode, StopRun,
 };
 
-use crate::daemon::host::Host;
-use crate::daemon::signals::Signals;
+use super::host::Host;
+use super::signals::Signals;
 
 /// How often the observer is called.
 const OBSERVE_EVERY: Duration = Duration::from_millis(200);

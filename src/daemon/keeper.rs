@@ -3,19 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use streamgauge_actors::{
     Clock as _, Ending, FailureKind, GetStatus, Mode, Nanos, RunClock, RunOutcome, RunSpec, SECOND,
     StartRun, StopMode, StopRun,
 };
 
+use super::host::Host;
 use super::planner::{RunContext, RunRequest};
 use super::probe::{BrokerHealth, Probe};
 use super::schedule::Schedule;
-use super::{LOOK_EVERY, Planned, RequestError, Shared};
+use super::service;
+use super::shared::{Planned, RequestError, Shared};
 use crate::config::Settings;
-use crate::daemon::host::Host;
-use crate::daemon::service;
 use crate::history::NewRun;
 use crate::live::NEVER_BEGAN;
 use crate::report::{Host as Machine, Report, ReportContext, ResourceMeter};
@@ -68,6 +69,8 @@ struct Running {
     next_sample_ns: Nanos,
 }
 
+/// How often the keeper looks around when nothing comes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How soon a report that could not be filed is tried again.
 const FILE_AGAIN_NS: Nanos = 5 * SECOND;
 /// Reports that wait to be filed, at most.

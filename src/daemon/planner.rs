@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value as Json;
 use streamgauge_actors::{Broker, Mode, RunClock, RunPlan, SharedClock};
 
+use super::server_settings::ServerSettings;
 use crate::broker;
 use crate::config::{
     self, Assignment, ConfigError, FluvioTls, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
 };
-use crate::http::ServerSettings;
 use crate::nearest::nearest;
 use crate::plan::{check_whole_run, plan};
 use crate::thresholds::Threshold;

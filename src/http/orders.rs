@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use streamgauge_actors::{Refusal, RestartRun, SetRate, StartRun, StopMode, StopRun, Supervisor};
 
+use super::api::{Api, ApiData, blocking};
 use super::problem::{Problem, set_pointer};
 use super::runs::known;
-use super::{Api, ApiData, blocking};
 use crate::config::Rate;
 use crate::daemon::Planned;
 use crate::daemon::planner::RunRequest;
