@@ -3,7 +3,7 @@
 use clap::Args;
 use streamgauge_actors::{Aggregate, Mode, Nanos};
 
-use super::CliResult;
+use super::error::CliResult;
 use super::flags::{
     AggregatorFlags, BrokerFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag,
     ThresholdFlag, TopicShapeFlags, WindowFlag,

@@ -10,8 +10,7 @@ use serde::Serialize;
 use streamgauge_actors::{Broker, Clock, Nanos, PortError, Retry, StampedBy};
 
 use self::trial::Trial;
-use super::CliResult;
-use super::error::CliError;
+use super::error::{CliError, CliResult};
 use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag};
 use super::output::{self, OutputArgs};
 use super::session::Session;

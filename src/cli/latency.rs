@@ -6,12 +6,12 @@ use std::sync::Arc;
 use clap::Args;
 use streamgauge_actors::Mode;
 
+use super::error::{CliError, CliResult};
 use super::flags::{BrokerFlags, ReportFlag, ResultsTopicFlag, ThresholdFlag, WindowFlag};
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::truth::TruthFile;
 
 /// Measure and audit the results of any processor

@@ -10,9 +10,8 @@ use anyhow::Context;
 use clap::Args;
 use streamgauge_actors::{Clock, Mode, SECOND, Verdict};
 
-use super::CliResult;
 use super::broker::connect;
-use super::error::CliError;
+use super::error::{CliError, CliResult};
 use super::flags::{RunFlags, in_a_folder};
 use super::output::{self, Format, OutputArgs};
 use super::perform::{Order, Start, check_writable, measure, remember};

@@ -11,9 +11,8 @@ use streamgauge_actors::{
     Clock, Mode, Nanos, RunClock, RunOutcome, RunSpec, TruthTable, to_millis,
 };
 
-use super::CliResult;
 use super::broker::connect;
-use super::error::CliError;
+use super::error::{CliError, CliResult};
 use super::output::{self, Format};
 use super::progress::Progress;
 use super::session::Session;

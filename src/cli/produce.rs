@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use streamgauge_actors::Mode;
 
-use super::CliResult;
+use super::error::CliResult;
 use super::flags::{
     BrokerFlags, EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag,
     WindowFlag, WorkloadFlags,

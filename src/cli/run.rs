@@ -3,7 +3,7 @@
 use clap::Args;
 use streamgauge_actors::Mode;
 
-use super::CliResult;
+use super::error::CliResult;
 use super::flags::{ReportFlag, RunFlags};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};

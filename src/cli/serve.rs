@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::error::{CliError, CliResult};
 use super::flags::{BrokerFlags, ThresholdFlag};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::config::Assignment;
 use crate::daemon::signals::Signals;
 use crate::daemon::{Daemon, DaemonSetup, StartError};

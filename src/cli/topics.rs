@@ -9,10 +9,10 @@ use serde::Serialize;
 use streamgauge_actors::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
 use super::broker::connect;
+use super::error::{CliError, CliResult};
 use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};
 use super::output::{self, OutputArgs, Row};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::broker;
 use crate::config::{BrokerKind, Resolved, Settings};
 use crate::topics::{OwnTopic, TopicRecord, has_prefix};

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
 
-use crate::cli::CliError;
+use crate::cli::error::CliError;
 use crate::config::{ConfigError, check_token};
 
 /// How long a daemon may take to be reached, and to answer. (A stream of events has no end of its
