@@ -2,7 +2,7 @@
 //!
 //! Every port is synchronous, batch-shaped and object-safe, and never blocks longer than the budget
 //! it is given (at most [`MAX_BUDGET`] inside a turn). Records are visited in place. One contract
-//! suite (`tests/broker_contract.rs`) runs against every implementation.
+//! suite (`tests/servers/broker_contract.rs`) runs against every implementation.
 
 use std::sync::Arc;
 use std::time::Duration;
