@@ -39,7 +39,7 @@ use self::host::Host;
 use self::keeper::{Keeper, Note};
 use self::planner::{OpenBroker, Planner};
 pub use self::server_settings::ServerSettings;
-pub use self::shared::{Health, Planned, RequestError, Shared};
+pub use self::shared::{Health, RequestError, Shared};
 use crate::config::{ConfigError, Layers, Settings};
 use crate::history::History;
 use crate::live::Live;

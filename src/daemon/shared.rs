@@ -122,14 +122,13 @@ impl Shared {
     ///
     /// # Errors
     /// [`RequestError`].
-    pub fn plan(&self, request: &RunRequest) -> Result<Planned, RequestError> {
+    pub fn plan(&self, request: &RunRequest) -> Result<Arc<RunPlan>, RequestError> {
         if self.is_draining() {
             return Err(RequestError::Draining);
         }
         let (plan, context) = self.planner.plan(request)?;
-        let run_id = plan.spec.run_id.clone();
-        self.contexts(|contexts| contexts.insert(run_id.clone(), context));
-        Ok(Planned { run_id, plan: Arc::new(plan) })
+        self.contexts(|contexts| contexts.insert(plan.spec.run_id.clone(), context));
+        Ok(Arc::new(plan))
     }
 
     /// What the supervisor made of the order: the run's id, where it was accepted.
@@ -173,14 +172,6 @@ impl Shared {
     pub fn request_of(&self, run_id: &str) -> Option<RunRequest> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).get(run_id).cloned()
     }
-}
-
-/// A run that is about to be ordered.
-pub struct Planned {
-    /// Its id.
-    pub run_id: String,
-    /// The plan.
-    pub plan: Arc<RunPlan>,
 }
 
 /// Requests that are remembered, so that their runs can be restarted.
