@@ -80,7 +80,7 @@ pub use self::run::outcome::{Ending, RunOutcome};
 pub use self::run::plan::RunPlan;
 pub use self::run::states::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_effect};
 pub use self::run::supervisor::Supervisor;
-pub use self::run::verdict::{Judgement, Verdict};
+pub use self::run::verdict::{Cause, Grade, Judgement, Reason, Verdict};
 pub use self::stage::flow::{
     Acknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
 };

@@ -77,6 +77,7 @@ impl Run {
         let Measured { measures, truth } = self.measured.unwrap_or_default();
         RunOutcome {
             spec: (*self.spec).clone(),
+            mode: self.plan.mode,
             broker: self.broker.unwrap_or_default(),
             generation: self.id.generation,
             ending,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value as Json;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{Grade, Verdict};
 
 use super::cells::Dimension;
 use super::figures::{CellFigure, CellFigures, Figure, Run};
@@ -19,9 +19,6 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// The JSON Schema of the document.
 pub const SCHEMA: &str = include_str!("../../schemas/matrix.schema.json");
-
-/// Exit codes, the gravest first.
-const PRECEDENCE: [u8; 5] = [1, 4, 5, 99, 0];
 
 /// What a report says besides what was planned and run.
 #[derive(Clone, Debug)]
@@ -183,6 +180,11 @@ impl CellReport {
 }
 
 impl MatrixReport {
+    /// How grave its verdict is.
+    pub fn grade(&self) -> Grade {
+        Grade::of(self.verdict, self.exit_code)
+    }
+
     /// The report of what was run.
     ///
     /// # Errors
@@ -211,20 +213,16 @@ impl MatrixReport {
                 cell_report(plan, at, &of_cell(at).collect::<Vec<_>>(), &figures[at], is_valid(at))
             })
             .collect();
-        let exit_code =
-            runs.iter().map(Run::exit_code).min_by_key(|&code| gravity(code)).unwrap_or(0);
-        let verdict = match exit_code {
-            0 if context.aborted => Verdict::Aborted,
-            0 => Verdict::Pass,
-            5 => Verdict::Inconclusive,
-            _ => Verdict::Fail,
+        let grade = match runs.iter().map(Run::grade).min() {
+            None | Some(Grade::Stopped | Grade::Pass) if context.aborted => Grade::Stopped,
+            gravest => gravest.unwrap_or(Grade::Pass),
         };
         let comparisons = comparisons(&cells, &figures);
         Ok(Self {
             schema_version: SCHEMA_VERSION,
-            verdict,
+            verdict: grade.verdict(),
             reasons: reasons(plan, runs, &cells, context.aborted),
-            exit_code,
+            exit_code: grade.exit_code(),
             next: next(runs, &cells, &comparisons),
             workload: plan.base.settings.workload.name.clone(),
             started_at: context.started_at.clone(),
@@ -271,7 +269,7 @@ fn next(runs: &[Run], cells: &[CellReport], comparisons: &[CellComparison]) -> S
     let id = |run: &Run| run.result.as_ref().ok().map(|(report, _)| report.run_id.clone());
     let bad =
         runs.iter().filter(|run| matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive));
-    if let Some(gravest) = bad.min_by_key(|run| gravity(run.exit_code())) {
+    if let Some(gravest) = bad.min_by_key(|run| run.grade()) {
         return id(gravest).map_or_else(
             || "streamgauge doctor".to_owned(),
             |id| format!("streamgauge report {id}"),
@@ -287,11 +285,6 @@ fn next(runs: &[Run], cells: &[CellReport], comparisons: &[CellComparison]) -> S
     }
 }
 
-/// How grave an exit code is: the less, the graver.
-fn gravity(code: u8) -> usize {
-    PRECEDENCE.iter().position(|&known| known == code).unwrap_or(0)
-}
-
 fn cell_report(
     plan: &Plan,
     at: usize,
@@ -304,8 +297,7 @@ fn cell_report(
     for run in runs {
         *verdicts.entry(run.verdict().name()).or_insert(0) += 1;
     }
-    let gravest =
-        runs.iter().min_by_key(|run| (gravity(run.exit_code()), run.verdict() != Verdict::Aborted));
+    let gravest = runs.iter().min_by_key(|run| run.grade());
     let completed: Vec<_> = runs.iter().filter_map(|run| run.completed()).collect();
     let reports =
         || runs.iter().filter_map(|run| run.result.as_ref().ok()).map(|(report, _)| report);
@@ -358,7 +350,7 @@ fn run_report(run: &Run) -> RunReport {
         place: run.place + 1,
         started_at: report.map(|(report, _)| report.started_at.clone()),
         verdict: run.verdict(),
-        exit_code: run.exit_code(),
+        exit_code: run.grade().exit_code(),
         reason: run.reason().to_owned(),
         file: report.and_then(|(_, file)| file.clone()),
         figures: run.figures(),
@@ -377,7 +369,7 @@ fn varied(key: &str, cells: &[CellReport]) -> Varied {
 
 /// Why the verdict is what it is: every cell that is no result, then what passed.
 fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Vec<String> {
-    let mut bad: Vec<(usize, String)> = Vec::new();
+    let mut bad: Vec<(Grade, String)> = Vec::new();
     for (at, cell) in cells.iter().enumerate() {
         let failed: Vec<&Run> = runs
             .iter()
@@ -385,15 +377,15 @@ fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Ve
                 run.cell == at && matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive)
             })
             .collect();
-        let Some(gravest) = failed.iter().min_by_key(|run| gravity(run.exit_code())) else {
+        let Some(gravest) = failed.iter().min_by_key(|run| run.grade()) else {
             continue;
         };
         let played = runs.iter().filter(|run| run.cell == at).count();
         let which = format!("{} of {played} run(s) of {}", failed.len(), cell.title());
         let text = format!("{which}: {}: {}", tables::verdict(gravest.verdict()), gravest.reason());
-        bad.push((gravity(gravest.exit_code()), text));
+        bad.push((gravest.grade(), text));
     }
-    bad.sort_by_key(|(gravity, _)| *gravity);
+    bad.sort_by_key(|(grade, _)| *grade);
     let mut reasons: Vec<String> = bad.into_iter().map(|(_, text)| text).collect();
     if aborted {
         reasons.push(format!("stopped after {} of {} run(s)", runs.len(), plan.runs()));

@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamgauge_actors::{Finding, Mode, Nanos, RunState, Verdict};
+use streamgauge_actors::{Cause, Finding, Grade, Nanos, RunState, Verdict};
 
 pub use self::format::Format;
 pub use self::from_outcome::{rfc3339, rfc3339_of_ms};
@@ -52,8 +52,6 @@ pub const SCHEMA: &str = include_str!("../../schemas/report.schema.json");
 /// What a report says besides what the pipeline measured.
 #[derive(Clone, Debug)]
 pub struct ReportContext {
-    /// Which stages ran.
-    pub mode: Mode,
     /// The resolved configuration, secrets redacted.
     pub config: Value,
     /// The command line that makes this run again.
@@ -79,9 +77,10 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why, the gravest first; never empty.
     pub reasons: Vec<String>,
-    /// The exit code that goes with it: 1 an error, 4 a wrong count, 5 inconclusive, 99
-    /// broker-limited or a threshold that failed, 0 otherwise. (A command that a signal stopped
-    /// ends with 128 + the signal instead of 0.)
+    /// The cause of each reason, in their order; empty in a report of an older program.
+    #[serde(default)]
+    pub causes: Vec<Cause>,
+    /// The exit code that goes with it, as in [`Grade::TABLE`].
     pub exit_code: u8,
     /// The command to try next.
     pub next: String,
@@ -392,6 +391,11 @@ impl Versions {
 }
 
 impl Report {
+    /// How grave its verdict is.
+    pub fn grade(&self) -> Grade {
+        Grade::of(self.verdict, self.exit_code)
+    }
+
     /// The report as indented JSON, with a line end (`-o json`).
     ///
     /// # Errors

@@ -44,7 +44,7 @@ fn each_outside_crate_has_one_home() {
         ("rdkafka::", &["src/broker/kafka.rs", "src/broker/kafka/"][..]),
         ("fluvio::", &["src/broker/fluvio.rs", "src/broker/fluvio/"]),
         ("actix_web::", &["src/http.rs", "src/http/"]),
-        ("clap::", &["src/cli/", "src/main.rs"]),
+        ("clap::", &["src/cli.rs", "src/cli/", "src/main.rs"]),
         ("clap_complete::", &["src/cli/"]),
         ("rusqlite::", &["src/history.rs", "src/history/"]),
         ("prometheus::", &["src/metrics.rs", "src/metrics/"]),

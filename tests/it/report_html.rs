@@ -125,7 +125,7 @@ fn nothing_of_a_run_becomes_markup() {
     run.spec.events_topic = HOSTILE.to_owned();
     run.broker.kind = HOSTILE.to_owned();
     run.broker.version = HOSTILE.to_owned();
-    let mut context = context(Mode::Run);
+    let mut context = context();
     context.rerun = HOSTILE.to_owned();
     context.host.cpu = Some(HOSTILE.to_owned());
     context.config = json!({HOSTILE: {HOSTILE: HOSTILE}});
