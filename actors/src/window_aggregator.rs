@@ -169,7 +169,7 @@ impl<S: Source> Stage for WindowAggregator<S> {
                 unread = RECORDS_PER_CLOCK_READ;
             }
             unread -= 1;
-            counting.visit(source, record);
+            source.visit(counting, record);
         })?;
         if std::mem::take(&mut counting.some_closed) {
             counting.tell(true, outbox);

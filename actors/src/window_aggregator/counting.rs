@@ -1,23 +1,18 @@
-//! Counting: from a record to its pane.
+//! Counting: from an event to its pane.
 
 use std::sync::Arc;
 
 use crate::clock::{Nanos, SharedClock};
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
-use crate::ports::{DeadLetters, PROGRESS_KEY, Record};
+use crate::ports::{DeadLetters, Record};
 use crate::stage::flow::PanesClosed;
-use crate::stream::event::{DecodedEvent, decode_event};
-use crate::stream::progress::{FINISHED, ProgressRecord};
+use crate::stream::event::DecodedEvent;
+use crate::stream::progress::FINISHED;
 use crate::truth::findings::{Finding, FindingKind, MAX_FINDINGS};
 use crate::window_aggregator::panes::{Offered, PartitionWindows, WindowShape};
 use crate::window_aggregator::slots::CampaignSlots;
-use crate::window_aggregator::source::Source;
 use crate::workload::spec::RunSpec;
-
-/// An event further ahead of its record's timestamp is malformed (`future`): no window is opened
-/// for it.
-const FUTURE_LIMIT_NS: Nanos = 86_400 * 1_000_000_000;
 
 /// One partition as it is read.
 pub struct Partition {
@@ -134,34 +129,11 @@ impl Counting {
         self.clock.now()
     }
 
-    /// Takes a record of any kind.
+    /// A record was read; gives its partition's index.
     #[inline]
-    pub fn visit(&mut self, source: &mut impl Source, record: Record<'_>) {
-        source.note_record(record.partition);
+    pub fn note(&mut self, record: &Record<'_>) -> usize {
         self.counters.consumed_bytes += record.payload.len() as u64;
-        let at = self.index[record.partition as usize];
-        if !record.key.is_empty() && record.key == PROGRESS_KEY {
-            self.take_progress(source, at, record);
-            return;
-        }
-        let event = match decode_event(record.payload) {
-            Ok(event) => event,
-            Err(malformed) => return self.set_aside(record, malformed.reason()),
-        };
-        if event.event_time_ns.saturating_sub(record.timestamp_ns) > FUTURE_LIMIT_NS
-            && record.timestamp_ns > 0
-        {
-            return self.set_aside(record, "future");
-        }
-        source.count(self, at, record, &event);
-    }
-
-    #[cold]
-    fn take_progress(&mut self, source: &mut impl Source, at: usize, record: Record<'_>) {
-        match ProgressRecord::from_json(record.payload) {
-            Some(progress) => source.progress(self, at, &progress),
-            None => self.set_aside(record, "bad_progress"),
-        }
+        self.index[record.partition as usize]
     }
 
     /// The slot of the event's campaign; `None`: there is none, and the record is set aside.
@@ -204,7 +176,7 @@ impl Counting {
 
     /// Keeps a record that is no readable event.
     #[cold]
-    fn set_aside(&mut self, record: Record<'_>, reason: &'static str) {
+    pub fn set_aside(&mut self, record: Record<'_>, reason: &'static str) {
         *self.counters.malformed.entry(reason).or_default() += 1;
         self.dead_letters.keep(record, reason);
     }
