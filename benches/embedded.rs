@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use streamgauge::broker::dead_letters;
 use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
-use streamgauge::dead_letters;
 use streamgauge::foreground::Foreground;
 use streamgauge_actors::{
     ArrivalKind, Broker, Mode, RunClock, RunPlan, RunSpec, SECOND, Sent, SharedClock, StampedBy,

@@ -13,7 +13,6 @@ mod matrix;
 mod presets;
 mod problem;
 mod show;
-mod units;
 
 use std::collections::BTreeMap;
 
@@ -32,8 +31,8 @@ pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::show::{
     at, check_token, is_secret_setting, read_secret, shell_quoted, toml_value,
 };
-pub use self::units::{AutoSpan, Bytes, Rate, Span};
 use crate::thresholds::Threshold;
+use crate::units::{AutoSpan, Bytes, Rate, Span};
 
 /// The commented defaults, TOML.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");

@@ -708,7 +708,7 @@ contract!(kafka2, |small_queues| {
 contract!(fluvio, |small_queues| {
     let mut settings = crate::support::fluvio::settings()?;
     // The least that is allowed, so that fetches end in the middle of batches.
-    settings.fetch_bytes = streamgauge::config::Bytes(2 << 20);
+    settings.fetch_bytes = streamgauge::units::Bytes(2 << 20);
     if small_queues {
         settings.queue_records = 1_000;
     }

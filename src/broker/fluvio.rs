@@ -39,7 +39,8 @@ use streamgauge_actors::{
 
 use self::wait::complete;
 use super::deadline::Deadline;
-use crate::config::{FluvioSection, FluvioTls, Span};
+use crate::config::{FluvioSection, FluvioTls};
+use crate::units::Span;
 
 /// What is not acknowledged is sent again.
 const GUARANTEE: &str = "at least once";

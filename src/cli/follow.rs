@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 use streamgauge_actors::{Follow, StartAt};
 
 use super::error::CliError;
-use crate::config::{BrokerKind, Settings, Span};
+use crate::config::{BrokerKind, Settings};
+use crate::units::Span;
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -14,8 +14,8 @@ use super::output::{self, OutputArgs, Row};
 use super::session::Session;
 use super::{CliError, CliResult};
 use crate::broker;
+use crate::broker::topics::{OwnTopic, TopicRecord, has_prefix};
 use crate::config::{BrokerKind, Resolved, Settings};
-use crate::topics::{OwnTopic, TopicRecord, has_prefix};
 
 /// Create, list, describe and clear the program's own topics
 #[derive(Args)]

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use streamgauge_actors::{MILLISECOND, Serial};
 
 use super::{
-    BrokerKind, Bytes, ConfigError, FluvioTls, KafkaSection, Problem, Settings, Span, THRESHOLDS,
+    BrokerKind, ConfigError, FluvioTls, KafkaSection, Problem, Settings, THRESHOLDS,
     threshold_refusal,
 };
 use crate::thresholds::Threshold;
+use crate::units::{Bytes, Span};
 
 /// Ads that the program keeps in memory at most; far beyond any real campaign, a fraction of a GiB.
 const MAX_ADS: u64 = 10_000_000;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Span};
+use crate::units::{Bytes, Span};
 
 /// `[thresholds]`
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -1,12 +1,14 @@
 //! Where the events go: one adapter per kind of broker, behind the ports of `streamgauge_actors`;
 //! and the choice among them that the settings make.
 
+pub mod dead_letters;
 mod deadline;
 pub mod embedded;
 #[cfg(feature = "fluvio")]
 pub mod fluvio;
 pub mod kafka;
 mod remark;
+pub mod topics;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,9 +18,9 @@ use streamgauge_actors::{Broker, SharedClock};
 use self::embedded::{EmbeddedBroker, EmbeddedSettings};
 use self::kafka::{KafkaBroker, KafkaSettings, Wanted};
 pub use self::remark::{Remark, Weight};
+use self::topics::{OwnTopics, TopicRecord};
 use crate::config::{BrokerKind, ConfigError, KafkaSection, Resolved, Settings};
 use crate::report::Versions;
-use crate::topics::{OwnTopics, TopicRecord};
 
 /// Makes the broker's adapter; connects to nothing yet. The embedded log takes insertion times from
 /// `clock`.
