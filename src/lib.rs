@@ -7,6 +7,7 @@
 //! ```
 
 pub mod broker;
+pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -20,6 +21,7 @@ pub mod metrics;
 pub mod nearest;
 pub mod plan;
 pub mod report;
+mod secrets;
 pub mod service;
 pub mod signals;
 pub mod thresholds;

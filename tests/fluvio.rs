@@ -9,7 +9,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use streamgauge::config::{FluvioSection, Layers};
+use streamgauge::broker::fluvio::FluvioSection;
+use streamgauge::config::Layers;
 use streamgauge_actors::{Broker as _, Record, StartAt};
 use support::fluvio_cluster::Cluster;
 use tempfile::TempDir;

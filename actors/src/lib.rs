@@ -94,9 +94,9 @@ pub use self::outcome::{Ending, Judgement, RunOutcome, Verdict};
 pub use self::pacing::{Due, Pacer};
 pub use self::pipeline::{Aggregate, DeadLetters, DeadLettersFactory, Follow, Mode, RunPlan};
 pub use self::ports::{
-    Ack, Broker, BrokerDescription, Delivery, EventReader, EventWriter, OffsetRange, PROGRESS_KEY,
-    PortError, Record, Retry, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin,
-    TopicDescription, TopicSpec, WriterRole,
+    Ack, Broker, BrokerDescription, Capability, Delivery, EventReader, EventWriter, Limitation,
+    OffsetRange, PROGRESS_KEY, PortError, Record, Retry, Sent, StampedBy, StartAt, TimestampKind,
+    TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 pub use self::producer::Producer;
 pub use self::progress::ProgressRecord;

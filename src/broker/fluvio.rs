@@ -1,5 +1,79 @@
-//! Fluvio.
+//! Fluvio: what the program knows of it, and its settings. The client is a feature of the build.
 
+#[cfg(feature = "fluvio")]
 mod client;
+mod section;
 
-pub use self::client::{CLIENT_VERSION, FluvioBroker};
+use std::sync::Arc;
+
+use streamgauge_actors::{Broker, SharedClock};
+
+#[cfg(feature = "fluvio")]
+pub use self::client::FluvioBroker;
+pub use self::section::FluvioSection;
+use self::section::{ENDPOINT, FluvioTls, NAME};
+use super::adapter::{Adapter, AddressSetting, ClientLibrary, KindName, Profile, Wanted};
+use crate::checks::{Checks, SettingError};
+
+/// What is known of Fluvio without asking one.
+pub(super) const PROFILE: Profile = Profile {
+    names: &[KindName { name: NAME, about: "Fluvio." }],
+    section: "broker.fluvio",
+    address: Some(AddressSetting {
+        key: ENDPOINT,
+        flag: "fluvio-endpoint",
+        about: "Where Fluvio's controller listens",
+    }),
+    properties: None,
+    // Its names have no dots.
+    topic_separator: '-',
+    client: Some(ClientLibrary { name: NAME, version: || CLIENT_VERSION.map(str::to_owned) }),
+    quiet: &["fluvio=warn", "fluvio_socket=off"],
+    unreachable_fix: "start the cluster, or check `broker.fluvio.endpoint` and \
+                      `broker.fluvio.tls.mode`",
+    refused_fix: "look at the broker's own log",
+};
+
+impl Adapter for FluvioSection {
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
+    }
+
+    fn check(&self, wanted: &Wanted<'_>, checks: &mut Checks) {
+        self.check_section(wanted, checks);
+    }
+
+    fn open(&self, _: &Wanted<'_>, _: SharedClock) -> Result<Arc<dyn Broker>, SettingError> {
+        open(self)
+    }
+
+    fn address(&self) -> String {
+        format!("{NAME}://{}", self.endpoint)
+    }
+
+    fn has_credentials(&self) -> bool {
+        self.tls.mode != FluvioTls::Disabled
+    }
+}
+
+#[cfg(feature = "fluvio")]
+fn open(section: &FluvioSection) -> Result<Arc<dyn Broker>, SettingError> {
+    match FluvioBroker::new(section.clone()) {
+        Ok(broker) => Ok(Arc::new(broker)),
+        Err(error) => {
+            Err(SettingError::new("broker.fluvio.tls", format!("is refused: {}", error.message)))
+        }
+    }
+}
+
+#[cfg(not(feature = "fluvio"))]
+fn open(_: &FluvioSection) -> Result<Arc<dyn Broker>, SettingError> {
+    let message = "is `fluvio`, which this program was built without: build it with `cargo build \
+                   --release --features fluvio`";
+    Err(SettingError::new("broker.kind", message))
+}
+
+#[cfg(feature = "fluvio")]
+const CLIENT_VERSION: Option<&str> = Some(client::CLIENT_VERSION);
+#[cfg(not(feature = "fluvio"))]
+const CLIENT_VERSION: Option<&str> = None;
