@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use streamgauge::broker::dead_letters;
 use streamgauge::broker::embedded::EmbeddedBroker;
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     ArrivalKind, Broker, Mode, RunClock, RunPlan, RunSpec, SECOND, Sent, SharedClock, StampedBy,
     StartAt, StartRun, TopicSpec, Verdict, WriterRole, testing::small_spec,

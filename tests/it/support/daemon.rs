@@ -49,6 +49,7 @@ pub fn setup(folder: &TempDir, settings: &[(&str, &str)], open_broker: OpenBroke
         layers: Layers { flags, ..Layers::default() },
         folder: folder.path().to_owned(),
         open_broker,
+        open_endpoint: streamgauge::http::open,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use streamgauge::broker::embedded::EmbeddedBroker;
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Broker, GetStatus, Mode, RunClock, RunOutcome, RunPlan, RunSpec, RunState, RunStatus,
     SharedClock, StartRun, testing::NoDeadLetters,
