@@ -68,9 +68,9 @@ pub use self::measures::histograms::{LatencyHistogram, LatencyKind};
 pub use self::measures::run_measures::RunMeasures;
 pub use self::measures::series::{Quantiles, Second};
 pub use self::ports::{
-    Ack, Broker, BrokerDescription, DeadLetters, DeadLettersFactory, Delivery, EventReader,
-    EventWriter, OffsetRange, PROGRESS_KEY, PortError, Record, Retry, Sent, StampedBy, StartAt,
-    TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
+    Ack, Broker, BrokerDescription, Capability, DeadLetters, DeadLettersFactory, Delivery,
+    EventReader, EventWriter, Limitation, OffsetRange, PROGRESS_KEY, PortError, Record, Retry,
+    Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 pub use self::producer::{Producer, ProducerRole};
 pub use self::result_writer::{ResultWriter, ResultWriterRole, WriterOut};

@@ -1,0 +1,5 @@
+//! What these tests share.
+
+pub mod daemon;
+pub mod outcomes;
+pub mod runs;

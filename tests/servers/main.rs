@@ -1,0 +1,15 @@
+//! What needs Kafka, Fluvio, Prometheus, Chromium, or another program from outside: one file per
+//! promise.
+
+mod aggregate;
+mod bad_input;
+mod broker_contract;
+mod cli_kafka;
+mod deploy;
+mod doctor;
+mod fluvio;
+mod grafana_schema;
+mod kafka;
+mod live_page;
+mod prometheus;
+mod support;
