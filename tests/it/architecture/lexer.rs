@@ -2,7 +2,7 @@
 
 /// What a page of Rust is made of, as far as paths need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Token {
+pub(crate) enum Token {
     /// An identifier or a keyword.
     Word(String),
     /// `::`
@@ -14,10 +14,10 @@ pub enum Token {
 }
 
 /// A token, and its line, counted from 1.
-pub type Placed = (Token, usize);
+pub(crate) type Placed = (Token, usize);
 
 /// The tokens of a file.
-pub fn lex(text: &str) -> Vec<Placed> {
+pub(crate) fn lex(text: &str) -> Vec<Placed> {
     let mut lexer = Lexer { chars: text.chars().collect(), at: 0, line: 1 };
     let mut tokens = Vec::new();
     while let Some(first) = lexer.peek(0) {

@@ -9,14 +9,14 @@ use super::lexer::{Placed, Token, lex};
 
 /// A path as it stands in the code.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub(crate) struct Written {
     pub path: Vec<String>,
     pub line: usize,
 }
 
 /// One name of a `use`.
 #[derive(Clone, Debug)]
-pub struct Import {
+pub(crate) struct Import {
     pub written: Written,
     /// What it is called here; `*` for all names of a module.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct Import {
 
 /// A module: a file, or a block within one.
 #[derive(Clone, Debug, Default)]
-pub struct Module {
+pub(crate) struct Module {
     pub children: BTreeSet<String>,
     pub imports: Vec<Import>,
     pub paths: Vec<Written>,
@@ -39,7 +39,7 @@ pub struct Module {
 }
 
 /// The modules of a file by their place in it; the file itself is the empty place.
-pub fn parse(text: &str) -> BTreeMap<Vec<String>, Module> {
+pub(crate) fn parse(text: &str) -> BTreeMap<Vec<String>, Module> {
     let tokens = lex(text);
     let mut parser =
         Parser { tokens: &tokens, at: 0, depth: 0, open: vec![], found: BTreeMap::new() };

@@ -53,7 +53,7 @@ fn rank(file: &str) -> Option<usize> {
 }
 
 /// Everything that is wrong with a tree, with the lines that make it so.
-pub fn faults(tree: &Tree) -> Vec<String> {
+pub(crate) fn faults(tree: &Tree) -> Vec<String> {
     let arrows = tree.arrows();
     let show = |arrow: &Arrow| {
         format!("  {}:{}: {}", arrow.from, arrow.line, tree.line(&arrow.from, arrow.line))

@@ -30,7 +30,7 @@ fn faults_with(planted: &[(&str, &str)]) -> Vec<String> {
         (
             "actors/src/latency.rs",
             "use crate::{clock, stage::{self, Stage}};\n\
-            pub struct Latency(clock::Clock);",
+            pub(crate) struct Latency(clock::Clock);",
         ),
         (
             "actors/src/run.rs",

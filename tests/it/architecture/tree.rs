@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use super::module::{Module, Written, parse};
 
 /// The crates, and where their files lie.
-pub const CRATES: [(&str, &str); 2] =
+pub(crate) const CRATES: [(&str, &str); 2] =
     [("streamgauge", "src/"), ("streamgauge_actors", "actors/src/")];
 /// The program's own crate, which only calls its library.
 const MAIN: &str = "src/main.rs";
 
 /// A file that names something that another one defines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Arrow {
+pub(crate) struct Arrow {
     pub from: String,
     pub to: String,
     pub line: usize,
@@ -30,7 +30,7 @@ pub struct Arrow {
 /// Where a module stands: its crate, then the modules' names.
 type Place = Vec<String>;
 
-pub struct Tree {
+pub(crate) struct Tree {
     files: BTreeMap<String, String>,
     /// The file of each module, and the module.
     modules: BTreeMap<Place, (String, Module)>,
@@ -54,7 +54,7 @@ fn place_of(file: &str) -> Option<Place> {
 
 impl Tree {
     /// The tree of files by their paths, as they stand below the workspace's root.
-    pub fn new(files: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub(crate) fn new(files: impl IntoIterator<Item = (String, String)>) -> Self {
         let files: BTreeMap<String, String> = files.into_iter().collect();
         let mut modules = BTreeMap::new();
         let mut of_tests: Vec<Place> = Vec::new();
@@ -71,18 +71,18 @@ impl Tree {
     }
 
     /// The files that are more than tests.
-    pub fn files(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         self.modules.values().map(|(file, _)| file.as_str())
     }
 
     /// The text of a file's line.
-    pub fn line(&self, file: &str, line: usize) -> &str {
+    pub(crate) fn line(&self, file: &str, line: usize) -> &str {
         let text = self.files.get(file).map_or("", String::as_str);
         text.lines().nth(line.saturating_sub(1)).unwrap_or_default().trim()
     }
 
     /// Every arrow, in the order of the files that it comes from.
-    pub fn arrows(&self) -> Vec<Arrow> {
+    pub(crate) fn arrows(&self) -> Vec<Arrow> {
         let mut arrows = Vec::new();
         for (place, (file, module)) in &self.modules {
             let mut add = |written: &Written, is_given_on: bool| {

@@ -9,7 +9,7 @@
 use streamgauge::broker::kafka::KafkaSettings;
 
 /// Its address; `None` after saying that the test is skipped, and why.
-pub fn bootstrap_servers() -> Option<String> {
+pub(crate) fn bootstrap_servers() -> Option<String> {
     let address = std::env::var("STREAMGAUGE_TEST_KAFKA2").ok();
     if address.is_none() {
         let required = std::env::var("STREAMGAUGE_REQUIRE_KAFKA2").is_ok_and(|value| value == "1");
@@ -25,6 +25,6 @@ pub fn bootstrap_servers() -> Option<String> {
 }
 
 /// The default settings, for the broker of this run.
-pub fn settings() -> Option<KafkaSettings> {
+pub(crate) fn settings() -> Option<KafkaSettings> {
     Some(KafkaSettings { bootstrap_servers: bootstrap_servers()?, ..KafkaSettings::default() })
 }

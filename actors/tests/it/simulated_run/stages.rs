@@ -42,7 +42,7 @@ struct Slot {
     frozen_until: Nanos,
 }
 
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     /// Downstream first: latency, result writer, aggregators, producers.
     slots: Vec<Slot>,
     aggregators: usize,
@@ -56,7 +56,7 @@ const FIRST_AGGREGATOR: usize = 2;
 const GENERATION: u16 = 1;
 
 impl Pipeline {
-    pub fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
+    pub(crate) fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
         let clock: SharedClock = Arc::clone(sim_clock) as SharedClock;
         let task = LatencyTask::Audit(Box::new(log.reader(Topic::Results, &[0])));
         let latency = Latency::new(Arc::clone(spec), Arc::clone(&clock), task);
@@ -106,7 +106,7 @@ impl Pipeline {
     }
 
     /// Puts an order into every mailbox.
-    pub fn order(&mut self, order: Order) {
+    pub(crate) fn order(&mut self, order: Order) {
         match order {
             Order::Drain { .. } => self.stresses().drains += 1,
             Order::SetRate { .. } => self.stresses().rate_changes += 1,
@@ -115,18 +115,18 @@ impl Pipeline {
         self.slots.iter_mut().for_each(|slot| slot.mailbox.push_back(Mail::Order(order)));
     }
 
-    pub fn finished(&self) -> bool {
+    pub(crate) fn finished(&self) -> bool {
         self.measures.is_some() && self.slots.iter().all(|slot| slot.finished)
     }
 
-    pub fn unfinished(&self) -> Vec<String> {
+    pub(crate) fn unfinished(&self) -> Vec<String> {
         let describe =
             |slot: &Slot| format!("{}{}", slot.id, if slot.parked { " (parked)" } else { "" });
         self.slots.iter().filter(|slot| !slot.finished).map(describe).collect()
     }
 
     /// A turn for nearly every stage, in any order; time passes in between.
-    pub fn round(&mut self, dice: &mut Dice, clock: &SimClock) -> Result<(), String> {
+    pub(crate) fn round(&mut self, dice: &mut Dice, clock: &SimClock) -> Result<(), String> {
         let mut order: Vec<usize> = (0..self.slots.len()).collect();
         dice.shuffle(&mut order);
         self.stresses().reordered_turns += u64::from(!order.is_sorted());
@@ -204,7 +204,7 @@ impl Pipeline {
         self.measures = said.measures.or(self.measures.take());
     }
 
-    pub fn into_outcome(self, log: &SimLog, ended_at: Nanos) -> Outcome {
+    pub(crate) fn into_outcome(self, log: &SimLog, ended_at: Nanos) -> Outcome {
         let mut outcome = self.outcome;
         let measures = self.measures.unwrap_or_default();
         outcome.events = outcome.counters.acknowledged;
