@@ -141,6 +141,6 @@ fn the_page_prints_the_table_of_states() {
     let table = printed_states();
     assert!(
         page.contains(&table),
-        "ARCHITECTURE.md lacks the table of actors/src/run_state.rs:\n\n{table}"
+        "ARCHITECTURE.md lacks the table of actors/src/run/states.rs:\n\n{table}"
     );
 }

@@ -1,4 +1,4 @@
-//! Every order in every state does what the table says (`actors/src/run_state.rs`): all cells, on a
+//! Every order in every state does what the table says (`actors/src/run/states.rs`): all cells, on a
 //! supervisor that is really in that state.
 
 mod support;

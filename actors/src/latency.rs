@@ -1,28 +1,34 @@
 //! Latency: reads the results back, judges every count against the ledger, and measures what only a
 //! reader can.
 //!
-//! Owns: the ledger (`ledger.rs`), the auditor (`audit.rs`), a reader of the results topic.
+//! Owns: the ledger (`truth/ledger.rs`), the auditor (`latency/audit.rs`), a reader of the results topic.
 //! Receives: [`Acknowledged`] from the producers, [`WindowWritten`], [`WindowAcknowledged`] and
 //! [`ResultsComplete`] from the result writer. Sends: [`Measured`] to the supervisor (as a
 //! `RunMeasured`), once, when both sides are complete.
 
+pub(crate) mod audit;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::audit::{AuditFrame, AuditTotals, Auditor, Finding, WindowAudit};
 use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
-use crate::drain::Drain;
-use crate::histogram::{LatencyHistogram, LatencyKind};
-use crate::ledger::{Ledger, Truth};
-use crate::measures::{RunMeasures, StageCounters};
-use crate::messages::{
-    Acknowledged, Order, ResultsComplete, StageId, WindowAcknowledged, WindowWritten,
-};
-use crate::pipeline::Follow;
+use crate::failure::StageError;
+use crate::latency::audit::Auditor;
+use crate::measures::counters::StageCounters;
+use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::run_measures::{Measured, RunMeasures};
 use crate::ports::{EventReader, MAX_BUDGET, Record, TimestampKind};
-use crate::result::ResultRecord;
-use crate::spec::RunSpec;
-use crate::stage::{Receive, Stage, StageError, StageState, TURN_LIMIT, Turn};
+use crate::stage::drain::Drain;
+use crate::stage::flow::{Acknowledged, ResultsComplete, WindowAcknowledged, WindowWritten};
+use crate::stage::{Order, Receive, Stage, StageState, TURN_LIMIT, Turn};
+use crate::stage_id::StageId;
+use crate::stream::result::ResultRecord;
+use crate::truth::findings::{AuditTotals, Finding, WindowAudit};
+use crate::truth::ledger::Ledger;
+use crate::truth::table::TruthTable;
+use crate::workload::frame::WindowFrame;
+use crate::workload::mode::Follow;
+use crate::workload::spec::RunSpec;
 
 /// Nothing came for so long after the writer was done: what is missing will not come any more.
 const MISSING_AFTER_NS: Nanos = 5_000 * MILLISECOND;
@@ -64,16 +70,6 @@ impl Told {
     fn take(auditor: &mut Auditor) -> Self {
         Self { findings: auditor.take_findings(), windows: auditor.take_judged() }
     }
-}
-
-/// What the latency actor found, once all is known.
-#[derive(Clone, Debug, Default)]
-pub struct Measured {
-    /// The audit's result and the per-window table; `None` where there was nothing to audit
-    /// against.
-    pub measures: Option<Box<RunMeasures>>,
-    /// What the producers had acknowledged, where they ran alone.
-    pub truth: TruthTable,
 }
 
 enum Work {
@@ -318,7 +314,7 @@ impl Latency {
             (start_ns.saturating_sub(record.window_id.saturating_mul(window_ns)), window_ns)
         });
         let frame =
-            AuditFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
+            WindowFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
         let mut auditor = Auditor::with_truth(frame, &truth);
         for judged in latest.values() {
             auditor.result(&judged.record, judged.result_latency_ns.map(in_ms));
@@ -435,7 +431,9 @@ impl Receive<Acknowledged> for Latency {
                 Some(auditor) => auditor.acknowledged(&message),
                 None => audit.early.push(Early::Acknowledged(message)),
             },
-            Work::KeepTruth(ledger) => ledger.record(&message),
+            Work::KeepTruth(ledger) => {
+                ledger.record(message.producer, message.complete_before, &message.windows)
+            }
             Work::Judge(_) => {}
         }
     }
@@ -487,6 +485,3 @@ impl Receive<ResultsComplete> for Latency {
         }
     }
 }
-
-/// What was acknowledged, window by window.
-pub type TruthTable = Vec<(i64, Vec<Truth>)>;

@@ -26,84 +26,79 @@
 //!        '------------------------------------------>+---------+
 //! ```
 //!
-//! Control: [`supervisor`], [`run_state`] (what an order does in which state), [`pipeline`] (the
-//! one list of stages), [`stage`] (what the data-plane actors share), [`drain`], [`messages`].
-//!
-//! The stages, with what each stands on:
-//! - [`producer`]: [`arrivals`], [`pacing`], [`campaigns`], [`event`] (schema, encoder, decoder)
-//! - [`window_aggregator`]: [`window`] (panes and watermark), [`serials`], [`progress`]
-//! - [`result_writer`]: [`merge`], [`result`]
-//! - [`latency`]: [`ledger`] (ground truth), [`audit`], [`histogram`]
-//!
-//! What a run is, and what comes out: [`spec`], [`measures`], [`outcome`]. What it stands on:
-//! [`ports`], [`clock`].
-//!
-//! Tests stand on `testing` (a feature): simulated ports, faults and clock.
+//! The tree, each folder standing on those before it:
+//! - the ground: `clock`, `ports` (what is asked of a broker), `failure`, `stage_id`
+//! - `workload`: what is asked for, and when each event is due
+//! - `stream`: what lies in the topics
+//! - `measures`, `truth`: what is measured, and what every count is checked against
+//! - `stage`: what the stages share, and what they tell each other
+//! - `producer`, `window_aggregator`, `result_writer`, `latency`: the stages, which never name one
+//!   another
+//! - `run`: the supervisor and all that makes a run of the stages
+//! - `testing` (a feature): simulated ports, faults and clock
 
-mod arrivals;
-mod audit;
-mod campaigns;
 mod clock;
-mod drain;
-mod event;
-mod histogram;
+mod failure;
 mod latency;
-mod ledger;
 mod measures;
-mod merge;
-mod messages;
-mod outcome;
-mod pacing;
-mod pipeline;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod ports;
 mod producer;
-mod progress;
-mod result;
 mod result_writer;
 mod run;
-mod run_state;
-mod serials;
-mod spec;
 mod stage;
-mod supervisor;
+mod stage_id;
+mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod window;
+mod truth;
 mod window_aggregator;
+mod workload;
 
-pub use self::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
-pub use self::audit::{AuditTotals, Finding, FindingKind, WindowAudit};
-pub use self::campaigns::Campaigns;
 pub use self::clock::{
     Clock, MILLISECOND, Nanos, RunClock, SECOND, SharedClock, WallClock, to_millis,
 };
-pub use self::event::{
+pub use self::failure::FailureKind;
+pub use self::latency::{Latency, LatencyTask};
+pub use self::measures::counters::StageCounters;
+pub use self::measures::histograms::{LatencyHistogram, LatencyKind};
+pub use self::measures::run_measures::RunMeasures;
+pub use self::measures::series::{Quantiles, Second};
+pub use self::ports::{
+    Ack, Broker, BrokerDescription, DeadLetters, DeadLettersFactory, Delivery, EventReader,
+    EventWriter, OffsetRange, PROGRESS_KEY, PortError, Record, Retry, Sent, StampedBy, StartAt,
+    TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
+};
+pub use self::producer::Producer;
+pub use self::result_writer::{ResultWriter, WriterOut};
+pub use self::run::facts::{RunFact, RunMeasured, StageMeasured};
+pub use self::run::orders::{
+    GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
+};
+pub use self::run::outcome::{Ending, RunOutcome};
+pub use self::run::plan::RunPlan;
+pub use self::run::states::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_effect};
+pub use self::run::supervisor::Supervisor;
+pub use self::run::verdict::{Judgement, Verdict};
+pub use self::stage::flow::{
+    Acknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
+};
+pub use self::stage::reports::{StageFailed, StageReport};
+pub use self::stage::{Order, Receive, Stage, TURN_LIMIT, Turn};
+pub use self::stage_id::{PipelineId, StageId};
+pub use self::stream::event::{
     DecodedEvent, Draw, EVENT_FIELDS, EventEncoder, EventSource, MAX_EVENT_BYTES, Malformed,
     Serial, decode_event,
 };
-pub use self::histogram::{LatencyHistogram, LatencyKind};
-pub use self::latency::{Latency, LatencyTask, TruthTable};
-pub use self::ledger::{Truth, window_of};
-pub use self::measures::{Quantiles, RunMeasures, Second, StageCounters};
-pub use self::messages::{
-    Acknowledged, AcknowledgedCount, GetStatus, Order, PanesClosed, PipelineId, RestartRun,
-    ResultsComplete, RunFact, RunMeasured, SetRate, StageFailed, StageId, StageMeasured,
-    StageReport, StartRun, StopMode, StopRun, WindowAcknowledged, WindowWritten, WindowsMerged,
-};
-pub use self::outcome::{Ending, Judgement, RunOutcome, Verdict};
-pub use self::pacing::{Due, Pacer};
-pub use self::pipeline::{Aggregate, DeadLetters, DeadLettersFactory, Follow, Mode, RunPlan};
-pub use self::ports::{
-    Ack, Broker, BrokerDescription, Delivery, EventReader, EventWriter, OffsetRange, PROGRESS_KEY,
-    PortError, Record, Retry, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin,
-    TopicDescription, TopicSpec, WriterRole,
-};
-pub use self::producer::Producer;
-pub use self::progress::ProgressRecord;
-pub use self::result::ResultRecord;
-pub use self::result_writer::{ResultWriter, WriterOut};
-pub use self::run_state::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_effect};
-pub use self::spec::RunSpec;
-pub use self::stage::{FailureKind, Receive, Stage, TURN_LIMIT, Turn};
-pub use self::supervisor::{Refusal, RunStatus, Supervisor};
+pub use self::stream::progress::ProgressRecord;
+pub use self::stream::result::ResultRecord;
+pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
+pub use self::truth::ledger::{AcknowledgedCount, window_of};
+pub use self::truth::table::{Truth, TruthTable};
 pub use self::window_aggregator::WindowAggregator;
+pub use self::workload::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
+pub use self::workload::campaigns::Campaigns;
+pub use self::workload::mode::{Aggregate, Follow, Mode};
+pub use self::workload::pacing::{Due, Pacer};
+pub use self::workload::spec::RunSpec;

@@ -4,12 +4,13 @@
 //! it is given (at most [`MAX_BUDGET`] inside a turn). Records are visited in place. One contract
 //! suite (`tests/broker_contract.rs`) runs against every implementation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest a stage may let a port wait inside one turn.
 pub const MAX_BUDGET: Duration = Duration::from_millis(1);
 
-/// The record key of a progress record (see `progress.rs`).
+/// The record key of a progress record (see `stream/progress.rs`).
 pub const PROGRESS_KEY: &[u8] = b"progress";
 
 /// What stamped a record's timestamp.
@@ -286,6 +287,16 @@ pub trait Broker: Send + Sync {
         start: &[(u32, StartAt)],
     ) -> Result<Box<dyn EventReader>, PortError>;
 }
+
+/// Keeps records that are no readable events. May wait a moment for room in a flood, far below the
+/// heartbeat time-out; what it cannot take it counts.
+pub trait DeadLetters: Send {
+    /// Keeps a copy of a record, with the reason.
+    fn keep(&mut self, record: Record<'_>, reason: &'static str);
+}
+
+/// Makes the keeper of malformed records, from the name of their topic.
+pub type DeadLettersFactory = Arc<dyn Fn(&str) -> Box<dyn DeadLetters> + Send + Sync>;
 
 /// What to do about a failed port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

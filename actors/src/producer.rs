@@ -1,31 +1,33 @@
 //! Producer: sends every event at its intended time, and knows what became of each.
 //!
-//! Owns: its schedule (`pacing.rs`), its random stream and encoder (`event.rs`), a writer of the
+//! Owns: its schedule (`workload/pacing.rs`), its random stream and encoder (`stream/event.rs`), a writer of the
 //! events topic, its part of the ledger. Receives: orders. Sends: [`Acknowledged`] to the latency
 //! actor, once per window.
 //!
 //! Its first record on every partition is its progress record; others follow whenever it had
 //! nothing for a partition for the progress interval, at each window's end, and at its own end
-//! (`progress.rs`). A full client is backpressure: the event waits, keeps its intended time, and is
+//! (`stream/progress.rs`). A full client is backpressure: the event waits, keeps its intended time, and is
 //! stamped again when it is handed over.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::arrivals::Arrivals;
-use crate::campaigns::Campaigns;
 use crate::clock::{Nanos, SharedClock, to_millis};
-use crate::event::{Draw, EventEncoder, EventSource, Serial};
-use crate::histogram::{LatencyHistogram, LatencyKind};
-use crate::ledger::{ProducerLedger, window_of};
-use crate::measures::StageCounters;
-use crate::messages::{Acknowledged, Order, StageId};
-use crate::pacing::{Due, Pacer};
+use crate::failure::StageError;
+use crate::measures::counters::StageCounters;
+use crate::measures::histograms::{LatencyHistogram, LatencyKind};
 use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent};
-use crate::progress::ProgressRecord;
-use crate::spec::RunSpec;
-use crate::stage::{Stage, StageError, StageState, TURN_LIMIT, Turn};
+use crate::stage::flow::Acknowledged;
+use crate::stage::{Order, Stage, StageState, TURN_LIMIT, Turn};
+use crate::stage_id::StageId;
+use crate::stream::event::{Draw, EventEncoder, EventSource, Serial};
+use crate::stream::progress::ProgressRecord;
+use crate::truth::ledger::{ProducerLedger, window_of};
+use crate::workload::arrivals::Arrivals;
+use crate::workload::campaigns::Campaigns;
+use crate::workload::pacing::{Due, Pacer};
+use crate::workload::spec::RunSpec;
 
 /// Token of a record that is no event.
 const NO_EVENT: u64 = u64::MAX;
@@ -302,7 +304,7 @@ impl Producer {
         let token = lane.first_token + lane.in_flight.len() as u64;
         if self.writer.send(self.next_lane as u32, &[], event, token)? == Sent::Full {
             #[cfg(feature = "planted-bugs")]
-            if crate::testing::planted(crate::testing::Bug::CountedWhenFull) {
+            if crate::planted::planted(crate::planted::Bug::CountedWhenFull) {
                 self.ledger.sent(window_id);
                 self.ledger.acknowledged(window_id, self.campaigns.campaign_of(draw.ad));
                 return Ok(true);

@@ -1,26 +1,30 @@
 //! ResultWriter: merges the panes of all partitions, and writes one result per window and campaign.
 //!
-//! Owns: the merge (`merge.rs`) and a writer of the results topic. Receives: [`PanesClosed`] from
+//! Owns: the merge (`result_writer/merge.rs`) and a writer of the results topic. Receives: [`PanesClosed`] from
 //! the aggregators. Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the log stamps no
 //! insertion time) and at last [`ResultsComplete`] to the latency actor, [`WindowsMerged`] to the
 //! aggregators.
+
+pub(crate) mod merge;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::AuditFrame;
 use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
-use crate::histogram::{LatencyHistogram, LatencyKind};
-use crate::measures::StageCounters;
-use crate::merge::{Merge, MergedWindow};
-use crate::messages::{
-    Order, PanesClosed, ResultsComplete, StageId, WindowAcknowledged, WindowWritten, WindowsMerged,
-};
+use crate::failure::StageError;
+use crate::measures::counters::StageCounters;
+use crate::measures::histograms::{LatencyHistogram, LatencyKind};
 use crate::ports::{Delivery, EventWriter, MAX_BUDGET, Sent};
-use crate::result::ResultRecord;
-use crate::spec::RunSpec;
-use crate::stage::{Receive, Stage, StageError, StageState, Turn};
+use crate::result_writer::merge::{Merge, MergedWindow};
+use crate::stage::flow::{
+    PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
+};
+use crate::stage::{Order, Receive, Stage, StageState, Turn};
+use crate::stage_id::StageId;
+use crate::stream::result::ResultRecord;
+use crate::workload::frame::WindowFrame;
+use crate::workload::spec::RunSpec;
 
 /// Token bit of a result whose window the log itself closed.
 const BY_LOG: u64 = 1;
@@ -56,7 +60,7 @@ pub struct ResultWriter {
     merge: Merge,
     /// Windows are aligned on this time, if not on the run's base.
     base_event_time_ns: Option<Nanos>,
-    frame: Option<AuditFrame>,
+    frame: Option<WindowFrame>,
     queue: VecDeque<Outgoing>,
     unacknowledged: Unacknowledged,
     announced_before: i64,

@@ -1,17 +1,31 @@
 //! A run from its acceptance to its outcome, as the supervisor keeps it.
 
+pub(crate) mod facts;
+pub(crate) mod orders;
+pub(crate) mod outcome;
+pub(crate) mod pipeline;
+pub(crate) mod plan;
+pub(crate) mod prepare;
+pub(crate) mod states;
+pub(crate) mod supervisor;
+pub(crate) mod topics;
+pub(crate) mod verdict;
+pub(crate) mod wiring;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::audit::{Finding, WindowAudit};
 use crate::clock::Nanos;
-use crate::latency::Measured;
-use crate::measures::Collector;
-use crate::messages::{PipelineId, StageId};
-use crate::outcome::{Ending, RunOutcome};
-use crate::pipeline::{Pipeline, Prepared, RunPlan};
+use crate::measures::run_measures::Measured;
+use crate::measures::series::Collector;
 use crate::ports::BrokerDescription;
-use crate::spec::RunSpec;
+use crate::run::outcome::{Ending, RunOutcome};
+use crate::run::pipeline::Pipeline;
+use crate::run::plan::RunPlan;
+use crate::run::prepare::Prepared;
+use crate::stage_id::{PipelineId, StageId};
+use crate::truth::findings::{Finding, WindowAudit};
+use crate::workload::spec::RunSpec;
 
 /// A run from its acceptance to its outcome.
 pub(crate) struct Run {

@@ -1,33 +1,42 @@
-//! What the data-plane actors share: a stage is a plain struct that takes bounded turns; [`Driven`]
-//! is the actor that drives it on its own arbiter. The simulation drives the very same structs on
-//! one thread, in any order.
+//! What stages share: a stage is a plain struct that takes bounded turns. Its driver is an actor on
+//! an arbiter of its own; the simulation drives the very same structs on one thread, in any order.
 
-use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use crate::clock::Nanos;
+use crate::failure::StageError;
+use crate::measures::counters::StageCounters;
+use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::stage_id::StageId;
+use crate::truth::findings::{Finding, WindowAudit};
 
-use actix::prelude::*;
-
-use crate::audit::{Finding, WindowAudit};
-use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
-use crate::histogram::{LatencyHistogram, LatencyKind};
-use crate::measures::StageCounters;
-use crate::messages::{Order, PipelineId, StageFailed, StageId, StageReport};
-use crate::ports::{PortError, Retry};
+pub(crate) mod drain;
+pub(crate) mod driver;
+pub(crate) mod flow;
+pub(crate) mod reports;
 
 /// Records or messages that one turn handles at most.
 pub const TURN_LIMIT: usize = 1024;
-/// Messages waiting for a full mailbox before a stage stops taking turns.
-const PENDING_LIMIT: usize = 1024;
-/// Messages that a stage's mailbox holds.
-const MAILBOX: usize = 256;
-/// How often a parked stage is looked at.
-const PARKED_TICK: Duration = Duration::from_millis(100);
 
-/// Work that ends so soon after a second's end is counted to that second.
-const TRICKLE_NS: Nanos = 100 * MILLISECOND;
+/// Supervisor -> every stage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Order {
+    /// The run begins: window 0 starts at `base_ns`.
+    Begin {
+        /// Start of the schedule, a whole millisecond.
+        base_ns: Nanos,
+    },
+    /// No events intended at `at_ns` or later; finish what was begun.
+    Drain {
+        /// When the order was given.
+        at_ns: Nanos,
+    },
+    /// The total rate from `at_ns` on.
+    SetRate {
+        /// When it takes effect.
+        at_ns: Nanos,
+        /// Events per second over all producers.
+        events_per_second: f64,
+    },
+}
 
 /// What a stage wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,92 +49,6 @@ pub enum Turn {
     Park,
     /// All work is done.
     Finished,
-}
-
-/// What kind of failure ends a generation, or a run before there are stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FailureKind {
-    /// The broker does not answer.
-    Connection,
-    /// The broker, or its client, refused.
-    Refused,
-    /// A delivery failed.
-    Delivery,
-    /// The stage's own code: a panic, a freeze, or what it finds wrong.
-    Stage,
-}
-
-impl FailureKind {
-    /// The kinds that are the broker's doing, as metrics name them.
-    pub const BROKERS: [FailureKind; 3] = [Self::Connection, Self::Refused, Self::Delivery];
-
-    /// The name in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::Refused => "refused",
-            Self::Delivery => "delivery",
-            Self::Stage => "stage",
-        }
-    }
-
-    /// The kind of a port's failure.
-    pub fn of(error: &PortError) -> Self {
-        match error.retry {
-            Retry::Again | Retry::Reconnect => Self::Connection,
-            Retry::GiveUp => Self::Refused,
-        }
-    }
-}
-
-/// A stage that cannot go on.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{cause}")]
-pub struct StageError {
-    /// What kind of failure it is.
-    pub kind: FailureKind,
-    /// Why, naming topic and fix where known.
-    pub cause: String,
-}
-
-impl StageError {
-    /// What the stage itself finds wrong.
-    pub fn own(cause: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Stage, cause: cause.into() }
-    }
-
-    /// A delivery that failed.
-    pub fn delivery(cause: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Delivery, cause: cause.into() }
-    }
-}
-
-impl From<PortError> for StageError {
-    fn from(error: PortError) -> Self {
-        Self { kind: FailureKind::of(&error), cause: error.message }
-    }
-}
-
-/// Messages that wait in a mailbox (actix does not tell): senders count up, the receiver counts
-/// down.
-#[derive(Clone, Debug, Default)]
-pub struct Waiting(Arc<AtomicI64>);
-
-impl Waiting {
-    /// A message is about to be sent.
-    pub fn sent(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A message was taken, or was not sent after all.
-    pub fn taken(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// How many wait.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed).max(0) as u64
-    }
 }
 
 /// What a stage tells once a second: totals, and what is new since the last time.
@@ -166,316 +89,4 @@ pub trait Stage: Send + Unpin + 'static {
 pub trait Receive<M>: Stage {
     /// Takes a message into the stage's inbox.
     fn receive(&mut self, message: M);
-}
-
-/// Hands a message to another stage's mailbox; gives it back when that is full.
-pub type Route<Out> = Box<dyn FnMut(Out) -> Result<(), Out> + Send>;
-
-/// When a stage took its last turn; [`Heartbeat::RESTING`] while it is parked or has finished.
-#[derive(Clone, Debug, Default)]
-pub struct Heartbeat(Arc<AtomicI64>);
-
-impl Heartbeat {
-    const RESTING: Nanos = Nanos::MAX;
-
-    fn beat(&self, now: Nanos) {
-        self.0.store(now, Ordering::Relaxed);
-    }
-
-    /// The stage rests: its silence means nothing.
-    pub fn rest(&self) {
-        self.beat(Self::RESTING);
-    }
-
-    /// Nanoseconds since the last turn; 0 while it rests.
-    pub fn silence(&self, now: Nanos) -> Nanos {
-        now.saturating_sub(self.0.load(Ordering::Relaxed)).max(0)
-    }
-}
-
-/// Where a stage's reports go.
-#[derive(Clone)]
-pub struct Reporting {
-    /// The run.
-    pub run_id: String,
-    /// The stage's pipeline.
-    pub pipeline: PipelineId,
-    /// Takes the reports.
-    pub reports: Recipient<StageReport>,
-    /// Takes the failure.
-    pub failures: Recipient<StageFailed>,
-    /// What waits in the supervisor's mailbox.
-    pub supervisor_waiting: Waiting,
-    /// What waits in the stage's own.
-    pub waiting: Waiting,
-    /// Beats at every turn.
-    pub heartbeat: Heartbeat,
-    /// Set once the pipeline is stopped: a stage that wakes up after that has nothing to say to
-    /// whatever runs now.
-    pub retired: Arc<AtomicBool>,
-}
-
-/// The actor that drives a stage.
-pub struct Driven<S: Stage> {
-    stage: S,
-    clock: SharedClock,
-    route: Route<S::Out>,
-    reporting: Reporting,
-    /// Names the stage in every line that it logs.
-    span: tracing::Span,
-    pending: VecDeque<S::Out>,
-    outbox: Vec<S::Out>,
-    base_ns: Nanos,
-    next_report_ns: Nanos,
-    /// Whether a turn is on its way.
-    turning: bool,
-    /// The stage is done; what it said last may still wait for a mailbox.
-    finishing: bool,
-    ended: bool,
-}
-
-impl<S: Stage> Driven<S> {
-    /// An actor for `stage`, to be started on an arbiter of its own.
-    pub fn new(stage: S, clock: SharedClock, route: Route<S::Out>, reporting: Reporting) -> Self {
-        let PipelineId { generation, .. } = reporting.pipeline;
-        let span = tracing::error_span!("stage", run_id = reporting.run_id, generation, actor = %stage.id());
-        Self {
-            stage,
-            clock,
-            route,
-            reporting,
-            span,
-            pending: VecDeque::new(),
-            outbox: Vec::new(),
-            base_ns: 0,
-            next_report_ns: Nanos::MAX,
-            turning: false,
-            finishing: false,
-            ended: false,
-        }
-    }
-
-    /// The next turn follows a future that yields once to the arbiter, so that messages and timers
-    /// get in between.
-    fn turn_soon(&mut self, ctx: &mut Context<Self>) {
-        if !self.turning && !self.ended {
-            self.turning = true;
-            let turn = async { tokio_yield().await }.into_actor(self).map(|(), actor, ctx| {
-                actor.turning = false;
-                actor.drive(ctx);
-            });
-            ctx.spawn(turn);
-        }
-    }
-
-    /// Hands the stage a message or an order, and soon a turn. One that has failed or finished
-    /// takes nothing any more.
-    fn take(&mut self, ctx: &mut Context<Self>, hand: impl FnOnce(&mut S)) {
-        if self.ended {
-            return;
-        }
-        let taken = self.span.in_scope(|| caught(|| hand(&mut self.stage)));
-        match taken {
-            Ok(()) => self.turn_soon(ctx),
-            Err(error) => self.fail(error),
-        }
-    }
-
-    fn drive(&mut self, ctx: &mut Context<Self>) {
-        if self.ended {
-            return;
-        }
-        let now = self.clock.now();
-        self.reporting.heartbeat.beat(now);
-        self.send_pending();
-        if self.pending.len() >= PENDING_LIMIT {
-            rest();
-            return self.turn_soon(ctx);
-        }
-        if self.finishing {
-            return self.finish(ctx);
-        }
-        let (stage, outbox) = (&mut self.stage, &mut self.outbox);
-        let turn = self.span.in_scope(|| caught(|| stage.turn(now, outbox))).and_then(|turn| turn);
-        if self.reporting.retired.load(Ordering::Relaxed) {
-            self.ended = true;
-            return;
-        }
-        self.pending.extend(self.outbox.drain(..));
-        self.send_pending();
-        match turn {
-            Err(error) => return self.fail(error),
-            Ok(Turn::Finished) => {
-                self.finishing = true;
-                return self.finish(ctx);
-            }
-            Ok(_) if !self.pending.is_empty() => {
-                rest();
-                self.turn_soon(ctx);
-            }
-            Ok(Turn::Again) => self.turn_soon(ctx),
-            Ok(Turn::Rest) => {
-                rest();
-                self.turn_soon(ctx);
-            }
-            Ok(Turn::Park) => self.reporting.heartbeat.rest(),
-        }
-        self.report_when_due();
-    }
-
-    /// Ends once everything said has been taken.
-    fn finish(&mut self, ctx: &mut Context<Self>) {
-        if self.pending.is_empty() {
-            self.reporting.heartbeat.rest();
-            self.ended = true;
-            self.report(self.end_of_work(), true);
-        } else {
-            rest();
-            self.turn_soon(ctx);
-        }
-    }
-
-    /// When the work ended, for the series: what was done up to a second's end, and what trickled
-    /// in right after it, belongs to that second.
-    fn end_of_work(&self) -> Nanos {
-        let now = self.clock.now();
-        let last_report_ns = self.next_report_ns.saturating_sub(SECOND);
-        if now >= self.next_report_ns {
-            self.next_report_ns
-        } else if now.saturating_sub(last_report_ns) < TRICKLE_NS {
-            last_report_ns
-        } else {
-            now
-        }
-    }
-
-    fn send_pending(&mut self) {
-        while let Some(message) = self.pending.pop_front() {
-            if let Err(refused) = (self.route)(message) {
-                self.pending.push_front(refused);
-                break;
-            }
-        }
-    }
-
-    fn report_when_due(&mut self) {
-        let now = self.clock.now();
-        if now >= self.next_report_ns {
-            let second = (now - self.base_ns).div_euclid(SECOND);
-            self.next_report_ns = self.base_ns + (second + 1) * SECOND;
-            self.report(self.base_ns + second * SECOND, false);
-        }
-    }
-
-    fn report(&mut self, at_ns: Nanos, finished: bool) {
-        let told = match caught(|| self.stage.state()) {
-            Ok(told) => told,
-            Err(error) => return self.fail(error),
-        };
-        let StageState { counters, latencies, findings, windows } = told;
-        let stage = self.stage.id();
-        let Reporting { pipeline, waiting, supervisor_waiting, .. } = &self.reporting;
-        let (pipeline, mailbox) = (*pipeline, waiting.count());
-        let report = StageReport {
-            stage,
-            pipeline,
-            at_ns,
-            counters,
-            latencies,
-            findings,
-            windows,
-            mailbox,
-            finished,
-        };
-        supervisor_waiting.sent();
-        // The supervisor handles nothing slowly and its mailbox takes several reports of every
-        // stage; one that finds it full all the same would be lost, so this one message may exceed
-        // the capacity.
-        self.reporting.reports.do_send(report);
-    }
-
-    fn fail(&mut self, error: StageError) {
-        self.ended = true;
-        self.reporting.heartbeat.rest();
-        let (stage, pipeline) = (self.stage.id(), self.reporting.pipeline);
-        let StageError { kind, cause } = error;
-        self.reporting.supervisor_waiting.sent();
-        self.reporting.failures.do_send(StageFailed { stage, pipeline, kind, cause });
-    }
-}
-
-/// Waits on the stage's own thread: tokio's timers are no finer than two milliseconds.
-fn rest() {
-    std::thread::sleep(Duration::from_nanos(MILLISECOND as u64));
-}
-
-/// Lets the arbiter's other futures have their turn.
-async fn tokio_yield() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if yielded {
-            return std::task::Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
-}
-
-/// What a stage's own code gives; its panic is its failure. (The actor would be gone without a
-/// word.)
-pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, StageError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|panic| StageError::own(format!("panicked: {}", panic_message(&*panic))))
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with no message")
-}
-
-impl<S: Stage> Actor for Driven<S> {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(MAILBOX);
-        ctx.run_interval(PARKED_TICK, |actor, _| {
-            if !actor.turning && !actor.ended {
-                actor.report_when_due();
-            }
-        });
-        self.turn_soon(ctx);
-    }
-}
-
-/// Supervisor -> one stage: an order, with what the driver itself needs of it.
-#[derive(Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-pub struct StageOrder(pub Order);
-
-/// Any stage -> another, wrapped so that one handler serves all.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct To<M: Send + 'static>(pub M);
-
-impl<S: Stage> Handler<StageOrder> for Driven<S> {
-    type Result = ();
-
-    fn handle(&mut self, StageOrder(order): StageOrder, ctx: &mut Context<Self>) {
-        if let Order::Begin { base_ns } = order {
-            self.base_ns = base_ns;
-            self.next_report_ns = base_ns + SECOND;
-        }
-        self.take(ctx, |stage| stage.order(order));
-    }
-}
-
-impl<M: Send + 'static, S: Receive<M>> Handler<To<M>> for Driven<S> {
-    type Result = ();
-
-    fn handle(&mut self, To(message): To<M>, ctx: &mut Context<Self>) {
-        self.reporting.waiting.taken();
-        self.take(ctx, |stage| stage.receive(message));
-    }
 }

@@ -1,31 +1,36 @@
 //! WindowAggregator: counts the events of its partitions in event-time windows.
 //!
 //! Owns: a reader of some partitions of the events topic, and those partitions' windows
-//! (`window.rs`). Receives: orders, and [`WindowsMerged`] from the result writer. Sends:
+//! (`window_aggregator/panes.rs`). Receives: orders, and [`WindowsMerged`] from the result writer. Sends:
 //! [`PanesClosed`] to the result writer.
 //!
 //! What it counts is a function of each partition's log alone. A partition too far ahead of the
 //! merge is paused.
+
+pub(crate) mod panes;
+pub(crate) mod serials;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::audit::{Finding, FindingKind, MAX_FINDINGS};
 use crate::clock::{Nanos, SECOND, SharedClock};
-use crate::drain::Drain;
-use crate::event::{DecodedEvent, decode_event};
-use crate::histogram::{LatencyHistogram, LatencyKind};
-use crate::measures::StageCounters;
-use crate::messages::{Order, PanesClosed, StageId, WindowsMerged};
-use crate::pipeline::{Aggregate, DeadLetters};
-use crate::ports::{EventReader, MAX_BUDGET, PROGRESS_KEY, Record};
-use crate::progress::{FINISHED, ProgressRecord};
-use crate::serials::Arrival;
-use crate::spec::RunSpec;
-use crate::stage::{Receive, Stage, StageError, StageState, TURN_LIMIT, Turn};
-use crate::window::{CampaignSlots, Offered, PartitionWindows, WindowShape};
+use crate::failure::StageError;
+use crate::measures::counters::StageCounters;
+use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::ports::{DeadLetters, EventReader, MAX_BUDGET, PROGRESS_KEY, Record};
+use crate::stage::drain::Drain;
+use crate::stage::flow::{PanesClosed, WindowsMerged};
+use crate::stage::{Order, Receive, Stage, StageState, TURN_LIMIT, Turn};
+use crate::stage_id::StageId;
+use crate::stream::event::{DecodedEvent, decode_event};
+use crate::stream::progress::{FINISHED, ProgressRecord};
+use crate::truth::findings::{Finding, FindingKind, MAX_FINDINGS};
+use crate::window_aggregator::panes::{CampaignSlots, Offered, PartitionWindows, WindowShape};
+use crate::window_aggregator::serials::Arrival;
+use crate::workload::mode::Aggregate;
+use crate::workload::spec::RunSpec;
 
 /// An event further ahead of its record's timestamp is malformed (`future`): no window is opened
 /// for it.
@@ -520,10 +525,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::{MILLISECOND, SECOND};
-    use crate::pipeline::Follow;
+    use crate::clock::MILLISECOND;
     use crate::ports::{PortError, StartAt, TimestampKind};
     use crate::testing::{NoDeadLetters, SimClock, small_spec};
+    use crate::workload::mode::Follow;
 
     const BASE: Nanos = 1_700_000_000 * SECOND;
 

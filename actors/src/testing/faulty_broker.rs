@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Injector, StoredRecord, Topic};
+use super::injection::{Injector, StoredRecord};
+use super::sim_log::Topic;
 use crate::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StartAt, TimestampKind,
     TopicAdmin, WriterRole,
 };
-use crate::spec::RunSpec;
+use crate::workload::spec::RunSpec;
 
 /// Wraps a broker: what is written is stored and acknowledged, and then an [`Injector`] strikes.
 pub struct FaultyBroker {

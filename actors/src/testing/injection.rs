@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{Finding, FindingKind};
 use crate::clock::Nanos;
-use crate::event::{DecodedEvent, Serial, decode_event};
 use crate::ports::PROGRESS_KEY;
-use crate::progress::ProgressRecord;
-use crate::result::ResultRecord;
+use crate::stream::event::{DecodedEvent, Serial, decode_event};
+use crate::stream::progress::ProgressRecord;
+use crate::stream::result::ResultRecord;
+use crate::truth::findings::{Finding, FindingKind};
 
 /// What happens to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Dice, Injector, SimClock, StoredRecord};
+use super::dice::Dice;
+use super::injection::{Injector, StoredRecord};
+use super::sim_clock::SimClock;
 use crate::clock::{Clock, MILLISECOND, Nanos};
 use crate::ports::{
     Ack, Delivery, EventReader, EventWriter, PortError, Record, Sent, TimestampKind,

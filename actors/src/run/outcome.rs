@@ -1,0 +1,125 @@
+//! What a finished run hands to whoever reports it.
+
+use std::collections::BTreeMap;
+
+use crate::clock::{MILLISECOND, Nanos, SECOND};
+use crate::failure::FailureKind;
+use crate::measures::counters::StageCounters;
+use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::run_measures::RunMeasures;
+use crate::measures::series::Second;
+use crate::ports::BrokerDescription;
+use crate::run::states::RunState;
+use crate::stage_id::StageId;
+use crate::truth::findings::Finding;
+use crate::truth::table::TruthTable;
+use crate::workload::spec::RunSpec;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The schedule was played to its end and audited.
+    Completed,
+    /// It was stopped on request; drained (and audited) or abandoned.
+    Stopped {
+        /// Whether everything sent was still aggregated and audited.
+        drained: bool,
+    },
+    /// A stage failed.
+    Failed {
+        /// Which one, unless the run failed before there were stages.
+        stage: Option<StageId>,
+        /// What kind of failure it is.
+        kind: FailureKind,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl Ending {
+    /// The run itself failed, and none of its stages.
+    pub fn failed(cause: impl Into<String>) -> Self {
+        Self::Failed { stage: None, kind: FailureKind::Stage, cause: cause.into() }
+    }
+
+    /// The state that the run ends in.
+    pub fn state(&self) -> RunState {
+        match self {
+            Self::Completed => RunState::Completed,
+            Self::Stopped { .. } => RunState::Stopped,
+            Self::Failed { .. } => RunState::Failed,
+        }
+    }
+}
+
+/// Everything measured in one run.
+#[derive(Clone, Debug)]
+pub struct RunOutcome {
+    /// The resolved workload.
+    pub spec: RunSpec,
+    /// The broker.
+    pub broker: BrokerDescription,
+    /// The pipeline's last generation.
+    pub generation: u16,
+    /// How it ended.
+    pub ending: Ending,
+    /// Wall time at the start of preparations.
+    pub started_at_ns: Nanos,
+    /// Start of window 0; `None`: it never began.
+    pub base_ns: Option<Nanos>,
+    /// End of the schedule: as planned, or when the producers were stopped.
+    pub schedule_end_ns: Nanos,
+    /// When the last stage was done.
+    pub finished_at_ns: Nanos,
+    /// All stages' totals.
+    pub counters: StageCounters,
+    /// Whole-run histograms of the measured part.
+    pub latencies: BTreeMap<LatencyKind, LatencyHistogram>,
+    /// One row a second.
+    pub series: Vec<Second>,
+    /// Audit and windows; `None`: the run ended before it was audited.
+    pub measures: Option<RunMeasures>,
+    /// Producers alone: what was acknowledged.
+    pub truth: TruthTable,
+    /// What was found wrong (bounded; the totals count all).
+    pub findings: Vec<Finding>,
+    /// How far the wall clock moved against the monotonic one.
+    pub wall_step_ns: Nanos,
+}
+
+/// A step of the wall clock beyond this spoils `result_latency` (slewing stays far below).
+pub const CLOCK_STEP_LIMIT_NS: Nanos = 100 * MILLISECOND;
+
+/// Whether the wall clock moved so far against the monotonic one that it was stepped.
+pub fn is_step(wall_step_ns: Nanos) -> bool {
+    wall_step_ns.abs() > CLOCK_STEP_LIMIT_NS
+}
+
+impl RunOutcome {
+    /// Whether the wall clock was stepped during the run.
+    pub fn clock_stepped(&self) -> bool {
+        is_step(self.wall_step_ns)
+    }
+
+    /// Length of the measured part as it was played, seconds.
+    pub fn measured_seconds(&self) -> f64 {
+        let Some(base) = self.base_ns else { return 0.0 };
+        let from = base + self.spec.warmup_ns;
+        (self.schedule_end_ns - from).max(0) as f64 / SECOND as f64
+    }
+
+    /// Measured events per second handed to the client, and consumed: over the measured part, or
+    /// over the longer time that it really took.
+    pub fn throughput(&self) -> (f64, f64) {
+        let from = self.base_ns.unwrap_or(0) + self.spec.warmup_ns;
+        let rate = |events: u64, last: Nanos| {
+            let seconds = (last - from) as f64 / SECOND as f64;
+            let span = seconds.max(self.measured_seconds());
+            if span > 0.0 { events as f64 / span } else { 0.0 }
+        };
+        (
+            rate(self.counters.produced_measured, self.counters.last_produced_ns),
+            rate(self.counters.consumed_measured, self.counters.last_consumed_ns),
+        )
+    }
+}

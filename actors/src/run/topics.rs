@@ -1,0 +1,97 @@
+//! The topics of a run: made, found, and deleted.
+
+use crate::ports::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+use crate::run::plan::RunPlan;
+
+/// Makes the events topic, or finds it; gives its partitions.
+///
+/// # Errors
+/// [`PortError`]: it cannot be made, or is missing.
+pub(crate) fn prepare_events_topic(
+    plan: &RunPlan,
+    admin: &mut dyn TopicAdmin,
+) -> Result<u32, PortError> {
+    let spec = &plan.spec;
+    if plan.create_events_topic {
+        admin.create(&TopicSpec {
+            name: spec.events_topic.clone(),
+            partitions: spec.partitions,
+            replication: spec.replication,
+            stamped_by: StampedBy::Client,
+            retention_bytes: plan.events_retention_bytes,
+        })?;
+        return Ok(spec.partitions);
+    }
+    Ok(existing_topic(admin, &spec.events_topic, "--events-topic")?.partitions.len() as u32)
+}
+
+/// Makes the results topic, or finds it fit for its purpose; gives its partitions.
+///
+/// # Errors
+/// [`PortError`]: it cannot be made, is missing, or does not stamp its records.
+pub(crate) fn prepare_results_topic(
+    plan: &RunPlan,
+    admin: &mut dyn TopicAdmin,
+    log_stamps: bool,
+) -> Result<u32, PortError> {
+    let spec = &plan.spec;
+    if plan.create_results_topic {
+        admin.create(&TopicSpec {
+            name: spec.results_topic.clone(),
+            partitions: 1,
+            replication: spec.replication,
+            stamped_by: if log_stamps { StampedBy::Log } else { StampedBy::Client },
+            retention_bytes: None,
+        })?;
+        return Ok(1);
+    }
+    let topic = existing_topic(admin, &spec.results_topic, "--results-topic")?;
+    if topic.stamped_by == StampedBy::Log || !log_stamps {
+        return Ok(topic.partitions.len() as u32);
+    }
+    Err(PortError::fatal(format!(
+        "topic `{}` does not stamp its records with the insertion time, so result_latency cannot be measured; set \
+         message.timestamp.type=LogAppendTime on it (kafka-configs --alter --entity-type topics --entity-name {} \
+         --add-config message.timestamp.type=LogAppendTime)",
+        spec.results_topic, spec.results_topic
+    )))
+}
+
+fn existing_topic(
+    admin: &mut dyn TopicAdmin,
+    name: &str,
+    flag: &str,
+) -> Result<TopicDescription, PortError> {
+    admin.describe(name)?.ok_or_else(|| {
+        PortError::fatal(format!(
+            "there is no topic `{name}`: create it (`streamgauge topics create {flag} {name}`), or leave the topic's name \
+             out to have one made for the run"
+        ))
+    })
+}
+
+/// Deletes the topics that were made for a run.
+///
+/// # Errors
+/// [`PortError`] of the first deletion that failed; the others were tried all the same.
+pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
+    let made = [
+        (plan.create_events_topic, &plan.spec.events_topic),
+        (plan.create_events_topic, &plan.spec.malformed_topic),
+        (plan.create_results_topic, &plan.spec.results_topic),
+    ];
+    let mut outcome = Ok(());
+    if plan.keep_topics || made.iter().all(|(made, _)| !made) {
+        return outcome;
+    }
+    let mut admin = plan.broker.admin()?;
+    for (_, topic) in made.into_iter().filter(|(made, _)| *made) {
+        let deleted = match admin.describe(topic) {
+            Ok(Some(_)) => admin.delete(topic),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        outcome = outcome.and(deleted);
+    }
+    outcome
+}

@@ -1,0 +1,5 @@
+//! What lies in the topics: events, progress records and results.
+
+pub(crate) mod event;
+pub(crate) mod progress;
+pub(crate) mod result;

@@ -1,0 +1,6 @@
+//! The truth that every count is checked against, and what is found wrong. Shares nothing with the
+//! window aggregator.
+
+pub(crate) mod findings;
+pub(crate) mod ledger;
+pub(crate) mod table;

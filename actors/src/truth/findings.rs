@@ -1,0 +1,131 @@
+//! What an audit finds: its sums, its windows, and every defect by name and place.
+
+/// What is wrong with an event or a result.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// Acknowledged events that the result does not hold.
+    EventsMissing,
+    /// Events in the result that nobody had acknowledged.
+    EventsExtra,
+    /// A serial number never came.
+    EventLost,
+    /// A serial number came twice.
+    EventDuplicated,
+    /// A serial number came behind later ones.
+    EventReordered,
+    /// An event came after its window had closed.
+    EventLate,
+    /// Events were acknowledged, and there is no result.
+    ResultMissing,
+    /// A result came more than once.
+    ResultDuplicated,
+    /// A result of a window and campaign that nobody produced for.
+    ResultExtra,
+}
+
+/// One defect, located.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Finding {
+    /// What.
+    pub kind: FindingKind,
+    /// In which window, where known.
+    pub window_id: Option<i64>,
+    /// For which campaign, where known.
+    pub campaign_id: Option<u64>,
+    /// By which producer, where known.
+    pub producer: Option<u32>,
+    /// In which partition, where known.
+    pub partition: Option<u32>,
+    /// How many events (or results).
+    pub count: u64,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match self.kind {
+            FindingKind::EventsMissing => "event(s) missing from the result",
+            FindingKind::EventsExtra => "event(s) too many in the result",
+            FindingKind::EventLost => "event(s) lost (serial numbers skipped)",
+            FindingKind::EventDuplicated => "event(s) duplicated",
+            FindingKind::EventReordered => "event(s) reordered",
+            FindingKind::EventLate => "event(s) late",
+            FindingKind::ResultMissing => "result(s) missing",
+            FindingKind::ResultDuplicated => "result(s) duplicated",
+            FindingKind::ResultExtra => "result(s) that nobody produced for",
+        };
+        write!(f, "{} {what}", self.count)?;
+        let mut place = |name: &str, value: Option<i128>| match value {
+            Some(value) => write!(f, ", {name} {value}"),
+            None => Ok(()),
+        };
+        place("window", self.window_id.map(i128::from))?;
+        place("campaign", self.campaign_id.map(i128::from))?;
+        place("producer", self.producer.map(i128::from))?;
+        place("partition", self.partition.map(i128::from))
+    }
+}
+
+/// Findings kept for the report; the totals count all.
+pub const MAX_FINDINGS: usize = 200;
+
+/// The audit's sums over all windows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditTotals {
+    /// Windows judged.
+    pub windows: u64,
+    /// Of them: all counts exact.
+    pub windows_exact: u64,
+    /// Different (window, campaign) results read back.
+    pub results: u64,
+    /// Results that came again.
+    pub results_duplicated: u64,
+    /// Results that never came.
+    pub results_missing: u64,
+    /// Acknowledged events that no result holds.
+    pub events_missing: u64,
+    /// Events in results beyond what was acknowledged (or perhaps stored).
+    pub events_extra: u64,
+    /// Deliveries whose fate only the log knows, resolved by it.
+    pub unknown: u64,
+}
+
+impl AuditTotals {
+    /// Whether every count of every window is exact.
+    pub fn exact(&self) -> bool {
+        self.windows == self.windows_exact
+            && self.results_duplicated == 0
+            && self.results_missing == 0
+            && self.events_missing == 0
+            && self.events_extra == 0
+    }
+}
+
+/// One judged window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowAudit {
+    /// The window.
+    pub window_id: i64,
+    /// First millisecond, since the Unix epoch.
+    pub window_start_ms: i64,
+    /// First millisecond after it.
+    pub window_end_ms: i64,
+    /// Cut short by the run's start or end: audited, outside the latency figures.
+    pub partial: bool,
+    /// Whether it lies in the warm-up.
+    pub warmup: bool,
+    /// Campaigns with a result.
+    pub campaigns: u64,
+    /// Events in its results.
+    pub count: u64,
+    /// Events acknowledged.
+    pub expected: u64,
+    /// Whether every campaign's count is exact.
+    pub exact: bool,
+    /// Mean result latency over its results, milliseconds.
+    pub result_latency_ms_avg: Option<f64>,
+    /// Greatest one.
+    pub result_latency_ms_max: Option<f64>,
+}

@@ -1,0 +1,508 @@
+//! Event-time windows of one partition: open panes, the watermark that closes them, and the serials
+//! that guard them.
+//!
+//! A pane is a pure function of its partition's log: whatever the batches, the timing or the
+//! interleaving with other partitions, the same records close the same panes with the same counts.
+//! So the watermark is judged at every record, in O(1): a partition counts how many producers have
+//! not yet reached the end of the earliest open window.
+
+use std::collections::HashMap;
+
+use crate::clock::Nanos;
+use crate::stage::flow::{ClosedPane, PaneEntry};
+use crate::stream::progress::FINISHED;
+use crate::window_aggregator::serials::{Arrival, SerialTracker};
+
+/// How tumbling windows lie in time.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowShape {
+    /// Start of window 0, nanoseconds since the Unix epoch.
+    pub base_ns: Nanos,
+    /// Length of a window, at least 1.
+    pub window_ns: Nanos,
+    /// How far events may run behind the watermark's producers.
+    pub allowed_lateness_ns: Nanos,
+}
+
+impl WindowShape {
+    /// The window that a time falls into.
+    pub fn id(&self, time: Nanos) -> i64 {
+        time.saturating_sub(self.base_ns).div_euclid(self.window_ns)
+    }
+
+    /// The first time of a window.
+    pub fn start(&self, id: i64) -> Nanos {
+        id.saturating_mul(self.window_ns).saturating_add(self.base_ns)
+    }
+
+    /// Windows before this id are closed by a watermark of `progress`.
+    fn closed_by(&self, progress: Nanos) -> i64 {
+        match progress {
+            FINISHED => i64::MAX,
+            Nanos::MIN => i64::MIN,
+            _ => self.id(progress.saturating_sub(self.allowed_lateness_ns)),
+        }
+    }
+}
+
+/// Gives each campaign a dense slot in every pane.
+#[derive(Clone, Debug)]
+pub enum CampaignSlots {
+    /// Campaigns `1..=n`: slot is id - 1.
+    Bounded(u32),
+    /// Any campaign; slots in order of appearance, up to a limit.
+    Unrestricted(UnrestrictedSlots),
+}
+
+/// Slots of campaigns that nobody announced.
+#[derive(Clone, Debug)]
+pub struct UnrestrictedSlots {
+    small: Vec<u32>,
+    large: HashMap<u64, u32>,
+    ids: Vec<u64>,
+    limit: usize,
+}
+
+const SMALL_IDS: usize = 1 << 16;
+
+impl UnrestrictedSlots {
+    fn slot(&mut self, campaign_id: u64) -> Option<u32> {
+        let known = match self.small.get(campaign_id as usize) {
+            Some(&slot) => (slot != u32::MAX).then_some(slot),
+            None => self.large.get(&campaign_id).copied(),
+        };
+        if known.is_some() {
+            return known;
+        }
+        if self.ids.len() >= self.limit {
+            return None;
+        }
+        let slot = self.ids.len() as u32;
+        self.ids.push(campaign_id);
+        match self.small.get_mut(campaign_id as usize) {
+            Some(place) => *place = slot,
+            None => drop(self.large.insert(campaign_id, slot)),
+        }
+        Some(slot)
+    }
+}
+
+impl CampaignSlots {
+    /// Slots for any campaign id, for at most `limit` different ones.
+    pub fn unrestricted(limit: usize) -> Self {
+        Self::Unrestricted(UnrestrictedSlots {
+            small: vec![u32::MAX; SMALL_IDS],
+            large: HashMap::new(),
+            ids: Vec::new(),
+            limit,
+        })
+    }
+
+    /// The campaign's slot; `None`: an unknown campaign, or one too many.
+    #[inline]
+    pub fn slot(&mut self, campaign_id: u64) -> Option<u32> {
+        match self {
+            Self::Bounded(n) => {
+                (1..=u64::from(*n)).contains(&campaign_id).then(|| campaign_id as u32 - 1)
+            }
+            Self::Unrestricted(slots) => slots.slot(campaign_id),
+        }
+    }
+
+    fn id(&self, slot: usize) -> u64 {
+        match self {
+            Self::Bounded(_) => slot as u64 + 1,
+            Self::Unrestricted(slots) => slots.ids[slot],
+        }
+    }
+}
+
+/// A row keeps its greatest produce time as the distance from the earliest possible one, so that a
+/// row of zeros is less than any.
+const EARLIEST: i64 = i64::MIN;
+
+/// An open pane: per slot a row of the greatest produce time and one count per producer.
+#[derive(Clone, Debug)]
+struct Pane {
+    window_id: i64,
+    rows: Vec<i64>,
+}
+
+impl Pane {
+    #[inline]
+    fn add(&mut self, stride: usize, slot: u32, producer: usize, produce_ms: i64) {
+        let at = slot as usize * stride;
+        if at + stride > self.rows.len() {
+            self.rows.resize((at + stride).max(self.rows.len() * 2), 0);
+        }
+        let row = &mut self.rows[at..at + stride];
+        row[0] = (row[0] as u64).max((produce_ms ^ EARLIEST) as u64) as i64;
+        row[1 + producer] += 1;
+    }
+
+    fn close(self, stride: usize, slots: &CampaignSlots) -> ClosedPane {
+        let mut closed =
+            ClosedPane { window_id: self.window_id, entries: Vec::new(), by_producer: Vec::new() };
+        for (slot, row) in self.rows.chunks_exact(stride).enumerate() {
+            let count: i64 = row[1..].iter().sum();
+            if count > 0 {
+                closed.entries.push(PaneEntry {
+                    campaign_id: slots.id(slot),
+                    count: count as u64,
+                    max_produce_ms: row[0] ^ EARLIEST,
+                });
+                closed.by_producer.extend(row[1..].iter().map(|&n| n as u64));
+            }
+        }
+        closed
+    }
+}
+
+/// What became of an event offered to a partition's windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// Added to its pane.
+    Counted,
+    /// Its window was closed already. The value is the allowed lateness that would have kept it
+    /// open, in nanoseconds.
+    Late(Nanos),
+}
+
+#[derive(Clone, Debug)]
+struct ProducerState {
+    progress: Nanos,
+    generation: u16,
+    serials: SerialTracker,
+}
+
+/// The windows of one partition.
+#[derive(Clone, Debug)]
+pub struct PartitionWindows {
+    shape: WindowShape,
+    producers: Vec<ProducerState>,
+    /// Producers whose progress is below `boundary`.
+    below: usize,
+    /// The progress that every producer must reach for the next window to close.
+    boundary: Nanos,
+    /// Windows before this id are closed.
+    closed_before: i64,
+    /// Sorted by window.
+    open: Vec<Pane>,
+    /// Where the last event fell, as an index into `open`, and that window's times.
+    recent: usize,
+    recent_start: Nanos,
+    recent_end: Nanos,
+    due: Vec<Pane>,
+}
+
+impl PartitionWindows {
+    /// Windows fed by `producers` producers, none of which was heard yet.
+    pub fn new(shape: WindowShape, producers: u32) -> Self {
+        let unheard = ProducerState {
+            progress: Nanos::MIN,
+            generation: 0,
+            serials: SerialTracker::default(),
+        };
+        Self {
+            shape,
+            producers: vec![unheard; producers as usize],
+            below: producers as usize,
+            boundary: Nanos::MIN + 1,
+            closed_before: i64::MIN,
+            open: Vec::new(),
+            recent: 0,
+            recent_start: 0,
+            recent_end: 0,
+            due: Vec::new(),
+        }
+    }
+
+    /// How its windows lie in time.
+    pub fn shape(&self) -> &WindowShape {
+        &self.shape
+    }
+
+    /// Whether a record of this generation is stale: a newer one has marked this partition.
+    #[inline]
+    pub fn is_stale(&self, producer: usize, generation: u16) -> bool {
+        generation < self.producers[producer].generation
+    }
+
+    /// Notes an event's serial number; call it before [`Self::offer`], and offer no duplicate.
+    #[inline]
+    pub fn observe_serial(&mut self, producer: usize, generation: u16, n: u64) -> Arrival {
+        let state = &mut self.producers[producer];
+        if generation > state.generation {
+            state.generation = generation;
+            state.serials = SerialTracker::default();
+        }
+        state.serials.observe(n)
+    }
+
+    /// Offers an event to its pane, and its time to its producer's progress.
+    #[inline]
+    pub fn offer(&mut self, producer: usize, time: Nanos, slot: u32, produce_ms: i64) -> Offered {
+        if time >= self.recent_start && time < self.recent_end {
+            let stride = self.producers.len() + 1;
+            self.open[self.recent].add(stride, slot, producer, produce_ms);
+        } else if !self.add_elsewhere(producer, time, slot, produce_ms) {
+            let end = self.shape.start(self.shape.id(time).saturating_add(1));
+            return Offered::Late(self.least_progress().saturating_sub(end).saturating_add(1));
+        }
+        self.advance(producer, time);
+        Offered::Counted
+    }
+
+    fn add_elsewhere(&mut self, producer: usize, time: Nanos, slot: u32, produce_ms: i64) -> bool {
+        let id = self.shape.id(time);
+        if id < self.closed_before {
+            return false;
+        }
+        let at = match self.open.binary_search_by_key(&id, |pane| pane.window_id) {
+            Ok(at) => at,
+            Err(at) => {
+                let size = self.open.last().map_or(0, |pane| pane.rows.len());
+                self.open.insert(at, Pane { window_id: id, rows: vec![0; size] });
+                at
+            }
+        };
+        self.recent = at;
+        self.recent_start = self.shape.start(id);
+        self.recent_end = self.shape.start(id.saturating_add(1));
+        let stride = self.producers.len() + 1;
+        self.open[at].add(stride, slot, producer, produce_ms);
+        true
+    }
+
+    /// Notes a producer's progress record. A newer generation's first one makes older records
+    /// stale.
+    pub fn observe_progress(&mut self, producer: usize, generation: u16, progress: Nanos) {
+        let state = &mut self.producers[producer];
+        if generation < state.generation {
+            return;
+        }
+        if generation > state.generation {
+            state.generation = generation;
+            state.serials = SerialTracker::default();
+        }
+        self.advance(producer, progress);
+    }
+
+    #[inline]
+    fn advance(&mut self, producer: usize, progress: Nanos) {
+        let state = &mut self.producers[producer];
+        if progress > state.progress {
+            let before = state.progress;
+            state.progress = progress;
+            if before < self.boundary && progress >= self.boundary {
+                self.below -= 1;
+                #[cfg(feature = "planted-bugs")]
+                if crate::planted::planted(crate::planted::Bug::GreatestProgress) {
+                    self.below = 0;
+                }
+                if self.below == 0 {
+                    self.close_due();
+                }
+            }
+        }
+    }
+
+    /// All producers have reached the boundary: closes what the watermark has passed, and sets the
+    /// next boundary.
+    #[cold]
+    fn close_due(&mut self) {
+        let least = self.least_progress();
+        self.closed_before = self.shape.closed_by(least).max(self.closed_before);
+        let closing = self.open.partition_point(|pane| pane.window_id < self.closed_before);
+        self.due.extend(self.open.drain(..closing));
+        (self.recent, self.recent_start, self.recent_end) = (0, 0, 0);
+        self.boundary = match least {
+            FINISHED => FINISHED,
+            _ => self
+                .shape
+                .start(self.closed_before.saturating_add(1))
+                .saturating_add(self.shape.allowed_lateness_ns),
+        };
+        self.below = self.producers.iter().filter(|state| state.progress < self.boundary).count();
+    }
+
+    fn least_progress(&self) -> Nanos {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::planted(crate::planted::Bug::GreatestProgress) {
+            return self.producers.iter().map(|state| state.progress).max().unwrap_or(Nanos::MIN);
+        }
+        self.producers.iter().map(|state| state.progress).min().unwrap_or(Nanos::MIN)
+    }
+
+    /// The watermark: every event before it has come, or is late. `Nanos::MIN`: a producer was not
+    /// heard yet; [`FINISHED`]: all are done.
+    pub fn watermark(&self) -> Nanos {
+        match self.least_progress() {
+            FINISHED => FINISHED,
+            least => least.saturating_sub(self.shape.allowed_lateness_ns),
+        }
+    }
+
+    /// Windows before this id are closed (`i64::MIN`: none yet; `i64::MAX`: all).
+    pub fn closed_before(&self) -> i64 {
+        self.closed_before
+    }
+
+    /// Panes that are open.
+    #[cfg(test)]
+    pub fn open_panes(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Takes the panes that closed since the last call, in window order.
+    pub fn take_closed(&mut self, slots: &CampaignSlots) -> Vec<ClosedPane> {
+        let stride = self.producers.len() + 1;
+        self.due.drain(..).map(|pane| pane.close(stride, slots)).collect()
+    }
+
+    /// Treats every producer as having reached `progress`: for streams without progress records,
+    /// closing by processing time when idle, and everything ([`FINISHED`]) at the end.
+    pub fn advance_all(&mut self, progress: Nanos) {
+        for producer in 0..self.producers.len() {
+            self.advance(producer, progress);
+        }
+    }
+
+    /// Events lost until now, by their serials, per producer.
+    pub fn lost(&self) -> impl Iterator<Item = u64> + '_ {
+        self.producers.iter().map(|state| state.serials.lost())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const SHAPE: WindowShape =
+        WindowShape { base_ns: 1_000, window_ns: 100, allowed_lateness_ns: 0 };
+
+    /// A step of a producer: (producer, time delta, campaign) or a progress record.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Event(usize, i64, u32),
+        Progress(usize),
+    }
+
+    fn steps(producers: usize) -> impl Strategy<Value = Vec<Step>> {
+        let event = (0..producers, 0i64..60, 0u32..5).prop_map(|(p, d, c)| Step::Event(p, d, c));
+        let progress = (0..producers).prop_map(Step::Progress);
+        prop::collection::vec(prop_oneof![8 => event, 1 => progress], 0..300)
+    }
+
+    proptest! {
+        /// In-order producers, interleaved in any way: nothing is late, and every pane has the
+        /// naive model's counts.
+        #[test]
+        fn agrees_with_a_naive_model(steps in steps(3), lateness in 0i64..150) {
+            let shape = WindowShape { allowed_lateness_ns: lateness, ..SHAPE };
+            let mut windows = PartitionWindows::new(shape, 3);
+            let mut slots = CampaignSlots::Bounded(5);
+            let mut time = [SHAPE.base_ns; 3];
+            let mut model: BTreeMap<(i64, u64), (u64, i64)> = BTreeMap::new();
+            let mut found = BTreeMap::new();
+            let mut closed_ids = Vec::new();
+            for (i, step) in steps.iter().enumerate() {
+                match *step {
+                    Step::Event(p, delta, campaign) => {
+                        time[p] += delta;
+                        let slot = slots.slot(u64::from(campaign) + 1).unwrap();
+                        prop_assert_eq!(windows.offer(p, time[p], slot, i as i64), Offered::Counted);
+                        let entry = model.entry(((time[p] - 1_000) / 100, u64::from(campaign) + 1)).or_default();
+                        *entry = (entry.0 + 1, i as i64);
+                    }
+                    Step::Progress(p) => windows.observe_progress(p, 0, time[p]),
+                }
+                for pane in windows.take_closed(&slots) {
+                    let end = shape.start(pane.window_id + 1);
+                    prop_assert!(time.iter().all(|&t| t >= end + lateness), "closed before every producer passed");
+                    closed_ids.push(pane.window_id);
+                    collect(&mut found, &pane);
+                }
+                prop_assert!(windows.below > 0 || windows.watermark() == FINISHED);
+            }
+            windows.advance_all(FINISHED);
+            for pane in windows.take_closed(&slots) {
+                closed_ids.push(pane.window_id);
+                collect(&mut found, &pane);
+            }
+            prop_assert_eq!(found, model);
+            prop_assert!(closed_ids.is_sorted_by(|a, b| a < b));
+            prop_assert_eq!(windows.closed_before(), i64::MAX);
+        }
+    }
+
+    fn collect(found: &mut BTreeMap<(i64, u64), (u64, i64)>, pane: &ClosedPane) {
+        for entry in &pane.entries {
+            found.insert((pane.window_id, entry.campaign_id), (entry.count, entry.max_produce_ms));
+        }
+        let by_producer: u64 = pane.by_producer.iter().sum();
+        assert_eq!(by_producer, pane.entries.iter().map(|e| e.count).sum::<u64>());
+    }
+
+    #[test]
+    fn the_slower_producer_holds_the_watermark() {
+        let mut windows = PartitionWindows::new(SHAPE, 2);
+        windows.offer(0, 1_250, 0, 1);
+        assert_eq!(windows.watermark(), Nanos::MIN, "producer 1 was not heard yet");
+        windows.offer(1, 1_010, 0, 1);
+        assert_eq!(windows.watermark(), 1_010);
+        assert_eq!(windows.closed_before(), 0);
+        windows.observe_progress(1, 0, 1_100);
+        assert_eq!(windows.closed_before(), 1);
+        assert_eq!(windows.take_closed(&CampaignSlots::Bounded(1)).len(), 1);
+    }
+
+    #[test]
+    fn a_late_event_names_the_lateness_that_would_have_sufficed() {
+        let mut windows = PartitionWindows::new(SHAPE, 1);
+        windows.offer(0, 1_130, 0, 1);
+        let Offered::Late(needed) = windows.offer(0, 1_099, 0, 1) else {
+            panic!("window 0 is closed")
+        };
+        for (lateness, expected_late) in [(needed - 1, true), (needed, false)] {
+            let mut windows =
+                PartitionWindows::new(WindowShape { allowed_lateness_ns: lateness, ..SHAPE }, 1);
+            windows.offer(0, 1_130, 0, 1);
+            assert_eq!(matches!(windows.offer(0, 1_099, 0, 1), Offered::Late(_)), expected_late);
+        }
+    }
+
+    #[test]
+    fn a_window_far_ahead_costs_nothing_for_the_empty_ones_between() {
+        let mut windows = PartitionWindows::new(SHAPE, 1);
+        windows.offer(0, 1_000, 0, 1);
+        windows.offer(0, i64::MAX / 2, 0, 1);
+        assert_eq!(windows.take_closed(&CampaignSlots::Bounded(1)).len(), 1);
+        assert_eq!(windows.open_panes(), 1);
+    }
+
+    #[test]
+    fn a_newer_generation_makes_older_records_stale() {
+        let mut windows = PartitionWindows::new(SHAPE, 1);
+        assert_eq!(windows.observe_serial(0, 0, 0), Arrival::InOrder);
+        windows.observe_progress(0, 1, 1_000);
+        assert!(windows.is_stale(0, 0));
+        assert!(!windows.is_stale(0, 1));
+        assert_eq!(windows.observe_serial(0, 1, 0), Arrival::InOrder);
+    }
+
+    #[test]
+    fn campaigns_get_slots_up_to_the_limit() {
+        let mut slots = CampaignSlots::unrestricted(3);
+        assert_eq!(slots.slot(7), Some(0));
+        assert_eq!(slots.slot(u64::MAX), Some(1));
+        assert_eq!(slots.slot(7), Some(0));
+        assert_eq!(slots.slot(0), Some(2));
+        assert_eq!(slots.slot(8), None);
+        assert_eq!(slots.id(1), u64::MAX);
+        let mut bounded = CampaignSlots::Bounded(2);
+        assert_eq!((bounded.slot(0), bounded.slot(2), bounded.slot(3)), (None, Some(1), None));
+    }
+}
