@@ -33,7 +33,7 @@ pub(crate) use self::show::{
     at, check_token, is_secret_setting, read_secret, shell_quoted, toml_value,
 };
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
-use crate::thresholds::Threshold;
+use crate::report::thresholds::Threshold;
 
 /// The commented defaults, TOML.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");

@@ -23,6 +23,4 @@ pub mod plan;
 pub mod report;
 pub mod service;
 pub mod signals;
-pub mod thresholds;
 pub mod topics;
-pub mod truth;

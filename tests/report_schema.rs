@@ -5,8 +5,8 @@ mod support;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use streamgauge::report::thresholds::Threshold;
 use streamgauge::report::{Format, Report};
-use streamgauge::thresholds::Threshold;
 use streamgauge_actors::{
     ArrivalKind, Ending, Finding, FindingKind, LatencyHistogram, LatencyKind, MILLISECOND, Mode,
     Nanos, ResultRecord, RunOutcome, SECOND,

@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use streamgauge::config::Layers;
+use streamgauge::report::thresholds::Threshold;
 use streamgauge::report::{Format, Report, terminal};
-use streamgauge::thresholds::Threshold;
 use streamgauge_actors::{Ending, Mode, RunOutcome, SECOND, Verdict};
 use support::outcomes::{AGGREGATE, context, failed, passed, report};
 use tempfile::TempDir;

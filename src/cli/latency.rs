@@ -12,7 +12,7 @@ use super::output::OutputArgs;
 use super::perform::{Order, perform};
 use super::session::Session;
 use super::{CliError, CliResult};
-use crate::truth::TruthFile;
+use crate::report::truth_file::TruthFile;
 
 /// Measure and audit the results of any processor
 #[derive(Args)]

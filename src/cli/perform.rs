@@ -22,9 +22,9 @@ use crate::config::{self, HistorySection, Resolved, shell_quoted};
 use crate::foreground::{self, Finished};
 use crate::history::History;
 use crate::plan::plan;
+use crate::report::truth_file::TruthFile;
 use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, terminal};
 use crate::signals::Signals;
-use crate::truth::TruthFile;
 
 /// What a command asks for.
 pub(super) struct Order<'a> {

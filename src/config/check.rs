@@ -9,7 +9,7 @@ use super::{
     BrokerKind, Bytes, ConfigError, FluvioTls, KafkaSection, Problem, Settings, Span, THRESHOLDS,
     threshold_refusal,
 };
-use crate::thresholds::Threshold;
+use crate::report::thresholds::Threshold;
 
 /// Ads that the program keeps in memory at most; far beyond any real campaign, a fraction of a GiB.
 const MAX_ADS: u64 = 10_000_000;

@@ -13,7 +13,7 @@ use super::{
     ConfigError, DEFAULTS, PRESETS, Problem, Settings, THRESHOLDS, check, preset, threshold_refusal,
 };
 use crate::nearest::nearest;
-use crate::thresholds::Threshold;
+use crate::report::thresholds::Threshold;
 
 /// Read first of all files, where it exists.
 pub const SYSTEM_FILE: &str = "/etc/streamgauge/config.toml";

@@ -14,7 +14,7 @@ use crate::config::{
 use crate::http::ServerSettings;
 use crate::nearest::nearest;
 use crate::plan::{check_whole_run, plan};
-use crate::thresholds::Threshold;
+use crate::report::thresholds::Threshold;
 
 /// Makes the broker's adapter that settings name; connects to nothing.
 pub type OpenBroker =

@@ -1,7 +1,7 @@
 //! Reports of a fixed set of outcomes: every verdict, every mode, everything that a report can say.
 
+use streamgauge::report::thresholds::Threshold;
 use streamgauge::report::{Report, ReportContext};
-use streamgauge::thresholds::Threshold;
 use streamgauge_actors::{
     ArrivalKind, Ending, FailureKind, Finding, FindingKind, LatencyHistogram, LatencyKind,
     MILLISECOND, Mode, Nanos, Quantiles, RunMeasures, RunOutcome, SECOND, Second, StageId,

@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use super::{Report, SCHEMA, ThresholdRow};
 use crate::nearest::nearest;
-use crate::report::{Report, SCHEMA, ThresholdRow};
 
 /// How an observed value is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
