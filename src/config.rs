@@ -13,6 +13,7 @@ mod matrix;
 mod presets;
 mod problem;
 mod show;
+mod threshold;
 mod units;
 
 use std::collections::BTreeMap;
@@ -32,8 +33,8 @@ pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::show::{
     at, check_token, is_secret_setting, read_secret, shell_quoted, toml_value,
 };
+pub use self::threshold::Threshold;
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
-use crate::report::thresholds::Threshold;
 
 /// The commented defaults, TOML.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");

@@ -25,7 +25,7 @@ use streamgauge_actors::{
 
 pub use self::buckets::{Buckets, EDGES_S};
 pub use self::process::ProcessUsage;
-use crate::report::thresholds::Threshold;
+use crate::config::Threshold;
 use crate::report::{EndingName, Report};
 
 /// What [`Metrics::render`] gives.

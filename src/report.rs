@@ -28,7 +28,7 @@ pub mod numbers;
 pub mod resources;
 pub mod tables;
 pub mod terminal;
-pub mod thresholds;
+mod thresholds;
 pub mod truth_file;
 
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ pub use self::host::Host;
 pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
 pub use self::resources::{ResourceMeter, Resources};
 
-use self::thresholds::Threshold;
+use crate::config::Threshold;
 
 /// The version of the report's schema; it grows when a key changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;

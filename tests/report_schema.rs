@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use streamgauge::report::thresholds::Threshold;
+use streamgauge::config::Threshold;
 use streamgauge::report::{Format, Report};
 use streamgauge_actors::{
     ArrivalKind, Ending, Finding, FindingKind, LatencyHistogram, LatencyKind, MILLISECOND, Mode,

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use streamgauge::config::Layers;
-use streamgauge::report::thresholds::Threshold;
+use streamgauge::config::Threshold;
 use streamgauge::report::{Format, Report, terminal};
 use streamgauge_actors::{Ending, Mode, RunOutcome, SECOND, Verdict};
 use support::outcomes::{AGGREGATE, context, failed, passed, report};

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use streamgauge_actors::{MILLISECOND, Serial};
 
+use super::threshold::Threshold;
 use super::{
     BrokerKind, Bytes, ConfigError, FluvioTls, KafkaSection, Problem, Settings, Span, THRESHOLDS,
     threshold_refusal,
 };
-use crate::report::thresholds::Threshold;
 
 /// Ads that the program keeps in memory at most; far beyond any real campaign, a fraction of a GiB.
 const MAX_ADS: u64 = 10_000_000;

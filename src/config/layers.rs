@@ -9,11 +9,11 @@ use config::{Config, Environment, File, FileFormat, Map, Source, Value, ValueKin
 use serde_json::Value as Json;
 
 use super::matrix::{VARY, WITH, choices};
+use super::threshold::Threshold;
 use super::{
     ConfigError, DEFAULTS, PRESETS, Problem, Settings, THRESHOLDS, check, preset, threshold_refusal,
 };
 use crate::nearest::nearest;
-use crate::report::thresholds::Threshold;
 
 /// Read first of all files, where it exists.
 pub const SYSTEM_FILE: &str = "/etc/streamgauge/config.toml";

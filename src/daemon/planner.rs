@@ -8,13 +8,13 @@ use serde_json::Value as Json;
 use streamgauge_actors::{Broker, Mode, RunClock, RunPlan, SharedClock};
 
 use crate::broker;
+use crate::config::Threshold;
 use crate::config::{
     self, Assignment, ConfigError, FluvioTls, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
 };
 use crate::http::ServerSettings;
 use crate::nearest::nearest;
 use crate::plan::{check_whole_run, plan};
-use crate::report::thresholds::Threshold;
 
 /// Makes the broker's adapter that settings name; connects to nothing.
 pub type OpenBroker =

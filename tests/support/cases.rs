@@ -1,6 +1,6 @@
 //! Reports of a fixed set of outcomes: every verdict, every mode, everything that a report can say.
 
-use streamgauge::report::thresholds::Threshold;
+use streamgauge::config::Threshold;
 use streamgauge::report::{Report, ReportContext};
 use streamgauge_actors::{
     ArrivalKind, Ending, FailureKind, Finding, FindingKind, LatencyHistogram, LatencyKind,
