@@ -20,6 +20,4 @@ pub mod nearest;
 pub mod plan;
 pub mod report;
 mod secrets;
-pub mod thresholds;
-pub mod truth;
 pub mod units;

@@ -14,7 +14,7 @@ use super::output::OutputArgs;
 use super::perform::{Job, perform};
 use super::session::Session;
 use crate::plan::Recipe;
-use crate::truth::TruthFile;
+use crate::report::truth_file::TruthFile;
 
 /// Measure and audit the results of any processor
 #[derive(Args)]

@@ -9,6 +9,7 @@ mod compare;
 mod ctl;
 mod daemon;
 mod failures;
+mod golden;
 mod grafana;
 mod history;
 mod http_api;

@@ -1,4 +1,4 @@
-//! Thresholds: what a run must satisfy, as expressions over the paths of its JSON report.
+//! A threshold: what a run must satisfy, as an expression over the paths of its JSON report.
 //!
 //! ```text
 //! latency.result_latency.p99_ms < 50        audit.events_lost == 0        throughput.produced_per_second >= 39.5e3
@@ -13,7 +13,9 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use crate::nearest::nearest;
-use crate::report::{Report, SCHEMA, ThresholdRow};
+
+/// The published schema of the report, whose numbers have the paths.
+const REPORT_SCHEMA: &str = include_str!("../../schemas/report.schema.json");
 
 /// How an observed value is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,15 +105,16 @@ impl Threshold {
         &self.path
     }
 
-    /// Judges a report as JSON. What was not measured satisfies nothing.
-    fn judge(&self, report: &Value) -> ThresholdRow {
+    /// The value at its path in a report as JSON, and whether it holds. What was not measured
+    /// satisfies nothing.
+    pub fn judge(&self, report: &Value) -> (Option<f64>, bool) {
         let observed = self
             .path
             .split('.')
             .try_fold(report, |value, key| value.get(key))
             .and_then(Value::as_f64);
         let passed = observed.is_some_and(|observed| self.operator.holds(observed, self.limit));
-        ThresholdRow { expression: self.text.clone(), observed, passed }
+        (observed, passed)
     }
 }
 
@@ -119,16 +122,6 @@ impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// Judges a report by all thresholds.
-pub fn judge(thresholds: &[Threshold], report: &Report) -> Vec<ThresholdRow> {
-    if thresholds.is_empty() {
-        return Vec::new();
-    }
-    // Once a run, and whole: a path means the very value that the reader of the JSON finds there.
-    let json = serde_json::to_value(report).unwrap_or(Value::Null);
-    thresholds.iter().map(|threshold| threshold.judge(&json)).collect()
 }
 
 /// A finite number in decimal or scientific notation.
@@ -141,7 +134,7 @@ fn number(text: &str) -> Option<f64> {
 /// Every path that a threshold may have.
 pub fn paths() -> &'static [String] {
     static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let schema: Value = serde_json::from_str(SCHEMA).expect("our own schema is JSON");
+        let schema: Value = serde_json::from_str(REPORT_SCHEMA).expect("our own schema is JSON");
         let mut paths = Vec::new();
         collect(&schema, &schema, "", &mut paths);
         // It follows from the thresholds.
@@ -157,7 +150,8 @@ fn collect(schema: &Value, node: &Value, path: &str, paths: &mut Vec<String>) {
         let target = reference.strip_prefix('#').and_then(|pointer| schema.pointer(pointer));
         return collect(schema, target.unwrap_or(&Value::Null), path, paths);
     }
-    for alternative in node["oneOf"].as_array().into_iter().flatten() {
+    let alternatives = ["oneOf", "anyOf"].map(|key| node[key].as_array());
+    for alternative in alternatives.into_iter().flatten().flatten() {
         collect(schema, alternative, path, paths);
     }
     for (key, inner) in node["properties"].as_object().into_iter().flatten() {
@@ -186,9 +180,9 @@ mod tests {
     use super::*;
 
     fn judged(expression: &str, report: &Value) -> (Option<f64>, bool) {
-        let row = Threshold::parse(expression).unwrap().judge(report);
-        assert_eq!(row.expression.replace(' ', ""), expression.replace(' ', ""));
-        (row.observed, row.passed)
+        let threshold = Threshold::parse(expression).unwrap();
+        assert_eq!(threshold.text().replace(' ', ""), expression.replace(' ', ""));
+        threshold.judge(report)
     }
 
     #[test]

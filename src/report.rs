@@ -10,6 +10,7 @@
 //! - [`resources`], [`host`]: what the program itself used, and on what machine
 //! - [`terminal`], [`markdown`], [`html`], [`csv`], [`hdr`]: the other forms; [`tables`],
 //!   [`numbers`]: what the first three share
+//! - [`thresholds`]: what a report must satisfy; [`truth_file`]: what was acknowledged, in a file
 //! - [`compare`]: two reports compared
 //! - [`format`]: which form a file gets, and how it is written
 
@@ -27,6 +28,8 @@ pub mod numbers;
 pub mod resources;
 pub mod tables;
 pub mod terminal;
+mod thresholds;
+pub mod truth_file;
 
 use std::collections::BTreeMap;
 
@@ -42,13 +45,13 @@ pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
 pub use self::resources::{ResourceMeter, Resources};
 
 use crate::broker;
-use crate::thresholds::Threshold;
+use crate::config::Threshold;
 
 /// The version of the report's schema; it grows when a key changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The JSON Schema of a report.
-pub const SCHEMA: &str = include_str!("../../schemas/report.schema.json");
+pub const SCHEMA: &str = include_str!("../schemas/report.schema.json");
 
 /// What a report says besides what the pipeline measured.
 #[derive(Clone, Debug)]

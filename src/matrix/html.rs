@@ -7,15 +7,15 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 use serde::Serialize;
 
-use super::{CONTENT_SECURITY_POLICY, STYLES, sections};
-use crate::matrix::figures::Figure;
-use crate::matrix::report::MatrixReport;
-use crate::matrix::tables::{self, FigureRow};
+use super::figures::Figure;
+use super::report::MatrixReport;
+use super::tables::{self, FigureRow};
+use crate::report::html::{CONTENT_SECURITY_POLICY, STYLES, dash, sections};
 use crate::report::numbers::{exact, grouped};
 use crate::report::tables::Rows;
 
-const TEMPLATE: &str = include_str!("matrix.html.jinja");
-const OWN_STYLES: &str = include_str!("matrix.css");
+const TEMPLATE: &str = include_str!("html/matrix.html.jinja");
+const OWN_STYLES: &str = include_str!("html/matrix.css");
 
 /// Share of the greatest value from which on all values are told apart on a linear scale; where one
 /// is smaller still, the scale is logarithmic.
@@ -150,7 +150,7 @@ impl Table {
             .enumerate()
             .map(|(at, &name)| Column { name, words: words(at) })
             .collect();
-        let dashed = |row: Vec<String>| row.into_iter().map(super::dash).collect();
+        let dashed = |row: Vec<String>| row.into_iter().map(dash).collect();
         Self { header, rows: rows.rows.into_iter().map(dashed).collect() }
     }
 }
