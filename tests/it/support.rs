@@ -1,5 +1,5 @@
 //! What these tests share.
 
-pub mod daemon;
-pub mod outcomes;
-pub mod runs;
+pub(crate) mod daemon;
+pub(crate) mod outcomes;
+pub(crate) mod runs;

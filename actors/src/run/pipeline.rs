@@ -123,7 +123,7 @@ impl Starting<'_> {
     /// Starts the aggregators; `role` makes each of them.
     fn aggregators<R: Role>(
         &mut self,
-        ports: Vec<AggregatorPort>,
+        aggregators: Vec<AggregatorPort>,
         writer: &Started<ResultWriterRole>,
         merged: &MergedInboxes,
         role: impl Fn(AggregatorParts) -> R,
@@ -131,7 +131,7 @@ impl Starting<'_> {
         R::Stage: Stage<Out = PanesClosed> + Receive<WindowsMerged>,
     {
         let mut inboxes = Vec::new();
-        for (id, AggregatorPort { owned, reader }) in (0..).zip(ports) {
+        for (id, AggregatorPort { owned, reader }) in (0..).zip(aggregators) {
             let (spec, clock) = (Arc::clone(&self.spec), Arc::clone(&self.plan.clock));
             let dead_letters = (self.plan.dead_letters)(&spec.malformed_topic);
             let parts = AggregatorParts { id, spec, clock, owned, reader, dead_letters };

@@ -181,7 +181,9 @@ impl<R: Role> Driven<R> {
         self.next_report_ns = base_ns + SECOND;
         let begin = || {
             let mut stage = role.begin(base_ns);
-            early.into_iter().for_each(|hand| hand(&mut stage));
+            for hand in early {
+                hand(&mut stage);
+            }
             stage
         };
         match self.span.in_scope(|| caught(begin)) {
@@ -311,11 +313,10 @@ impl<R: Role> Driven<R> {
 
     fn report(&mut self, at_ns: Nanos, finished: bool) {
         let Life::Working(stage) = &mut self.life else { return };
-        let state = match caught(|| stage.state()) {
-            Ok(state) => state,
+        let StageState { counters, latencies, findings, windows } = match caught(|| stage.state()) {
+            Ok(told) => told,
             Err(error) => return self.fail(error),
         };
-        let StageState { counters, latencies, findings, windows } = state;
         let Reporting { pipeline, waiting, supervisor_waiting, .. } = &self.reporting;
         let (pipeline, mailbox) = (*pipeline, waiting.count());
         let report = StageReport {

@@ -37,10 +37,9 @@ mod topics;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use streamgauge_actors::RunClock;
 
-use self::error::CliError;
 use self::session::{Global, Session};
 
 const AFTER_HELP: &str = "\
@@ -82,9 +81,6 @@ enum Command {
     Man(man::ManArgs),
 }
 
-/// What a command ends with, unless it fails.
-type CliResult = Result<ExitCode, CliError>;
-
 /// Runs the program.
 pub fn main() -> ExitCode {
     // First of all, so that times count from the start of the process.
@@ -112,8 +108,8 @@ pub fn main() -> ExitCode {
         Command::Topics(args) => topics::run(&session, &args),
         Command::Config(args) => config::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),
-        Command::Completions(args) => completions::run(&args),
-        Command::Man(args) => man::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     };
     result.unwrap_or_else(|error| error.report())
 }

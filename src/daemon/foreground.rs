@@ -12,17 +12,17 @@ use streamgauge_actors::{
     GetStatus, RunFact, RunOutcome, RunPlan, RunStatus, StartRun, StopMode, StopRun,
 };
 
-use crate::host::Host;
-use crate::signals::Signals;
+use super::host::Host;
+use super::signals::Signals;
 
 /// How often the observer is called.
 const OBSERVE_EVERY: Duration = Duration::from_millis(200);
 
-/// A run's outcome, and the signal that stopped it, if one did.
-pub struct Finished {
+/// What became of a run.
+pub struct Conclusion {
     /// Everything measured.
     pub outcome: Arc<RunOutcome>,
-    /// 2 (SIGINT) or 15 (SIGTERM).
+    /// The signal that stopped it, if one did: 2 (SIGINT) or 15 (SIGTERM).
     pub signal: Option<i32>,
 }
 
@@ -70,13 +70,13 @@ pub fn run(
     plan: RunPlan,
     signals: &Signals,
     observe: &mut dyn FnMut(&RunStatus),
-) -> anyhow::Result<Finished> {
+) -> anyhow::Result<Conclusion> {
     let host = Foreground::start()?;
     host.ask(StartRun { plan: Arc::new(plan) })?.map_err(|refusal| anyhow!(refusal.reason))?;
     let mut stopping = false;
     loop {
         if let Some(outcome) = host.outcome(OBSERVE_EVERY) {
-            return Ok(Finished { outcome, signal: signals.received() });
+            return Ok(Conclusion { outcome, signal: signals.received() });
         }
         observe(&host.ask(GetStatus)?);
         if signals.received().is_some() && !stopping {
