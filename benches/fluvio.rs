@@ -10,6 +10,8 @@
 //! a stream of records, partition by partition. What the bare streams leave out where a fetch ends
 //! in the middle of a batch is printed.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -24,8 +26,7 @@ use fluvio::{
 };
 use fluvio_future::task::run_block_on;
 use futures_util::StreamExt as _;
-use streamgauge::broker::fluvio::FluvioBroker;
-use streamgauge::config::FluvioSection;
+use streamgauge::broker::fluvio::{FluvioBroker, FluvioSection};
 use streamgauge_actors::Broker as _;
 
 use streamgauge_support::ours::{Ours, PAYLOAD};

@@ -1,16 +1,27 @@
 //! streamgauge: the program around the pipeline (`streamgauge-actors`).
 //!
 //! ```text
-//! arguments --cli--> Settings --config--> RunPlan --foreground--> pipeline --RunOutcome--> report
-//!                                            ^
-//!                     broker (embedded, kafka), guarded by topics; dead_letters; truth
+//!  arguments --cli--> layers --config--> Settings --plan--> RunPlan
+//!                                                              |
+//!           +--------------------------------------------------+----------------------+
+//!           v                           v                                             v
+//!  one run, waited for      matrix: one cell's run after another      daemon <--requests-- http
+//!           |                           |                    (by its schedule or on request)
+//!           '---------------------------+---------------------------------------------'
+//!                                       | StartRun
+//!                                       v
+//!                     Supervisor (streamgauge-actors) --ports--> broker: embedded, kafka, fluvio
+//!                          |                     |               (deletes own topics alone)
+//!                  RunFact |                     | RunOutcome
+//!                          v                     v
+//!              live, metrics --> http         report, held against thresholds --> files, history
 //! ```
 
 pub mod broker;
+pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod dead_letters;
 pub mod history;
 pub mod http;
 pub mod live;
@@ -19,6 +30,5 @@ pub mod metrics;
 pub mod nearest;
 pub mod plan;
 pub mod report;
-pub mod thresholds;
-pub mod topics;
-pub mod truth;
+mod secrets;
+pub mod units;

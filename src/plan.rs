@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use streamgauge_actors::{Broker, Mode, Nanos, RunPlan, RunSpec, SharedClock, TruthTable};
 
+use crate::broker::dead_letters;
 use crate::config::{self, ConfigError, Resolved, shell_quoted};
-use crate::report::{Host, ReportContext, Resources};
-use crate::{broker, dead_letters};
+use crate::report::{Host, ReportContext, Resources, Versions};
 
 /// What a run is made from.
 pub struct Recipe<'a> {
@@ -75,12 +75,12 @@ impl<'a> Recipe<'a> {
             process_started_ns,
             resources: Resources::default(),
             host: Host::describe(),
-            versions: broker::versions(),
+            versions: Versions::of_program(),
             thresholds: settings.thresholds()?,
         };
         let spec = self.spec(clock.now())?;
         let opened = open(self.resolved, Arc::clone(&clock))?;
-        let broker = broker::guard(opened, settings, folder, Some(&spec.run_id));
+        let broker = settings.guard(opened, folder, Some(&spec.run_id));
         let (produces, writes_results) = (self.mode.produces(), self.mode.writes_results());
         let topics = &settings.topics;
         let plan = RunPlan {

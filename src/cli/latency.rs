@@ -6,14 +6,15 @@ use std::sync::Arc;
 use clap::Args;
 use streamgauge_actors::Mode;
 
+use super::broker::BrokerFlags;
 use super::error::{CliError, CliResult};
-use super::flags::{BrokerFlags, ReportFlag, ResultsTopicFlag, ThresholdFlag, WindowFlag};
+use super::flags::{ReportFlag, ResultsTopicFlag, ThresholdFlag, WindowFlag};
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
 use super::perform::{Job, perform};
 use super::session::Session;
 use crate::plan::Recipe;
-use crate::truth::TruthFile;
+use crate::report::truth_file::TruthFile;
 
 /// Measure and audit the results of any processor
 #[derive(Args)]

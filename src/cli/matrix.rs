@@ -25,7 +25,7 @@ use crate::matrix::plan::{Plan, Request, WITH_FLAG, With, is_implied_broker};
 use crate::matrix::report::{MatrixContext, MatrixReport};
 use crate::matrix::terminal;
 use crate::plan::Recipe;
-use crate::report::{Host, Report, rfc3339, tables};
+use crate::report::{Host, Report, Versions, rfc3339, tables};
 
 /// Run one workload over lists of settings, and compare
 ///
@@ -104,7 +104,7 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     reach_brokers(session, &plan)?;
     announce(session, &plan);
     let started_at = rfc3339(session.clock.now());
-    let (versions, host) = (crate::broker::versions(), Host::describe());
+    let (versions, host) = (Versions::of_program(), Host::describe());
     let report = |runs: &[Run]| {
         let context = MatrixContext {
             started_at: started_at.clone(),

@@ -19,8 +19,8 @@ use crate::daemon::foreground::{self, Conclusion};
 use crate::daemon::signals::Signals;
 use crate::history::History;
 use crate::plan::{PlannedRun, Recipe};
+use crate::report::truth_file::TruthFile;
 use crate::report::{Report, ReportContext, ResourceMeter, terminal};
-use crate::truth::TruthFile;
 
 /// What a command is to do.
 pub(super) struct Job<'a> {

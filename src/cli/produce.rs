@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use streamgauge_actors::Mode;
 
+use super::broker::BrokerFlags;
 use super::error::CliResult;
 use super::flags::{
-    BrokerFlags, EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag,
-    WindowFlag, WorkloadFlags,
+    EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag, WindowFlag,
+    WorkloadFlags,
 };
 use super::output::OutputArgs;
 use super::perform::{Job, perform};

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::broker::BrokerFlags;
 use super::error::{CliError, CliResult};
 use super::exit;
-use super::flags::{BrokerFlags, ThresholdFlag};
+use super::flags::ThresholdFlag;
 use super::session::Session;
-use crate::config::Assignment;
+use crate::config::{Assignment, Resolved};
 use crate::daemon::signals::Signals;
 use crate::daemon::{Daemon, DaemonSetup, StartError};
-use crate::{broker, http};
+use crate::http;
 
 /// Stay up: run benchmarks by schedule or on request; HTTP API, metrics, live page, history
 #[derive(Args)]
@@ -44,7 +45,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
     let daemon = Daemon::start(DaemonSetup {
         layers,
         folder: session.state_folder(),
-        open_broker: Arc::new(broker::open),
+        open_broker: Arc::new(Resolved::open_broker),
         open_endpoint: http::open,
     })?;
     while daemon.is_alive() {

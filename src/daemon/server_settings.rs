@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::{ConfigError, Resolved, check_token, read_secret};
+use crate::config::{ConfigError, Resolved};
+use crate::secrets::{check_token, read_secret};
 
 /// Where and how the daemon listens.
 #[derive(Clone)]

@@ -16,9 +16,9 @@ use streamgauge_actors::{
 use super::api::{Api, ApiData, blocking};
 use super::problem::{Problem, set_pointer};
 use super::runs::known;
-use crate::config::Rate;
 use crate::daemon::planner::RunRequest;
 use crate::live::Links;
+use crate::units::Rate;
 
 /// How often, and how long in between, an accepted run is looked for: a second in all.
 const FACT_LOOKS: u32 = 500;

@@ -9,12 +9,12 @@ use streamgauge_actors::{
 
 use super::latency::{LatencyFigures, PerLatency, SecondLatency};
 use super::numbers::exact;
+use super::thresholds;
 use super::{
     AuditReport, BrokerReport, Drain, EndingName, EndingReport, Events, ModeName, Report,
     ReportContext, SCHEMA_VERSION, SecondRow, ThresholdRow, Throughput, Topics, WindowRow,
     next_step,
 };
-use crate::thresholds;
 
 impl Report {
     /// The report of a run that ended, however it ended.
@@ -47,7 +47,7 @@ impl Report {
                 version: outcome.broker.version.clone(),
                 guarantee: outcome.broker.guarantee.clone(),
                 log_append_time: outcome.broker.log_append_time,
-                limitations: outcome.broker.limitations.clone(),
+                limitations: outcome.broker.limitations.iter().map(ToString::to_string).collect(),
             },
             topics: Topics {
                 events: outcome.spec.events_topic.clone(),
