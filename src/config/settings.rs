@@ -15,12 +15,12 @@ use super::run_id::run_tag;
 use super::schedule::ScheduleSection;
 use super::server::ServerSection;
 use super::supervisor::SupervisorSection;
+use super::threshold::Threshold;
 use super::thresholds::{EXPRESSIONS, ThresholdsSection, refusal};
 use super::topics::TopicsSection;
 use super::workload::WorkloadSection;
 use crate::broker::BrokerSection;
 use crate::checks::Checks;
-use crate::thresholds::Threshold;
 use crate::units::Span;
 
 /// Every setting, resolved.

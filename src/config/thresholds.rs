@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::threshold::Threshold;
 use crate::checks::Checks;
-use crate::thresholds::Threshold;
 
 /// The setting that holds them.
 pub(super) const EXPRESSIONS: &str = "thresholds.expressions";

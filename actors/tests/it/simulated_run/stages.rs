@@ -50,7 +50,7 @@ struct Slot {
     frozen_until: Nanos,
 }
 
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     /// Downstream first: latency, result writer, aggregators, producers.
     slots: Vec<Slot>,
     aggregators: usize,
@@ -64,7 +64,7 @@ const FIRST_AGGREGATOR: usize = 2;
 const GENERATION: u16 = 1;
 
 impl Pipeline {
-    pub fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
+    pub(crate) fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
         let clock: SharedClock = Arc::clone(sim_clock) as SharedClock;
         let mut slots = vec![Slot::new(
             StageId::Latency,
@@ -128,12 +128,12 @@ impl Pipeline {
     }
 
     /// Tells every stage that the run begins.
-    pub fn begin(&mut self, base_ns: Nanos) {
+    pub(crate) fn begin(&mut self, base_ns: Nanos) {
         self.slots.iter_mut().for_each(|slot| slot.mailbox.push_back(Mail::Begin(base_ns)));
     }
 
     /// Puts an order into every mailbox.
-    pub fn order(&mut self, order: StageOrder) {
+    pub(crate) fn order(&mut self, order: StageOrder) {
         match order {
             StageOrder::Drain { .. } => self.stresses().drains += 1,
             StageOrder::SetRate { .. } => self.stresses().rate_changes += 1,
@@ -141,18 +141,18 @@ impl Pipeline {
         self.slots.iter_mut().for_each(|slot| slot.mailbox.push_back(Mail::Order(order)));
     }
 
-    pub fn finished(&self) -> bool {
+    pub(crate) fn finished(&self) -> bool {
         self.measures.is_some() && self.slots.iter().all(|slot| slot.finished)
     }
 
-    pub fn unfinished(&self) -> Vec<String> {
+    pub(crate) fn unfinished(&self) -> Vec<String> {
         let describe =
             |slot: &Slot| format!("{}{}", slot.id, if slot.parked { " (parked)" } else { "" });
         self.slots.iter().filter(|slot| !slot.finished).map(describe).collect()
     }
 
     /// A turn for nearly every stage, in any order; time passes in between.
-    pub fn round(&mut self, dice: &mut Dice, clock: &SimClock) -> Result<(), String> {
+    pub(crate) fn round(&mut self, dice: &mut Dice, clock: &SimClock) -> Result<(), String> {
         let mut order: Vec<usize> = (0..self.slots.len()).collect();
         dice.shuffle(&mut order);
         self.stresses().reordered_turns += u64::from(!order.is_sorted());
@@ -230,7 +230,7 @@ impl Pipeline {
         self.measures = said.measures.or(self.measures.take());
     }
 
-    pub fn into_outcome(self, log: &SimLog, ended_at: Nanos) -> Outcome {
+    pub(crate) fn into_outcome(self, log: &SimLog, ended_at: Nanos) -> Outcome {
         let mut outcome = self.outcome;
         let measures = self.measures.unwrap_or_default();
         outcome.events = outcome.counters.acknowledged;

@@ -20,7 +20,7 @@ fn same<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Result<(), S
     }
 }
 
-pub fn check(
+pub(crate) fn check(
     spec: &RunSpec,
     base: Nanos,
     log: &SimLog,
