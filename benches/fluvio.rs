@@ -26,8 +26,7 @@ use fluvio::{
 };
 use fluvio_future::task::run_block_on;
 use futures_util::StreamExt as _;
-use streamgauge::broker::fluvio::FluvioBroker;
-use streamgauge::config::FluvioSection;
+use streamgauge::broker::fluvio::{FluvioBroker, FluvioSection};
 use streamgauge_actors::Broker as _;
 
 use streamgauge_support::ours::{Ours, PAYLOAD};

@@ -42,7 +42,7 @@ pub struct DaemonSetup {
     pub layers: Layers,
     /// Where history, lock and the record of own topics are kept.
     pub folder: PathBuf,
-    /// Makes the broker's adapter: [`crate::broker::open`], or what a test puts in its place.
+    /// Makes the broker's adapter: [`Resolved::open_broker`](crate::config::Resolved::open_broker), or what a test puts in its place.
     pub open_broker: OpenBroker,
 }
 

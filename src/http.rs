@@ -40,8 +40,9 @@ use streamgauge_actors::Supervisor;
 
 use self::gate::Gate;
 use self::problem::Problem;
-use crate::config::{ConfigError, Resolved, check_token, read_secret};
+use crate::config::{ConfigError, Resolved};
 use crate::daemon::Shared;
+use crate::secrets::{check_token, read_secret};
 
 pub use self::openapi::document as openapi_document;
 

@@ -7,10 +7,10 @@
 //! ```
 
 pub mod broker;
+pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod dead_letters;
 pub mod foreground;
 pub mod history;
 pub mod host;
@@ -21,8 +21,9 @@ pub mod metrics;
 pub mod nearest;
 pub mod plan;
 pub mod report;
+mod secrets;
 pub mod service;
 pub mod signals;
 pub mod thresholds;
-pub mod topics;
 pub mod truth;
+pub mod units;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use streamgauge_actors::{Broker, Mode, RunPlan, RunSpec, SharedClock};
 
+use crate::broker::dead_letters;
 use crate::config::{ConfigError, Resolved, Settings};
-use crate::dead_letters;
 
 /// Refuses settings that make no whole run.
 ///

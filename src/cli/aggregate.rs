@@ -4,9 +4,10 @@ use clap::Args;
 use streamgauge_actors::{Aggregate, Mode, Nanos};
 
 use super::CliResult;
+use super::broker::BrokerFlags;
 use super::flags::{
-    AggregatorFlags, BrokerFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag,
-    ThresholdFlag, TopicShapeFlags, WindowFlag,
+    AggregatorFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag, ThresholdFlag,
+    TopicShapeFlags, WindowFlag,
 };
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;

@@ -16,8 +16,9 @@ use self::client::Client;
 use super::output::{self, Format, OutputArgs};
 use super::session::Session;
 use super::{CliError, CliResult};
-use crate::config::{Assignment, Rate};
+use crate::config::Assignment;
 use crate::report::numbers::{grouped, rate};
+use crate::units::Rate;
 
 /// Give orders to a running daemon
 #[derive(Args)]

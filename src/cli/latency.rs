@@ -6,7 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 use streamgauge_actors::Mode;
 
-use super::flags::{BrokerFlags, ReportFlag, ResultsTopicFlag, ThresholdFlag, WindowFlag};
+use super::broker::BrokerFlags;
+use super::flags::{ReportFlag, ResultsTopicFlag, ThresholdFlag, WindowFlag};
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
 use super::perform::{Order, perform};

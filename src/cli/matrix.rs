@@ -24,7 +24,7 @@ use crate::matrix::format::Format as FileFormat;
 use crate::matrix::plan::{Plan, Request, WITH_FLAG, With, is_implied_broker};
 use crate::matrix::report::{MatrixContext, MatrixReport};
 use crate::matrix::terminal;
-use crate::report::{Host, Report, rfc3339, tables};
+use crate::report::{Host, Report, Versions, rfc3339, tables};
 use crate::signals::Signals;
 
 /// Run one workload over lists of settings, and compare
@@ -100,7 +100,7 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     reach_brokers(session, &plan)?;
     announce(session, &plan);
     let started_at = rfc3339(session.clock.now());
-    let (versions, host) = (crate::broker::versions(), Host::describe());
+    let (versions, host) = (Versions::of_program(), Host::describe());
     let report = |runs: &[Run]| {
         let context = MatrixContext {
             started_at: started_at.clone(),

@@ -17,12 +17,11 @@ use super::error::CliError;
 use super::output::{self, Format};
 use super::progress::Progress;
 use super::session::Session;
-use crate::broker;
 use crate::config::{self, HistorySection, Resolved, shell_quoted};
 use crate::foreground::{self, Finished};
 use crate::history::History;
 use crate::plan::plan;
-use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, terminal};
+use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, Versions, terminal};
 use crate::signals::Signals;
 use crate::truth::TruthFile;
 
@@ -127,9 +126,8 @@ pub(super) fn measure(
     let thresholds = settings.thresholds()?;
     let mut spec = settings.run_spec(&config::run_id(clock.now(), config::random_bits()))?;
     (order.adapt)(&mut spec);
-    let broker = broker::guard(
+    let broker = settings.guard(
         connect(order.resolved, clock.clone())?,
-        settings,
         session.state_folder(),
         Some(&spec.run_id),
     );
@@ -156,7 +154,7 @@ pub(super) fn measure(
         process_started_ns,
         resources: meter.finish(),
         host: Host::describe(),
-        versions: crate::broker::versions(),
+        versions: Versions::of_program(),
         thresholds,
     };
     Ok(Measured { report: Report::new(&outcome, &context), outcome, signal })

@@ -6,9 +6,10 @@ use clap::Args;
 use streamgauge_actors::Mode;
 
 use super::CliResult;
+use super::broker::BrokerFlags;
 use super::flags::{
-    BrokerFlags, EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag,
-    WindowFlag, WorkloadFlags,
+    EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag, WindowFlag,
+    WorkloadFlags,
 };
 use super::output::OutputArgs;
 use super::perform::{Order, perform};

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::flags::{BrokerFlags, ThresholdFlag};
+use super::broker::BrokerFlags;
+use super::flags::ThresholdFlag;
 use super::session::Session;
 use super::{CliError, CliResult};
-use crate::config::Assignment;
+use crate::config::{Assignment, Resolved};
 use crate::daemon::{Daemon, DaemonSetup, StartError};
-use crate::{broker, signals};
+use crate::signals;
 
 /// Stay up: run benchmarks by schedule or on request; HTTP API, metrics, live page, history
 #[derive(Args)]
@@ -43,7 +44,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
     let daemon = Daemon::start(DaemonSetup {
         layers,
         folder: session.state_folder(),
-        open_broker: Arc::new(broker::open),
+        open_broker: Arc::new(Resolved::open_broker),
     })?;
     while daemon.is_alive() {
         if let Some(signal) = signals.received() {

@@ -229,7 +229,7 @@ impl Keeper {
                 process_started_ns: outcome.started_at_ns,
                 resources: meter.map(ResourceMeter::finish).unwrap_or_default(),
                 host: self.machine.clone(),
-                versions: crate::broker::versions(),
+                versions: crate::report::Versions::of_program(),
                 thresholds,
             },
         );

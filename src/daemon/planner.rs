@@ -9,7 +9,7 @@ use streamgauge_actors::{Broker, Mode, RunClock, RunPlan, SharedClock};
 
 use crate::broker;
 use crate::config::{
-    self, Assignment, ConfigError, FluvioTls, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
+    self, Assignment, ByRequest, ConfigError, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
 };
 use crate::http::ServerSettings;
 use crate::nearest::nearest;
@@ -66,37 +66,6 @@ pub struct Current {
     /// What reports call the scheduled workloads, in their order.
     pub workload_names: Vec<String>,
 }
-
-/// What a request may set: sections, and keys of others. All else is the daemon's own: where it
-/// connects, with which credentials, whose topics and groups it touches, how long its end may take.
-const REQUESTABLE: [&str; 22] = [
-    "workload.",
-    "thresholds.",
-    "result_writer.",
-    "aggregator.count",
-    "aggregator.allowed_lateness",
-    "aggregator.max_open_windows",
-    "topics.partitions",
-    "topics.replication",
-    "topics.keep",
-    "broker.kind",
-    "broker.embedded.",
-    "broker.kafka.events_linger",
-    "broker.kafka.results_linger",
-    "broker.kafka.batch_bytes",
-    "broker.kafka.queue_",
-    "broker.kafka.prefetch_bytes",
-    "broker.fluvio.events_linger",
-    "broker.fluvio.results_linger",
-    "broker.fluvio.batch_bytes",
-    "broker.fluvio.queue_",
-    "broker.fluvio.fetch_bytes",
-    "broker.fluvio.compression",
-];
-
-/// A broker of the caller's own is his to name, as long as no credentials would be shown to it.
-const ADDRESSES: [&str; 2] = ["broker.kafka.bootstrap_servers", "broker.fluvio.endpoint"];
-const PROPERTIES: &str = "broker.kafka.properties";
 
 impl Planner {
     /// Resolves the daemon's settings for the first time.
@@ -170,14 +139,16 @@ impl Planner {
             return Err(ConfigError::one(REQUEST, "workload", message));
         }
         for key in request.set.keys() {
-            let broker = &current.resolved.settings.broker;
-            let has_credentials = || {
-                !broker.kafka.properties.is_empty() || broker.fluvio.tls.mode != FluvioTls::Disabled
+            let is_free = match config::by_request(key) {
+                Some(ByRequest::Always) => true,
+                Some(ByRequest::WithoutCredentials) => {
+                    // A broker of the caller's own is his to name.
+                    !current.resolved.settings.broker.has_credentials()
+                }
+                Some(ByRequest::Never) => false,
+                None => broker::property(key).is_none() && !config::is_setting(key),
             };
-            let is_address = ADDRESSES.contains(&key.as_str());
-            let is_free = REQUESTABLE.iter().any(|free| key.starts_with(free))
-                || (is_address && !has_credentials());
-            if key.starts_with(PROPERTIES) || (!is_free && config::is_setting(key)) {
+            if !is_free {
                 let message = "cannot be set by a request: set it where the daemon is configured";
                 return Err(ConfigError::one(REQUEST, key, message));
             }
@@ -188,14 +159,14 @@ impl Planner {
         let clock: SharedClock = Arc::new(RunClock::start());
         let spec = settings.run_spec(&config::run_id(clock.now(), config::random_bits()))?;
         let broker = (self.open_broker)(&resolved, Arc::clone(&clock))?;
-        let broker = broker::guard(broker, settings, self.folder.clone(), Some(&spec.run_id));
+        let broker = settings.guard(broker, self.folder.clone(), Some(&spec.run_id));
         let rerun = ["streamgauge run", &resolved.rerun_arguments()].join(" ").trim().to_owned();
         let context = RunContext {
             broker: settings.broker.kind.name().to_owned(),
             config: settings.to_json(),
             rerun,
             thresholds: settings.thresholds()?,
-            is_own_broker: broker::address(settings) == broker::address(&current.resolved.settings),
+            is_own_broker: settings.broker.address() == current.resolved.settings.broker.address(),
             request: RunRequest { workload: Some(workload.to_owned()), set: request.set.clone() },
         };
         Ok((plan(settings, spec, Mode::Run, broker, clock), context))

@@ -14,10 +14,10 @@ use streamgauge_actors::{Refusal, RestartRun, SetRate, StartRun, StopMode, StopR
 use super::problem::{Problem, set_pointer};
 use super::runs::known;
 use super::{Api, ApiData, blocking};
-use crate::config::Rate;
 use crate::daemon::Planned;
 use crate::daemon::planner::RunRequest;
 use crate::live::Links;
+use crate::units::Rate;
 
 /// How often, and how long in between, an accepted run is looked for: a second in all.
 const FACT_LOOKS: u32 = 500;

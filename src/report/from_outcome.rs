@@ -49,7 +49,7 @@ impl Report {
                 version: outcome.broker.version.clone(),
                 guarantee: outcome.broker.guarantee.clone(),
                 log_append_time: outcome.broker.log_append_time,
-                limitations: outcome.broker.limitations.clone(),
+                limitations: outcome.broker.limitations.iter().map(ToString::to_string).collect(),
             },
             topics: Topics {
                 events: outcome.spec.events_topic.clone(),

@@ -41,6 +41,7 @@ pub use self::host::Host;
 pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
 pub use self::resources::{ResourceMeter, Resources};
 
+use crate::broker;
 use crate::thresholds::Threshold;
 
 /// The version of the report's schema; it grows when a key changes its meaning or goes away.
@@ -385,9 +386,20 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// This program, and the clients' versions as the adapters know them.
+    /// This program, with clients of these versions.
     pub fn new(librdkafka: Option<String>, fluvio: Option<String>) -> Self {
         Self { streamgauge: env!("CARGO_PKG_VERSION").to_owned(), librdkafka, fluvio }
+    }
+
+    /// This program, with the clients that it was built with.
+    pub fn of_program() -> Self {
+        let client = |name| broker::client_versions().find(|(known, _)| *known == name)?.1;
+        Self::new(client("librdkafka"), client("fluvio"))
+    }
+
+    /// The clients' libraries, with their versions.
+    pub fn clients(&self) -> [(&'static str, Option<&str>); 2] {
+        [("librdkafka", self.librdkafka.as_deref()), ("fluvio", self.fluvio.as_deref())]
     }
 }
 

@@ -6,16 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use streamgauge_actors::{
-    Ack, Broker, Clock as _, Delivery, EventReader, EventWriter, OffsetRange, Record, Retry,
-    RunClock, SECOND, Sent, StampedBy, StartAt, TimestampKind, TopicSpec, WriterRole,
+    Ack, Broker, Capability, Clock as _, Delivery, EventReader, EventWriter, OffsetRange, Record,
+    Retry, RunClock, SECOND, Sent, StampedBy, StartAt, TimestampKind, TopicSpec, WriterRole,
 };
 
 /// Makes a broker for a test; `None`: there is none, and that was said. With `small_queues`, its
 /// writers hold at most a few thousand records or a megabyte.
 type MakeBroker = fn(small_queues: bool) -> Option<Box<dyn Broker>>;
-
-/// How a broker says that it cannot truncate.
-const NO_DELETION: &str = "no deletion of records";
 
 /// A turn's budget; tests repeat calls until a condition holds or `PATIENCE` is over.
 const BUDGET: Duration = Duration::from_millis(1);
@@ -107,7 +104,7 @@ fn truncation_keeps_offsets_going(make: MakeBroker) {
     let mut writer = topic.writer();
     write(writer.as_mut(), 0, 100);
     let description = topic.broker.describe().unwrap();
-    if description.limitations.iter().any(|limitation| limitation.starts_with(NO_DELETION)) {
+    if !description.can(Capability::RecordDeletion) {
         // Said beforehand, refused for good, and nothing is lost.
         let error = admin.truncate(&topic.name).unwrap_err();
         assert!(error.message.contains(&topic.name) && error.retry == Retry::GiveUp, "{error}");
@@ -685,9 +682,9 @@ contract!(kafka, |small_queues| {
     let mut settings = streamgauge_support::kafka::settings()?;
     if small_queues {
         settings.queue_records = 1_000;
-        settings.queue_bytes = 1 << 20;
+        settings.queue_bytes = streamgauge::units::Bytes(1 << 20);
     }
-    let broker = streamgauge::broker::kafka::KafkaBroker::new(settings).unwrap();
+    let broker = streamgauge_support::kafka::broker_with(&settings);
     Some(Box::new(broker) as Box<dyn streamgauge_actors::Broker>)
 });
 
@@ -696,9 +693,9 @@ contract!(kafka2, |small_queues| {
     let mut settings = crate::support::kafka2::settings()?;
     if small_queues {
         settings.queue_records = 1_000;
-        settings.queue_bytes = 1 << 20;
+        settings.queue_bytes = streamgauge::units::Bytes(1 << 20);
     }
-    let broker = streamgauge::broker::kafka::KafkaBroker::new(settings).unwrap();
+    let broker = streamgauge_support::kafka::broker_with(&settings);
     Some(Box::new(broker) as Box<dyn streamgauge_actors::Broker>)
 });
 
@@ -706,7 +703,7 @@ contract!(kafka2, |small_queues| {
 contract!(fluvio, |small_queues| {
     let mut settings = streamgauge_support::fluvio::settings()?;
     // The least that is allowed, so that fetches end in the middle of batches.
-    settings.fetch_bytes = streamgauge::config::Bytes(2 << 20);
+    settings.fetch_bytes = streamgauge::units::Bytes(2 << 20);
     if small_queues {
         settings.queue_records = 1_000;
     }
@@ -716,12 +713,8 @@ contract!(fluvio, |small_queues| {
 
 contract!(embedded, |small_queues| {
     use std::sync::Arc;
-    use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
-    let settings = if small_queues {
-        EmbeddedSettings { max_bytes: 1 << 20 }
-    } else {
-        EmbeddedSettings::default()
-    };
+    use streamgauge::broker::embedded::EmbeddedBroker;
+    let max_bytes = if small_queues { 1 << 20 } else { 64 << 20 };
     let clock = Arc::new(streamgauge_actors::RunClock::start());
-    Some(Box::new(EmbeddedBroker::new(&settings, clock)) as Box<dyn streamgauge_actors::Broker>)
+    Some(Box::new(EmbeddedBroker::new(max_bytes, clock)) as Box<dyn streamgauge_actors::Broker>)
 });

@@ -10,9 +10,10 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::Value;
-use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
+use streamgauge::broker::kafka::KafkaBroker;
 use streamgauge_actors::{
-    Broker as _, Clock as _, Delivery, Retry, RunClock, SECOND, Sent, StartAt, WriterRole,
+    Broker as _, Capability, Clock as _, Delivery, Retry, RunClock, SECOND, Sent, StartAt,
+    WriterRole,
 };
 
 /// Keys of requests in Kafka's protocol.
@@ -100,7 +101,7 @@ fn a_broker_of_another_make_is_trusted_with_nothing() {
         ["CreateTopics", "DeleteTopics", "DeleteRecords", "DescribeConfigs", "no Apache Kafka"]
     {
         assert!(
-            description.limitations.iter().any(|said| said.contains(lacking)),
+            description.limitations.iter().any(|said| said.sentence.contains(lacking)),
             "{lacking}: {description:?}"
         );
     }
@@ -126,10 +127,8 @@ fn without_idempotent_producers_a_plain_one_writes_and_the_report_says_so() {
     let broker = broker(&door::to(&servers, without));
     let description = broker.describe().unwrap();
     assert_eq!(description.guarantee, "at least once");
-    let said = description
-        .limitations
-        .iter()
-        .any(|said| said.starts_with("no idempotent producer (InitProducerId)"));
+    let said =
+        description.limitations.iter().any(|said| said.lacks == Capability::IdempotentWriter);
     assert!(said, "{description:?}");
 
     let mut writer = broker.writer("t", WriterRole::Events).unwrap();
@@ -170,8 +169,8 @@ fn deadline() -> i64 {
 }
 
 fn broker(bootstrap_servers: &str) -> KafkaBroker {
-    let bootstrap_servers = bootstrap_servers.to_owned();
-    KafkaBroker::new(KafkaSettings { bootstrap_servers, ..KafkaSettings::default() }).unwrap()
+    let settings = streamgauge_support::kafka::settings_at(bootstrap_servers);
+    streamgauge_support::kafka::broker_with(&settings)
 }
 
 /// A simulated cluster of one broker with the topic `t` of one partition: it knows no topics'

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::support::fluvio_cluster::Cluster;
 use serde_json::Value;
-use streamgauge::config::{FluvioSection, Layers};
+use streamgauge::broker::fluvio::FluvioSection;
+use streamgauge::config::Layers;
 use streamgauge_actors::{Broker as _, Record, StartAt};
 use tempfile::TempDir;
 

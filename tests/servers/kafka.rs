@@ -11,7 +11,8 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
+use streamgauge::broker::kafka::{KafkaBroker, KafkaSection, KafkaSettings};
+use streamgauge::units::Span;
 use streamgauge_actors::{
     Ack, Broker, Clock as _, Delivery, EventReader, EventWriter, PortError, Retry, RunClock,
     SECOND, Sent, StampedBy, StartAt, TopicSpec, WriterRole,
@@ -24,12 +25,10 @@ fn an_unreachable_broker_is_an_error_in_time() {
     // A port that was free a moment ago.
     let address =
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().to_string();
-    let settings = KafkaSettings {
-        bootstrap_servers: address.clone(),
-        connect_timeout_ms: 1_000,
-        ..KafkaSettings::default()
-    };
-    let broker = KafkaBroker::new(settings).unwrap();
+    let connect_timeout = Span(Duration::from_secs(1));
+    let settings =
+        KafkaSection { connect_timeout, ..streamgauge_support::kafka::settings_at(&address) };
+    let broker = streamgauge_support::kafka::broker_with(&settings);
     let clock = RunClock::start();
     let start = clock.now();
     let errors = [
@@ -66,9 +65,9 @@ fn secrets_are_redacted_everywhere() {
     for property in
         ["sasl.password", "sasl.jaas.config", "ssl.key.password", "ssl.keystore.password"]
     {
-        let properties = BTreeMap::from([(property.to_owned(), "hunter2".to_owned())]);
-        let settings = KafkaSettings { properties, ..KafkaSettings::default() };
-        let mut shown = format!("{settings:?}{}", serde_json::to_string(&settings).unwrap());
+        let section = section_with(property, "hunter2");
+        let settings = KafkaSettings::new(&section).unwrap();
+        let mut shown = format!("{settings:?}{}", serde_json::to_string(&section).unwrap());
         match KafkaBroker::new(settings) {
             Ok(broker) => write!(shown, "{broker:?}").unwrap(),
             Err(error) => write!(shown, "{error} {error:?}").unwrap(),
@@ -77,9 +76,13 @@ fn secrets_are_redacted_everywhere() {
     }
 }
 
-fn with_property(property: &str, value: &str) -> Result<KafkaBroker, PortError> {
+fn section_with(property: &str, value: &str) -> KafkaSection {
     let properties = BTreeMap::from([(property.to_owned(), value.to_owned())]);
-    KafkaBroker::new(KafkaSettings { properties, ..KafkaSettings::default() })
+    KafkaSection { properties, ..streamgauge_support::kafka::settings_at("127.0.0.1:9092") }
+}
+
+fn with_property(property: &str, value: &str) -> Result<KafkaBroker, PortError> {
+    KafkaBroker::new(KafkaSettings::new(&section_with(property, value)).unwrap())
 }
 
 #[test]
@@ -243,12 +246,9 @@ fn passing_errors_of_a_broker_are_retried_in_order() {
 #[test]
 fn a_stopped_broker_is_backpressure_and_a_writer_to_it_goes_promptly() {
     let (cluster, _) = mock();
-    let settings = KafkaSettings {
-        bootstrap_servers: cluster.bootstrap_servers(),
-        queue_records: 1000,
-        ..KafkaSettings::default()
-    };
-    let broker = KafkaBroker::new(settings).unwrap();
+    let settings = streamgauge_support::kafka::settings_at(&cluster.bootstrap_servers());
+    let broker =
+        streamgauge_support::kafka::broker_with(&KafkaSection { queue_records: 1000, ..settings });
     let mut writer = broker.writer("t", WriterRole::Events).unwrap();
     write(writer.as_mut(), 1);
     cluster.broker_down(1).unwrap();
@@ -298,8 +298,9 @@ fn mock() -> (MockCluster<'static, DefaultProducerContext>, KafkaBroker) {
     cluster.create_topic("t", 1, 1).unwrap();
     let bootstrap_servers =
         crate::support::door::to(&cluster.bootstrap_servers(), crate::support::door::as_kafka);
-    let broker =
-        KafkaBroker::new(KafkaSettings { bootstrap_servers, ..KafkaSettings::default() }).unwrap();
+    let broker = streamgauge_support::kafka::broker_with(&streamgauge_support::kafka::settings_at(
+        &bootstrap_servers,
+    ));
     (cluster, broker)
 }
 
@@ -398,7 +399,8 @@ fn error_of(reader: &mut dyn EventReader) -> PortError {
 
 #[test]
 fn a_groups_offsets_tell_lag_tools_how_far_a_reader_is() {
-    let Some(mut settings) = streamgauge_support::kafka::settings() else { return };
+    let Some(section) = streamgauge_support::kafka::settings() else { return };
+    let mut settings = KafkaSettings::new(&section).unwrap();
     let group = format!("lag-tools-{}", std::process::id());
     settings.group = Some(group.clone());
     let broker = KafkaBroker::new(settings.clone()).unwrap();
@@ -406,7 +408,7 @@ fn a_groups_offsets_tell_lag_tools_how_far_a_reader_is() {
     write(topic.writer().as_mut(), 10);
     let mut reader = broker.reader(&topic.name, &[(0, StartAt::Earliest)]).unwrap();
     let tool: rdkafka::consumer::BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &settings.bootstrap_servers)
+        .set("bootstrap.servers", &settings.section.bootstrap_servers)
         .set("group.id", &group)
         .create()
         .unwrap();

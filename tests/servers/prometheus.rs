@@ -15,7 +15,7 @@ use streamgauge_support::grafana;
 
 use crate::support::prometheus::{Prometheus, Running, client, is_there, wait_for};
 use serde_json::{Value, json};
-use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
+use streamgauge::broker::embedded::EmbeddedBroker;
 use streamgauge::config::{Assignment, Layers, Resolved};
 use streamgauge::daemon::{Daemon, DaemonSetup};
 use streamgauge_actors::{
@@ -125,9 +125,8 @@ fn lossy_daemon(folder: &TempDir) -> Daemon {
         layers: Layers { flags, ..Layers::default() },
         folder: folder.path().to_owned(),
         open_broker: Arc::new(|resolved: &Resolved, clock: SharedClock| {
-            let settings =
-                EmbeddedSettings { max_bytes: resolved.settings.broker.embedded.max_bytes.0 };
-            let embedded: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(&settings, clock));
+            let max_bytes = resolved.settings.broker.embedded.max_bytes.0;
+            let embedded: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(max_bytes, clock));
             let spec = resolved.settings.run_spec("lossy")?;
             let mut admin = embedded.admin().unwrap();
             for (name, partitions, stamped_by) in [

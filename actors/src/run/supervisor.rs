@@ -30,7 +30,7 @@ use crate::run::prepare::{Prepared, prepare};
 use crate::run::states::{Effect, OrderKind, RunState, order_effect};
 use crate::run::topics::delete_topics;
 use crate::run::{Run, greater_step, now_is_early};
-use crate::stage::Order;
+use crate::stage::StageOrder;
 use crate::stage::driver::Waiting;
 use crate::stage::reports::{StageFailed, StageReport};
 use crate::stage_id::PipelineId;
@@ -144,7 +144,7 @@ impl Supervisor {
             run.end_ns = now.min(run.end_ns);
             run.stop_asked = true;
             run.drained_since_ns = Some(now);
-            pipeline.order(Order::Drain { at_ns: now });
+            pipeline.order(StageOrder::Drain { at_ns: now });
             self.enter(RunState::Draining);
         }
     }
@@ -411,7 +411,7 @@ impl Handler<Ready> for Supervisor {
         run.base_ns = Some(base);
         run.end_ns = base.saturating_add(run.spec.schedule_ns());
         run.collector = Collector::new(base, run.spec.rate);
-        pipeline.order(Order::Begin { base_ns: base });
+        pipeline.begin(base);
         run.pipeline = Some(pipeline);
         let spec = Arc::clone(&run.spec);
         self.tell(RunFact::Began { spec, base_ns: base, lead_ns: base - now });
@@ -575,7 +575,7 @@ impl Handler<SetRate> for Supervisor {
             let at_ns = run.plan.clock.now();
             run.target = rate;
             run.collector.set_target(at_ns, rate);
-            pipeline.order(Order::SetRate { at_ns, events_per_second: rate });
+            pipeline.order(StageOrder::SetRate { at_ns, events_per_second: rate });
             self.tell(RunFact::RateChanged(rate));
         }
         Ok(())

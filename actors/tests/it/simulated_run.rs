@@ -7,8 +7,8 @@ mod verdict;
 use std::sync::Arc;
 
 use streamgauge_actors::{
-    ArrivalKind, AuditTotals, BurstCorrelation, Clock, Finding, MILLISECOND, Mmpp, Nanos, Order,
-    RunSpec, SECOND, StageCounters, WindowAudit,
+    ArrivalKind, AuditTotals, BurstCorrelation, Clock, Finding, MILLISECOND, Mmpp, Nanos, RunSpec,
+    SECOND, StageCounters, StageOrder, WindowAudit,
     testing::{
         Dice, Expected, Fault, FaultKind, Injection, Injector, SimClock, SimLog, Stress,
         StressCounts, small_spec,
@@ -233,14 +233,16 @@ pub(crate) fn simulate(seed: u64) -> Result<Outcome, String> {
     let mut pipeline = Pipeline::build(&spec, &clock, &log);
     let base = START + LEAD;
     let end = base + spec.schedule_ns();
-    pipeline.order(Order::Begin { base_ns: base });
+    pipeline.begin(base);
     let mut orders = orders.into_iter().peekable();
     while !pipeline.finished() {
         let now = clock.now();
         while let Some((_, change)) = orders.next_if(|&(at, _)| base + at <= now) {
             pipeline.order(match change {
-                Change::Drain => Order::Drain { at_ns: now },
-                Change::Rate(events_per_second) => Order::SetRate { at_ns: now, events_per_second },
+                Change::Drain => StageOrder::Drain { at_ns: now },
+                Change::Rate(events_per_second) => {
+                    StageOrder::SetRate { at_ns: now, events_per_second }
+                }
             });
         }
         pipeline.round(&mut dice, &clock)?;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamgauge::broker;
-use streamgauge::config::{Assignment, Layers};
+use streamgauge::config::{Assignment, Layers, Resolved};
 use streamgauge::daemon::planner::OpenBroker;
 use streamgauge::daemon::{Daemon, DaemonSetup, StartError};
 use tempfile::TempDir;
@@ -69,7 +68,7 @@ pub(crate) fn agent() -> ureq::Agent {
 
 impl Lab {
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
-        Self::with_broker(settings, Arc::new(broker::open))
+        Self::with_broker(settings, Arc::new(Resolved::open_broker))
     }
 
     pub(crate) fn with_broker(settings: &[(&str, &str)], open_broker: OpenBroker) -> Self {
@@ -82,7 +81,8 @@ impl Lab {
     /// Ends the daemon, and starts another one in the same folder.
     pub(crate) fn restart(&mut self, settings: &[(&str, &str)]) -> Result<(), StartError> {
         self.daemon = None;
-        self.daemon = Some(Daemon::start(setup(&self.folder, settings, Arc::new(broker::open)))?);
+        self.daemon =
+            Some(Daemon::start(setup(&self.folder, settings, Arc::new(Resolved::open_broker)))?);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
+use streamgauge::broker::embedded::EmbeddedBroker;
 use streamgauge::foreground::Foreground;
 use streamgauge_actors::{
     Broker, GetStatus, Mode, RunClock, RunOutcome, RunPlan, RunSpec, RunState, RunStatus,
@@ -15,7 +15,7 @@ pub(crate) fn clock() -> SharedClock {
 }
 
 pub(crate) fn embedded(clock: &SharedClock) -> Arc<dyn Broker> {
-    Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(clock)))
+    Arc::new(EmbeddedBroker::new(64 << 20, Arc::clone(clock)))
 }
 
 /// A whole run, with topics of its own.

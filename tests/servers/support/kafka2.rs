@@ -6,7 +6,8 @@
 //! Without the variable a test is skipped, and says so; with `STREAMGAUGE_REQUIRE_KAFKA2=1` it
 //! fails.
 
-use streamgauge::broker::kafka::KafkaSettings;
+use streamgauge::broker::kafka::KafkaSection;
+use streamgauge::config::Layers;
 
 /// Its address; `None` after saying that the test is skipped, and why.
 pub(crate) fn bootstrap_servers() -> Option<String> {
@@ -25,6 +26,7 @@ pub(crate) fn bootstrap_servers() -> Option<String> {
 }
 
 /// The default settings, for the broker of this run.
-pub(crate) fn settings() -> Option<KafkaSettings> {
-    Some(KafkaSettings { bootstrap_servers: bootstrap_servers()?, ..KafkaSettings::default() })
+pub(crate) fn settings() -> Option<KafkaSection> {
+    let defaults = Layers::default().load().expect("the defaults are valid").settings.broker.kafka;
+    Some(KafkaSection { bootstrap_servers: bootstrap_servers()?, ..defaults })
 }

@@ -5,7 +5,8 @@
 //! `STREAMGAUGE_REQUIRE_FLUVIO=1` it fails. How to reach it otherwise (TLS) is said as to the
 //! program, by `STREAMGAUGE__BROKER__FLUVIO__...`.
 
-use streamgauge::config::{FluvioSection, Layers};
+use streamgauge::broker::fluvio::FluvioSection;
+use streamgauge::config::Layers;
 
 /// The address of the controller; `None` after saying that the test is skipped, and why.
 pub fn endpoint() -> Option<String> {

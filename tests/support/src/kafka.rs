@@ -19,7 +19,9 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use streamgauge::broker::kafka::{KafkaBroker, KafkaSettings};
+use streamgauge::broker::kafka::{KafkaBroker, KafkaSection, KafkaSettings};
+use streamgauge::config::Layers;
+use streamgauge::units::Span;
 use streamgauge_actors::{Broker as _, Clock as _, RunClock, SECOND};
 
 /// The address of a Kafka for tests; `None` after saying that the test is skipped, and why.
@@ -37,15 +39,26 @@ pub fn bootstrap_servers() -> Option<&'static str> {
     }
 }
 
+/// The default settings, for a Kafka at this address.
+pub fn settings_at(address: &str) -> KafkaSection {
+    let defaults = Layers::default().load().expect("the defaults are valid").settings.broker.kafka;
+    KafkaSection { bootstrap_servers: address.to_owned(), ..defaults }
+}
+
 /// Settings for the Kafka of this run.
-pub fn settings() -> Option<KafkaSettings> {
-    let bootstrap_servers = bootstrap_servers()?.to_owned();
-    Some(KafkaSettings { bootstrap_servers, ..KafkaSettings::default() })
+pub fn settings() -> Option<KafkaSection> {
+    bootstrap_servers().map(settings_at)
+}
+
+/// A broker with these settings.
+pub fn broker_with(section: &KafkaSection) -> KafkaBroker {
+    let settings = KafkaSettings::new(section).expect("no property comes from a file");
+    KafkaBroker::new(settings).expect("valid settings")
 }
 
 /// The Kafka of this run.
 pub fn broker() -> Option<KafkaBroker> {
-    Some(KafkaBroker::new(settings()?).expect("valid settings"))
+    settings().as_ref().map(broker_with)
 }
 
 fn find() -> Result<String, String> {
@@ -218,12 +231,8 @@ fn start(home: &Path, jars: &Path) -> Result<String, String> {
 }
 
 fn wait_until_it_answers(address: &str, instance: &Path, clock: &RunClock) -> Result<(), String> {
-    let settings = KafkaSettings {
-        bootstrap_servers: address.to_owned(),
-        connect_timeout_ms: 2_000,
-        ..KafkaSettings::default()
-    };
-    let broker = KafkaBroker::new(settings).expect("valid settings");
+    let connect_timeout = Span(Duration::from_secs(2));
+    let broker = broker_with(&KafkaSection { connect_timeout, ..settings_at(address) });
     let deadline = clock.now() + 90 * SECOND;
     let log = instance.join("kafka.log");
     while clock.now() < deadline {

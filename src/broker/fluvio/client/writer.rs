@@ -26,12 +26,12 @@ use streamgauge_actors::{
     Ack, Clock, Delivery, EventWriter, Nanos, PortError, RunClock, Sent, WriterRole, to_millis,
 };
 
-use super::Cluster;
 use super::batch::{BatchBuilder, SealedBatch};
+use super::cluster::Cluster;
 use super::leaders::{LeaderSearch, Leaders};
 use super::outage::{Outage, RETRY_NS};
 use super::wait::Bell;
-use crate::config::{FluvioCompression, FluvioSection};
+use crate::broker::fluvio::section::{FluvioCompression, FluvioSection};
 
 /// What the servers take in one batch, with its heads.
 const MAX_BATCH_BYTES: usize = 1 << 20;

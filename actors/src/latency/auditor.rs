@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{Nanos, to_millis};
+use crate::measures::counters::StageCounters;
 use crate::stage::flow::{Acknowledged, WindowWritten};
 use crate::stream::result::ResultRecord;
 use crate::truth::findings::{AuditTotals, Finding, FindingKind, MAX_FINDINGS, WindowAudit};
@@ -43,8 +44,8 @@ pub struct Auditor {
     judged: BTreeSet<i64>,
     totals: AuditTotals,
     table: Vec<WindowAudit>,
-    /// How much of the table was told by [`Self::take_judged`].
-    told: usize,
+    /// How much of the table [`Self::take_judged`] has given.
+    taken: usize,
     findings: Vec<Finding>,
 }
 
@@ -59,7 +60,7 @@ impl Auditor {
             judged: BTreeSet::new(),
             totals: AuditTotals::default(),
             table: Vec::new(),
-            told: 0,
+            taken: 0,
             findings: Vec::new(),
         }
     }
@@ -82,7 +83,7 @@ impl Auditor {
 
     /// The schedule ends earlier than planned: the window around `end_ns` is partial.
     pub fn end_at(&mut self, end_ns: Nanos) {
-        self.frame.end_ns = end_ns.min(self.frame.end_ns);
+        self.frame.end_at(end_ns);
     }
 
     /// Files what a producer had acknowledged.
@@ -300,23 +301,28 @@ impl Auditor {
         &self.totals
     }
 
+    /// Brings the counters of judged windows up to date.
+    pub fn count_judged(&self, counters: &mut StageCounters) {
+        counters.windows_judged = self.totals.windows;
+        counters.windows_incorrect = self.totals.windows - self.totals.windows_exact;
+    }
+
     /// Whether every producer has handed over all its counts.
     pub fn acknowledged_complete(&self) -> bool {
         self.ledger.complete_before() == i64::MAX
     }
 
-    /// Takes the windows judged so far, in window order.
-    pub fn take_table(&mut self) -> Vec<WindowAudit> {
-        let mut table = std::mem::take(&mut self.table);
-        self.told = 0;
+    /// The windows judged so far, in window order.
+    pub fn table(&self) -> Vec<WindowAudit> {
+        let mut table = self.table.clone();
         table.sort_by_key(|window| window.window_id);
         table
     }
 
     /// The windows judged since the last call; the table keeps them.
     pub fn take_judged(&mut self) -> Vec<WindowAudit> {
-        let judged = self.table[self.told..].to_vec();
-        self.told = self.table.len();
+        let judged = self.table[self.taken..].to_vec();
+        self.taken = self.table.len();
         judged
     }
 }
@@ -326,8 +332,13 @@ mod tests {
     use super::*;
     use crate::truth::ledger::AcknowledgedCount;
 
-    const FRAME: WindowFrame =
-        WindowFrame { base_ns: 0, window_ns: 1_000_000, measure_from_ns: 0, end_ns: Nanos::MAX };
+    const FRAME: WindowFrame = WindowFrame {
+        base_ns: 0,
+        window_ns: 1_000_000,
+        measure_from_ns: 0,
+        end_ns: Nanos::MAX,
+        scheduled: true,
+    };
 
     fn result(campaign_id: u64, count: u64) -> ResultRecord {
         ResultRecord {

@@ -11,9 +11,9 @@ use streamgauge_actors::{
     OffsetRange, PortError, Retry, StampedBy, TopicAdmin, TopicDescription, TopicSpec,
 };
 
+use super::cluster::{Cluster, POLL_PAUSE};
 use super::leaders::{Leaders, partition_id};
 use super::wait::complete;
-use super::{Cluster, POLL_PAUSE};
 use crate::broker::deadline::Deadline;
 
 /// Segments of a bounded topic: only whole ones are ever removed.

@@ -16,6 +16,10 @@ use streamgauge_actors::{
     StartAt, TopicAdmin, TopicDescription, TopicSpec, WriterRole, to_millis,
 };
 
+/// What a name made for a run adds to the prefix, at most:
+/// `.20261123-031522-7f3a.results.malformed`.
+pub const RUN_SUFFIX: usize = 40;
+
 /// A topic that the program created.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct OwnTopic {
@@ -132,11 +136,11 @@ impl TopicRecord {
 /// are recorded.
 pub struct OwnTopics {
     broker: Arc<dyn Broker>,
-    keeper: Keeper,
+    guard: TopicGuard,
 }
 
 #[derive(Clone)]
-struct Keeper {
+struct TopicGuard {
     record: TopicRecord,
     address: String,
     prefix: String,
@@ -155,7 +159,7 @@ impl OwnTopics {
     ) -> Self {
         Self {
             broker,
-            keeper: Keeper { record, address: address.into(), prefix: prefix.into(), run_id },
+            guard: TopicGuard { record, address: address.into(), prefix: prefix.into(), run_id },
         }
     }
 }
@@ -166,7 +170,7 @@ impl Broker for OwnTopics {
     }
 
     fn admin(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
-        Ok(Box::new(OwnAdmin { inner: self.broker.admin()?, keeper: self.keeper.clone() }))
+        Ok(Box::new(OwnAdmin { inner: self.broker.admin()?, guard: self.guard.clone() }))
     }
 
     fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
@@ -184,10 +188,10 @@ impl Broker for OwnTopics {
 
 struct OwnAdmin {
     inner: Box<dyn TopicAdmin>,
-    keeper: Keeper,
+    guard: TopicGuard,
 }
 
-impl Keeper {
+impl TopicGuard {
     /// Refuses what is not ours.
     fn check(&self, topic: &str, action: &str) -> Result<(), PortError> {
         let recorded = self
@@ -215,7 +219,7 @@ impl Keeper {
     }
 }
 
-/// Whether a topic's name begins with the prefix and a dot (on Fluvio, a dash).
+/// Whether a topic's name begins with the prefix and what may stand behind it.
 pub fn has_prefix(topic: &str, prefix: &str) -> bool {
     topic.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['.', '-']))
 }
@@ -229,27 +233,27 @@ impl TopicAdmin for OwnAdmin {
                 topic.name
             )));
         }
-        let keeper = &self.keeper;
+        let guard = &self.guard;
         let own = OwnTopic {
-            broker: keeper.address.clone(),
+            broker: guard.address.clone(),
             name: topic.name.clone(),
             created_at_ms: to_millis(RunClock::start().now()),
-            run_id: keeper.run_id.clone(),
+            run_id: guard.run_id.clone(),
             pid: std::process::id(),
         };
-        keeper.record.add(own).map_err(|error| PortError::fatal(error.to_string()))?;
+        guard.record.add(own).map_err(|error| PortError::fatal(error.to_string()))?;
         let created = self.inner.create(topic);
         // After a time-out it may still come to be: then it stays recorded.
         if matches!(&created, Err(error) if error.retry == Retry::GiveUp) {
-            self.keeper.forget(&topic.name);
+            self.guard.forget(&topic.name);
         }
         created
     }
 
     fn delete(&mut self, topic: &str) -> Result<(), PortError> {
-        self.keeper.check(topic, "delete")?;
+        self.guard.check(topic, "delete")?;
         self.inner.delete(topic)?;
-        self.keeper.forget(topic);
+        self.guard.forget(topic);
         Ok(())
     }
 
@@ -262,7 +266,7 @@ impl TopicAdmin for OwnAdmin {
     }
 
     fn truncate(&mut self, topic: &str) -> Result<(), PortError> {
-        self.keeper.check(topic, "empty")?;
+        self.guard.check(topic, "empty")?;
         self.inner.truncate(topic)
     }
 }

@@ -21,8 +21,8 @@ use streamgauge_actors::{
     StartAt, TimestampKind,
 };
 
-use super::Cluster;
 use super::batch::{StoredBatch, is_intact};
+use super::cluster::Cluster;
 use super::ends::EndsWatch;
 use super::leaders::{LeaderSearch, Leaders};
 use super::outage::{Outage, RETRY_NS};

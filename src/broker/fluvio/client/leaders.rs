@@ -14,10 +14,10 @@ use fluvio_socket::{ClientConfig, MultiplexerSocket, SocketError, VersionedSeria
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
 use streamgauge_actors::{MILLISECOND, Nanos, OffsetRange, PortError, Retry, SECOND};
 
+use super::cluster::{Cluster, cluster_config, millis, tls_connector};
 use super::wait::within;
-use super::{Cluster, cluster_config, millis, tls_connector};
 use crate::broker::deadline::Deadline;
-use crate::config::FluvioSection;
+use crate::broker::fluvio::section::FluvioSection;
 
 /// From the beginning of a search to that of the next.
 const SEARCH_NS: Nanos = 500 * MILLISECOND;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use streamgauge_actors::Nanos;
+use streamgauge_actors::{MILLISECOND, Nanos};
 
 /// Events per second: `40k/s`, `1.5M/s`, `40000`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -73,6 +73,11 @@ impl Span {
     /// In milliseconds, rounded down.
     pub fn as_millis(self) -> u64 {
         self.0.as_millis() as u64
+    }
+
+    /// Whether nothing of it is shorter than a millisecond.
+    pub fn is_whole_millis(self) -> bool {
+        self.as_nanos() % MILLISECOND == 0
     }
 
     /// Whether it is 0.

@@ -11,7 +11,7 @@ use fluvio_future::timer::sleep;
 use futures_util::future::{Either, select};
 use streamgauge_actors::{MILLISECOND, Nanos};
 
-use super::super::deadline::Deadline;
+use crate::broker::deadline::Deadline;
 
 /// Rung by whatever a future waits for; a port waits for it wherever it is driven.
 #[derive(Default)]
