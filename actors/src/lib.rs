@@ -17,8 +17,8 @@
 //!  +----------+                      +------------------+         |
 //!        |                  PanesClosed |      ^ WindowsMerged    |
 //!        | Acknowledged                 v      |                  |
-//!        |                           +--------------+ WindowWritten, WindowAcknowledged, ResultsComplete
-//!        |                           | ResultWriter |-----.       |
+//!        |                           +--------------+  WindowWritten, WindowAcknowledged,
+//!        |                           | ResultWriter |-----.  ResultsComplete
 //!        |                           +--------------+     |       |
 //!        |                     results |                  v       |
 //!        |                    ( results ) results    +---------+  |

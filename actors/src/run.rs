@@ -2,6 +2,7 @@
 //! reads no clock, sends nothing and starts nothing: the supervisor does, by what it says.
 
 pub(crate) mod facts;
+pub(crate) mod helper;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod pipeline;
@@ -373,7 +374,9 @@ mod tests {
     }
 
     fn finish_all(run: &mut Run, at_ns: Nanos) {
-        STAGES.into_iter().for_each(|stage| finish(run, stage, at_ns));
+        for stage in STAGES {
+            finish(run, stage, at_ns);
+        }
         run.measured(Measured::default());
     }
 

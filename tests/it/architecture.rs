@@ -116,7 +116,7 @@ fn no_file_is_a_drawer() {
     }
 }
 
-/// The table of `run_state.rs` as `ARCHITECTURE.md` prints it: refusals by number, their reasons
+/// The table of `run/states.rs` as `ARCHITECTURE.md` prints it: refusals by number, their reasons
 /// below.
 fn printed_states() -> String {
     let orders = OrderKind::ALL.map(|order| format!("`{order:?}`"));

@@ -1,8 +1,9 @@
 //! The supervisor: takes orders, owns the present run, and watches its stages.
 //!
-//! Owns: the present run (`run.rs`), and its pipeline (`run/pipeline.rs`). Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`]
-//! from outside; [`StageReport`], [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders
-//! to every stage, [`RunFact`]s to whoever listens.
+//! Owns: the present run (`run.rs`), and its pipeline (`run/pipeline.rs`). Receives: [`StartRun`],
+//! [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`] from outside; [`StageReport`],
+//! [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders to every stage, [`RunFact`]s to
+//! whoever listens.
 //!
 //! It lives on an arbiter of its own and never blocks: topics, connections and the end of threads
 //! are waited for on helper threads, which answer by a message.
@@ -16,18 +17,19 @@ use tracing::{error, info, warn};
 use crate::failure::{FailureKind, StageError, caught};
 use crate::ports::PortError;
 use crate::run::facts::{RunFact, RunMeasured};
+use crate::run::helper::helper;
 use crate::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
 use crate::run::outcome::Ending;
 use crate::run::pipeline::{Pipeline, Reports};
 use crate::run::plan::RunPlan;
-use crate::run::prepare::{Prepared, prepare};
+use crate::run::prepare::{RunBasis, prepare};
 use crate::run::states::{Effect, OrderKind, RunState, order_effect};
 use crate::run::topics::delete_topics;
 use crate::run::{Consequence, Run, Sight};
 use crate::stage::StageOrder;
-use crate::stage::driver::Waiting;
+use crate::stage::driver::MailboxCount;
 use crate::stage::reports::{StageFailed, StageReport};
 use crate::stage_id::PipelineId;
 
@@ -45,7 +47,7 @@ pub struct Supervisor {
     /// Runs so far.
     runs: u64,
     /// Reports and failures in its mailbox.
-    waiting: Waiting,
+    waiting: MailboxCount,
 }
 
 /// The present run, with what it is made from and what it runs on.
@@ -62,7 +64,7 @@ enum Machinery {
     #[default]
     Nothing,
     /// Ports of a run that was stopped before they were of use.
-    Unused(Prepared),
+    Unused(RunBasis),
     /// The stages.
     Running(Pipeline),
 }
@@ -70,7 +72,7 @@ enum Machinery {
 /// A helper thread -> Supervisor: topics and ports are made, or are not.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Ready(Result<Prepared, PortError>);
+struct Ready(Result<RunBasis, PortError>);
 
 /// A helper thread -> Supervisor: threads have ended, topics are deleted.
 #[derive(Message)]
@@ -88,7 +90,7 @@ impl Supervisor {
             last: RunStatus::default(),
             listener,
             runs: 0,
-            waiting: Waiting::default(),
+            waiting: MailboxCount::default(),
         }
     }
 
@@ -126,7 +128,7 @@ impl Supervisor {
         self.present =
             Some(Present { run, machinery: Machinery::Nothing, plan: Arc::clone(&plan) });
         let broken =
-            |why| Ready(Err(PortError::fatal(format!("the run could not be prepared: {why}"))));
+            |why| Ready(Err(PortError::fatal(format!("the run could not be basis: {why}"))));
         helper("prepare", ctx.address(), move || Ready(prepare(&plan)), broken);
     }
 
@@ -288,7 +290,7 @@ impl Machinery {
     fn end(self, plan: &RunPlan, patience: Duration) {
         match self {
             Self::Nothing => {}
-            Self::Unused(prepared) => drop(prepared),
+            Self::Unused(basis) => drop(basis),
             Self::Running(pipeline) => {
                 for stage in pipeline.stop(patience) {
                     warn!(
@@ -299,28 +301,6 @@ impl Machinery {
                 }
             }
         }
-    }
-}
-
-/// Runs what may block on a thread of its own, and sends the supervisor what it gives; where there
-/// is no thread to be had, or it panics, what `broken` makes of the reason. A run that waits for an
-/// answer gets one.
-fn helper<M>(
-    name: &str,
-    supervisor: Addr<Supervisor>,
-    work: impl FnOnce() -> M + Send + 'static,
-    broken: impl Fn(String) -> M + Copy + Send + 'static,
-) where
-    M: Message<Result = ()> + Send + 'static,
-    Supervisor: Handler<M>,
-{
-    let address = supervisor.clone();
-    let spawned =
-        std::thread::Builder::new().name(format!("streamgauge-{name}")).spawn(move || {
-            supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.cause)));
-        });
-    if let Err(error) = spawned {
-        address.do_send(broken(format!("no thread could be started: {error}")));
     }
 }
 
@@ -339,8 +319,8 @@ impl Handler<Ready> for Supervisor {
     fn handle(&mut self, Ready(ready): Ready, ctx: &mut Context<Self>) {
         let Some(Present { plan, run, machinery }) = &mut self.present else { return };
         run.preparing = false;
-        let prepared = match ready {
-            Ok(prepared) => prepared,
+        let basis = match ready {
+            Ok(basis) => basis,
             Err(error) => {
                 let kind = FailureKind::of(&error);
                 let failed = Ending::Failed { stage: None, kind, cause: error.message };
@@ -349,9 +329,9 @@ impl Handler<Ready> for Supervisor {
                 return self.end(ending, ctx);
             }
         };
-        run.completed(Arc::clone(&prepared.spec), prepared.broker.clone());
+        run.completed(Arc::clone(&basis.spec), basis.broker.clone());
         if let Some(stopped) = run.ending.take() {
-            *machinery = Machinery::Unused(prepared);
+            *machinery = Machinery::Unused(basis);
             return self.end(stopped, ctx);
         }
         let reports = Reports {
@@ -362,7 +342,7 @@ impl Handler<Ready> for Supervisor {
             measured: ctx.address().recipient(),
         };
         // An arbiter panics where it gets no thread or no descriptor.
-        let pipeline = match caught(|| Pipeline::start(plan, prepared, &reports)) {
+        let pipeline = match caught(|| Pipeline::start(plan, basis, &reports)) {
             Ok(pipeline) => pipeline,
             Err(StageError { cause, .. }) => return self.end(Ending::failed(cause), ctx),
         };
