@@ -15,7 +15,8 @@ use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
 use crate::failure::StageError;
 use crate::latency::audit::Auditor;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::measures::run_measures::{Measured, RunMeasures};
 use crate::ports::{EventReader, MAX_BUDGET, Record, TimestampKind};
 use crate::stage::drain::Drain;
@@ -192,7 +193,7 @@ impl Latency {
                     auditor.result(&result, latency_ns.map(in_ms));
                 }
                 Ok(_) => counters.strangers += 1,
-                Err(_) => *counters.malformed.entry("bad_result").or_default() += 1,
+                Err(_) => counters.malformed.add("bad_result", 1),
             }
         })?;
         if let Some(error) = failure {
@@ -260,7 +261,7 @@ impl Latency {
                 Err(error) => return failure = Some(error),
             };
             let Ok(record) = ResultRecord::from_json(record.payload) else {
-                *counters.malformed.entry("bad_result").or_default() += 1;
+                counters.malformed.add("bad_result", 1);
                 return;
             };
             counters.results_read += 1;

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The longest a stage may let a port wait inside one turn.
 pub const MAX_BUDGET: Duration = Duration::from_millis(1);
 
@@ -242,7 +244,8 @@ pub enum WriterRole {
 }
 
 /// What a broker is, for reports.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BrokerDescription {
     /// `embedded`, `kafka`, `redpanda` or `fluvio`.
     pub kind: String,
@@ -252,7 +255,8 @@ pub struct BrokerDescription {
     pub guarantee: String,
     /// Whether a record's insertion time is the log's own.
     pub log_append_time: bool,
-    /// What it cannot do that others can, and what that means for a run: a sentence each.
+    /// What it cannot do that others can, and what that means for the figures: a sentence each.
+    #[serde(default)]
     pub limitations: Vec<String>,
 }
 

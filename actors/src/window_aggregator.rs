@@ -18,7 +18,8 @@ use tracing::warn;
 use crate::clock::{Nanos, SECOND, SharedClock};
 use crate::failure::StageError;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::ports::{DeadLetters, EventReader, MAX_BUDGET, PROGRESS_KEY, Record};
 use crate::stage::drain::Drain;
 use crate::stage::flow::{PanesClosed, WindowsMerged};
@@ -352,7 +353,7 @@ impl Counting {
 
     #[cold]
     fn malformed(&mut self, record: Record<'_>, reason: &'static str) {
-        *self.counters.malformed.entry(reason).or_default() += 1;
+        self.counters.malformed.add(reason, 1);
         self.dead_letters.keep(record, reason);
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anstream::eprintln;
 use anyhow::Context;
 use streamgauge_actors::{
-    Clock, Mode, Nanos, RunClock, RunOutcome, RunSpec, TruthTable, to_millis,
+    Clock, Mode, Nanos, RunClock, RunOutcome, RunSpec, RunState, TruthTable, to_millis,
 };
 
 use super::CliResult;
@@ -23,7 +23,7 @@ use crate::foreground::{self, Finished};
 use crate::history::History;
 use crate::plan::plan;
 use crate::report::truth_file::TruthFile;
-use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, terminal};
+use crate::report::{Host, Report, ReportContext, ResourceMeter, terminal};
 use crate::signals::Signals;
 
 /// What a command asks for.
@@ -222,7 +222,7 @@ fn rerun(order: &Order<'_>) -> String {
 /// The verdict's exit code; a run that a signal stopped, and that has no fault, ends as by that
 /// signal.
 fn exit_code(report: &Report, signal: Option<i32>) -> ExitCode {
-    let stopped = report.ending.how == EndingName::Stopped;
+    let stopped = report.ending.how == RunState::Stopped;
     ExitCode::from(match (report.exit_code, signal) {
         (0, Some(signal)) if stopped => 128 + signal as u8,
         (code, _) => code,

@@ -118,7 +118,7 @@ impl Supervisor {
             base_ns: None,
             end_ns: 0,
             drained_since_ns: None,
-            collector: Collector::new(0, spec.rate),
+            collector: Collector::new(0, None),
             finished: BTreeSet::new(),
             findings: Vec::new(),
             measured: None,
@@ -410,7 +410,7 @@ impl Handler<Ready> for Supervisor {
         let base = (now + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
         run.base_ns = Some(base);
         run.end_ns = base.saturating_add(run.spec.schedule_ns());
-        run.collector = Collector::new(base, run.spec.rate);
+        run.collector = Collector::new(base, run.spec.target(run.plan.mode));
         pipeline.order(Order::Begin { base_ns: base });
         run.pipeline = Some(pipeline);
         let spec = Arc::clone(&run.spec);
