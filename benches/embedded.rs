@@ -5,14 +5,16 @@
 //! `cargo bench --bench embedded [-- SECONDS_PER_RUN [ROUNDS]]`; rounds interleave, the table shows
 //! the best of each.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use streamgauge::broker::embedded::{EmbeddedBroker, EmbeddedSettings};
-use streamgauge::dead_letters;
-use streamgauge::foreground::Foreground;
+use streamgauge::broker::dead_letters;
+use streamgauge::broker::embedded::EmbeddedBroker;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     ArrivalKind, Broker, Mode, RunClock, RunPlan, RunSpec, SECOND, Sent, SharedClock, StampedBy,
     StartAt, StartRun, TopicSpec, Verdict, WriterRole, testing::small_spec,
@@ -35,8 +37,7 @@ const BASE: Case = Case { producers: 2, partitions: 2, campaigns: 10, ads_per_ca
 
 fn plan(case: Case, seconds: f64, run: usize) -> RunPlan {
     let clock: SharedClock = Arc::new(RunClock::start());
-    let broker: Arc<dyn Broker> =
-        Arc::new(EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(&clock)));
+    let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(64 << 20, Arc::clone(&clock)));
     let spec = RunSpec {
         run_tag: run as u64,
         producers: case.producers,
@@ -88,7 +89,7 @@ fn measure(host: &Foreground, case: Case, seconds: f64, run: usize) -> (f64, f64
 /// Records per second, and CPU nanoseconds per record.
 fn measure_ports(seconds: f64) -> (f64, f64) {
     let clock: SharedClock = Arc::new(RunClock::start());
-    let broker = EmbeddedBroker::new(&EmbeddedSettings::default(), Arc::clone(&clock));
+    let broker = EmbeddedBroker::new(64 << 20, Arc::clone(&clock));
     let partitions = BASE.partitions;
     let topic = TopicSpec {
         name: "events".to_owned(),

@@ -10,12 +10,7 @@
 //! a stream of records, partition by partition. What the bare streams leave out where a fetch ends
 //! in the middle of a batch is printed.
 
-#[path = "../tests/support/fluvio.rs"]
-mod cluster;
-#[path = "support/ours.rs"]
-mod ours;
-#[path = "support/side_by_side.rs"]
-mod side_by_side;
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -31,12 +26,11 @@ use fluvio::{
 };
 use fluvio_future::task::run_block_on;
 use futures_util::StreamExt as _;
-use streamgauge::broker::fluvio::FluvioBroker;
-use streamgauge::config::FluvioSection;
+use streamgauge::broker::fluvio::{FluvioBroker, FluvioSection};
 use streamgauge_actors::Broker as _;
 
-use ours::{Ours, PAYLOAD};
-use side_by_side::{Side, compare};
+use streamgauge_support::ours::{Ours, PAYLOAD};
+use streamgauge_support::side_by_side::{Side, compare};
 
 fn main() {
     let arguments: Vec<String> =
@@ -52,7 +46,7 @@ fn main() {
         );
         return;
     }
-    let Some(settings) = cluster::settings() else { return };
+    let Some(settings) = streamgauge_support::fluvio::settings() else { return };
     let bench = Bench {
         broker: FluvioBroker::new(settings.clone()).expect("valid settings"),
         settings,
@@ -94,6 +88,7 @@ impl Bench {
             topic: self.topic(),
             partitions: self.partitions,
             address: ["--fluvio-endpoint", &self.settings.endpoint],
+            program: env!("CARGO_BIN_EXE_streamgauge"),
         }
     }
 

@@ -13,12 +13,7 @@
 //! what share of a core that takes. The broker is the one of the integration tests
 //! (`STREAMGAUGE_TEST_KAFKA`, or one started for the bench).
 
-#[path = "../tests/support/kafka.rs"]
-mod kafka;
-#[path = "support/ours.rs"]
-mod ours;
-#[path = "support/side_by_side.rs"]
-mod side_by_side;
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::ffi::CString;
 use std::hint::black_box;
@@ -37,8 +32,9 @@ use streamgauge_actors::{
     Broker as _, Clock as _, MILLISECOND, RunClock, SECOND, Sent, StartAt, WriterRole,
 };
 
-use ours::{BUDGET, Ours, PAYLOAD, TURN};
-use side_by_side::{Side, compare, processor_seconds};
+use streamgauge_support::kafka;
+use streamgauge_support::ours::{BUDGET, Ours, PAYLOAD, TURN};
+use streamgauge_support::side_by_side::{Side, compare, processor_seconds};
 
 fn main() {
     let arguments: Vec<String> =
@@ -83,6 +79,7 @@ impl Bench {
             topic: self.topic.clone(),
             partitions: self.partitions,
             address: ["--bootstrap-servers", &self.address],
+            program: env!("CARGO_BIN_EXE_streamgauge"),
         }
     }
 

@@ -7,13 +7,11 @@
 //! ```
 
 pub mod broker;
+pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod dead_letters;
-pub mod foreground;
 pub mod history;
-pub mod host;
 pub mod http;
 pub mod live;
 pub mod matrix;
@@ -21,6 +19,5 @@ pub mod metrics;
 pub mod nearest;
 pub mod plan;
 pub mod report;
-pub mod service;
-pub mod signals;
-pub mod topics;
+mod secrets;
+pub mod units;

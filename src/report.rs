@@ -35,8 +35,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgauge_actors::{
-    AuditTotals, BrokerDescription, Finding, Mode, Nanos, PerLatency, RunState, Second,
-    StageCounters, Verdict, WindowAudit,
+    AuditTotals, Finding, Mode, Nanos, PerLatency, RunState, Second, StageCounters, Verdict,
+    WindowAudit,
 };
 
 pub use self::format::Format;
@@ -45,6 +45,7 @@ pub use self::host::Host;
 pub use self::latency::LatencyFigures;
 pub use self::resources::{ResourceMeter, Resources};
 
+use crate::broker;
 use crate::config::Threshold;
 
 /// The version of the report's schema; it grows when a key changes its meaning or goes away.
@@ -101,7 +102,7 @@ pub struct Report {
     /// Everything random derives from it.
     pub seed: u64,
     /// The broker.
-    pub broker: BrokerDescription,
+    pub broker: BrokerReport,
     /// The topics used.
     pub topics: Topics,
     /// When preparations started (RFC 3339, UTC).
@@ -164,6 +165,23 @@ pub enum ModeName {
     Aggregate,
     /// The latency actor alone.
     Latency,
+}
+
+/// The broker: the actors' `BrokerDescription`. It is a type of its own because a report has the
+/// sentences of what the broker lacks, and not the capabilities that they are of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerReport {
+    /// `embedded`, `kafka`, `redpanda` or `fluvio`.
+    pub kind: String,
+    /// Its version, or `unknown`.
+    pub version: String,
+    /// The delivery guarantee of results: exactly once, effectively once, at least once.
+    pub guarantee: String,
+    /// Whether a record's insertion time is the log's own.
+    pub log_append_time: bool,
+    /// What it cannot do that others can, and what that means for the figures: a sentence each.
+    #[serde(default)]
+    pub limitations: Vec<String>,
 }
 
 /// The topics used.
@@ -235,9 +253,20 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// This program, and the clients' versions as the adapters know them.
+    /// This program, with clients of these versions.
     pub fn new(librdkafka: Option<String>, fluvio: Option<String>) -> Self {
         Self { streamgauge: env!("CARGO_PKG_VERSION").to_owned(), librdkafka, fluvio }
+    }
+
+    /// This program, with the clients that it was built with.
+    pub fn of_program() -> Self {
+        let client = |name| broker::client_versions().find(|(known, _)| *known == name)?.1;
+        Self::new(client("librdkafka"), client("fluvio"))
+    }
+
+    /// The clients' libraries, with their versions.
+    pub fn clients(&self) -> [(&'static str, Option<&str>); 2] {
+        [("librdkafka", self.librdkafka.as_deref()), ("fluvio", self.fluvio.as_deref())]
     }
 }
 

@@ -2,12 +2,11 @@
 //!
 //! Every port is synchronous, batch-shaped and object-safe, and never blocks longer than the budget
 //! it is given (at most [`MAX_BUDGET`] inside a turn). Records are visited in place. One contract
-//! suite (`tests/broker_contract.rs`) runs against every implementation.
+//! suite (`tests/servers/broker_contract.rs`) runs against every implementation.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 /// The longest a stage may let a port wait inside one turn.
 pub const MAX_BUDGET: Duration = Duration::from_millis(1);
@@ -244,8 +243,7 @@ pub enum WriterRole {
 }
 
 /// What a broker is, for reports.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerDescription {
     /// `embedded`, `kafka`, `redpanda` or `fluvio`.
     pub kind: String,
@@ -255,9 +253,49 @@ pub struct BrokerDescription {
     pub guarantee: String,
     /// Whether a record's insertion time is the log's own.
     pub log_append_time: bool,
-    /// What it cannot do that others can, and what that means for the figures: a sentence each.
-    #[serde(default)]
-    pub limitations: Vec<String>,
+    /// What it cannot do that others can.
+    pub limitations: Vec<Limitation>,
+}
+
+/// What brokers can do that a run, or a command, may have to do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// Topics are made.
+    TopicCreation,
+    /// Topics are deleted.
+    TopicDeletion,
+    /// A topic's records are deleted: [`TopicAdmin::truncate`] works.
+    RecordDeletion,
+    /// A record that a client sends again is stored once.
+    IdempotentWriter,
+    /// The settings of brokers and topics are shown.
+    SettingDescription,
+    /// What implementation it is can be told, or is one whose promises are relied on.
+    Identity,
+    /// What is acknowledged surely lies on a disk, as far as settings say.
+    Durability,
+}
+
+/// What a broker cannot do, and what that means for a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limitation {
+    /// What it lacks.
+    pub lacks: Capability,
+    /// The sentence that reports print.
+    pub sentence: String,
+}
+
+impl fmt::Display for Limitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl BrokerDescription {
+    /// Whether nothing says that it cannot do this.
+    pub fn can(&self, capability: Capability) -> bool {
+        self.limitations.iter().all(|limitation| limitation.lacks != capability)
+    }
 }
 
 /// Makes the ports of one broker. Making one may block for as long as the adapter's connect

@@ -24,18 +24,57 @@ use streamgauge_actors::{
 use self::log::{Partition, Topic, lock};
 use self::reader::Reader;
 use self::writer::Writer;
+use super::adapter::{Adapter, KindName, Profile, Wanted};
+use crate::checks::{Checks, SettingError};
+use crate::units::Bytes;
 
-/// Settings of the embedded log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EmbeddedSettings {
-    /// What a topic holds at most, bytes; a full topic is backpressure.
-    pub max_bytes: u64,
+/// `[broker.embedded]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedSection {
+    /// What a topic may hold in memory.
+    pub max_bytes: Bytes,
 }
 
-impl Default for EmbeddedSettings {
-    fn default() -> Self {
-        Self { max_bytes: 64 * 1024 * 1024 }
+/// What is known of the embedded log beforehand.
+pub(super) const PROFILE: Profile = Profile {
+    names: &[KindName { name: NAME, about: "A log in this process." }],
+    section: "broker.embedded",
+    address: None,
+    properties: None,
+    topic_separator: '.',
+    client: None,
+    quiet: &[],
+    unreachable_fix: FIX,
+    refused_fix: FIX,
+};
+
+/// The name in settings and reports.
+const NAME: &str = "embedded";
+
+/// What to do about a log in this process that does not answer.
+const FIX: &str = "report it: a log in this process always answers";
+
+impl Adapter for EmbeddedSection {
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
+    }
+
+    fn check(&self, _: &Wanted<'_>, checks: &mut Checks) {
+        checks.must(
+            self.max_bytes.0 >= 1 << 20,
+            "broker.embedded.max_bytes",
+            "must be at least `1MiB`",
+        );
+    }
+
+    fn open(&self, _: &Wanted<'_>, clock: SharedClock) -> Result<Arc<dyn Broker>, SettingError> {
+        Ok(Arc::new(EmbeddedBroker::new(self.max_bytes.0, clock)))
+    }
+
+    fn address(&self) -> String {
+        NAME.to_owned()
     }
 }
 
@@ -48,9 +87,10 @@ pub struct EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// An empty broker whose insertion times come from `clock`.
-    pub fn new(settings: &EmbeddedSettings, clock: SharedClock) -> Self {
-        Self { topics: Arc::default(), max_bytes: settings.max_bytes, clock }
+    /// An empty broker whose topics hold at most so many bytes each, and whose insertion times come
+    /// from `clock`.
+    pub fn new(max_bytes: u64, clock: SharedClock) -> Self {
+        Self { topics: Arc::default(), max_bytes, clock }
     }
 
     fn topic(&self, name: &str) -> Result<Arc<Topic>, PortError> {
@@ -65,7 +105,7 @@ fn no_topic(name: &str) -> PortError {
 impl Broker for EmbeddedBroker {
     fn describe(&self) -> Result<BrokerDescription, PortError> {
         Ok(BrokerDescription {
-            kind: "embedded".to_owned(),
+            kind: NAME.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             guarantee: "exactly once".to_owned(),
             log_append_time: true,

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::{Args, Subcommand};
 
+use super::error::{CliError, CliResult};
 use super::flags::RunFlags;
 use super::output::{self, Format, OutputArgs};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::config::SCHEMA;
 
 /// Check, show or describe the settings
@@ -44,9 +44,7 @@ pub(super) fn run(session: &Session, args: &ConfigArgs) -> CliResult {
     match &args.command {
         Command::Check { workload, flags } => {
             let resolved = session.resolve(&flags.layers(session, workload.as_deref()))?;
-            if resolved.settings.broker.kind != crate::config::BrokerKind::Embedded {
-                crate::broker::open(&resolved, session.clock.clone())?;
-            }
+            resolved.open_broker(session.clock.clone())?;
             resolved.settings.run_spec(&session.new_run_id())?;
             eprintln!("the configuration is in order");
         }

@@ -10,13 +10,13 @@ use serde::Serialize;
 use streamgauge_actors::{Broker, Clock, Nanos, PortError, Retry, StampedBy};
 
 use self::trial::Trial;
-use super::CliResult;
-use super::error::CliError;
-use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag};
+use super::broker::BrokerFlags;
+use super::error::{CliError, CliResult};
+use super::flags::{EventsTopicFlag, ResultsTopicFlag};
 use super::output::{self, OutputArgs};
 use super::session::Session;
-use crate::broker::{self, Remark, Weight};
-use crate::config::{BrokerKind, Resolved, Settings};
+use crate::broker::{Remark, Weight};
+use crate::config::{Resolved, Settings};
 use crate::report::numbers::wrap;
 use crate::report::terminal::WIDTH;
 
@@ -138,7 +138,8 @@ pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
 /// What is to be said of the broker, and whether it answers.
 fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>, bool), CliError> {
     let settings = &resolved.settings;
-    let broker = broker::open(resolved, session.clock.clone())?;
+    let profile = settings.broker.kind.profile();
+    let broker = resolved.open_broker(session.clock.clone())?;
     let description = match broker.describe() {
         Ok(description) => description,
         Err(error) if error.retry == Retry::GiveUp => {
@@ -146,40 +147,33 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
             return Ok((vec![Finding::bad("broker", Health::Fail, error.message, fix)], true));
         }
         Err(error) => {
-            let fix = match settings.broker.kind {
-                BrokerKind::Fluvio => {
-                    "start the cluster, or check `broker.fluvio.endpoint` and `broker.fluvio.tls.mode`"
-                }
-                _ => "start the broker, or check `broker.kafka.bootstrap_servers`",
-            };
+            let fix = profile.unreachable_fix;
             return Ok((vec![Finding::bad("broker", Health::Fail, error.message, fix)], false));
         }
     };
     let found =
         format!("{} {}, results {}", description.kind, description.version, description.guarantee);
     let mut findings = vec![Finding::ok("broker", found)];
-    findings.extend(broker::examine(resolved)?.into_iter().map(Finding::from));
+    findings.extend(resolved.examine_broker()?.into_iter().map(Finding::from));
     for limitation in &description.limitations {
-        findings.push(Finding::limit("limitation", limitation.clone()));
+        findings.push(Finding::limit("limitation", limitation.to_string()));
     }
     match check_topics(broker.as_ref(), settings, description.log_append_time) {
         Ok(topics) => findings.extend(topics),
         Err(error) => {
-            let fix = match (error.retry, settings.broker.kind) {
-                (Retry::GiveUp, BrokerKind::Kafka | BrokerKind::Redpanda) => {
-                    "check the client's permissions (ACLs) on topics"
-                }
-                (Retry::GiveUp, _) => "look at the broker's own log",
+            let fix = match error.retry {
+                Retry::GiveUp => profile.refused_fix,
                 _ => "wait until the whole cluster is up, or look at the broker's own log",
             };
             findings.push(Finding::bad("topics", Health::Fail, error.message, fix));
         }
     }
-    let guarded = broker::guard(broker, settings, session.state_folder(), None);
+    let guarded = settings.guard(broker, session.state_folder(), None);
     let trial = Trial {
         broker: guarded.as_ref(),
         clock: session.clock.as_ref(),
         description: &description,
+        rereads: !profile.is_in_process(),
         topic: settings.own_topic(&["doctor", &session.new_run_id()]),
         replication: settings.topics.replication,
         topics_are_named: !settings.topics.events.is_empty() && !settings.topics.results.is_empty(),

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::config::{Assignment, Layers};
 use crate::report;
 
+use super::broker::BrokerFlags;
 use super::session::Session;
 
 /// Declares a group of flags, each a setting given as text: the settings' own parser judges it,
@@ -40,17 +41,6 @@ macro_rules! setting_flags {
             }
         }
     };
-}
-
-setting_flags! {
-    /// Which broker.
-    BrokerFlags, "Broker":
-    /// Broker: embedded (a log in this process), kafka, redpanda or fluvio
-    broker = "broker" "KIND" -> "broker.kind";
-    /// Kafka's addresses, separated by commas; implies --broker kafka
-    bootstrap_servers = "bootstrap-servers" "HOST:PORT" -> "broker.kafka.bootstrap_servers";
-    /// Where Fluvio's controller listens; implies --broker fluvio
-    fluvio_endpoint = "fluvio-endpoint" "HOST:PORT" -> "broker.fluvio.endpoint";
 }
 
 setting_flags! {
@@ -116,26 +106,6 @@ setting_flags! {
     aggregators = "aggregators" "N" -> "aggregator.count";
     /// How far events may run behind a partition's watermark
     allowed_lateness = "allowed-lateness" "TIME" -> "aggregator.allowed_lateness";
-}
-
-impl BrokerFlags {
-    /// The settings that the given flags stand for; an address names the broker too.
-    pub(super) fn settings(&self) -> Vec<Assignment> {
-        let mut assignments = self.assignments();
-        let implied = match (&self.broker, &self.bootstrap_servers, &self.fluvio_endpoint) {
-            (None, Some(_), None) => Some(("flag --bootstrap-servers", "kafka")),
-            (None, None, Some(_)) => Some(("flag --fluvio-endpoint", "fluvio")),
-            _ => None,
-        };
-        if let Some((origin, kind)) = implied {
-            assignments.push(Assignment {
-                origin: origin.to_owned(),
-                key: "broker.kind".to_owned(),
-                value: kind.to_owned(),
-            });
-        }
-        assignments
-    }
 }
 
 /// `--keep-topics`

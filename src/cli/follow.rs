@@ -4,7 +4,9 @@ use clap::{Args, ValueEnum};
 use streamgauge_actors::{Follow, StartAt};
 
 use super::error::CliError;
-use crate::config::{BrokerKind, Settings, Span};
+use crate::broker;
+use crate::config::Settings;
+use crate::units::Span;
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,12 +68,11 @@ impl FollowFlags {
 /// Refuses to follow what cannot be there: a topic without a name, a log that ends with its
 /// process.
 pub(super) fn check_followed(settings: &Settings, topic: &str, flag: &str) -> Result<(), CliError> {
-    if settings.broker.kind == BrokerKind::Embedded {
-        return Err(CliError::Usage(
-            "the embedded log lives only inside a `run`, so nobody else can fill its topics: use --broker kafka \
-             --bootstrap-servers HOST:PORT"
-                .to_owned(),
-        ));
+    if settings.broker.kind.profile().is_in_process() {
+        return Err(CliError::Usage(format!(
+            "the embedded log lives only inside a `run`, so nobody else can fill its topics: use {}",
+            broker::example_flags()
+        )));
     }
     if topic.is_empty() {
         return Err(CliError::Usage(format!("no topic to read: name it with {flag} TOPIC")));

@@ -13,11 +13,12 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
+use crate::broker::PROFILES;
 use crate::config::LogFormat;
 
 /// What crates say that nobody wants to read: every start, what any caller may send, an error that
-/// comes back to us, too.
-const QUIETER: &str = "actix_server=warn,actix_http=off,mio=warn,fluvio=warn,fluvio_socket=off";
+/// comes back to us, too. What the brokers' clients say so is in their profiles.
+const QUIETER: [&str; 3] = ["actix_server=warn", "actix_http=off", "mio=warn"];
 
 /// Turns the log on. `level`: a level, or directives; `steps` moves a plain level; `clears`: a line
 /// of progress may stand where the log goes.
@@ -53,7 +54,16 @@ fn directives(level: &str, steps: i32) -> String {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     match LEVELS.iter().position(|known| known.eq_ignore_ascii_case(level.trim())) {
         Some(at) => match LEVELS[(at as i32 + steps).clamp(0, LEVELS.len() as i32 - 1) as usize] {
-            "info" => format!("info,{QUIETER}"),
+            "info" => {
+                let clients = PROFILES.iter().flat_map(|profile| profile.quiet);
+                ["info"]
+                    .iter()
+                    .chain(&QUIETER)
+                    .chain(clients)
+                    .copied()
+                    .collect::<Vec<_>>()
+                    .join(",")
+            }
             level => level.to_owned(),
         },
         None => level.to_owned(),

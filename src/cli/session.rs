@@ -8,8 +8,8 @@ use streamgauge_actors::{Clock, Nanos, RunClock};
 
 use super::error::CliError;
 use super::logging;
+use crate::broker::topics::state_folder;
 use crate::config::{self, Assignment, ConfigError, Layers, Resolved, Settings};
-use crate::topics::state_folder;
 
 /// Flags of every command.
 #[derive(Args)]

@@ -8,14 +8,14 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use streamgauge_actors::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
-use super::broker::connect;
-use super::flags::{BrokerFlags, EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};
+use super::broker::{BrokerFlags, connect};
+use super::error::{CliError, CliResult};
+use super::flags::{EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};
 use super::output::{self, OutputArgs, Row};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::broker;
-use crate::config::{BrokerKind, Resolved, Settings};
-use crate::topics::{OwnTopic, TopicRecord, has_prefix};
+use crate::broker::topics::{OwnTopic, TopicRecord, has_prefix};
+use crate::config::{Resolved, Settings};
 
 /// Create, list, describe and clear the program's own topics
 #[derive(Args)]
@@ -119,23 +119,19 @@ struct Desk {
 impl Desk {
     fn open(session: &Session, resolved: &Resolved) -> Result<Self, CliError> {
         let settings = resolved.settings.clone();
-        if settings.broker.kind == BrokerKind::Embedded {
-            return Err(CliError::Usage(
-                "the embedded log lives only inside a run, and its topics with it: name a broker, as --broker kafka \
-                 --bootstrap-servers HOST:PORT"
-                    .to_owned(),
-            ));
+        if settings.broker.kind.profile().is_in_process() {
+            return Err(CliError::Usage(format!(
+                "the embedded log lives only inside a run, and its topics with it: name a broker, \
+                 as {}",
+                broker::example_flags()
+            )));
         }
         let folder = session.state_folder();
-        let broker = broker::guard(
-            connect(resolved, session.clock.clone())?,
-            &settings,
-            folder.clone(),
-            None,
-        );
+        let broker =
+            settings.guard(connect(resolved, session.clock.clone())?, folder.clone(), None);
         let admin = broker.admin().map_err(|error| failed(&error))?;
         let record = TopicRecord::in_folder(folder);
-        Ok(Self { address: broker::address(&settings), settings, record, admin })
+        Ok(Self { address: settings.broker.address(), settings, record, admin })
     }
 
     /// The own topics of these names, or all of them.

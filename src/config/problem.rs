@@ -1,10 +1,16 @@
 //! What is wrong with a configuration: where it was set, which key, and what to do.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use crate::checks::SettingError;
+
+/// The origin of what nobody set.
+pub(super) const DEFAULT_ORIGIN: &str = "default";
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingProblem {
     /// Where it was set: a file, a variable of the environment, a flag.
     pub origin: String,
     /// The setting; empty where a file cannot be read at all.
@@ -13,7 +19,7 @@ pub struct Problem {
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.key.is_empty() {
             write!(f, "{}: {}", self.origin, self.message)
@@ -27,7 +33,7 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// In the order in which it was found.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SettingProblem>,
 }
 
 impl ConfigError {
@@ -38,7 +44,7 @@ impl ConfigError {
         message: impl Into<String>,
     ) -> Self {
         Self {
-            problems: vec![Problem {
+            problems: vec![SettingProblem {
                 origin: origin.into(),
                 key: key.into(),
                 message: message.into(),
@@ -60,3 +66,15 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// What is wrong with a setting, with where it was set: itself, or something in its section.
+pub(super) fn located(error: SettingError, origins: &BTreeMap<String, String>) -> SettingProblem {
+    let SettingError { key, message } = error;
+    let section = format!("{key}.");
+    let inside = || {
+        let mut below = origins.iter().filter(|(path, _)| path.starts_with(&section));
+        below.find(|(_, origin)| *origin != DEFAULT_ORIGIN).map(|(_, origin)| origin)
+    };
+    let origin = origins.get(&key).or_else(inside).map_or("settings", String::as_str).to_owned();
+    SettingProblem { origin, key, message }
+}

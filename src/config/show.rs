@@ -5,88 +5,32 @@ use std::fmt::Write;
 
 use serde_json::Value as Json;
 
-use crate::broker::kafka::{REDACTED, is_secret};
-
-use super::layers::{DEFAULT_ORIGIN, PROPERTIES};
+use super::defaults::{DefaultEntry, DefaultSetting, default_entries};
+use super::layers::Layers;
 use super::matrix::{VARY, WITH};
-use super::{ConfigError, DEFAULTS, KafkaSection, Layers, Resolved, Settings, preset};
+use super::presets::preset;
+use super::problem::DEFAULT_ORIGIN;
+use super::resolved::Resolved;
+use super::settings::Settings;
+use crate::broker;
+use crate::secrets::REDACTED;
 
 /// The tables whose keys are free, and may have dots.
-const FREE_TABLES: [&str; 3] = [PROPERTIES, VARY, WITH];
-
-/// Whether the value of an entry of `[broker.kafka.properties]` must never be shown; a file's name
-/// may be.
-fn is_secret_entry(name: &str) -> bool {
-    !name.to_ascii_lowercase().ends_with("_file") && is_secret(name)
-}
-
-/// Whether the value of a setting must never be shown.
-pub(crate) fn is_secret_setting(key: &str) -> bool {
-    key.strip_prefix(PROPERTIES)
-        .and_then(|name| name.strip_prefix('.'))
-        .is_some_and(is_secret_entry)
-}
-
-/// What a file holds, the line end at its end aside.
-pub(crate) fn read_secret(path: &str) -> std::io::Result<String> {
-    std::fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// Refuses what no caller could send in a header.
-///
-/// # Errors
-/// What is wrong with it, to follow its name.
-pub(crate) fn check_token(token: &str) -> Result<(), &'static str> {
-    match token {
-        "" => Err("is empty"),
-        token if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(()),
-        _ => Err("must be one line of visible ASCII characters, without spaces"),
-    }
-}
-
-impl KafkaSection {
-    /// The properties with those read from files in place.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when a file cannot be read.
-    pub fn resolved_properties(
-        &self,
-    ) -> Result<std::collections::BTreeMap<String, String>, ConfigError> {
-        let read = |(name, value): (&String, &String)| match name.strip_suffix("_file") {
-            None => Ok((name.clone(), value.clone())),
-            Some(property) => match read_secret(value) {
-                Ok(text) => Ok((property.to_owned(), text)),
-                Err(error) => Err(ConfigError::one(
-                    value,
-                    format!("{PROPERTIES}.{name}"),
-                    format!(
-                        "names a file that cannot be read: {error}; check path and permissions"
-                    ),
-                )),
-            },
-        };
-        self.properties.iter().map(read).collect()
-    }
+fn free_tables() -> impl Iterator<Item = &'static str> {
+    broker::property_tables().map(|table| table.key).chain([VARY, WITH])
 }
 
 impl Settings {
     /// All settings as JSON, secrets redacted.
     pub fn to_json(&self) -> Json {
         let mut json = serde_json::to_value(self).unwrap_or(Json::Null);
-        if let Some(Json::Object(properties)) = json.pointer_mut("/broker/kafka/properties") {
-            for (name, value) in properties {
-                if is_secret_entry(name) {
-                    *value = REDACTED.into();
-                }
-            }
-        }
         for (key, values) in &self.matrix.vary {
-            if is_secret_setting(key) {
+            if broker::is_secret_setting(key) {
                 json["matrix"]["vary"][key] = vec![REDACTED; values.len()].into();
             }
         }
         for (choice, settings) in &self.matrix.with {
-            for key in settings.keys().filter(|key| is_secret_setting(key)) {
+            for key in settings.keys().filter(|key| broker::is_secret_setting(key)) {
                 json["matrix"]["with"][choice][key] = REDACTED.into();
             }
         }
@@ -103,19 +47,19 @@ impl Resolved {
     pub fn to_toml(&self) -> String {
         let json = self.settings.to_json();
         let mut text = String::new();
-        let mut section = String::new();
-        for line in DEFAULTS.lines() {
-            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                name.clone_into(&mut section);
-                let _ = writeln!(text, "{}[{section}]", if text.is_empty() { "" } else { "\n" });
-                if FREE_TABLES.contains(&section.as_str()) {
-                    self.write_free_table(&section, &json, &mut text);
+        for entry in default_entries() {
+            match entry {
+                DefaultEntry::Section { name, .. } => {
+                    let _ = writeln!(text, "{}[{name}]", if text.is_empty() { "" } else { "\n" });
+                    if free_tables().any(|table| table == name) {
+                        self.write_free_table(name, &json, &mut text);
+                    }
                 }
-            } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#'))
-            {
-                let path = format!("{section}.{key}");
-                let value = toml_value(at(&json, &path).unwrap_or(&Json::Null));
-                let _ = writeln!(text, "{key} = {value}{}", self.origin_comment(&path));
+                DefaultEntry::Setting(DefaultSetting { key, .. }) => {
+                    let name = key.rsplit('.').next().unwrap_or(&key);
+                    let value = toml_value(at(&json, &key).unwrap_or(&Json::Null));
+                    let _ = writeln!(text, "{name} = {value}{}", self.origin_comment(&key));
+                }
             }
         }
         text
@@ -147,7 +91,7 @@ impl Resolved {
         [workload.unwrap_or_default(), &flags].join(" ").trim().to_owned()
     }
 
-    /// The same over the defaults alone, for commands without a workload.
+    /// The arguments of a command without a workload that bring these settings about.
     pub fn set_arguments(&self) -> String {
         self.flags_over(None)
     }
@@ -161,14 +105,7 @@ impl Resolved {
         let is_no_runs = |path: &str| {
             ["server.", "schedule.", "history.", "matrix."].iter().any(|of| path.starts_with(of))
         };
-        let is_shown = |path: &str| {
-            if is_no_runs(path) {
-                return false;
-            }
-            let property =
-                path.strip_prefix(PROPERTIES).unwrap_or_default().trim_start_matches('.');
-            property.is_empty() || !is_secret_entry(property)
-        };
+        let is_shown = |path: &str| !is_no_runs(path) && !broker::is_secret_setting(path);
         let flag = |path: &String| {
             let value = at(&json, path)
                 .filter(|&value| at(&base, path) != Some(value) && is_shown(path))?;
@@ -185,7 +122,7 @@ impl Resolved {
 /// The value at a dotted path; below a table with free keys the rest is one key.
 pub(crate) fn at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
     let below = |table: &'static str| Some((table, path.strip_prefix(table)?.strip_prefix('.')?));
-    let (path, entry) = match FREE_TABLES.into_iter().find_map(below) {
+    let (path, entry) = match free_tables().find_map(below) {
         Some((table, entry)) => (table, Some(entry)),
         None => (path, None),
     };

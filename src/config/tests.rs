@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use streamgauge_actors::{ArrivalKind, BurstCorrelation, MILLISECOND};
+use streamgauge_actors::{ArrivalKind, BurstCorrelation, MILLISECOND, SECOND};
 
 use super::*;
 
@@ -129,8 +129,8 @@ fn the_environment_reaches_settings_of_every_type() {
     .unwrap()
     .settings;
     assert_eq!(
-        (settings.broker.kind, settings.topics.keep, settings.topics.partitions),
-        (BrokerKind::Kafka, true, 8)
+        (settings.broker.kind.name(), settings.topics.keep, settings.topics.partitions),
+        ("kafka", true, 8)
     );
     assert_eq!(settings.broker.kafka.bootstrap_servers, "a:1,b:2");
     assert_eq!(settings.broker.kafka.properties["sasl.password"], "1234");
@@ -164,7 +164,7 @@ fn unknown_keys_name_origin_key_and_the_nearest_key() {
         let error =
             Layers { config_file: Some(path.clone()), ..Layers::default() }.load().unwrap_err();
         assert_eq!(error.problems.len(), 1);
-        let Problem { origin, key: found, message } = &error.problems[0];
+        let SettingProblem { origin, key: found, message } = &error.problems[0];
         assert_eq!((origin.as_str(), found.as_str()), (path.to_str().unwrap(), key));
         assert!(message.contains(&format!("did you mean `{nearest}`?")), "{error}");
     }
@@ -207,7 +207,7 @@ fn wrong_types_name_origin_and_key() {
         ("workload", "1", "section"),
     ] {
         let error = with_flags(&[(key, value)]).unwrap_err();
-        let Problem { origin, key: found, message } = &error.problems[0];
+        let SettingProblem { origin, key: found, message } = &error.problems[0];
         assert_eq!((origin.as_str(), found.as_str()), ("flag --set", key), "{error}");
         assert!(message.contains(says), "{key}={value}: {message}");
     }
@@ -266,7 +266,7 @@ fn impossible_settings_name_origin_and_key() {
         ("log.level", ""),
     ] {
         let error = with_flags(&[(key, value)]).unwrap_err();
-        let Problem { origin, key: found, message } = &error.problems[0];
+        let SettingProblem { origin, key: found, message } = &error.problems[0];
         assert_eq!((origin.as_str(), found.as_str()), ("flag --set", key), "{error}");
         assert!(message.contains("must") && error.problems.len() == 1, "{key}={value}: {error}");
     }
@@ -379,15 +379,8 @@ fn secrets_come_from_files() {
     );
     assert!(resolved.to_toml().contains(&secret), "the path is no secret");
     let gone = with_flags(&[("broker.kafka.properties.sasl.password_file", "/no/such")]).unwrap();
-    assert!(
-        gone.settings
-            .broker
-            .kafka
-            .resolved_properties()
-            .unwrap_err()
-            .to_string()
-            .contains("/no/such")
-    );
+    let error = gone.settings.broker.kafka.resolved_properties().unwrap_err();
+    assert!(error.message.contains("/no/such"), "{error:?}");
 }
 
 #[test]
@@ -428,27 +421,6 @@ fn a_rerun_names_what_differs() {
     );
 }
 
-#[test]
-fn run_ids_sort_by_time_and_tags_differ() {
-    let at = |second: i64, random| run_id(second * SECOND, random);
-    assert_eq!(at(1_795_403_722, 0x7f3a), "20261123-031522-7f3a");
-    assert!(at(1_795_403_722, 0xffff) < at(1_795_403_723, 0));
-    let tags: std::collections::HashSet<u64> =
-        (0..1000).map(|random| run_tag(&at(1_795_403_722, random))).collect();
-    assert_eq!(tags.len(), 1000);
-    assert!(tags.iter().all(|tag| *tag < 1 << 48));
-}
-
-#[test]
-fn topic_names_are_what_brokers_take() {
-    for name in ["a", "a.b-c_D9", &"x".repeat(249)] {
-        assert!(check::is_topic_name(name), "{name}");
-    }
-    for name in ["", ".", "..", "a b", "a/b", "ä", &"x".repeat(250)] {
-        assert!(!check::is_topic_name(name), "{name}");
-    }
-}
-
 /// The schema of a configuration file: every key may be left out, and the defaults are those of the
 /// defaults' file.
 fn generated_schema() -> serde_json::Value {
@@ -463,6 +435,9 @@ fn optional(schema: &mut serde_json::Value) {
     match schema {
         serde_json::Value::Object(map) => {
             map.remove("required");
+            if let Some(serde_json::Value::String(text)) = map.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
             map.values_mut().for_each(optional);
         }
         serde_json::Value::Array(values) => values.iter_mut().for_each(optional),
@@ -502,21 +477,6 @@ fn the_schema_is_up_to_date_and_takes_the_defaults() {
     }
     assert!(!validator.is_valid(&serde_json::json!({"workload": {"rat": 1}})));
     assert!(!validator.is_valid(&serde_json::json!({"topics": {"partitions": "2"}})));
-}
-
-#[test]
-fn the_documentation_lists_every_setting_with_its_default() {
-    let documentation = include_str!("../../docs/settings.md");
-    let mut section = "";
-    for line in DEFAULTS.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            section = name;
-        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#'))
-        {
-            let row = format!("| `{section}.{key}` | `{value}` | ");
-            assert!(documentation.contains(&row), "docs/settings.md lacks {row}");
-        }
-    }
 }
 
 #[test]

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::Value as Json;
-use streamgauge_actors::{Broker, Mode, RunClock, RunPlan, SharedClock};
+use streamgauge_actors::{Broker, RunClock, RunPlan, SharedClock};
 
+use super::server_settings::ServerSettings;
 use crate::broker;
-use crate::config::Threshold;
 use crate::config::{
-    self, Assignment, ConfigError, FluvioTls, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
+    self, Assignment, ByRequest, ConfigError, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
 };
-use crate::http::ServerSettings;
 use crate::nearest::nearest;
-use crate::plan::{check_whole_run, plan};
+use crate::plan::{PlannedRun, Recipe, check_whole_run};
+use crate::report::ReportContext;
 
 /// Makes the broker's adapter that settings name; connects to nothing.
 pub type OpenBroker =
@@ -32,21 +31,17 @@ pub struct RunRequest {
     pub set: BTreeMap<String, String>,
 }
 
-/// What the report of a planned run needs besides its outcome.
+/// What the daemon keeps of a run from its order to its report.
 #[derive(Clone, Debug)]
 pub struct RunContext {
-    /// The kind of broker.
-    pub broker: String,
-    /// The resolved configuration, secrets redacted.
-    pub config: Json,
-    /// The command line that makes the run again.
-    pub rerun: String,
-    /// What the run must satisfy.
-    pub thresholds: Vec<Threshold>,
     /// What was asked for.
     pub request: RunRequest,
+    /// The kind of broker.
+    pub broker: String,
     /// Whether the broker is the one that the daemon's own settings name.
     pub is_own_broker: bool,
+    /// What the report says besides what is measured.
+    pub report: ReportContext,
 }
 
 /// Resolves settings and plans runs.
@@ -66,37 +61,6 @@ pub struct Current {
     /// What reports call the scheduled workloads, in their order.
     pub workload_names: Vec<String>,
 }
-
-/// What a request may set: sections, and keys of others. All else is the daemon's own: where it
-/// connects, with which credentials, whose topics and groups it touches, how long its end may take.
-const REQUESTABLE: [&str; 22] = [
-    "workload.",
-    "thresholds.",
-    "result_writer.",
-    "aggregator.count",
-    "aggregator.allowed_lateness",
-    "aggregator.max_open_windows",
-    "topics.partitions",
-    "topics.replication",
-    "topics.keep",
-    "broker.kind",
-    "broker.embedded.",
-    "broker.kafka.events_linger",
-    "broker.kafka.results_linger",
-    "broker.kafka.batch_bytes",
-    "broker.kafka.queue_",
-    "broker.kafka.prefetch_bytes",
-    "broker.fluvio.events_linger",
-    "broker.fluvio.results_linger",
-    "broker.fluvio.batch_bytes",
-    "broker.fluvio.queue_",
-    "broker.fluvio.fetch_bytes",
-    "broker.fluvio.compression",
-];
-
-/// A broker of the caller's own is his to name, as long as no credentials would be shown to it.
-const ADDRESSES: [&str; 2] = ["broker.kafka.bootstrap_servers", "broker.fluvio.endpoint"];
-const PROPERTIES: &str = "broker.kafka.properties";
 
 impl Planner {
     /// Resolves the daemon's settings for the first time.
@@ -170,35 +134,35 @@ impl Planner {
             return Err(ConfigError::one(REQUEST, "workload", message));
         }
         for key in request.set.keys() {
-            let broker = &current.resolved.settings.broker;
-            let has_credentials = || {
-                !broker.kafka.properties.is_empty() || broker.fluvio.tls.mode != FluvioTls::Disabled
+            let is_free = match config::by_request(key) {
+                Some(ByRequest::Always) => true,
+                Some(ByRequest::WithoutCredentials) => {
+                    // A broker of the caller's own is his to name.
+                    !current.resolved.settings.broker.has_credentials()
+                }
+                Some(ByRequest::Never) => false,
+                None => broker::property(key).is_none() && !config::is_setting(key),
             };
-            let is_address = ADDRESSES.contains(&key.as_str());
-            let is_free = REQUESTABLE.iter().any(|free| key.starts_with(free))
-                || (is_address && !has_credentials());
-            if key.starts_with(PROPERTIES) || (!is_free && config::is_setting(key)) {
+            if !is_free {
                 let message = "cannot be set by a request: set it where the daemon is configured";
                 return Err(ConfigError::one(REQUEST, key, message));
             }
         }
         let resolved = resolve(&current.layers, workload, &request.set)?;
-        let settings = &resolved.settings;
         // A clock of its own: one that runs for weeks drifts away from the broker's.
         let clock: SharedClock = Arc::new(RunClock::start());
-        let spec = settings.run_spec(&config::run_id(clock.now(), config::random_bits()))?;
-        let broker = (self.open_broker)(&resolved, Arc::clone(&clock))?;
-        let broker = broker::guard(broker, settings, self.folder.clone(), Some(&spec.run_id));
-        let rerun = ["streamgauge run", &resolved.rerun_arguments()].join(" ").trim().to_owned();
+        let (now, folder) = (clock.now(), self.folder.clone());
+        let open = |resolved: &Resolved, clock| (self.open_broker)(resolved, clock);
+        let PlannedRun { plan, context } =
+            Recipe::whole_run(&resolved)?.plan(clock, now, folder, open)?;
+        let settings = &resolved.settings;
         let context = RunContext {
-            broker: settings.broker.kind.name().to_owned(),
-            config: settings.to_json(),
-            rerun,
-            thresholds: settings.thresholds()?,
-            is_own_broker: broker::address(settings) == broker::address(&current.resolved.settings),
             request: RunRequest { workload: Some(workload.to_owned()), set: request.set.clone() },
+            broker: settings.broker.kind.name().to_owned(),
+            is_own_broker: settings.broker.address() == current.resolved.settings.broker.address(),
+            report: context,
         };
-        Ok((plan(settings, spec, Mode::Run, broker, clock), context))
+        Ok((plan, context))
     }
 }
 

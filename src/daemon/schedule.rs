@@ -6,7 +6,8 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use streamgauge_actors::Nanos;
 
-use crate::config::{ScheduleMode, ScheduleSection, Span};
+use crate::config::{ScheduleMode, ScheduleSection};
+use crate::units::Span;
 
 /// The schedule, and where it is.
 #[derive(Debug)]

@@ -171,8 +171,7 @@ fn add_latencies(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     for name in LatencyKind::ALL.map(LatencyKind::name) {
         for column in [format!("{name}_p50_ms"), format!("{name}_p99_ms")] {
             if !known.contains(&column) {
-                transaction
-                    .execute_batch(&format!("ALTER TABLE runs ADD COLUMN {column} REAL"))?;
+                transaction.execute_batch(&format!("ALTER TABLE runs ADD COLUMN {column} REAL"))?;
             }
         }
     }

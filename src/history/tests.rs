@@ -1,4 +1,4 @@
-//! Tests of the history by itself; those with whole reports are in `tests/history.rs`.
+//! Tests of the history by itself; those with whole reports are in `tests/it/history.rs`.
 
 use std::sync::Barrier;
 

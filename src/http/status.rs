@@ -7,14 +7,14 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 use streamgauge_actors::SECOND;
 
+use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
 use super::runs::{known, view};
-use super::{Api, ApiData, blocking};
 use crate::config::preset;
 use crate::history::History;
 use crate::live::RunView;
 use crate::metrics::{CONTENT_TYPE, ProcessUsage};
-use crate::report::rfc3339;
+use crate::report::{Versions, rfc3339};
 
 pub(super) async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
@@ -58,19 +58,16 @@ pub(super) async fn metrics(api: ApiData) -> Result<HttpResponse, Problem> {
 /// What is running.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Version {
-    streamgauge: &'static str,
+    streamgauge: String,
     librdkafka: String,
     /// `null`: built without it.
     fluvio: Option<String>,
 }
 
 pub(super) async fn version() -> HttpResponse {
-    let librdkafka = crate::broker::kafka::client_version();
-    HttpResponse::Ok().json(Version {
-        streamgauge: env!("CARGO_PKG_VERSION"),
-        librdkafka,
-        fluvio: crate::broker::fluvio_version(),
-    })
+    let Versions { streamgauge, librdkafka, fluvio } = Versions::of_program();
+    let librdkafka = librdkafka.unwrap_or_default();
+    HttpResponse::Ok().json(Version { streamgauge, librdkafka, fluvio })
 }
 
 pub(super) async fn config(api: ApiData) -> HttpResponse {

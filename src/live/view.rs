@@ -3,9 +3,9 @@
 use serde::Serialize;
 use streamgauge_actors::{RunState, SECOND, StageCounters, Verdict};
 
-use crate::config::Span;
 use crate::history::RunRow;
 use crate::report::{Report, rfc3339_of_ms};
+use crate::units::Span;
 
 /// How a run is, or was.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use streamgauge_actors::{BrokerDescription, PerLatency, Verdict};
+use streamgauge_actors::{PerLatency, Verdict};
 
 use super::figures::{CellFigure, CellFigures, Figure, Run};
 use super::plan::Plan;
-use crate::report::{LatencyFigures, tables};
+use crate::report::{BrokerReport, LatencyFigures, tables};
 
 /// Exit codes, the gravest first.
 const PRECEDENCE: [u8; 5] = [1, 4, 5, 99, 0];
@@ -30,7 +30,7 @@ pub struct CellReport {
     /// The number of the cell that it is compared with.
     pub baseline: Option<usize>,
     /// The broker, as it described itself; `null`: no run reached it.
-    pub broker: Option<BrokerDescription>,
+    pub broker: Option<BrokerReport>,
     /// What a reader must know about its runs' figures, each once.
     pub notes: Vec<String>,
     /// The gravest verdict of its runs; `null`: none was begun.

@@ -7,8 +7,9 @@ use streamgauge_actors::{Nanos, SECOND};
 
 use super::cells::{BROKER, Dimension, Grid};
 use super::order::rounds;
+use crate::broker::{self, BrokerKind, PROFILES, Profile};
 use crate::config::{
-    self, Assignment, BrokerKind, ConfigError, Layers, Problem, Resolved, Settings, at, toml_value,
+    self, Assignment, ConfigError, Layers, Resolved, SettingProblem, Settings, at, toml_value,
 };
 use crate::plan::check_whole_run;
 
@@ -108,7 +109,8 @@ impl Plan {
             }
         }
         in_order(&mut dimensions);
-        let kind = base.as_ref().map_or(BrokerKind::Embedded, |base| base.settings.broker.kind);
+        let kind =
+            base.as_ref().map_or_else(BrokerKind::in_process, |base| base.settings.broker.kind);
         if dimensions.first().is_none_or(|first| first.key != BROKER) {
             let choices = vec![kind.name().to_owned()];
             dimensions
@@ -128,7 +130,7 @@ impl Plan {
             .collect();
         let known = everything();
         let is_unknown =
-            |each: &&With| at(&known, &each.key).is_none() && !config::is_property(&each.key);
+            |each: &&With| at(&known, &each.key).is_none() && broker::property(&each.key).is_none();
         for each in with.iter().filter(is_unknown) {
             problems.add(
                 &each.assignment.origin,
@@ -144,7 +146,7 @@ impl Plan {
             problems.add("matrix", "matrix.vary", message);
             return Err(problems.into_error());
         }
-        let floor = own.is_none_or(|own| own.floor).then_some(BrokerKind::Embedded.name());
+        let floor = own.is_none_or(|own| own.floor).then_some(BrokerKind::in_process().name());
         let grid = Grid::expand(dimensions.clone(), &matters, floor);
         let cells = resolve(&request.layers, &grid, &with, &mut problems);
         let is_resolved = problems.0.is_empty();
@@ -205,7 +207,7 @@ impl Plan {
 
     /// Names the cells, and finds what varies and what is the floor.
     fn describe(&mut self, grid: &Grid, resolved: Vec<Resolved>) {
-        let embedded = BrokerKind::Embedded.name();
+        let embedded = BrokerKind::in_process().name();
         let keys: Vec<&String> = grid.dimensions.iter().map(|dimension| &dimension.key).collect();
         let values: Vec<Vec<Option<String>>> = grid
             .cells
@@ -222,7 +224,7 @@ impl Plan {
         let is_varied = |at: &usize| values.iter().any(|cell| cell[*at] != values[0][*at]);
         let varied: Vec<usize> = (0..keys.len()).filter(is_varied).collect();
         let has_others =
-            resolved.iter().any(|cell| cell.settings.broker.kind != BrokerKind::Embedded);
+            resolved.iter().any(|cell| !cell.settings.broker.kind.profile().is_in_process());
         self.varied = varied.iter().map(|&at| keys[at].clone()).collect();
         self.cells = resolved
             .into_iter()
@@ -244,7 +246,7 @@ impl Plan {
                     },
                     values: own.iter().cloned().collect(),
                     asked: grid.cells[at].asked,
-                    is_floor: has_others && resolved.settings.broker.kind == BrokerKind::Embedded,
+                    is_floor: has_others && resolved.settings.broker.kind.profile().is_in_process(),
                     floor: grid.floor_of(at, embedded, &matters),
                     baseline: None,
                     resolved,
@@ -346,19 +348,14 @@ fn named(key: &str, value: &str) -> String {
 }
 
 /// Whether a setting makes a difference to runs on this broker: all do, but those of other brokers'
-/// own sections.
+/// own sections. (A broker may have no section of its own name.)
 fn matters(broker: &str, key: &str) -> bool {
-    let Some((section, _)) = key.strip_prefix("broker.").and_then(|rest| rest.split_once('.'))
-    else {
-        return true;
+    let is_in = |profile: &&&Profile| {
+        key.strip_prefix(profile.section).is_some_and(|rest| rest.starts_with('.'))
     };
-    let embedded = BrokerKind::Embedded.name();
-    if section == broker || broker == embedded || section == embedded {
-        return section == broker;
-    }
-    // What speaks Kafka's protocol has no section of its own.
-    let kind = serde_json::from_value::<BrokerKind>(Json::from(broker));
-    section == BrokerKind::Kafka.name() && kind.is_ok_and(BrokerKind::speaks_kafka)
+    PROFILES.iter().find(is_in).is_none_or(|owner| {
+        broker.parse::<BrokerKind>().is_ok_and(|kind| kind.profile().section == owner.section)
+    })
 }
 
 /// Sorts dimensions by the order of the defaults' file, the broker first.
@@ -462,11 +459,9 @@ fn remove(settings: &mut Json, key: &str) {
 
 /// Whether an address implied the broker: whatever names brokers lies over that.
 pub fn is_implied_broker(assignment: &Assignment) -> bool {
-    assignment.key == BROKER && IMPLYING.contains(&assignment.origin.as_str())
+    let implies = |flag: &str| broker::addresses().any(|(_, address)| address.flag == flag);
+    assignment.key == BROKER && assignment.origin.strip_prefix("flag --").is_some_and(implies)
 }
-
-/// The origins of a broker that an address implies.
-const IMPLYING: [&str; 2] = ["flag --bootstrap-servers", "flag --fluvio-endpoint"];
 
 /// The origin of what goes with a choice by a flag.
 pub const WITH_FLAG: &str = "flag --with";
@@ -487,7 +482,7 @@ fn everything() -> Json {
 
 /// All that is wrong, each once.
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+struct Problems(Vec<SettingProblem>);
 
 impl Problems {
     fn take<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
@@ -503,14 +498,14 @@ impl Problems {
     }
 
     fn add(&mut self, origin: &str, key: &str, message: impl Into<String>) {
-        self.push(Problem {
+        self.push(SettingProblem {
             origin: origin.to_owned(),
             key: key.to_owned(),
             message: message.into(),
         });
     }
 
-    fn push(&mut self, problem: Problem) {
+    fn push(&mut self, problem: SettingProblem) {
         if !self.0.contains(&problem) {
             self.0.push(problem);
         }

@@ -296,7 +296,7 @@ fn as_list(dimension: &Dimension) -> String {
 fn rerun(plan: &Plan) -> String {
     let matrix = &plan.base.settings.matrix;
     let mut words = vec!["streamgauge matrix".to_owned(), plan.base.rerun_arguments()];
-    let is_secret = crate::config::is_secret_setting;
+    let is_secret = crate::broker::is_secret_setting;
     let given = |dimension: &&Dimension| !dimension.origin.is_empty() && !is_secret(&dimension.key);
     for dimension in plan.dimensions.iter().filter(given) {
         words.push(format!(

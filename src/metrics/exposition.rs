@@ -9,6 +9,7 @@ use streamgauge_actors::{
 };
 
 use super::{Buckets, OUTCOMES, PLACES, ProcessUsage, QUANTILES, Series, State, Subject};
+use crate::report::Versions;
 
 /// What the aggregator and the latency actor refuse besides what cannot be decoded.
 const OTHER_REASONS: [&str; 4] = ["future", "unknown_campaign", "bad_progress", "bad_result"];
@@ -330,8 +331,9 @@ fn checkpoints_taken(views: &[View<'_>]) -> MetricFamily {
 
 fn of_the_program() -> Vec<MetricFamily> {
     let mut build = Family::new("build_info", "The program.", MetricType::GAUGE);
-    let librdkafka = crate::broker::kafka::client_version();
-    build.value(&[("version", env!("CARGO_PKG_VERSION")), ("librdkafka", &librdkafka)], 1.0);
+    let versions = Versions::of_program();
+    let librdkafka = versions.librdkafka.unwrap_or_default();
+    build.value(&[("version", &versions.streamgauge), ("librdkafka", &librdkafka)], 1.0);
     let usage = ProcessUsage::now();
     let count = |value: Option<u64>| value.map(|value| value as f64);
     let rows = [

@@ -11,8 +11,8 @@ use super::latency::LatencyFigures;
 use super::numbers::exact;
 use super::thresholds;
 use super::{
-    Drain, EndingReport, ModeName, Report, ReportContext, SCHEMA_VERSION, ThresholdRow, Throughput,
-    Topics, next_step,
+    BrokerReport, Drain, EndingReport, ModeName, Report, ReportContext, SCHEMA_VERSION,
+    ThresholdRow, Throughput, Topics, next_step,
 };
 use crate::config::Threshold;
 
@@ -44,7 +44,13 @@ impl Report {
             mode: mode_name(mode),
             workload: outcome.spec.workload.clone(),
             seed: outcome.spec.seed,
-            broker: outcome.broker.clone(),
+            broker: BrokerReport {
+                kind: outcome.broker.kind.clone(),
+                version: outcome.broker.version.clone(),
+                guarantee: outcome.broker.guarantee.clone(),
+                log_append_time: outcome.broker.log_append_time,
+                limitations: outcome.broker.limitations.iter().map(ToString::to_string).collect(),
+            },
             topics: Topics {
                 events: outcome.spec.events_topic.clone(),
                 results: outcome.spec.results_topic.clone(),

@@ -33,12 +33,12 @@ pub fn render(report: &Report) -> String {
     }
     blocks.extend(["## Reproduction".to_owned(), code("sh", &report.rerun)]);
     let versions = &report.versions;
-    let or_none = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+    let clients =
+        versions.clients().map(|(name, version)| format!("{name} {}", version.unwrap_or("none")));
     let programs = format!(
-        "streamgauge {}, librdkafka {}, fluvio {}; seed {}",
+        "streamgauge {}, {}; seed {}",
         versions.streamgauge,
-        or_none(&versions.librdkafka),
-        or_none(&versions.fluvio),
+        clients.join(", "),
         report.seed
     );
     blocks.push(list([tables::resources(report), programs].into_iter()));

@@ -3,10 +3,13 @@
 use streamgauge_actors::{ArrivalKind, Mode, RunOutcome, Verdict};
 
 use super::Report;
+use crate::broker;
 
-/// The flags that say which broker; a suggested command keeps them.
-const BROKER_FLAGS: [&str; 4] =
-    ["--config", "--broker", "--bootstrap-servers", "--fluvio-endpoint"];
+/// Whether a flag says which broker; a suggested command keeps it.
+fn is_broker_flag(flag: &str) -> bool {
+    let is_address = |name: &str| broker::addresses().any(|(_, address)| address.flag == name);
+    matches!(flag, "--config" | "--broker") || flag.strip_prefix("--").is_some_and(is_address)
+}
 
 /// The share of what a broker took that it should take with ease.
 const COMFORTABLE_SHARE: f64 = 0.8;
@@ -115,7 +118,7 @@ fn keeping_broker(command: &str, rerun: &str) -> String {
         let Some(value) = value.or_else(|| words.get(i + 1).copied()) else { continue };
         let sets_broker =
             name == "--set" && value.trim_start_matches(['\'', '"']).starts_with("broker.");
-        if BROKER_FLAGS.contains(&name) || sets_broker {
+        if is_broker_flag(name) || sets_broker {
             text.extend([" ", name, " ", value]);
         }
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::latency::LatencyTask;
-use crate::ports::{BrokerDescription, EventReader, EventWriter, PortError, StartAt, WriterRole};
+use crate::ports::{
+    Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, WriterRole,
+};
 use crate::run::plan::RunPlan;
 use crate::run::topics::{prepare_events_topic, prepare_results_topic};
 use crate::workload::campaigns::Campaigns;
-use crate::workload::mode::Mode;
+use crate::workload::mode::{Aggregate, Follow, Mode};
 use crate::workload::spec::RunSpec;
 
 /// The ports of a run's stages, made and connected, and the workload as the topics' real shape
@@ -17,11 +18,67 @@ pub struct Prepared {
     pub spec: Arc<RunSpec>,
     /// The broker.
     pub broker: BrokerDescription,
-    pub(crate) producers: Vec<Box<dyn EventWriter>>,
-    pub(crate) campaigns: Option<Arc<Campaigns>>,
-    pub(crate) aggregators: Vec<(Vec<u32>, Box<dyn EventReader>)>,
-    pub(crate) result_writer: Option<(Box<dyn EventWriter>, u32)>,
-    pub(crate) latency: Option<LatencyTask>,
+    /// The ports of the stages.
+    pub ports: StagePorts,
+}
+
+/// The ports of the stages that a mode has.
+pub enum StagePorts {
+    /// Of a whole run.
+    Run {
+        /// Reads the results back.
+        results: Box<dyn EventReader>,
+        /// Writes them.
+        writer: ResultPort,
+        /// Each aggregator's.
+        aggregators: Vec<AggregatorPort>,
+        /// The producers'.
+        producers: ProducerPorts,
+    },
+    /// Of producers alone.
+    Produce(ProducerPorts),
+    /// Of aggregators and result writer alone.
+    Aggregate {
+        /// How the events topic is read.
+        aggregate: Aggregate,
+        /// Writes the results.
+        writer: ResultPort,
+        /// Each aggregator's.
+        aggregators: Vec<AggregatorPort>,
+    },
+    /// Of the latency actor alone.
+    Latency {
+        /// How the results topic is read.
+        follow: Follow,
+        /// Reads it.
+        results: Box<dyn EventReader>,
+        /// Its partitions.
+        partitions: u32,
+    },
+}
+
+/// The result writer's port, and the partitions of its topic.
+pub struct ResultPort {
+    /// Writes to the results topic.
+    pub writer: Box<dyn EventWriter>,
+    /// The topic's partitions.
+    pub partitions: u32,
+}
+
+/// An aggregator's port, and the partitions that it owns.
+pub struct AggregatorPort {
+    /// Partitions of the events topic.
+    pub owned: Vec<u32>,
+    /// Reads them.
+    pub reader: Box<dyn EventReader>,
+}
+
+/// The producers' ports, and the campaigns that they all draw from.
+pub struct ProducerPorts {
+    /// The campaigns and their ads.
+    pub campaigns: Arc<Campaigns>,
+    /// A writer for each producer.
+    pub writers: Vec<Box<dyn EventWriter>>,
 }
 
 /// Makes a run's topics and connects its ports: downstream first, so that every reader starts
@@ -44,53 +101,69 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
         result_partitions = prepare_results_topic(plan, &mut *admin, spec.log_append_time)?;
     }
     let spec = Arc::new(spec);
-    let mut prepared = Prepared {
-        broker: description,
-        producers: Vec::new(),
-        campaigns: None,
-        aggregators: Vec::new(),
-        result_writer: None,
-        latency: None,
-        spec: Arc::clone(&spec),
-    };
-    let broker = &*plan.broker;
-    let results_from = |start| (0..result_partitions).map(|p| (p, start)).collect::<Vec<_>>();
-    match plan.mode {
-        Mode::Run => {
-            let start = if plan.create_results_topic { StartAt::Earliest } else { StartAt::Latest };
-            prepared.latency =
-                Some(LatencyTask::Audit(broker.reader(&spec.results_topic, &results_from(start))?));
-        }
-        Mode::Produce => prepared.latency = Some(LatencyTask::KeepTruth),
-        Mode::Latency(follow) => {
-            let reader = broker.reader(&spec.results_topic, &results_from(follow.from))?;
-            prepared.latency =
-                Some(LatencyTask::Judge(reader, result_partitions, follow, plan.truth.clone()));
-        }
-        Mode::Aggregate(_) => {}
+    let ports =
+        Connector { broker: &*plan.broker, spec: &spec, result_partitions }.connect(plan)?;
+    Ok(Prepared { broker: description, ports, spec })
+}
+
+/// Connects the ports of one run.
+struct Connector<'a> {
+    broker: &'a dyn Broker,
+    spec: &'a RunSpec,
+    result_partitions: u32,
+}
+
+impl Connector<'_> {
+    fn connect(&self, plan: &RunPlan) -> Result<StagePorts, PortError> {
+        let start = |is_new: bool| if is_new { StartAt::Earliest } else { StartAt::Latest };
+        Ok(match plan.mode {
+            Mode::Run => StagePorts::Run {
+                results: self.results_from(start(plan.create_results_topic))?,
+                writer: self.result_writer()?,
+                aggregators: self.aggregators(start(plan.create_events_topic))?,
+                producers: self.producers()?,
+            },
+            Mode::Produce => StagePorts::Produce(self.producers()?),
+            Mode::Aggregate(aggregate) => StagePorts::Aggregate {
+                aggregate,
+                writer: self.result_writer()?,
+                aggregators: self.aggregators(aggregate.follow.from)?,
+            },
+            Mode::Latency(follow) => StagePorts::Latency {
+                follow,
+                results: self.results_from(follow.from)?,
+                partitions: self.result_partitions,
+            },
+        })
     }
-    if plan.mode.writes_results() {
-        let writer = broker.writer(&spec.results_topic, WriterRole::Results)?;
-        prepared.result_writer = Some((writer, result_partitions));
-        let start = match plan.mode {
-            Mode::Aggregate(aggregate) => aggregate.follow.from,
-            _ if plan.create_events_topic => StartAt::Earliest,
-            _ => StartAt::Latest,
-        };
-        for id in 0..spec.aggregators {
+
+    fn results_from(&self, start: StartAt) -> Result<Box<dyn EventReader>, PortError> {
+        let from: Vec<_> = (0..self.result_partitions).map(|id| (id, start)).collect();
+        self.broker.reader(&self.spec.results_topic, &from)
+    }
+
+    fn result_writer(&self) -> Result<ResultPort, PortError> {
+        let writer = self.broker.writer(&self.spec.results_topic, WriterRole::Results)?;
+        Ok(ResultPort { writer, partitions: self.result_partitions })
+    }
+
+    fn aggregators(&self, start: StartAt) -> Result<Vec<AggregatorPort>, PortError> {
+        let Self { spec, broker, .. } = self;
+        let port = |id: u32| {
             let owned: Vec<u32> =
                 (id..spec.partitions).step_by(spec.aggregators as usize).collect();
             let from: Vec<_> = owned.iter().map(|&partition| (partition, start)).collect();
-            prepared.aggregators.push((owned, broker.reader(&spec.events_topic, &from)?));
-        }
+            Ok(AggregatorPort { owned, reader: broker.reader(&spec.events_topic, &from)? })
+        };
+        (0..spec.aggregators).map(port).collect()
     }
-    if plan.mode.produces() {
+
+    fn producers(&self) -> Result<ProducerPorts, PortError> {
+        let Self { spec, broker, .. } = self;
         let campaigns =
             Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent);
-        prepared.campaigns = Some(Arc::new(campaigns));
-        for _ in 0..spec.producers {
-            prepared.producers.push(broker.writer(&spec.events_topic, WriterRole::Events)?);
-        }
+        let writer = |_| broker.writer(&spec.events_topic, WriterRole::Events);
+        let writers = (0..spec.producers).map(writer).collect::<Result<_, _>>()?;
+        Ok(ProducerPorts { campaigns: Arc::new(campaigns), writers })
     }
-    Ok(prepared)
 }

@@ -399,7 +399,7 @@ impl Injector {
                 (true, true) => self.give_up(partition, held, out),
                 // Nothing may be left when the partition ends.
                 (false, true) if held.fault.kind == FaultKind::DoubleEvent => {
-                    out.push(held.event.record)
+                    out.push(held.event.record);
                 }
                 (false, _) => self.lanes[partition as usize].held = Some(held),
             }

@@ -85,17 +85,13 @@ impl RunSpec {
     /// `base_event_time_ns`, and none of them is warm-up or cut short.
     pub fn frame(&self, base_ns: Nanos, base_event_time_ns: Option<Nanos>) -> WindowFrame {
         match base_event_time_ns {
-            Some(base) => WindowFrame {
-                base_ns: base,
-                window_ns: self.window_ns,
-                measure_from_ns: Nanos::MIN,
-                end_ns: Nanos::MAX,
-            },
+            Some(base) => WindowFrame::unscheduled(base, self.window_ns),
             None => WindowFrame {
                 base_ns,
                 window_ns: self.window_ns,
                 measure_from_ns: base_ns.saturating_add(self.warmup_ns),
                 end_ns: base_ns.saturating_add(self.schedule_ns()),
+                scheduled: true,
             },
         }
     }

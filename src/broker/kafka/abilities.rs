@@ -5,6 +5,7 @@
 //! reading a topic of its own.
 
 use super::api_versions::ApiVersions;
+use super::lack::KafkaLack;
 use super::version::release;
 
 /// What results get from an idempotent writer that can be relied on, and from any other. (Results
@@ -13,31 +14,19 @@ const EFFECTIVELY_ONCE: &str = "effectively once";
 const AT_LEAST_ONCE: &str = "at least once";
 
 /// The keys of requests in Kafka's protocol.
+const CREATE_TOPICS: u16 = 19;
+const DELETE_TOPICS: u16 = 20;
 const DELETE_RECORDS: u16 = 21;
 const INIT_PRODUCER_ID: u16 = 22;
 pub(super) const DESCRIBE_CONFIGS: u16 = 32;
 
-/// Requests that the program can do without, each with what that means.
-const OPTIONAL: [(u16, &str); 5] = [
-    (
-        19,
-        "no creation of topics (CreateTopics): make them by the broker's own tools, and name them in `topics.events` and \
-          `topics.results`",
-    ),
-    (20, "no deletion of topics (DeleteTopics): topics made for runs stay"),
-    (
-        DELETE_RECORDS,
-        "no deletion of records (DeleteRecords): a topic that is kept cannot be emptied, only deleted",
-    ),
-    (
-        INIT_PRODUCER_ID,
-        "no idempotent producer (InitProducerId): a plain one with acks=all writes instead, one request at a \
-                        time; a record whose acknowledgement is lost is stored twice",
-    ),
-    (
-        DESCRIBE_CONFIGS,
-        "no description of settings (DescribeConfigs): who stamps a topic's records is not known beforehand",
-    ),
+/// Requests that the program can do without, each with what is lacking where it is not answered.
+const OPTIONAL: [(u16, KafkaLack); 5] = [
+    (CREATE_TOPICS, KafkaLack::CreateTopics),
+    (DELETE_TOPICS, KafkaLack::DeleteTopics),
+    (DELETE_RECORDS, KafkaLack::DeleteRecords),
+    (INIT_PRODUCER_ID, KafkaLack::InitProducerId),
+    (DESCRIBE_CONFIGS, KafkaLack::DescribeConfigs),
 ];
 
 /// Requests that no run can do without.
@@ -120,7 +109,7 @@ pub(super) struct Abilities {
     pub(super) idempotent: bool,
     /// Whether a topic's records can be deleted.
     pub(super) deletes_records: bool,
-    pub(super) limitations: Vec<String>,
+    pub(super) lacks: Vec<KafkaLack>,
 }
 
 impl Abilities {
@@ -130,7 +119,7 @@ impl Abilities {
     /// The names of the requests that no run can do without, where it does not answer some.
     pub(super) fn of(evidence: &Evidence) -> Result<Self, String> {
         let kind = evidence.kind();
-        let mut limitations = Vec::new();
+        let mut lacking = Vec::new();
         let mut idempotent = kind != Kind::Other;
         let mut version = None;
         if let Some(offered) = &evidence.offered {
@@ -140,9 +129,8 @@ impl Abilities {
             if !missing.is_empty() {
                 return Err(missing.join(", "));
             }
-            limitations.extend(
-                OPTIONAL.iter().filter(|(key, _)| lacks(*key)).map(|(_, what)| (*what).to_owned()),
-            );
+            lacking
+                .extend(OPTIONAL.into_iter().filter(|(key, _)| lacks(*key)).map(|(_, lack)| lack));
             // One that nothing is known of may list the request, and break over what follows: Tansu
             // 0.6 on SQLite.
             idempotent = !lacks(INIT_PRODUCER_ID) && kind != Kind::Other;
@@ -150,17 +138,18 @@ impl Abilities {
         }
         let mut deletes_records = evidence.may_answer(DELETE_RECORDS);
         match kind {
-            Kind::Kafka if evidence.is_doubtful() => limitations.push(TAKEN_FOR_KAFKA.to_owned()),
+            Kind::Kafka if evidence.is_doubtful() => lacking.push(KafkaLack::Identity),
             Kind::Kafka => {}
-            Kind::Redpanda => limitations.push(DEVELOPER_MODE.to_owned()),
+            Kind::Redpanda => lacking.push(KafkaLack::SignOfDeveloperMode),
             Kind::Other => {
                 if std::mem::take(&mut deletes_records) {
-                    limitations.push(UNTRIED_DELETION.to_owned());
+                    lacking.push(KafkaLack::ReliableDeleteRecords);
                 }
-                limitations.push(other(evidence.cluster_id.as_deref()));
+                let cluster_id = evidence.cluster_id.clone();
+                lacking.push(KafkaLack::KnownImplementation { cluster_id });
             }
         }
-        Ok(Self { kind, version, idempotent, deletes_records, limitations })
+        Ok(Self { kind, version, idempotent, deletes_records, lacks: lacking })
     }
 
     /// The name in reports.
@@ -183,29 +172,6 @@ impl Abilities {
     }
 }
 
-/// Neither `ApiVersions` nor the settings were answered: over TLS or SASL the former is not asked
-/// for.
-const TAKEN_FOR_KAFKA: &str = "nothing shows what implementation it is (it told neither which requests it answers nor its \
-                               settings): taken for Apache Kafka, idempotent producers, insertion times and all";
-
-/// `rpk redpanda mode development`: Redpanda's documentation.
-const DEVELOPER_MODE: &str = "no sign of developer mode over Kafka's protocol: a broker in that mode never waits for its disk, \
-                              and its figures say nothing about one that does";
-
-/// Tansu 0.6 lists the request, and hangs up on it; its storage in SQLite never answers anybody
-/// again.
-const UNTRIED_DELETION: &str = "no deletion of records: the broker lists DeleteRecords, but is not asked, since other \
-                                implementations have broken over it; a topic that is kept cannot be emptied, only deleted";
-
-fn other(cluster_id: Option<&str>) -> String {
-    let id = cluster_id.map_or_else(String::new, |id| format!(" (cluster id `{id}`)"));
-    format!(
-        "no Apache Kafka and no Redpanda{id}: its insertion times and idempotent producers are not relied on; result_latency \
-         ends at the acknowledgement, a plain producer with acks=all writes, one request at a time, and a record whose \
-         acknowledgement is lost may be stored twice"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,7 +192,7 @@ mod tests {
             (kafka.name(), kafka.version.as_deref(), kafka.guarantee()),
             ("kafka", Some("4.1"), "effectively once")
         );
-        assert!(kafka.log_append_time() && kafka.limitations.is_empty(), "{kafka:?}");
+        assert!(kafka.log_append_time() && kafka.lacks.is_empty(), "{kafka:?}");
     }
 
     #[test]
@@ -236,7 +202,7 @@ mod tests {
             (kafka.kind, kafka.version.as_deref(), kafka.idempotent),
             (Kind::Kafka, None, true)
         );
-        assert_eq!(kafka.limitations, [TAKEN_FOR_KAFKA]);
+        assert_eq!(kafka.lacks, [KafkaLack::Identity]);
         // Settings that may not be seen are no sign of anything.
         assert_eq!(Abilities::of(&offers(0..=68, None)).unwrap().kind, Kind::Kafka);
     }
@@ -248,7 +214,7 @@ mod tests {
             ..offers(0..=60, None)
         };
         let kafka = Abilities::of(&evidence).unwrap();
-        assert!(kafka.kind == Kind::Kafka && kafka.limitations.is_empty(), "{kafka:?}");
+        assert!(kafka.kind == Kind::Kafka && kafka.lacks.is_empty(), "{kafka:?}");
     }
 
     #[test]
@@ -264,7 +230,7 @@ mod tests {
             let redpanda = Abilities::of(&evidence).unwrap();
             assert_eq!((redpanda.name(), redpanda.guarantee()), ("redpanda", "effectively once"));
             assert!(
-                redpanda.log_append_time() && redpanda.limitations[0].contains("developer mode"),
+                redpanda.log_append_time() && redpanda.lacks == [KafkaLack::SignOfDeveloperMode],
                 "{redpanda:?}"
             );
         }
@@ -284,21 +250,21 @@ mod tests {
             ("kafka", "at least once", false)
         );
         assert!(
-            !other.deletes_records && other.limitations[0].starts_with("no deletion of records"),
+            !other.deletes_records && other.lacks[0] == KafkaLack::ReliableDeleteRecords,
             "{other:?}"
         );
         assert!(
-            !other.log_append_time() && other.limitations[1].contains("`tansu_cluster`"),
+            !other.log_append_time() && other.lacks[1].to_string().contains("`tansu_cluster`"),
             "{other:?}"
         );
     }
 
     #[test]
     fn every_request_that_is_missing_is_said() {
-        for (key, what) in OPTIONAL {
+        for (key, lack) in OPTIONAL {
             let kafka =
                 Abilities::of(&offers((0..=68).filter(|&each| each != key), Some(27))).unwrap();
-            assert_eq!(kafka.limitations, [what]);
+            assert_eq!(kafka.lacks, [lack]);
             let guarantee =
                 if key == INIT_PRODUCER_ID { "at least once" } else { "effectively once" };
             assert_eq!(kafka.guarantee(), guarantee);

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication,
@@ -20,12 +19,13 @@ use streamgauge_actors::{
 };
 
 use super::abilities::{Abilities, DESCRIBE_CONFIGS, Evidence, Kind};
+use super::api_versions;
+use super::client::{Disposed, POLL_PAUSE, metadata, no_such_topic, offsets};
+use super::errors::{code_of, topic_error};
+use super::lack::{KafkaLack, WRITE_CACHING};
 use super::logs::Logs;
 use super::settings::{KafkaSettings, config_error};
-use super::{
-    Deadline, Disposed, POLL_PAUSE, api_versions, code_of, metadata, no_such_topic, offsets,
-    topic_error,
-};
+use crate::broker::deadline::Deadline;
 
 /// Retention works on whole segments, so a topic that must stay small gets at least this many.
 const SEGMENTS_PER_PARTITION: u64 = 4;
@@ -33,9 +33,6 @@ const SEGMENTS_PER_PARTITION: u64 = 4;
 const LEAST_SEGMENT_BYTES: u64 = 1 << 20;
 /// Kafka's own default.
 const GREATEST_SEGMENT_BYTES: u64 = 1 << 30;
-
-/// Redpanda's topic property that lets a broker acknowledge before the disk has a record.
-const WRITE_CACHING: &str = "write.caching";
 
 /// Administration of a Kafka cluster's topics: see [`TopicAdmin`].
 pub(super) struct KafkaAdmin {
@@ -87,16 +84,13 @@ impl KafkaAdmin {
         let mut abilities = Abilities::of(&evidence).map_err(|missing| {
             PortError::fatal(format!(
                 "the broker at {} does not answer what every run needs: {missing}; use one that does",
-                self.settings.bootstrap_servers
+                self.settings.section.bootstrap_servers
             ))
         })?;
         if abilities.kind == Kind::Redpanda {
             let given = self.settings.given_topics.iter();
-            abilities.limitations.extend(given.filter(|topic| self.caches_writes(topic, deadline)).map(|topic| {
-                format!(
-                    "no waiting for the disk: write caching is on for topic `{topic}` (its property `{WRITE_CACHING}`)"
-                )
-            }));
+            let cached = given.filter(|topic| self.caches_writes(topic, deadline)).cloned();
+            abilities.lacks.extend(cached.map(|topic| KafkaLack::WaitingForDisk { topic }));
         }
         Ok(abilities)
     }
@@ -116,8 +110,7 @@ impl KafkaAdmin {
 
     fn known_abilities(&mut self) -> Result<&Abilities, PortError> {
         if self.abilities.is_none() {
-            let deadline =
-                Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+            let deadline = Deadline::after(self.settings.connect_timeout());
             self.abilities = Some(self.look(&deadline)?);
         }
         Ok(self.abilities.as_ref().expect("just looked"))
@@ -144,13 +137,12 @@ impl KafkaAdmin {
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::after(Duration::from_millis(u64::from(self.settings.admin_timeout_ms)))
+        Deadline::after(self.settings.admin_timeout())
     }
 
     /// The connect time-out for the first answer, then the deadline of the whole operation.
     fn find(&self, topic: &str) -> Result<Option<Found>, PortError> {
-        let deadline =
-            Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+        let deadline = Deadline::after(self.settings.connect_timeout());
         let metadata = metadata(&self.settings, self.client.inner(), &deadline)?;
         Ok(metadata.topics().iter().find(|found| found.name() == topic).and_then(Found::of))
     }
@@ -171,7 +163,7 @@ impl KafkaAdmin {
                 return Ok(());
             }
             if deadline.passed() {
-                let limit = self.settings.admin_timeout_ms;
+                let limit = self.settings.admin_timeout().as_millis();
                 return Err(PortError::again(format!(
                     "topic `{topic}` is still not {what} after {limit} ms"
                 )));
@@ -320,8 +312,7 @@ impl TopicAdmin for KafkaAdmin {
     }
 
     fn list(&mut self) -> Result<Vec<String>, PortError> {
-        let deadline =
-            Deadline::after(Duration::from_millis(u64::from(self.settings.connect_timeout_ms)));
+        let deadline = Deadline::after(self.settings.connect_timeout());
         let metadata = metadata(&self.settings, self.client.inner(), &deadline)?;
         let mut names: Vec<String> = metadata
             .topics()
@@ -395,6 +386,8 @@ fn block_on<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

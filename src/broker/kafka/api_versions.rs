@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use super::Deadline;
+use crate::broker::deadline::Deadline;
 
 /// The requests that a broker answers, by their keys, and the features that it knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,26 +5,18 @@ use std::collections::BTreeMap;
 
 use streamgauge_actors::PortError;
 
-use super::Deadline;
 use super::abilities::{Abilities, Kind};
 use super::admin::KafkaAdmin;
 use super::settings::KafkaSettings;
+use crate::broker::adapter::Wanted;
+use crate::broker::deadline::Deadline;
 use crate::broker::remark::{Remark, Weight};
-
-/// What the settings ask of a cluster.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted {
-    /// `broker.kind`.
-    pub kind: &'static str,
-    /// `topics.replication`.
-    pub replication: u16,
-}
 
 pub(super) fn examine(
     admin: &KafkaAdmin,
     abilities: &Abilities,
     settings: &KafkaSettings,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     deadline: &Deadline,
 ) -> Result<Vec<Remark>, PortError> {
     let (brokers, entries) = admin.brokers(deadline)?;
@@ -46,7 +38,7 @@ pub(super) fn examine(
 }
 
 /// Whether the cluster is what the settings call it.
-fn kind(abilities: &Abilities, wanted: &Wanted) -> Option<Remark> {
+fn kind(abilities: &Abilities, wanted: &Wanted<'_>) -> Option<Remark> {
     let found = abilities.name();
     if found == wanted.kind {
         return None;
@@ -67,7 +59,7 @@ fn kind(abilities: &Abilities, wanted: &Wanted) -> Option<Remark> {
     ))
 }
 
-fn replicas(brokers: usize, abilities: &Abilities, wanted: &Wanted) -> Remark {
+fn replicas(brokers: usize, abilities: &Abilities, wanted: &Wanted<'_>) -> Remark {
     let replication = wanted.replication;
     let found = format!("{brokers} broker(s) for {replication} replica(s)");
     if usize::from(replication) > brokers {
@@ -90,7 +82,7 @@ impl Entries {
     }
 }
 
-fn of_settings(entries: &Entries, settings: &KafkaSettings, wanted: &Wanted) -> Vec<Remark> {
+fn of_settings(entries: &Entries, settings: &KafkaSettings, wanted: &Wanted<'_>) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let replication = u64::from(wanted.replication);
     match entries.number("min.insync.replicas") {
@@ -124,9 +116,9 @@ fn of_settings(entries: &Entries, settings: &KafkaSettings, wanted: &Wanted) -> 
         ));
     }
     if let Some(most) = entries.number("message.max.bytes")
-        && most < u64::from(settings.batch_bytes)
+        && most < settings.section.batch_bytes.0
     {
-        let batch = settings.batch_bytes;
+        let batch = settings.section.batch_bytes.0;
         let found = format!(
             "`message.max.bytes` is {most}, less than `broker.kafka.batch_bytes` ({batch})"
         );
@@ -149,6 +141,7 @@ fn of_settings(entries: &Entries, settings: &KafkaSettings, wanted: &Wanted) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::kafka::section::defaults;
 
     fn abilities(kind: Kind) -> Abilities {
         Abilities {
@@ -156,12 +149,12 @@ mod tests {
             version: None,
             idempotent: true,
             deletes_records: true,
-            limitations: Vec::new(),
+            lacks: Vec::new(),
         }
     }
 
-    fn wanted(kind: &'static str, replication: u16) -> Wanted {
-        Wanted { kind, replication }
+    fn wanted(kind: &str, replication: u16) -> Wanted<'_> {
+        Wanted { kind, replication, ..Wanted::default() }
     }
 
     #[test]
@@ -201,7 +194,7 @@ mod tests {
                 .collect();
             let remarks = of_settings(
                 &Entries(entries),
-                &KafkaSettings::default(),
+                &KafkaSettings::new(&defaults()).unwrap(),
                 &wanted("kafka", replication),
             );
             remarks.into_iter().map(|remark| (remark.check, remark.weight)).collect::<Vec<_>>()

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use streamgauge_actors::{Clock, Nanos, PortError, RunClock, SECOND};
 
-use super::Disposed;
+use super::client::Disposed;
 use super::logs::Logs;
 use super::settings::{KafkaSettings, config_error};
 

@@ -8,7 +8,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use streamgauge_actors::{Clock, Nanos, RunClock, SECOND};
 
-use super::is_topic_gone;
+use super::errors::is_topic_gone;
 
 /// Lines a client may log within one second; the rest is counted.
 const LINES_PER_SECOND: u32 = 10;

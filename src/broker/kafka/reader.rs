@@ -9,11 +9,13 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::{EventReader, PortError, Record, StartAt};
 
+use super::client::{Disposed, offsets, partitions_of};
+use super::errors::{is_topic_gone, is_transient, topic_error};
 use super::group::GroupOffsets;
 use super::logs::Logs;
 use super::native::{Consumer, ReadError};
 use super::settings::{KafkaSettings, config_error};
-use super::{Deadline, Disposed, is_topic_gone, is_transient, offsets, partitions_of, topic_error};
+use crate::broker::deadline::Deadline;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
 pub(super) struct KafkaReader {
@@ -48,8 +50,7 @@ impl KafkaReader {
         topic: &str,
         start: &[(u32, StartAt)],
     ) -> Result<Self, PortError> {
-        let deadline =
-            Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
+        let deadline = Deadline::after(settings.connect_timeout());
         let topic_c = CString::new(topic)
             .map_err(|_| PortError::fatal("a topic's name contains a NUL byte"))?;
         let consumer = Consumer::new(&settings.consumer(), &topic_c, Logs::new())

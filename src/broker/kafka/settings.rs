@@ -1,113 +1,27 @@
-//! The settings of a Kafka connection, and which of librdkafka's own properties may be added to
-//! them.
+//! What clients are made with, and which of librdkafka's own properties may be added to it.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
-use serde::{Deserialize, Serialize, Serializer};
 use streamgauge_actors::{PortError, WriterRole};
 
-/// How to reach a Kafka (or Redpanda) cluster, and how much the client may buffer.
-#[derive(Clone, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
+use super::section::{KafkaSection, is_secret};
+use crate::checks::SettingError;
+
+/// How to reach a Kafka (or Redpanda) cluster, and what a run asks of it.
+#[derive(Clone, Debug)]
 pub struct KafkaSettings {
-    /// Addresses to start from: `host:port`, separated by commas.
-    pub bootstrap_servers: String,
-    /// Further properties of librdkafka (TLS, SASL, compression), for every client. Those that
-    /// would change what the program promises are refused. Written out, a secret's value is
-    /// replaced by `<redacted>`.
-    #[serde(serialize_with = "serialize_redacted")]
-    pub properties: BTreeMap<String, String>,
-    /// How long to wait for a broker's first answer, in milliseconds.
-    pub connect_timeout_ms: u32,
-    /// How long a topic's creation, deletion or description may take, in milliseconds.
-    pub admin_timeout_ms: u32,
-    /// How long an event may wait for company in its batch, in milliseconds.
-    pub events_linger_ms: u32,
-    /// How long a result may wait for company in its batch, in milliseconds.
-    pub results_linger_ms: u32,
-    /// The size a batch may reach, in bytes.
-    pub batch_bytes: u32,
-    /// What a writer may buffer, in bytes: rounded up to KiB. Beyond it a writer is full.
-    pub queue_bytes: u64,
-    /// What a writer may buffer, in records. Beyond it a writer is full.
-    pub queue_records: u32,
-    /// What a reader may fetch ahead, in bytes: rounded up to KiB.
-    pub prefetch_bytes: u64,
+    /// Its section of the settings, properties from files in place.
+    pub section: KafkaSection,
     /// A consumer group whose offsets tell lag tools how far the readers are; `None`: none is
     /// named.
     pub group: Option<String>,
     /// Topics that others made and a run is to use: what their properties mean for it is said
     /// beforehand.
     pub given_topics: Vec<String>,
-}
-
-impl Default for KafkaSettings {
-    fn default() -> Self {
-        Self {
-            bootstrap_servers: "127.0.0.1:9092".to_owned(),
-            properties: BTreeMap::new(),
-            connect_timeout_ms: 5_000,
-            admin_timeout_ms: 30_000,
-            events_linger_ms: 5,
-            results_linger_ms: 0,
-            batch_bytes: 1_000_000,
-            queue_bytes: 64 << 20,
-            queue_records: 1_000_000,
-            prefetch_bytes: 16 << 20,
-            group: None,
-            given_topics: Vec::new(),
-        }
-    }
-}
-
-impl fmt::Debug for KafkaSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaSettings")
-            .field("bootstrap_servers", &self.bootstrap_servers)
-            .field("properties", &redacted(&self.properties))
-            .field("connect_timeout_ms", &self.connect_timeout_ms)
-            .field("admin_timeout_ms", &self.admin_timeout_ms)
-            .field("events_linger_ms", &self.events_linger_ms)
-            .field("results_linger_ms", &self.results_linger_ms)
-            .field("batch_bytes", &self.batch_bytes)
-            .field("queue_bytes", &self.queue_bytes)
-            .field("queue_records", &self.queue_records)
-            .field("prefetch_bytes", &self.prefetch_bytes)
-            .field("group", &self.group)
-            .field("given_topics", &self.given_topics)
-            .finish()
-    }
-}
-
-/// What is shown in place of a secret.
-pub const REDACTED: &str = "<redacted>";
-
-fn redacted(properties: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
-    properties
-        .iter()
-        .map(|(key, value)| (key.as_str(), if is_secret(key) { REDACTED } else { value }))
-        .collect()
-}
-
-fn serialize_redacted<S: Serializer>(
-    properties: &BTreeMap<String, String>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    redacted(properties).serialize(to)
-}
-
-/// Whether a property's value must never be shown.
-pub fn is_secret(property: &str) -> bool {
-    const WORDS: [&str; 6] = ["password", "secret", "token", "credential", "pem", "jaas"];
-    let property = property.to_ascii_lowercase();
-    WORDS.iter().any(|word| property.contains(word))
-        || (property.starts_with("sasl.") && !property.starts_with("sasl.mechanism"))
-        || property.starts_with("ssl.key")
 }
 
 /// Properties that are refused, each with the reason. A trailing `*` stands for any ending.
@@ -171,14 +85,24 @@ fn refusal(property: &str) -> Option<&'static str> {
 }
 
 impl KafkaSettings {
+    /// The settings of a section alone.
+    ///
+    /// # Errors
+    /// The setting whose file cannot be read.
+    pub fn new(section: &KafkaSection) -> Result<Self, SettingError> {
+        let properties = section.resolved_properties()?;
+        let section = KafkaSection { properties, ..section.clone() };
+        Ok(Self { section, group: None, given_topics: Vec::new() })
+    }
+
     /// Checks addresses and properties against what the program needs and what librdkafka knows.
     pub(super) fn check(&self) -> Result<(), PortError> {
-        if self.bootstrap_servers.split(',').all(|address| address.trim().is_empty()) {
+        if self.section.bootstrap_servers.split(',').all(|address| address.trim().is_empty()) {
             return Err(PortError::fatal(
                 "`broker.kafka.bootstrap_servers` is empty: give at least one broker as host:port",
             ));
         }
-        for property in self.properties.keys() {
+        for property in self.section.properties.keys() {
             if let Some(reason) = refusal(property) {
                 return Err(PortError::fatal(format!(
                     "the Kafka property `{property}` cannot be set here: {reason}"
@@ -193,7 +117,7 @@ impl KafkaSettings {
 
     /// The addresses to start from, taken apart; those that cannot be are left to librdkafka.
     pub(super) fn addresses(&self) -> impl Iterator<Item = (String, u16)> {
-        self.bootstrap_servers.split(',').filter_map(|address| {
+        self.section.bootstrap_servers.split(',').filter_map(|address| {
             let (host, port) = address.trim().rsplit_once(':')?;
             let host = host.rsplit('/').next().unwrap_or(host).trim_matches(['[', ']']);
             Some((host.to_owned(), port.parse().ok()?))
@@ -202,18 +126,29 @@ impl KafkaSettings {
 
     /// Whether brokers can be asked without librdkafka.
     pub(super) fn is_plaintext(&self) -> bool {
-        self.properties
+        self.section
+            .properties
             .get("security.protocol")
             .is_none_or(|protocol| protocol.eq_ignore_ascii_case("plaintext"))
     }
 
+    /// How long a broker's first answer is waited for.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.section.connect_timeout.as_millis())
+    }
+
+    /// How long a topic's creation, deletion or description may take.
+    pub(super) fn admin_timeout(&self) -> Duration {
+        Duration::from_millis(self.section.admin_timeout.as_millis())
+    }
+
     fn common(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        let debug = self.properties.contains_key("debug");
+        let debug = self.section.properties.contains_key("debug");
         config.set_log_level(if debug { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         config.set("client.id", "streamgauge");
-        config.extend(self.properties.clone());
-        config.set("bootstrap.servers", &self.bootstrap_servers);
+        config.extend(self.section.properties.clone());
+        config.set("bootstrap.servers", &self.section.bootstrap_servers);
         config.set("allow.auto.create.topics", "false");
         self.set_default(
             &mut config,
@@ -238,19 +173,19 @@ impl KafkaSettings {
     /// The configuration of a writer's client. One that is not `idempotent` sends one request at a
     /// time: a second one could overtake the first while that is tried again.
     pub(super) fn producer(&self, role: WriterRole, idempotent: bool) -> ClientConfig {
-        let linger_ms = match role {
-            WriterRole::Events => self.events_linger_ms,
-            WriterRole::Results => self.results_linger_ms,
+        let linger = match role {
+            WriterRole::Events => self.section.events_linger,
+            WriterRole::Results => self.section.results_linger,
         };
         let mut config = self.common();
         config
             .set("enable.idempotence", idempotent.to_string())
             .set("acks", "all")
             .set("message.timeout.ms", "0")
-            .set("linger.ms", linger_ms.to_string())
-            .set("batch.size", self.batch_bytes.to_string())
-            .set("queue.buffering.max.kbytes", kib(self.queue_bytes))
-            .set("queue.buffering.max.messages", self.queue_records.to_string());
+            .set("linger.ms", linger.as_millis().to_string())
+            .set("batch.size", self.section.batch_bytes.0.to_string())
+            .set("queue.buffering.max.kbytes", kib(self.section.queue_bytes.0))
+            .set("queue.buffering.max.messages", self.section.queue_records.to_string());
         if !idempotent {
             config.set("max.in.flight.requests.per.connection", "1");
         }
@@ -267,7 +202,7 @@ impl KafkaSettings {
             .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
-            .set("queued.max.messages.kbytes", kib(self.prefetch_bytes));
+            .set("queued.max.messages.kbytes", kib(self.section.prefetch_bytes.0));
         self.set_default(
             &mut config,
             &[
@@ -284,7 +219,7 @@ impl KafkaSettings {
     /// Sets what the settings' own properties leave open.
     fn set_default(&self, config: &mut ClientConfig, defaults: &[(&str, &str)]) {
         for (property, value) in defaults {
-            if !self.properties.contains_key(*property) {
+            if !self.section.properties.contains_key(*property) {
                 config.set(*property, *value);
             }
         }
@@ -318,25 +253,26 @@ pub(super) fn config_error(error: &KafkaError) -> PortError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::kafka::section::defaults;
+    use crate::secrets::REDACTED;
 
     fn with(property: &str, value: &str) -> KafkaSettings {
-        KafkaSettings {
-            properties: [(property.to_owned(), value.to_owned())].into(),
-            ..KafkaSettings::default()
-        }
+        let properties = [(property.to_owned(), value.to_owned())].into();
+        KafkaSettings::new(&KafkaSection { properties, ..defaults() }).unwrap()
     }
 
     #[test]
     fn addresses_are_taken_apart() {
         let bootstrap_servers = "a:1, PLAINTEXT://b:2,[::1]:3,nonsense".to_owned();
-        let settings = KafkaSettings { bootstrap_servers, ..KafkaSettings::default() };
+        let section = KafkaSection { bootstrap_servers, ..defaults() };
+        let settings = KafkaSettings::new(&section).unwrap();
         let addresses: Vec<_> = settings.addresses().collect();
         assert_eq!(addresses, [("a".to_owned(), 1), ("b".to_owned(), 2), ("::1".to_owned(), 3)]);
     }
 
     #[test]
     fn defaults_are_accepted() {
-        KafkaSettings::default().check().unwrap();
+        KafkaSettings::new(&defaults()).unwrap().check().unwrap();
         with("compression.type", "zstd").check().unwrap();
     }
 
@@ -369,17 +305,10 @@ mod tests {
             let settings = with(property, "hunter2");
             let shown = format!(
                 "{settings:?} {settings:#?} {} {:?}",
-                serde_json::to_string(&settings).unwrap(),
+                serde_json::to_string(&settings.section).unwrap(),
                 settings.check()
             );
             assert!(!shown.contains("hunter2") && shown.contains(REDACTED), "{shown}");
         }
-    }
-
-    #[test]
-    fn unknown_fields_are_refused() {
-        let error =
-            serde_json::from_str::<KafkaSettings>(r#"{"bootstrap": "x"}"#).unwrap_err().to_string();
-        assert!(error.contains("bootstrap"), "{error}");
     }
 }

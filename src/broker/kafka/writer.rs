@@ -7,10 +7,12 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
 
+use super::client::{Disposed, partitions_of};
+use super::errors::is_topic_gone;
 use super::logs::Logs;
 use super::native::{Persistence, Producer, Report};
 use super::settings::{KafkaSettings, config_error};
-use super::{Deadline, Disposed, is_topic_gone, partitions_of};
+use crate::broker::deadline::Deadline;
 
 /// A writer to one topic: see [`EventWriter`].
 pub(super) struct KafkaWriter {
@@ -28,8 +30,7 @@ impl KafkaWriter {
         role: WriterRole,
         idempotent: bool,
     ) -> Result<Self, PortError> {
-        let deadline =
-            Deadline::after(Duration::from_millis(u64::from(settings.connect_timeout_ms)));
+        let deadline = Deadline::after(settings.connect_timeout());
         let producer = Producer::new(&settings.producer(role, idempotent), topic, Logs::new())
             .map(Disposed::new)
             .map_err(|error| config_error(&error))?;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use streamgauge_actors::{
-    Broker, BrokerDescription, Clock, Delivery, EventReader, EventWriter, Nanos, PortError, SECOND,
-    Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicSpec, WriterRole,
+    Broker, BrokerDescription, Capability, Clock, Delivery, EventReader, EventWriter, Nanos,
+    PortError, SECOND, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicSpec, WriterRole,
 };
 
 use super::{Finding, Health};
@@ -28,6 +28,8 @@ pub(super) struct Trial<'a> {
     pub(super) broker: &'a dyn Broker,
     pub(super) clock: &'a dyn Clock,
     pub(super) description: &'a BrokerDescription,
+    /// Whether what was read is kept: the embedded log frees it.
+    pub(super) rereads: bool,
     pub(super) topic: String,
     pub(super) replication: u16,
     /// Whether runs use topics that are there.
@@ -113,7 +115,7 @@ impl Trial<'_> {
         }
         let back = self.read(&mut *reader, RECORDS)?;
         findings.push(came_back("reading", &back, 0));
-        if self.description.kind != "embedded"
+        if self.rereads
             && let Some(middle) = back.iter().find(|record| record.number == MIDDLE)
         {
             let mut reader =
@@ -179,12 +181,7 @@ impl Trial<'_> {
     /// Whether the topic can be emptied; nothing where the description has said already that it
     /// cannot.
     fn empty(&self, admin: &mut dyn TopicAdmin) -> Option<Finding> {
-        if self
-            .description
-            .limitations
-            .iter()
-            .any(|limitation| limitation.starts_with("no deletion of records"))
-        {
+        if !self.description.can(Capability::RecordDeletion) {
             return None;
         }
         let left = |admin: &mut dyn TopicAdmin| {

@@ -366,7 +366,7 @@ pub fn circumstances(report: &Report) -> Vec<Named> {
     };
     let stamps =
         if broker.log_append_time { "stamped by the log" } else { "not stamped by the log" };
-    vec![
+    let mut rows = vec![
         Named::new("run", format!("{} ({mode}), generation {}", report.run_id, report.generation)),
         Named::new("started", report.started_at.clone()),
         Named::new("seed", report.seed.to_string()),
@@ -379,13 +379,16 @@ pub fn circumstances(report: &Report) -> Vec<Named> {
         ),
         Named::new("topics", format!("{}, {}", topics.events, topics.results)),
         Named::new("streamgauge", versions.streamgauge.clone()),
-        Named::new("librdkafka", or_none(&versions.librdkafka)),
-        Named::new("fluvio", or_none(&versions.fluvio)),
+    ];
+    let clients = versions.clients();
+    rows.extend(clients.map(|(name, version)| Named::new(name, version.unwrap_or("–"))));
+    rows.extend([
         Named::new("processor", or_none(&host.cpu)),
         Named::new("cores", host.cores.map_or_else(|| "–".to_owned(), grouped)),
         Named::new("memory", dash(bytes(host.memory_bytes))),
         Named::new("kernel", or_none(&host.kernel)),
-    ]
+    ]);
+    rows
 }
 
 /// Every setting with its value.

@@ -1,0 +1,224 @@
+//! A connection to a cluster, and what its errors mean.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fluvio::config::{TlsPaths, TlsPolicy};
+use fluvio::dataplane::link::ErrorCode;
+use fluvio::{Fluvio, FluvioClusterConfig};
+use fluvio_future::net::DomainConnector;
+use fluvio_future::rust_tls::{ConnectorBuilder, TlsDomainConnector};
+use streamgauge_actors::PortError;
+
+use super::wait::complete;
+use crate::broker::deadline::Deadline;
+use crate::broker::fluvio::section::{FluvioSection, FluvioTls};
+use crate::units::Span;
+
+/// A connection to the cluster's controller, with what every port asks through it.
+pub(super) struct Cluster {
+    pub(super) fluvio: Fluvio,
+    pub(super) settings: FluvioSection,
+}
+
+impl Cluster {
+    pub(super) fn connect(settings: &FluvioSection) -> Result<Self, PortError> {
+        let timeout = millis(settings.connect_timeout);
+        match complete(Self::reach(settings.clone()), &Deadline::after(timeout)) {
+            None => Err(unreachable(settings, &"no answer")),
+            Some(cluster) => cluster,
+        }
+    }
+
+    /// Connects, for as long as it takes.
+    pub(super) async fn reach(settings: FluvioSection) -> Result<Self, PortError> {
+        let config = cluster_config(&settings)?;
+        match Fluvio::connect_with_connector(tls_connector(&config)?, &config).await {
+            Ok(fluvio) => Ok(Self { fluvio, settings }),
+            Err(error) => Err(unreachable(&settings, &format!("{error:#}"))),
+        }
+    }
+
+    pub(super) fn connect_deadline(&self) -> Deadline {
+        Deadline::after(millis(self.settings.connect_timeout))
+    }
+
+    pub(super) fn admin_deadline(&self) -> Deadline {
+        Deadline::after(millis(self.settings.admin_timeout))
+    }
+
+    /// Waits for the answer to a question about a topic.
+    pub(super) fn ask<T, E: Into<Cause>>(
+        &self,
+        action: &str,
+        topic: &str,
+        deadline: &Deadline,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, PortError> {
+        match complete(future, deadline) {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) => Err(self.topic_error(action, topic, &error.into())),
+            None => Err(self.no_answer(topic)),
+        }
+    }
+
+    pub(super) fn no_answer(&self, topic: &str) -> PortError {
+        let endpoint = &self.settings.endpoint;
+        PortError::again(format!(
+            "the Fluvio cluster at {endpoint} gave no answer about topic `{topic}` in time"
+        ))
+    }
+
+    pub(super) fn topic_error(&self, action: &str, topic: &str, cause: &Cause) -> PortError {
+        match cause {
+            Cause::NoTopic => self.no_such_topic(topic),
+            Cause::Other(reason) => {
+                PortError::fatal(format!("cannot {action} topic `{topic}`: {reason}"))
+            }
+            Cause::Connection(reason) => {
+                PortError::reconnect(format!("cannot {action} topic `{topic}`: {reason}"))
+            }
+        }
+    }
+
+    pub(super) fn no_such_topic(&self, topic: &str) -> PortError {
+        let endpoint = &self.settings.endpoint;
+        PortError::fatal(format!(
+            "there is no topic `{topic}` at {endpoint}: create it, or check its name"
+        ))
+    }
+}
+
+/// A client whose connection is just taking something in does not hear that it is dropped (0.50.1),
+/// and leaves task and connection behind: what comes first, the controller's lists, has come after
+/// this time.
+const LAST_WORDS: Duration = Duration::from_millis(3);
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        std::thread::sleep(LAST_WORDS);
+    }
+}
+
+/// Why a question was not answered.
+pub(super) enum Cause {
+    NoTopic,
+    Connection(String),
+    Other(String),
+}
+
+impl From<anyhow::Error> for Cause {
+    fn from(error: anyhow::Error) -> Self {
+        use fluvio::FluvioError;
+        let reason = format!("{error:#}");
+        match error.downcast_ref::<FluvioError>() {
+            Some(FluvioError::TopicNotFound(_) | FluvioError::PartitionNotFound(..)) => {
+                Self::NoTopic
+            }
+            Some(FluvioError::Socket(_) | FluvioError::Io(_) | FluvioError::SPUNotFound(_)) => {
+                Self::Connection(reason)
+            }
+            _ if error.is::<fluvio_socket::SocketError>() || error.is::<std::io::Error>() => {
+                Self::Connection(reason)
+            }
+            _ => match error.downcast_ref::<ErrorCode>() {
+                Some(ErrorCode::TopicNotFound) => Self::NoTopic,
+                _ => Self::Other(reason),
+            },
+        }
+    }
+}
+
+impl From<fluvio_socket::SocketError> for Cause {
+    fn from(error: fluvio_socket::SocketError) -> Self {
+        Self::Connection(error.to_string())
+    }
+}
+
+fn unreachable(settings: &FluvioSection, reason: &dyn Display) -> PortError {
+    PortError::again(format!(
+        "no Fluvio controller (SC) answers at {}: is it running, is the port right, and is `broker.fluvio.tls.mode` what \
+         it expects? (within {} ms: {reason})",
+        settings.endpoint,
+        settings.connect_timeout.as_millis()
+    ))
+}
+
+pub(super) fn tls_connector(config: &FluvioClusterConfig) -> Result<DomainConnector, PortError> {
+    // (This chooses the cryptography for the process, too.)
+    let connector = DomainConnector::try_from(config.tls.clone()).map_err(|error| {
+        PortError::fatal(format!("the files of `broker.fluvio.tls` cannot be used: {error:#}"))
+    })?;
+    if config.tls != TlsPolicy::Anonymous {
+        return Ok(connector);
+    }
+    // The client's own anonymous connector takes host and port for the server's name, and refuses
+    // it (0.50.1).
+    let tls = ConnectorBuilder::with_safe_defaults().no_cert_verification().build();
+    Ok(Box::new(TlsDomainConnector::new(tls, "localhost".to_owned())))
+}
+
+pub(super) fn cluster_config(settings: &FluvioSection) -> Result<FluvioClusterConfig, PortError> {
+    let tls = &settings.tls;
+    let policy = match tls.mode {
+        FluvioTls::Disabled => TlsPolicy::Disabled,
+        FluvioTls::Anonymous => TlsPolicy::Anonymous,
+        FluvioTls::Verified => {
+            for (key, path) in [
+                ("ca_file", &tls.ca_file),
+                ("cert_file", &tls.cert_file),
+                ("key_file", &tls.key_file),
+            ] {
+                if let Err(error) = std::fs::File::open(path) {
+                    return Err(PortError::fatal(format!(
+                        "`broker.fluvio.tls.{key}` names a file that cannot be read: {path}: {error}"
+                    )));
+                }
+            }
+            TlsPolicy::from(TlsPaths {
+                domain: tls.domain.clone(),
+                key: PathBuf::from(&tls.key_file),
+                cert: PathBuf::from(&tls.cert_file),
+                ca_cert: PathBuf::from(&tls.ca_file),
+            })
+        }
+    };
+    let mut config = FluvioClusterConfig::new(&settings.endpoint).with_tls(policy);
+    config.client_id = Some("streamgauge".to_owned());
+    Ok(config)
+}
+
+pub(super) fn millis(span: Span) -> Duration {
+    Duration::from_millis(span.as_millis())
+}
+
+/// The pause before a cluster is asked again for what it did not have ready.
+pub(super) const POLL_PAUSE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_new_connection_may_mend_is_told_from_what_nothing_mends() {
+        let connection = [
+            anyhow::Error::from(fluvio_socket::SocketError::SocketClosed),
+            std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into(),
+            fluvio::FluvioError::SPUNotFound(1).into(),
+        ];
+        assert!(
+            connection.into_iter().all(|error| matches!(Cause::from(error), Cause::Connection(_)))
+        );
+        let gone = [
+            fluvio::FluvioError::TopicNotFound("t".to_owned()).into(),
+            ErrorCode::TopicNotFound.into(),
+        ];
+        assert!(
+            gone.into_iter()
+                .all(|error: anyhow::Error| matches!(Cause::from(error), Cause::NoTopic))
+        );
+        assert!(matches!(Cause::from(anyhow::anyhow!("not permitted")), Cause::Other(_)));
+    }
+}

@@ -1,0 +1,30 @@
+//! `[aggregator]`: how events are aggregated.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checks::Checks;
+use crate::units::{AutoSpan, Span};
+
+/// `[aggregator]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AggregatorSection {
+    /// Aggregators; 0: one per partition, at most one per core.
+    pub count: u32,
+    /// How far events may run behind a partition's watermark.
+    pub allowed_lateness: AutoSpan,
+    /// Windows that a partition may be ahead of the slowest one before its reader pauses.
+    pub max_open_windows: u32,
+    /// A partition silent for so long closes its windows by processing time; 0: never.
+    pub idle_timeout: Span,
+    /// A consumer group whose offsets are committed for lag tools; empty: none.
+    pub group: String,
+}
+
+impl AggregatorSection {
+    /// Checks what types alone cannot.
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.must(self.max_open_windows > 0, "aggregator.max_open_windows", "must be at least 1");
+    }
+}

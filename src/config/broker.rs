@@ -1,0 +1,57 @@
+//! What the settings make of the broker: its ports, and what is said of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use streamgauge_actors::{Broker, SharedClock};
+
+use super::problem::ConfigError;
+use super::resolved::Resolved;
+use super::settings::Settings;
+use crate::broker::{Remark, Wanted};
+
+impl Settings {
+    /// What settings outside of `[broker]` ask of it.
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            kind: self.broker.kind.name(),
+            prefix: &self.topics.prefix,
+            events_topic: &self.topics.events,
+            results_topic: &self.topics.results,
+            replication: self.topics.replication,
+            group: &self.aggregator.group,
+        }
+    }
+
+    /// The same broker, with every topic that is made recorded in `folder`, and all others safe
+    /// from deletion.
+    pub fn guard(
+        &self,
+        broker: Arc<dyn Broker>,
+        folder: PathBuf,
+        run_id: Option<&str>,
+    ) -> Arc<dyn Broker> {
+        self.broker.guard(broker, folder, &self.topics.prefix, run_id)
+    }
+}
+
+impl Resolved {
+    /// Makes the ports of the broker; connects to nothing yet. The embedded log takes insertion
+    /// times from `clock`.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the adapter refuses its settings.
+    pub fn open_broker(&self, clock: SharedClock) -> Result<Arc<dyn Broker>, ConfigError> {
+        let Settings { broker, .. } = &self.settings;
+        broker.open(&self.settings.wanted(), clock).map_err(|error| self.located(error))
+    }
+
+    /// What is to be said of the broker besides its description, for `doctor`; changes nothing.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the adapter refuses its settings.
+    pub fn examine_broker(&self) -> Result<Vec<Remark>, ConfigError> {
+        let Settings { broker, .. } = &self.settings;
+        broker.examine(&self.settings.wanted()).map_err(|error| self.located(error))
+    }
+}

@@ -1,0 +1,161 @@
+//! Every setting, and the run that settings describe.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use streamgauge_actors::RunSpec;
+
+use super::aggregator::AggregatorSection;
+use super::history::HistorySection;
+use super::log::LogSection;
+use super::matrix::MatrixSection;
+use super::problem::{ConfigError, SettingProblem, located};
+use super::result_writer::ResultWriterSection;
+use super::run_id::run_tag;
+use super::schedule::ScheduleSection;
+use super::server::ServerSection;
+use super::supervisor::SupervisorSection;
+use super::threshold::Threshold;
+use super::thresholds::{EXPRESSIONS, ThresholdsSection, refusal};
+use super::topics::TopicsSection;
+use super::workload::WorkloadSection;
+use crate::broker::BrokerSection;
+use crate::checks::Checks;
+use crate::units::Span;
+
+/// Every setting, resolved.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the events go.
+    pub broker: BrokerSection,
+    /// Names and shape of the topics.
+    pub topics: TopicsSection,
+    /// What is produced.
+    pub workload: WorkloadSection,
+    /// How it is aggregated.
+    pub aggregator: AggregatorSection,
+    /// How results are written.
+    pub result_writer: ResultWriterSection,
+    /// When a run is given up.
+    pub supervisor: SupervisorSection,
+    /// What a run must satisfy.
+    pub thresholds: ThresholdsSection,
+    /// Where the daemon listens.
+    pub server: ServerSection,
+    /// What `matrix` varies.
+    pub matrix: MatrixSection,
+    /// When the daemon starts runs by itself.
+    pub schedule: ScheduleSection,
+    /// How long runs are kept.
+    pub history: HistorySection,
+    /// What is logged.
+    pub log: LogSection,
+}
+
+impl Settings {
+    /// Checks what types alone cannot. `origins`: where each key was set, as far as known.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: everything that cannot be.
+    pub(super) fn check(&self, origins: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        let mut checks = Checks::default();
+        self.topics.check(&mut checks);
+        self.workload.check(&mut checks);
+        self.aggregator.check(&mut checks);
+        self.result_writer.check(&mut checks);
+        self.supervisor.check(&mut checks);
+        self.log.check(&mut checks);
+        self.broker.check(&self.wanted(), &mut checks);
+        self.thresholds.check(&mut checks);
+        self.matrix.check(&mut checks);
+        self.server.check(&mut checks);
+        self.schedule.check(&mut checks);
+        self.history.check(&mut checks);
+        let problems: Vec<SettingProblem> =
+            checks.into_errors().into_iter().map(|error| located(error, origins)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+
+    /// What a run's report must satisfy.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when an expression cannot be read; [`Layers::load`] has checked it before.
+    pub fn thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
+        let refused =
+            |message: String| ConfigError::one("settings", EXPRESSIONS, refusal(&message));
+        let expressions = self.thresholds.expressions.iter();
+        expressions.map(|text| Threshold::parse(text).map_err(refused)).collect()
+    }
+
+    /// The run that these settings describe. Topics without a name of their own are named after the
+    /// run.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a setting is impossible; [`Layers::load`] has checked it before.
+    pub fn run_spec(&self, run_id: &str) -> Result<RunSpec, ConfigError> {
+        self.check(&BTreeMap::new())?;
+        let Self { topics, workload, aggregator, .. } = self;
+        let topic = |named: &str, what: &str| {
+            if named.is_empty() { self.own_topic(&[run_id, what]) } else { named.to_owned() }
+        };
+        let events_topic = topic(&topics.events, "events");
+        Ok(RunSpec {
+            run_id: run_id.to_owned(),
+            run_tag: run_tag(run_id),
+            workload: workload.name.clone(),
+            seed: workload.seed,
+            producers: workload.producers,
+            aggregators: self.aggregators(cores()),
+            partitions: topics.partitions,
+            replication: topics.replication,
+            rate: workload.rate.0,
+            arrivals: workload.arrival_kind(),
+            burst_correlation: workload.bursts(),
+            duration_ns: workload.duration.as_nanos(),
+            warmup_ns: workload.warmup_ns(),
+            window_ns: workload.window.as_nanos(),
+            campaigns: workload.campaigns,
+            ads_per_campaign: workload.ads_per_campaign,
+            zipf_exponent: workload.zipf(),
+            ad_types: workload.ad_types.clone(),
+            event_types: workload.event_types.clone(),
+            allowed_lateness_ns: aggregator.allowed_lateness.or(Span::default()).as_nanos(),
+            progress_interval_ns: workload.progress_interval.as_nanos(),
+            progress_records: workload.progress_records,
+            max_open_windows: aggregator.max_open_windows,
+            result_batch: self.result_writer.batch,
+            malformed_topic: format!(
+                "{events_topic}{}malformed",
+                self.broker.kind.profile().topic_separator
+            ),
+            events_topic,
+            results_topic: topic(&topics.results, "results"),
+            // Known once the broker is reached.
+            log_append_time: true,
+            send_delay_limit_ns: workload.send_delay_limit.as_nanos(),
+            send_delay_share: workload.send_delay_share,
+            heartbeat_timeout_ns: self.supervisor.heartbeat_timeout.as_nanos(),
+            drain_timeout_ns: self.supervisor.drain_timeout.as_nanos(),
+        })
+    }
+
+    /// The name of a topic of the program's own: the prefix, then the parts.
+    pub fn own_topic(&self, parts: &[&str]) -> String {
+        let separator = self.broker.kind.profile().topic_separator.to_string();
+        [&[self.topics.prefix.as_str()], parts].concat().join(&separator)
+    }
+
+    /// How many aggregators there will be: at least 1, at most one per partition of a topic made
+    /// for the run. (A topic that is there already may have more.)
+    pub(super) fn aggregators(&self, cores: u32) -> u32 {
+        let wanted = if self.aggregator.count == 0 { cores } else { self.aggregator.count };
+        let most = if self.topics.events.is_empty() { self.topics.partitions } else { u32::MAX };
+        wanted.clamp(1, most)
+    }
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}

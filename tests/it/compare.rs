@@ -1,0 +1,349 @@
+//! `streamgauge compare`: unlike workloads refused, significance tested, failed runs named,
+//! regressions gated.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use crate::support::outcomes::{failed, passed, report};
+use serde_json::{Value, json};
+use streamgauge::report::Report;
+use streamgauge::report::compare::{Comparison, Finding, Regression, compare};
+use streamgauge_actors::{LatencyKind, Mode, Quantiles};
+use tempfile::TempDir;
+
+/// A run whose `publish_latency` scatters around `mean` milliseconds, from second to second.
+fn run(id: &str, mean: f64) -> Report {
+    let mut report = report(&passed(6), Mode::Run);
+    id.clone_into(&mut report.run_id);
+    // A fixed pattern without a period shorter than the run: golden-ratio steps.
+    let scatter = |second: i64| (second as f64 * 0.618_033_988_75 + mean * 7.3).fract() - 0.5;
+    for row in &mut report.series {
+        let p50_ms = mean + 0.2 * scatter(row.second);
+        let quantiles = Quantiles { count: 40_000, p50_ms, p99_ms: 3.0 * p50_ms, max_ms: 10.0 };
+        row.latency.set(LatencyKind::PublishLatency, Some(quantiles));
+        row.produced = 40_000 + (100.0 * scatter(row.second + 7)) as u64;
+    }
+    report
+}
+
+fn comparison(base: &Report, candidate: &Report) -> Comparison {
+    compare(base, candidate, false).unwrap()
+}
+
+fn finding(comparison: &Comparison, metric: &str) -> Finding {
+    comparison
+        .metrics
+        .iter()
+        .find(|row| row.metric == metric)
+        .unwrap_or_else(|| panic!("no {metric}"))
+        .finding
+}
+
+/// The program on two report files.
+struct Files {
+    folder: TempDir,
+    base: PathBuf,
+    candidate: PathBuf,
+}
+
+impl Files {
+    fn new(base: &Report, candidate: &Report) -> Self {
+        let folder = TempDir::new().unwrap();
+        let paths = ["base.json", "candidate.json"].map(|name| folder.path().join(name));
+        for (report, path) in [base, candidate].into_iter().zip(&paths) {
+            report.write(path).unwrap();
+        }
+        let [base, candidate] = paths;
+        Self { folder, base, candidate }
+    }
+
+    fn compare(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
+        command
+            .env_clear()
+            .env("XDG_STATE_HOME", self.folder.path())
+            .current_dir(self.folder.path());
+        command.arg("compare").args([&self.base, &self.candidate]).args(arguments).output().unwrap()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn assert_code(output: &Output, code: i32) {
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {}\nstderr: {}",
+        stdout(output),
+        stderr(output)
+    );
+}
+
+#[test]
+fn runs_that_do_not_differ_say_so() {
+    let files = Files::new(&run("r-1", 1.0), &run("r-2", 1.001));
+    let output = files.compare(&["--fail-on-regression", "5%"]);
+    assert_code(&output, 0);
+    let text = stdout(&output);
+    assert_eq!(text.lines().next(), Some("no significant difference"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_slower_run_is_found_and_gated() {
+    let files = Files::new(&run("r-1", 1.0), &run("r-2", 1.2));
+    let output = files.compare(&["--fail-on-regression", "5%"]);
+    assert_code(&output, 99);
+    let text = stdout(&output);
+    assert!(text.starts_with("significantly worse: publish_latency p50 +20"), "{text}");
+    let row = text.lines().find(|line| line.starts_with("publish_latency p50")).unwrap();
+    assert!(
+        row.contains("1.00") && row.contains("1.20") && row.ends_with("WORSE, p<0.001"),
+        "{row}"
+    );
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let errors = stderr(&output);
+    assert!(
+        errors.starts_with(
+            "error: worse than the limit of 5 % allows:\n  publish_latency.p50_ms: +20"
+        ),
+        "{errors}"
+    );
+    assert_code(&files.compare(&["--fail-on-regression", "50%"]), 0);
+    assert_code(&files.compare(&[]), 0);
+    // A faster one is better, and no regression.
+    let files = Files::new(&run("r-1", 1.2), &run("r-2", 1.0));
+    let output = files.compare(&["--fail-on-regression", "0%"]);
+    assert_code(&output, 0);
+    assert!(
+        stdout(&output).starts_with("significantly better: publish_latency p50 -16"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn json_and_markdown_say_the_same() {
+    let files = Files::new(&run("r-1", 1.0), &run("r-2", 1.2));
+    let output = files.compare(&["-o", "json", "--fail-on-regression", "5%"]);
+    assert_code(&output, 99);
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(
+        (&json["base"]["run_id"], &json["candidate"]["verdict"]),
+        (&json!("r-1"), &json!("pass"))
+    );
+    let row = json["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["metric"] == "publish_latency.p99_ms")
+        .unwrap();
+    assert_eq!(
+        (&row["finding"], &row["better"], &row["base"]["n"]),
+        (&json!("worse"), &json!("lower"), &json!(60))
+    );
+    assert!(
+        row["test"]["low"].as_f64().unwrap() > 0.0 && row["p_adjusted"].as_f64().unwrap() < 0.001,
+        "{row}"
+    );
+    assert_eq!(json["regression_limit"], 0.05);
+    assert_eq!(json["regressions"][0]["what"], "metric");
+    let without: Value = serde_json::from_str(&stdout(&files.compare(&["-o", "ndjson"]))).unwrap();
+    assert_eq!(without.get("regressions"), None);
+    let markdown = stdout(&files.compare(&["-o", "md"]));
+    assert!(markdown.starts_with("# significantly worse: publish_latency p50"), "{markdown}");
+    assert!(
+        markdown.contains("| mean of | base | candidate | change | 95 % interval | finding |"),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn unlike_workloads_are_refused_unless_forced() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.0);
+    candidate.config = json!({"workload": {"rate": 20_000.0, "name": "other", "seed": 7}, "topics": {"partitions": 4}});
+    let files = Files::new(&base, &candidate);
+    let output = files.compare(&[]);
+    assert_code(&output, 2);
+    assert_eq!(stdout(&output), "");
+    let errors = stderr(&output);
+    assert!(errors.contains("  workload.rate: 40000 (base), 20000.0 (candidate)\n"), "{errors}");
+    assert!(errors.contains("  topics.partitions: not there (base), 4 (candidate)\n"), "{errors}");
+    assert!(!errors.contains("workload.name") && !errors.contains("workload.seed"), "{errors}");
+    assert!(errors.contains("--force"), "{errors}");
+    let forced = files.compare(&["--force"]);
+    assert_code(&forced, 0);
+    assert!(stdout(&forced).contains("warning: the workloads are unlike"), "{}", stdout(&forced));
+    let mut produced = run("r-3", 1.0);
+    produced.mode = streamgauge::report::ModeName::Produce;
+    assert_eq!(compare(&base, &produced, false).unwrap_err().differences[0].key, "mode");
+}
+
+#[test]
+fn broker_and_machine_may_differ_and_are_named() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.0);
+    (candidate.broker.kind, candidate.broker.version) = ("kafka".to_owned(), "4.1.0".to_owned());
+    candidate.host.cores = Some(64);
+    candidate.config = json!({"workload": {"rate": 40_000.0}, "broker": {"kind": "kafka"}});
+    let found = comparison(&base, &candidate);
+    let keys: Vec<_> =
+        found.circumstances.iter().map(|difference| difference.key.as_str()).collect();
+    assert_eq!(keys, ["broker.kind", "broker.version", "host.cores"]);
+    assert_eq!(found.warnings.len(), 1);
+    assert!(
+        found.warnings[0].contains("host.cores: 2 (base), 64 (candidate)"),
+        "{:?}",
+        found.warnings
+    );
+    let text = stdout(&Files::new(&base, &candidate).compare(&[]));
+    assert!(text.contains("differs: broker.kind: embedded (base), kafka (candidate)"), "{text}");
+}
+
+#[test]
+fn a_run_that_did_not_pass_is_said_first() {
+    let mut lost = passed(6);
+    lost.counters.events_lost = 3;
+    let (base, candidate) = (run("r-1", 1.0), report(&lost, Mode::Run));
+    let found = comparison(&base, &candidate);
+    assert!(
+        found.conclusion.starts_with("NO RESULT: the candidate did not pass (FAIL)"),
+        "{}",
+        found.conclusion
+    );
+    assert!(
+        found.warnings[0].starts_with("the candidate is no result: FAIL: "),
+        "{:?}",
+        found.warnings
+    );
+    let worse: Vec<_> = found.regressions(10.0).iter().map(ToString::to_string).collect();
+    assert!(
+        worse[0].starts_with("the verdict: the base passed, the candidate did not (FAIL: "),
+        "{worse:?}"
+    );
+    assert!(worse.contains(&"audit.events_lost: 3, in the base 0".to_owned()), "{worse:?}");
+    let output = Files::new(&base, &candidate).compare(&["--fail-on-regression", "1000%"]);
+    assert_code(&output, 99);
+    assert!(stdout(&output).starts_with("NO RESULT: "), "{}", stdout(&output));
+    // The other way round nothing got worse, but the base is no measure.
+    let found = comparison(&candidate, &base);
+    assert!(
+        found.conclusion.starts_with("NO RESULT: the base did not pass (FAIL)"),
+        "{}",
+        found.conclusion
+    );
+    assert!(
+        !found
+            .regressions(10.0)
+            .iter()
+            .any(|each| matches!(each, Regression::Verdict { .. } | Regression::Audit(_)))
+    );
+    // A run that measured nothing at all.
+    let nothing = comparison(&base, &report(&failed(), Mode::Run));
+    assert!(nothing.metrics.iter().all(|row| row.finding == Finding::Untested));
+    assert!(
+        nothing.conclusion.ends_with("its figures would say: nothing could be tested"),
+        "{}",
+        nothing.conclusion
+    );
+}
+
+#[test]
+fn meeting_the_target_is_no_merit() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.0);
+    for row in &mut candidate.series {
+        row.produced += 100;
+    }
+    let found = comparison(&base, &candidate);
+    assert_eq!(finding(&found, "throughput.produced_per_second"), Finding::OnTarget);
+    // Consumed is the same constant on both sides.
+    assert_eq!(finding(&found, "throughput.consumed_per_second"), Finding::NoDifference);
+    for row in &mut candidate.series {
+        row.produced -= 4_000;
+    }
+    let found = comparison(&base, &candidate);
+    assert_eq!(finding(&found, "throughput.produced_per_second"), Finding::Worse);
+    assert_eq!(found.regressions(0.05).len(), 1);
+    // Without a target more is better.
+    let (mut first, mut second) = (base.clone(), candidate.clone());
+    (first.throughput.target_per_second, second.throughput.target_per_second) = (None, None);
+    assert_eq!(
+        finding(&comparison(&second, &first), "throughput.produced_per_second"),
+        Finding::Better
+    );
+}
+
+#[test]
+fn what_cannot_be_tested_says_why() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.0);
+    for row in &mut candidate.series {
+        row.consumed = 39_000;
+    }
+    candidate
+        .series
+        .iter_mut()
+        .skip(2)
+        .for_each(|row| row.latency.set(LatencyKind::PublishDelay, None));
+    for window in &mut candidate.windows {
+        window.result_latency_ms_avg = None;
+    }
+    let found = comparison(&base, &candidate);
+    let reason = |metric: &str| {
+        let row = found.metrics.iter().find(|row| row.metric == metric).unwrap();
+        assert_eq!((row.finding, row.test), (Finding::Untested, None), "{metric}");
+        row.reason.unwrap()
+    };
+    assert_eq!(
+        reason("throughput.consumed_per_second"),
+        "constant in both: no noise to test against"
+    );
+    assert_eq!(reason("publish_delay.p99_ms"), "fewer than 4 values");
+    assert_eq!(reason("windows.result_latency_ms_avg"), "not measured in the candidate");
+    assert!(
+        !found.metrics.iter().any(|row| row.metric.starts_with("close_latency")),
+        "measured in neither"
+    );
+}
+
+#[test]
+fn warmup_and_the_time_after_the_schedule_are_left_out() {
+    let mut base = run("r-1", 1.0);
+    (base.warmup_s, base.duration_s) = (10.0, 40.0);
+    let mut candidate = base.clone();
+    for row in candidate.series.iter_mut().filter(|row| row.second < 10 || row.second >= 49) {
+        row.produced = 1;
+    }
+    let found = comparison(&base, &candidate);
+    assert_eq!(finding(&found, "throughput.produced_per_second"), Finding::NoDifference);
+    let row = &found.metrics[0];
+    assert_eq!(row.base.unwrap().n, 39);
+}
+
+#[test]
+fn what_is_no_report_or_no_percentage_is_a_usage_error() {
+    let files = Files::new(&run("r-1", 1.0), &run("r-2", 1.0));
+    std::fs::write(&files.candidate, "{}").unwrap();
+    let output = files.compare(&[]);
+    assert_code(&output, 2);
+    assert!(stderr(&output).contains("candidate.json"), "{}", stderr(&output));
+    std::fs::remove_file(&files.base).unwrap();
+    let output = files.compare(&[]);
+    assert_code(&output, 2);
+    assert!(stderr(&output).contains("base.json"), "{}", stderr(&output));
+    for nonsense in ["5", "-1%", "NaN%", "much"] {
+        let output = files.compare(&[&format!("--fail-on-regression={nonsense}")]);
+        assert_code(&output, 2);
+        assert!(stderr(&output).contains("write 5%"), "{}", stderr(&output));
+    }
+}

@@ -1,0 +1,26 @@
+//! Everything that needs no server but the program itself: one file per promise.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "why a test is skipped, and figures")]
+
+mod architecture;
+mod audit;
+mod cli;
+mod compare;
+mod ctl;
+mod daemon;
+mod failures;
+mod golden;
+mod grafana;
+mod history;
+mod http_api;
+mod lifecycle;
+mod matrix;
+mod matrix_report;
+mod openapi;
+mod orders;
+mod report_html;
+mod report_schema;
+mod report_terminal;
+mod support;
+mod thresholds;
+mod verdict;

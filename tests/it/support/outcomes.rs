@@ -1,0 +1,190 @@
+//! Outcomes of runs, built by hand.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
+use streamgauge_actors::{
+    Aggregate, ArrivalKind, AuditTotals, BrokerDescription, BurstCorrelation, Ending, Follow,
+    LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, RunMeasures,
+    RunOutcome, RunSpec, SECOND, Second, StageCounters, StartAt, Subject, WindowAudit,
+};
+
+/// Start of window 0: 2023-11-14T22:13:20Z.
+pub(crate) const BASE: Nanos = 1_700_000_000 * SECOND;
+
+pub(crate) const FOLLOW: Follow =
+    Follow { from: StartAt::Earliest, until_idle_ns: Some(5 * SECOND) };
+
+pub(crate) const AGGREGATE: Mode = Mode::Aggregate(Aggregate {
+    follow: FOLLOW,
+    base_event_time_ns: 0,
+    campaigns: None,
+    idle_timeout_ns: None,
+});
+
+pub(crate) fn spec() -> RunSpec {
+    RunSpec {
+        run_id: "r-7f3a".to_owned(),
+        run_tag: 7,
+        workload: "classic".to_owned(),
+        seed: 42,
+        producers: 2,
+        aggregators: 2,
+        partitions: 2,
+        replication: 1,
+        rate: 40_000.0,
+        arrivals: ArrivalKind::PoissonNormalized,
+        burst_correlation: BurstCorrelation::default(),
+        duration_ns: 60 * SECOND,
+        warmup_ns: 0,
+        window_ns: 10 * SECOND,
+        campaigns: 10,
+        ads_per_campaign: 100,
+        zipf_exponent: None,
+        ad_types: vec!["image".to_owned()],
+        event_types: vec!["view".to_owned()],
+        allowed_lateness_ns: 0,
+        progress_interval_ns: 100 * MILLISECOND,
+        progress_records: true,
+        max_open_windows: 4,
+        result_batch: 100,
+        events_topic: "streamgauge.r-7f3a.events".to_owned(),
+        results_topic: "streamgauge.r-7f3a.results".to_owned(),
+        log_append_time: true,
+        malformed_topic: "streamgauge.r-7f3a.events.malformed".to_owned(),
+        send_delay_limit_ns: 10 * MILLISECOND,
+        send_delay_share: 0.01,
+        heartbeat_timeout_ns: 10 * SECOND,
+        drain_timeout_ns: 30 * SECOND,
+    }
+}
+
+fn window(window_id: i64) -> WindowAudit {
+    WindowAudit {
+        window_id,
+        window_start_ms: BASE / MILLISECOND + window_id * 10_000,
+        window_end_ms: BASE / MILLISECOND + (window_id + 1) * 10_000,
+        partial: false,
+        warmup: false,
+        campaigns: 10,
+        count: 400_000,
+        expected: 400_000,
+        exact: true,
+        result_latency_ms_avg: Some(3.25),
+        result_latency_ms_max: Some(7.0),
+    }
+}
+
+/// A run of `windows` windows in which all went well.
+pub(crate) fn passed(windows: i64) -> RunOutcome {
+    let events = 400_000 * windows as u64;
+    let mut histogram = LatencyHistogram::default();
+    (1..=1000).for_each(|i| histogram.record(i * 12_345));
+    let quantiles = Quantiles::of(&histogram);
+    let latencies: BTreeMap<_, _> =
+        LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
+    let second = |second: i64| Second {
+        second,
+        start_ms: BASE / MILLISECOND + second * 1000,
+        target: Some(40_000.0),
+        produced: 40_000,
+        acknowledged: 40_000,
+        consumed: 40_000,
+        results: 0,
+        lag: 12,
+        in_flight: 34,
+        watermarks_ms: [(0, None), (1, Some(BASE / MILLISECOND + second * 1000)), (2, None)].into(),
+        latency: PerLatency::from_fn(|kind| quantiles.filter(|_| kind.row().of == Subject::Event)),
+    };
+    let end = BASE + windows * 10 * SECOND;
+    RunOutcome {
+        spec: RunSpec { duration_ns: windows * 10 * SECOND, ..spec() },
+        broker: BrokerDescription {
+            kind: "embedded".to_owned(),
+            version: "0.1.0".to_owned(),
+            guarantee: "exactly once".to_owned(),
+            log_append_time: true,
+            limitations: Vec::new(),
+        },
+        generation: 0,
+        ending: Ending::Completed,
+        started_at_ns: BASE - SECOND,
+        base_ns: Some(BASE),
+        schedule_end_ns: end,
+        finished_at_ns: end + SECOND,
+        counters: StageCounters {
+            produced: events,
+            produced_bytes: 330 * events,
+            produced_measured: events,
+            acknowledged: events,
+            consumed: events,
+            consumed_bytes: 330 * events,
+            consumed_measured: events,
+            last_produced_ns: end - MILLISECOND,
+            last_consumed_ns: end - MILLISECOND,
+            windows_closed: windows as u64,
+            results_written: 10 * windows as u64,
+            results_read: 10 * windows as u64,
+            results_events: events,
+            last_result_ns: end,
+            ..StageCounters::default()
+        },
+        latencies,
+        series: (0..windows * 10).map(second).collect(),
+        measures: Some(RunMeasures {
+            audit: AuditTotals {
+                windows: windows as u64,
+                windows_exact: windows as u64,
+                results: 10 * windows as u64,
+                ..AuditTotals::default()
+            },
+            windows: (0..windows).map(window).collect(),
+        }),
+        truth: Vec::new(),
+        findings: Vec::new(),
+        wall_step_ns: 0,
+    }
+}
+
+/// A run that failed before it began: nothing was measured at all.
+pub(crate) fn failed() -> RunOutcome {
+    RunOutcome {
+        ending: Ending::failed("topic `clicks` does not exist on localhost:9092"),
+        base_ns: None,
+        schedule_end_ns: 0,
+        finished_at_ns: BASE,
+        counters: StageCounters::default(),
+        latencies: BTreeMap::new(),
+        series: Vec::new(),
+        measures: None,
+        ..passed(6)
+    }
+}
+
+pub(crate) fn context(mode: Mode) -> ReportContext {
+    ReportContext {
+        mode,
+        config: json!({"workload": {"rate": 40_000}, "broker": {"kafka": {"password": "***"}}}),
+        rerun: "streamgauge run classic --seed 42".to_owned(),
+        process_started_ns: BASE - 2 * SECOND,
+        resources: Resources {
+            cpu_seconds: Some(12.34),
+            cpu_us_per_event: None,
+            peak_rss_bytes: Some(123 << 20),
+            threads: Some(9),
+        },
+        host: Host {
+            cores: Some(2),
+            kernel: Some("Linux 6.1".to_owned()),
+            cpu: Some("Some Processor".to_owned()),
+            memory_bytes: Some(8 << 30),
+        },
+        versions: Versions::new(Some("2.12.1".to_owned()), None),
+        thresholds: Vec::new(),
+    }
+}
+
+pub(crate) fn report(outcome: &RunOutcome, mode: Mode) -> Report {
+    Report::new(outcome, &context(mode))
+}

@@ -1,0 +1,17 @@
+//! What needs Kafka, Fluvio, Prometheus, Chromium, or another program from outside: one file per
+//! promise.
+
+#![allow(clippy::print_stderr, reason = "a test says why it is skipped")]
+
+mod aggregate;
+mod bad_input;
+mod broker_contract;
+mod cli_kafka;
+mod deploy;
+mod doctor;
+mod fluvio;
+mod grafana_schema;
+mod kafka;
+mod live_page;
+mod prometheus;
+mod support;
