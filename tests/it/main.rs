@@ -22,4 +22,5 @@ mod report_schema;
 mod report_terminal;
 mod support;
 mod thresholds;
+mod tidy;
 mod verdict;
