@@ -55,7 +55,13 @@ fn after_help() -> String {
 /// Measures streaming systems: drives an advertising-analytics stream through a broker, checks
 /// every count, reports honest latency.
 #[derive(Parser)]
-#[command(name = "streamgauge", version, max_term_width = 80, after_help = after_help(), arg_required_else_help = true)]
+#[command(
+    name = "streamgauge",
+    version,
+    max_term_width = 80,
+    after_help = after_help(),
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,

@@ -77,7 +77,7 @@ pub use self::ports::{
 };
 pub use self::producer::{Producer, ProducerRole};
 pub use self::result_writer::{ResultWriter, ResultWriterRole, WriterOut};
-pub use self::run::facts::{RunFact, RunMeasured, StageMeasured};
+pub use self::run::facts::{FactsHeard, RunFact, RunMeasured, StageMeasured};
 pub use self::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };

@@ -51,13 +51,24 @@ pub(super) struct MatrixArgs {
     baseline: Vec<(String, String)>,
     /// Where a setting has a value, set another one too, as broker.kind=redpanda
     /// broker.kafka.bootstrap_servers=b:9092; repeatable
-    #[arg(long, num_args = 2, value_names = ["KEY=VALUE", "KEY=VALUE"], value_parser = pair, help_heading = "Matrix")]
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["KEY=VALUE", "KEY=VALUE"],
+        value_parser = pair,
+        help_heading = "Matrix"
+    )]
     with: Vec<(String, String)>,
     /// Write each run's JSON report to this folder, besides the history
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     runs_to: Option<PathBuf>,
     /// Write the report to a file, its form by its extension: html, md, json or csv; repeatable
-    #[arg(long = "report", value_name = "FILE", value_parser = report_file, help_heading = "Reports")]
+    #[arg(
+        long = "report",
+        value_name = "FILE",
+        value_parser = report_file,
+        help_heading = "Reports"
+    )]
     reports: Vec<PathBuf>,
     #[command(flatten)]
     flags: RunFlags,

@@ -177,7 +177,8 @@ mod tests {
             keeping_broker("streamgauge doctor", rerun),
             "streamgauge doctor --broker kafka --bootstrap-servers h:9092"
         );
-        let rerun = "streamgauge run --set broker.kind=kafka --set topics.keep=true --set 'broker.kafka.x=a b'";
+        let rerun = "streamgauge run --set broker.kind=kafka --set topics.keep=true \
+                     --set 'broker.kafka.x=a b'";
         assert_eq!(
             keeping_broker("streamgauge doctor", rerun),
             "streamgauge doctor --set broker.kind=kafka --set 'broker.kafka.x=a b'"
