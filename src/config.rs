@@ -60,7 +60,7 @@ pub(crate) use self::show::{at, shell_quoted, toml_value};
 pub use self::supervisor::SupervisorSection;
 pub use self::thresholds::ThresholdsSection;
 pub use self::topics::TopicsSection;
-pub use self::workload::{ArrivalName, BurstName, MmppSection, WorkloadSection};
+pub use self::workload::WorkloadSection;
 
 #[cfg(test)]
 mod tests;

@@ -97,7 +97,7 @@ pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::truth::ledger::{AcknowledgedCount, window_of};
 pub use self::truth::table::{Truth, TruthTable};
 pub use self::window_aggregator::WindowAggregator;
-pub use self::workload::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
+pub use self::workload::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Bursts, Mmpp};
 pub use self::workload::campaigns::Campaigns;
 pub use self::workload::mode::{Aggregate, Follow, Mode};
 pub use self::workload::pacing::{Due, Pacer};

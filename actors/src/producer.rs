@@ -148,7 +148,7 @@ impl Producer {
             spec.seed,
             index,
             spec.producers,
-            spec.burst_correlation,
+            spec.bursts(),
         );
         Self {
             index,

@@ -138,7 +138,7 @@ impl Generator {
             spec.seed,
             producer,
             spec.producers,
-            spec.burst_correlation,
+            spec.bursts(),
         );
         let (ad_types, event_types) = (spec.ad_types.len(), spec.event_types.len());
         Self {

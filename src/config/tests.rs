@@ -309,7 +309,7 @@ fn a_run_gets_what_was_set() {
     let spec = resolved.settings.run_spec("id").unwrap();
     assert_eq!(spec.warmup_ns, 20 * SECOND, "whole windows");
     assert!(
-        matches!(spec.arrivals, ArrivalKind::Mmpp(mmpp) if mmpp.rate_ratio == 7.0 && mmpp.q12 == 0.5)
+        spec.arrivals == ArrivalKind::Mmpp && spec.mmpp.rate_ratio == 7.0 && spec.mmpp.q12 == 0.5
     );
     assert_eq!((spec.burst_correlation, spec.zipf_exponent), (BurstCorrelation::Shared, Some(0.5)));
     assert_eq!(spec.allowed_lateness_ns, 250 * MILLISECOND);

@@ -12,36 +12,6 @@ const MAX_ADS: u64 = 10_000_000;
 /// The length of a text value of an event, at most.
 const MAX_TYPE_NAME: usize = 1000;
 
-/// The name of an arrival process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ArrivalName {
-    /// Evenly spaced.
-    Uniform,
-    /// Exponential gaps.
-    Poisson,
-    /// Exponential gaps, scaled so that each second holds exactly `rate` events.
-    PoissonNormalized,
-    /// Bursts: a two-state Markov-modulated Poisson process.
-    Mmpp,
-    /// Bursts, state and count drawn once a second.
-    MmppWindowed,
-    /// As fast as the broker takes them.
-    Max,
-}
-
-/// Whether the producers burst together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum BurstName {
-    /// Each producer has its own state.
-    Independent,
-    /// All producers share the path of the states.
-    Shared,
-}
-
 /// `[workload]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -54,9 +24,9 @@ pub struct WorkloadSection {
     /// Events per second over all producers.
     pub rate: Rate,
     /// How the events are spread over time.
-    pub arrivals: ArrivalName,
+    pub arrivals: ArrivalKind,
     /// Whether all producers burst together.
-    pub burst_correlation: BurstName,
+    pub burst_correlation: BurstCorrelation,
     /// Length of the measured part.
     pub duration: Span,
     /// Length of the warm-up before it.
@@ -84,45 +54,10 @@ pub struct WorkloadSection {
     /// Share of late sent events past which the run is generator-limited or broker-limited.
     pub send_delay_share: f64,
     /// The bursts of `mmpp` and `mmpp_windowed`.
-    pub mmpp: MmppSection,
-}
-
-/// `[workload.mmpp]`
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct MmppSection {
-    /// The burst state's rate over the calm state's.
-    pub rate_ratio: f64,
-    /// Switches per second from calm to burst.
-    pub q12: f64,
-    /// Switches per second from burst to calm.
-    pub q21: f64,
+    pub mmpp: Mmpp,
 }
 
 impl WorkloadSection {
-    /// The arrival process.
-    pub fn arrival_kind(&self) -> ArrivalKind {
-        let MmppSection { rate_ratio, q12, q21 } = self.mmpp;
-        let mmpp = Mmpp { rate_ratio, q12, q21 };
-        match self.arrivals {
-            ArrivalName::Uniform => ArrivalKind::Uniform,
-            ArrivalName::Poisson => ArrivalKind::Poisson,
-            ArrivalName::PoissonNormalized => ArrivalKind::PoissonNormalized,
-            ArrivalName::Mmpp => ArrivalKind::Mmpp(mmpp),
-            ArrivalName::MmppWindowed => ArrivalKind::MmppWindowed(mmpp),
-            ArrivalName::Max => ArrivalKind::Max,
-        }
-    }
-
-    /// Whether the producers burst together.
-    pub fn bursts(&self) -> BurstCorrelation {
-        match self.burst_correlation {
-            BurstName::Independent => BurstCorrelation::Independent,
-            BurstName::Shared => BurstCorrelation::Shared,
-        }
-    }
-
     /// The Zipf exponent over campaigns; `None`: uniform.
     pub fn zipf(&self) -> Option<f64> {
         (self.zipf_exponent > 0.0).then_some(self.zipf_exponent)

@@ -2,7 +2,7 @@
 
 use crate::clock::{MILLISECOND, SECOND};
 use crate::ports::{DeadLetters, Record};
-use crate::workload::arrivals::{ArrivalKind, BurstCorrelation};
+use crate::workload::arrivals::{ArrivalKind, BurstCorrelation, Mmpp};
 use crate::workload::spec::RunSpec;
 
 /// Forgets malformed records.
@@ -27,6 +27,7 @@ pub fn small_spec(run_id: &str) -> RunSpec {
         rate: 2000.0,
         arrivals: ArrivalKind::Uniform,
         burst_correlation: BurstCorrelation::Independent,
+        mmpp: Mmpp::default(),
         duration_ns: 600 * MILLISECOND,
         warmup_ns: 0,
         window_ns: 200 * MILLISECOND,

@@ -1,7 +1,7 @@
 //! What a run is: the resolved workload, in plain numbers, as every stage gets it.
 
 use crate::clock::Nanos;
-use crate::workload::arrivals::{ArrivalKind, BurstCorrelation};
+use crate::workload::arrivals::{ArrivalKind, BurstCorrelation, Bursts, Mmpp};
 use crate::workload::frame::WindowFrame;
 
 /// A run's resolved workload. Times and lengths are nanoseconds.
@@ -29,6 +29,8 @@ pub struct RunSpec {
     pub arrivals: ArrivalKind,
     /// Whether the producers burst together.
     pub burst_correlation: BurstCorrelation,
+    /// The states of `mmpp` and `mmpp_windowed`.
+    pub mmpp: Mmpp,
     /// Length of the measured part.
     pub duration_ns: Nanos,
     /// Length of the warm-up: whole windows.
@@ -97,6 +99,11 @@ impl RunSpec {
                 end_ns: base_ns.saturating_add(self.schedule_ns()),
             },
         }
+    }
+
+    /// The bursts of `mmpp` and `mmpp_windowed`.
+    pub fn bursts(&self) -> Bursts {
+        Bursts { states: self.mmpp, correlation: self.burst_correlation }
     }
 
     /// Events per second of one producer.

@@ -124,7 +124,7 @@ enum Change {
 
 impl Plan {
     fn draw(seed: u64, dice: &mut Dice) -> Self {
-        let arrivals = arrivals(seed, dice);
+        let (arrivals, mmpp) = arrivals(seed, dice);
         let windows = dice.between(4, 6);
         // What comes as fast as it is taken is bounded by the log's capacity and by time.
         let closed_loop = arrivals == ArrivalKind::Max;
@@ -142,6 +142,7 @@ impl Plan {
             partitions,
             aggregators: dice.between(1, i64::from(partitions)) as u32,
             arrivals,
+            mmpp,
             burst_correlation: dice
                 .pick(&[BurstCorrelation::Independent, BurstCorrelation::Shared]),
             rate,
@@ -190,16 +191,16 @@ impl Plan {
     }
 }
 
-fn arrivals(seed: u64, dice: &mut Dice) -> ArrivalKind {
+fn arrivals(seed: u64, dice: &mut Dice) -> (ArrivalKind, Mmpp) {
     // Quick switches and a small ratio: a run of a second shall see both states, and enough events.
     let mmpp = Mmpp { rate_ratio: 2.0, q12: 10.0, q21: 10.0 };
     match seed % 6 {
-        0 => ArrivalKind::Uniform,
-        1 => ArrivalKind::Poisson,
-        2 => ArrivalKind::PoissonNormalized,
-        3 => ArrivalKind::Mmpp(Mmpp { rate_ratio: dice.pick(&[1.5, 2.0]), ..mmpp }),
-        4 => ArrivalKind::MmppWindowed(Mmpp { rate_ratio: 1.2, ..mmpp }),
-        _ => ArrivalKind::Max,
+        0 => (ArrivalKind::Uniform, mmpp),
+        1 => (ArrivalKind::Poisson, mmpp),
+        2 => (ArrivalKind::PoissonNormalized, mmpp),
+        3 => (ArrivalKind::Mmpp, Mmpp { rate_ratio: dice.pick(&[1.5, 2.0]), ..mmpp }),
+        4 => (ArrivalKind::MmppWindowed, Mmpp { rate_ratio: 1.2, ..mmpp }),
+        _ => (ArrivalKind::Max, mmpp),
     }
 }
 

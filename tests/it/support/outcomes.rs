@@ -6,8 +6,8 @@ use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
     Aggregate, ArrivalKind, AuditTotals, BrokerDescription, BurstCorrelation, Ending, Follow,
-    LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, Quantiles, RunMeasures, RunOutcome,
-    RunSpec, SECOND, Second, StageCounters, StartAt, WindowAudit,
+    LatencyHistogram, LatencyKind, MILLISECOND, Mmpp, Mode, Nanos, Quantiles, RunMeasures,
+    RunOutcome, RunSpec, SECOND, Second, StageCounters, StartAt, WindowAudit,
 };
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
@@ -35,6 +35,7 @@ pub fn spec() -> RunSpec {
         rate: 40_000.0,
         arrivals: ArrivalKind::PoissonNormalized,
         burst_correlation: BurstCorrelation::default(),
+        mmpp: Mmpp::default(),
         duration_ns: 60 * SECOND,
         warmup_ns: 0,
         window_ns: 10 * SECOND,
