@@ -7,7 +7,6 @@
 //! ```
 
 pub mod broker;
-pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -26,4 +25,3 @@ pub mod service;
 pub mod signals;
 pub mod thresholds;
 pub mod truth;
-pub mod units;

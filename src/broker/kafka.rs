@@ -33,7 +33,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use streamgauge_actors::{Broker, SharedClock};
+use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 
 pub use self::cluster::KafkaBroker;
 pub use self::section::KafkaSection;
@@ -43,7 +43,6 @@ use super::adapter::{
     Adapter, AddressSetting, ClientLibrary, KindName, Profile, PropertyTable, Wanted,
 };
 use super::remark::{Remark, Weight};
-use crate::checks::{Checks, SettingError};
 
 /// What is known of Kafka without asking one.
 pub(super) const PROFILE: Profile = Profile {

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
+use streamgauge_actors::Rate;
 
 use self::client::Client;
 use super::output::{self, Format, OutputArgs};
@@ -18,7 +19,6 @@ use super::session::Session;
 use super::{CliError, CliResult};
 use crate::config::Assignment;
 use crate::report::numbers::{grouped, rate};
-use crate::units::Rate;
 
 /// Give orders to a running daemon
 #[derive(Args)]

@@ -3,25 +3,22 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::RunSpec;
+use streamgauge_actors::{
+    AggregatorSection, Checks, ResultWriterSection, RunSpec, Span, SupervisorSection,
+    WorkloadSection,
+};
 
-use super::aggregator::AggregatorSection;
 use super::history::HistorySection;
 use super::log::LogSection;
 use super::matrix::MatrixSection;
 use super::problem::{ConfigError, SettingProblem, located};
-use super::result_writer::ResultWriterSection;
 use super::run_id::run_tag;
 use super::schedule::ScheduleSection;
 use super::server::ServerSection;
-use super::supervisor::SupervisorSection;
 use super::thresholds::{EXPRESSIONS, ThresholdsSection, refusal};
 use super::topics::TopicsSection;
-use super::workload::WorkloadSection;
 use crate::broker::BrokerSection;
-use crate::checks::Checks;
 use crate::thresholds::Threshold;
-use crate::units::Span;
 
 /// Every setting, resolved.
 #[derive(Clone, Debug, Deserialize, Serialize)]

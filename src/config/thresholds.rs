@@ -1,8 +1,8 @@
 //! `[thresholds]`: what a run must satisfy.
 
 use serde::{Deserialize, Serialize};
+use streamgauge_actors::Checks;
 
-use crate::checks::Checks;
 use crate::thresholds::Threshold;
 
 /// The setting that holds them.

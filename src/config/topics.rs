@@ -1,10 +1,9 @@
 //! `[topics]`: names and shape of the topics.
 
 use serde::{Deserialize, Serialize};
+use streamgauge_actors::{Bytes, Checks};
 
 use crate::broker::topics::RUN_SUFFIX;
-use crate::checks::Checks;
-use crate::units::Bytes;
 
 /// The longest topic name that brokers take.
 const MAX_TOPIC_NAME: usize = 249;

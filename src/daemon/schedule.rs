@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use streamgauge_actors::Nanos;
+use streamgauge_actors::{Nanos, Span};
 
 use crate::config::{ScheduleMode, ScheduleSection};
-use crate::units::Span;
 
 /// The schedule, and where it is.
 #[derive(Debug)]

@@ -9,7 +9,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use streamgauge_actors::{Refusal, RestartRun, SetRate, StartRun, StopMode, StopRun, Supervisor};
+use streamgauge_actors::{
+    Rate, Refusal, RestartRun, SetRate, StartRun, StopMode, StopRun, Supervisor,
+};
 
 use super::problem::{Problem, set_pointer};
 use super::runs::known;
@@ -17,7 +19,6 @@ use super::{Api, ApiData, blocking};
 use crate::daemon::Planned;
 use crate::daemon::planner::RunRequest;
 use crate::live::Links;
-use crate::units::Rate;
 
 /// How often, and how long in between, an accepted run is looked for: a second in all.
 const FACT_LOOKS: u32 = 500;

@@ -1,11 +1,10 @@
 //! How a run is, or was, as HTTP tells it.
 
 use serde::Serialize;
-use streamgauge_actors::{RunState, StageCounters, Verdict};
+use streamgauge_actors::{RunState, Span, StageCounters, Verdict};
 
 use crate::history::RunRow;
 use crate::report::{AuditReport, Report, rfc3339_of_ms};
-use crate::units::Span;
 
 /// How a run is, or was.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]

@@ -12,10 +12,9 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSection, KafkaSettings};
-use streamgauge::units::Span;
 use streamgauge_actors::{
     Ack, Broker, Clock as _, Delivery, EventReader, EventWriter, PortError, Retry, RunClock,
-    SECOND, Sent, StampedBy, StartAt, TopicSpec, WriterRole,
+    SECOND, Sent, Span, StampedBy, StartAt, TopicSpec, WriterRole,
 };
 
 const BUDGET: Duration = Duration::from_millis(1);

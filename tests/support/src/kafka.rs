@@ -21,8 +21,7 @@ use std::time::Duration;
 
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSection, KafkaSettings};
 use streamgauge::config::Layers;
-use streamgauge::units::Span;
-use streamgauge_actors::{Broker as _, Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Broker as _, Clock as _, RunClock, SECOND, Span};
 
 /// The address of a Kafka for tests; `None` after saying that the test is skipped, and why.
 pub fn bootstrap_servers() -> Option<&'static str> {

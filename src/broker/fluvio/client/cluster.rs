@@ -10,12 +10,11 @@ use fluvio::dataplane::link::ErrorCode;
 use fluvio::{Fluvio, FluvioClusterConfig};
 use fluvio_future::net::DomainConnector;
 use fluvio_future::rust_tls::{ConnectorBuilder, TlsDomainConnector};
-use streamgauge_actors::PortError;
+use streamgauge_actors::{PortError, Span};
 
 use super::wait::complete;
 use crate::broker::deadline::Deadline;
 use crate::broker::fluvio::section::{FluvioSection, FluvioTls};
-use crate::units::Span;
 
 /// A connection to the cluster's controller, with what every port asks through it.
 pub(super) struct Cluster {

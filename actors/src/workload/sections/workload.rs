@@ -1,20 +1,23 @@
 //! `[workload]`: what is produced.
 
-use serde::{Deserialize, Serialize};
-use streamgauge_actors::{ArrivalKind, BurstCorrelation, MILLISECOND, Mmpp, Nanos, Serial};
-
 use crate::checks::Checks;
+use crate::clock::{MILLISECOND, Nanos};
 use crate::units::{Rate, Span};
+use crate::workload::arrivals::{ArrivalKind, BurstCorrelation, Mmpp};
+use serde::{Deserialize, Serialize};
 
 /// Ads that the program keeps in memory at most; far beyond any real campaign, a fraction of a GiB.
 const MAX_ADS: u64 = 10_000_000;
+
+/// Producers at most: the serial number of an event has 12 bits for its producer.
+const MAX_PRODUCERS: u32 = 1 << 12;
 
 /// The length of a text value of an event, at most.
 const MAX_TYPE_NAME: usize = 1000;
 
 /// `[workload]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadSection {
     /// A name for reports.
@@ -70,13 +73,13 @@ impl WorkloadSection {
     }
 
     /// Checks what types alone cannot.
-    pub(super) fn check(&self, checks: &mut Checks) {
+    pub fn check(&self, checks: &mut Checks) {
         self.check_shape(checks);
         self.check_arrivals(checks);
     }
 
     fn check_shape(&self, checks: &mut Checks) {
-        let most = u32::from(Serial::MAX_PRODUCER) + 1;
+        let most = MAX_PRODUCERS;
         checks.must(
             !self.name.trim().is_empty(),
             "workload.name",

@@ -7,7 +7,7 @@ use crate::units::{AutoSpan, Span};
 
 /// `[aggregator]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AggregatorSection {
     /// Aggregators; 0: one per partition, at most one per core.
@@ -24,7 +24,7 @@ pub struct AggregatorSection {
 
 impl AggregatorSection {
     /// Checks what types alone cannot.
-    pub(super) fn check(&self, checks: &mut Checks) {
+    pub fn check(&self, checks: &mut Checks) {
         checks.must(self.max_open_windows > 0, "aggregator.max_open_windows", "must be at least 1");
     }
 }

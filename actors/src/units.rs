@@ -5,9 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::clock::{MILLISECOND, Nanos};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use streamgauge_actors::{MILLISECOND, Nanos};
 
 /// Events per second: `40k/s`, `1.5M/s`, `40000`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -235,7 +235,7 @@ macro_rules! text_or_number {
             }
         }
 
-        #[cfg(test)]
+        #[cfg(feature = "schema")]
         impl schemars::JsonSchema for $unit {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($unit).into()
