@@ -36,7 +36,7 @@ pub fn plan(
         create_results_topic: writes_results && settings.topics.results.is_empty(),
         // What is produced, or aggregated, alone is made for somebody else to read.
         keep_topics: settings.topics.keep || mode != Mode::Run,
-        dead_letters: dead_letters::factory(&broker, &clock, spec.replication),
+        dead_letters: dead_letters::factory(&broker, &clock, spec.topics.replication),
         events_retention_bytes: Some(settings.topics.retention_bytes.0).filter(|&bytes| bytes > 0),
         truth: None,
         clock,

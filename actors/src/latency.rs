@@ -125,7 +125,7 @@ impl Latency {
                 complete: None,
                 last_read_ns: 0,
             })),
-            LatencyTask::KeepTruth => Work::KeepTruth(Ledger::new(spec.producers)),
+            LatencyTask::KeepTruth => Work::KeepTruth(Ledger::new(spec.workload.producers)),
             LatencyTask::Judge(reader, partitions, follow, truth) => Work::Judge(Box::new(Judge {
                 reader,
                 partitions,
@@ -307,12 +307,15 @@ impl Latency {
             .values()
             .map(|judged| &judged.record)
             .find(|record| record.window_end > record.window_start);
-        let (base_ns, window_ns) = told.map_or((0, self.spec.window_ns), |record| {
-            let window_ns =
-                record.window_end.saturating_sub(record.window_start).saturating_mul(MILLISECOND);
-            let start_ns = record.window_start.saturating_mul(MILLISECOND);
-            (start_ns.saturating_sub(record.window_id.saturating_mul(window_ns)), window_ns)
-        });
+        let (base_ns, window_ns) =
+            told.map_or((0, self.spec.workload.window.as_nanos()), |record| {
+                let window_ns = record
+                    .window_end
+                    .saturating_sub(record.window_start)
+                    .saturating_mul(MILLISECOND);
+                let start_ns = record.window_start.saturating_mul(MILLISECOND);
+                (start_ns.saturating_sub(record.window_id.saturating_mul(window_ns)), window_ns)
+            });
         let frame =
             WindowFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX };
         let mut auditor = Auditor::with_truth(frame, &truth);
@@ -331,7 +334,7 @@ fn insertion_time(record: &Record<'_>, spec: &RunSpec) -> Result<Option<Nanos>, 
         TimestampKind::Create | TimestampKind::None => Err(StageError::own(format!(
             "topic `{}`, partition {}, offset {}: the record's timestamp is not the log's own; set \
              message.timestamp.type=LogAppendTime on the topic and run again",
-            spec.results_topic, record.partition, record.offset
+            spec.topics.results, record.partition, record.offset
         ))),
     }
 }
@@ -359,8 +362,10 @@ impl Stage for Latency {
                 self.begun = Some(base_ns);
                 match &mut self.work {
                     Work::Audit(audit) => {
-                        let mut auditor =
-                            Auditor::new(self.spec.frame(base_ns, None), self.spec.producers);
+                        let mut auditor = Auditor::new(
+                            self.spec.frame(base_ns, None),
+                            self.spec.workload.producers,
+                        );
                         if !self.spec.log_append_time {
                             auditor = auditor.with_latencies_apart();
                         }

@@ -109,4 +109,4 @@ pub use self::workload::sections::aggregator::AggregatorSection;
 pub use self::workload::sections::result_writer::ResultWriterSection;
 pub use self::workload::sections::supervisor::SupervisorSection;
 pub use self::workload::sections::workload::WorkloadSection;
-pub use self::workload::spec::RunSpec;
+pub use self::workload::spec::{RunSpec, RunTopics};

@@ -109,7 +109,7 @@ impl WindowAggregator {
         aggregate: Option<Aggregate>,
     ) -> Self {
         let slots = match aggregate {
-            None => CampaignSlots::Bounded(spec.campaigns),
+            None => CampaignSlots::Bounded(spec.workload.campaigns),
             Some(Aggregate { campaigns: Some(campaigns), .. }) => CampaignSlots::Bounded(campaigns),
             Some(_) => CampaignSlots::unrestricted(CAMPAIGN_LIMIT),
         };
@@ -134,11 +134,11 @@ impl WindowAggregator {
         let Some((slots, dead_letters)) = self.unborn.take() else { return };
         let shape = WindowShape {
             base_ns: self.aggregate.map_or(base_ns, |aggregate| aggregate.base_event_time_ns),
-            window_ns: self.spec.window_ns,
-            allowed_lateness_ns: self.spec.allowed_lateness_ns,
+            window_ns: self.spec.workload.window.as_nanos(),
+            allowed_lateness_ns: self.spec.aggregator.lateness_ns(),
         };
         // Events of other programs have one anonymous producer per partition.
-        let producers = if self.aggregate.is_some() { 1 } else { self.spec.producers };
+        let producers = if self.aggregate.is_some() { 1 } else { self.spec.workload.producers };
         let partitions: Vec<Partition> = self
             .owned
             .iter()
@@ -162,7 +162,7 @@ impl WindowAggregator {
             measure_from_ns: if self.aggregate.is_some() {
                 Nanos::MIN
             } else {
-                base_ns + self.spec.warmup_ns
+                base_ns + self.spec.workload.warmup_ns()
             },
             now: base_ns,
             counters: StageCounters::default(),
@@ -187,7 +187,7 @@ impl WindowAggregator {
             } else {
                 let first = *self.first_closed.get_or_insert(closed_before);
                 closed_before.saturating_sub(self.merged_before.max(first))
-                    > i64::from(self.spec.max_open_windows)
+                    > i64::from(self.spec.aggregator.max_open_windows)
             };
             if ahead != partition.paused {
                 self.reader.set_paused(partition.id, ahead)?;
@@ -276,7 +276,8 @@ impl Counting {
     /// An event of a run of ours: guarded by its serial.
     fn own(&mut self, at: usize, record: Record<'_>, event: &DecodedEvent) {
         let Some(serial) = event.serial.filter(|serial| {
-            serial.run_tag == self.spec.run_tag && u32::from(serial.producer) < self.spec.producers
+            serial.run_tag == self.spec.run_tag
+                && u32::from(serial.producer) < self.spec.workload.producers
         }) else {
             self.counters.strangers += 1;
             return;
@@ -337,7 +338,7 @@ impl Counting {
         };
         if self.foreign
             || progress.run != self.spec.run_tag
-            || progress.producer >= self.spec.producers
+            || progress.producer >= self.spec.workload.producers
         {
             return;
         }
@@ -426,7 +427,7 @@ impl WindowAggregator {
             if !partition.silence_told && now - partition.last_record_ns >= SILENCE_TOLD_NS {
                 partition.silence_told = true;
                 warn!(
-                    topic = self.spec.events_topic,
+                    topic = self.spec.topics.events,
                     partition = partition.id,
                     "a silent partition holds back every window, and so all results; with aggregator.idle_timeout \
                      its windows close by processing time"
@@ -592,7 +593,9 @@ mod tests {
         endless: bool,
         until_idle_ns: Option<Nanos>,
     ) -> WindowAggregator {
-        let spec = Arc::new(RunSpec { max_open_windows: 2, ..small_spec("foreign") });
+        let spec = Arc::new(small_spec("foreign").with(|spec| {
+            spec.aggregator.max_open_windows = 2;
+        }));
         let owned: Vec<u32> = (0..left.len() as u32).collect();
         let reader = Fed { paused: vec![false; left.len()], left, endless };
         let aggregate = Aggregate {

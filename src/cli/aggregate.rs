@@ -1,7 +1,7 @@
 //! `streamgauge aggregate`: aggregators and result writer alone, on a topic that others fill.
 
 use clap::Args;
-use streamgauge_actors::{Aggregate, Mode, Nanos};
+use streamgauge_actors::{Aggregate, AutoSpan, Mode, Nanos, Span};
 
 use super::CliResult;
 use super::broker::BrokerFlags;
@@ -95,7 +95,9 @@ pub(super) fn run(session: &Session, args: &AggregateArgs) -> CliResult {
             arguments,
             resolved: &resolved,
             mode,
-            adapt: &|spec| spec.allowed_lateness_ns = lateness_ns,
+            adapt: &|spec| {
+                spec.aggregator.allowed_lateness = AutoSpan::Fixed(Span::from_nanos(lateness_ns))
+            },
             truth: None,
             write_truth: None,
             reports: &args.report.reports,

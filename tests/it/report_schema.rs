@@ -143,7 +143,7 @@ fn a_log_that_stamps_nothing_is_noted() {
 #[test]
 fn without_a_schedule_there_is_no_target() {
     let mut run = passed(6);
-    run.spec.arrivals = ArrivalKind::Max;
+    run.spec.workload.arrivals = ArrivalKind::Max;
     let report = checked(&run, Mode::Run);
     assert_eq!(report["throughput"]["target_per_second"], Value::Null);
     assert_eq!(report["series"][0]["target"], Value::Null);

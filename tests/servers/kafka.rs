@@ -24,7 +24,7 @@ fn an_unreachable_broker_is_an_error_in_time() {
     // A port that was free a moment ago.
     let address =
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().to_string();
-    let connect_timeout = Span(Duration::from_secs(1));
+    let connect_timeout = Span::from_nanos(SECOND);
     let settings =
         KafkaSection { connect_timeout, ..streamgauge_support::kafka::settings_at(&address) };
     let broker = streamgauge_support::kafka::broker_with(&settings);

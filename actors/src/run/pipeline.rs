@@ -88,7 +88,7 @@ impl Pipeline {
         if let Some(writer) = writer {
             let mut addresses = Vec::new();
             for (id, (owned, reader)) in aggregators.into_iter().enumerate() {
-                let dead_letters = (plan.dead_letters)(&spec.malformed_topic);
+                let dead_letters = (plan.dead_letters)(&spec.topics.malformed);
                 let stage = WindowAggregator::new(
                     id as u32,
                     Arc::clone(&spec),

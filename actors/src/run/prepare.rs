@@ -36,8 +36,8 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     let mut admin = plan.broker.admin()?;
     let needs_events = plan.mode.produces() || plan.mode.writes_results();
     if needs_events {
-        spec.partitions = prepare_events_topic(plan, &mut *admin)?;
-        spec.aggregators = spec.aggregators.min(spec.partitions);
+        spec.topics.partitions = prepare_events_topic(plan, &mut *admin)?;
+        spec.aggregator.count = spec.aggregator.count.min(spec.topics.partitions);
     }
     let mut result_partitions = 1;
     if plan.mode.writes_results() || !needs_events {
@@ -58,38 +58,43 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     match plan.mode {
         Mode::Run => {
             let start = if plan.create_results_topic { StartAt::Earliest } else { StartAt::Latest };
-            prepared.latency =
-                Some(LatencyTask::Audit(broker.reader(&spec.results_topic, &results_from(start))?));
+            prepared.latency = Some(LatencyTask::Audit(
+                broker.reader(&spec.topics.results, &results_from(start))?,
+            ));
         }
         Mode::Produce => prepared.latency = Some(LatencyTask::KeepTruth),
         Mode::Latency(follow) => {
-            let reader = broker.reader(&spec.results_topic, &results_from(follow.from))?;
+            let reader = broker.reader(&spec.topics.results, &results_from(follow.from))?;
             prepared.latency =
                 Some(LatencyTask::Judge(reader, result_partitions, follow, plan.truth.clone()));
         }
         Mode::Aggregate(_) => {}
     }
     if plan.mode.writes_results() {
-        let writer = broker.writer(&spec.results_topic, WriterRole::Results)?;
+        let writer = broker.writer(&spec.topics.results, WriterRole::Results)?;
         prepared.result_writer = Some((writer, result_partitions));
         let start = match plan.mode {
             Mode::Aggregate(aggregate) => aggregate.follow.from,
             _ if plan.create_events_topic => StartAt::Earliest,
             _ => StartAt::Latest,
         };
-        for id in 0..spec.aggregators {
+        for id in 0..spec.aggregator.count {
             let owned: Vec<u32> =
-                (id..spec.partitions).step_by(spec.aggregators as usize).collect();
+                (id..spec.topics.partitions).step_by(spec.aggregator.count as usize).collect();
             let from: Vec<_> = owned.iter().map(|&partition| (partition, start)).collect();
-            prepared.aggregators.push((owned, broker.reader(&spec.events_topic, &from)?));
+            prepared.aggregators.push((owned, broker.reader(&spec.topics.events, &from)?));
         }
     }
     if plan.mode.produces() {
-        let campaigns =
-            Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent);
+        let campaigns = Campaigns::derive(
+            spec.workload.seed,
+            spec.workload.campaigns,
+            spec.workload.ads_per_campaign,
+            spec.workload.zipf(),
+        );
         prepared.campaigns = Some(Arc::new(campaigns));
-        for _ in 0..spec.producers {
-            prepared.producers.push(broker.writer(&spec.events_topic, WriterRole::Events)?);
+        for _ in 0..spec.workload.producers {
+            prepared.producers.push(broker.writer(&spec.topics.events, WriterRole::Events)?);
         }
     }
     Ok(prepared)

@@ -99,7 +99,7 @@ impl Supervisor {
     fn begin(&mut self, plan: Arc<RunPlan>, ctx: &mut Context<Self>) {
         info!(
             run_id = plan.spec.run_id,
-            workload = plan.spec.workload,
+            workload = plan.spec.workload.name,
             actor = "supervisor",
             generation = FIRST_GENERATION,
             "preparing a run"
@@ -118,13 +118,13 @@ impl Supervisor {
             base_ns: None,
             end_ns: 0,
             drained_since_ns: None,
-            collector: Collector::new(0, spec.rate),
+            collector: Collector::new(0, spec.workload.rate.0),
             finished: BTreeSet::new(),
             findings: Vec::new(),
             measured: None,
             id: PipelineId { run: self.runs, generation: FIRST_GENERATION },
             latest_window: None,
-            target: spec.rate,
+            target: spec.workload.rate.0,
             wall_step_ns: 0,
             stop_asked: false,
             ending: None,
@@ -188,7 +188,8 @@ impl Supervisor {
             return;
         }
         let (pipeline, unused) = (run.pipeline.take(), run.unused.take());
-        let patience = Duration::from_nanos(run.spec.heartbeat_timeout_ns.max(0) as u64);
+        let patience =
+            Duration::from_nanos(run.spec.supervisor.heartbeat_timeout.as_nanos().max(0) as u64);
         let plan = Arc::clone(&run.plan);
         let tear_down = move || {
             drop(unused);
@@ -239,7 +240,7 @@ impl Supervisor {
         RunStatus {
             state: self.state,
             run_id: run.spec.run_id.clone(),
-            workload: run.spec.workload.clone(),
+            workload: run.spec.workload.name.clone(),
             target_per_second: run.target,
             elapsed_s: run.base_ns.map_or(0.0, |base| (now - base) as f64 / SECOND as f64),
             planned_s: run.spec.schedule_ns() as f64 / SECOND as f64,
@@ -294,7 +295,7 @@ impl Supervisor {
         let now = run.plan.clock.now();
         run.wall_step_ns = greater_step(run.wall_step_ns, run.plan.clock.wall_step_ns());
         if let Some((stage, silence)) = pipeline.most_silent(now)
-            && silence > run.spec.heartbeat_timeout_ns
+            && silence > run.spec.supervisor.heartbeat_timeout.as_nanos()
         {
             let seconds = silence / SECOND;
             let cause =
@@ -303,7 +304,7 @@ impl Supervisor {
                 .end(Ending::Failed { stage: Some(stage), kind: FailureKind::Stage, cause }, ctx);
         }
         let producing = run.plan.mode.produces();
-        if self.state == RunState::WarmingUp && now >= base + run.spec.warmup_ns {
+        if self.state == RunState::WarmingUp && now >= base + run.spec.workload.warmup_ns() {
             self.state = RunState::Running;
             self.listener.do_send(RunFact::StateChanged(self.state));
         }
@@ -322,14 +323,14 @@ impl Supervisor {
             return self.end(ending, ctx);
         }
         if let Some(since) = run.drained_since_ns
-            && now - since > run.spec.drain_timeout_ns
+            && now - since > run.spec.supervisor.drain_timeout.as_nanos()
         {
             let waiting: Vec<String> = pipeline
                 .stages()
                 .filter(|id| !run.finished.contains(id))
                 .map(|id| id.to_string())
                 .collect();
-            let seconds = run.spec.drain_timeout_ns / SECOND;
+            let seconds = run.spec.supervisor.drain_timeout.as_nanos() / SECOND;
             let cause = format!(
                 "draining took longer than {seconds} s (supervisor.drain_timeout); not done: {}",
                 waiting.join(", ")
@@ -410,7 +411,7 @@ impl Handler<Ready> for Supervisor {
         let base = (now + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
         run.base_ns = Some(base);
         run.end_ns = base.saturating_add(run.spec.schedule_ns());
-        run.collector = Collector::new(base, run.spec.rate);
+        run.collector = Collector::new(base, run.spec.workload.rate.0);
         pipeline.order(Order::Begin { base_ns: base });
         run.pipeline = Some(pipeline);
         let spec = Arc::clone(&run.spec);
@@ -553,7 +554,7 @@ impl Handler<SetRate> for Supervisor {
         if !(rate.is_finite() && rate > 0.0) {
             return refuse(self.state, "the rate must be more than 0 events per second");
         }
-        if self.run.as_ref().is_some_and(|run| run.spec.arrivals == ArrivalKind::Max) {
+        if self.run.as_ref().is_some_and(|run| run.spec.workload.arrivals == ArrivalKind::Max) {
             return refuse(self.state, "arrivals = \"max\" has no rate to set");
         }
         if self.run.as_ref().is_some_and(|run| !run.plan.mode.produces()) {

@@ -226,13 +226,13 @@ impl RunOutcome {
 
     fn limit(&self, mode: &Mode) -> Option<Limit> {
         let paced = matches!(mode, Mode::Run | Mode::Produce);
-        if !paced || self.spec.arrivals == ArrivalKind::Max {
+        if !paced || self.spec.workload.arrivals == ArrivalKind::Max {
             return None;
         }
         let sent = self.counters.produced_measured.max(1) as f64;
         let generator = self.counters.sent_late_generator as f64 / sent;
         let broker = self.counters.sent_late_backpressure as f64 / sent;
-        if generator + broker <= self.spec.send_delay_share {
+        if generator + broker <= self.spec.workload.send_delay_share {
             None
         } else if broker >= generator {
             Some(Limit::Broker(generator + broker))
@@ -242,7 +242,7 @@ impl RunOutcome {
     }
 
     fn limit_reason(&self, who: &str, share: f64) -> String {
-        let limit_ms = self.spec.send_delay_limit_ns / MILLISECOND;
+        let limit_ms = self.spec.workload.send_delay_limit.as_nanos() / MILLISECOND;
         format!(
             "{who}-limited: {:.1} % of the events were sent more than {limit_ms} ms after their intended time",
             share * 100.0

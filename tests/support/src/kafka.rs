@@ -230,7 +230,7 @@ fn start(home: &Path, jars: &Path) -> Result<String, String> {
 }
 
 fn wait_until_it_answers(address: &str, instance: &Path, clock: &RunClock) -> Result<(), String> {
-    let connect_timeout = Span(Duration::from_secs(2));
+    let connect_timeout = Span::from_nanos(2 * SECOND);
     let broker = broker_with(&KafkaSection { connect_timeout, ..settings_at(address) });
     let deadline = clock.now() + 90 * SECOND;
     let log = instance.join("kafka.log");

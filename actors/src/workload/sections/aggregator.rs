@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checks::Checks;
+use crate::clock::Nanos;
 use crate::units::{AutoSpan, Span};
 
 /// `[aggregator]`
@@ -23,6 +24,11 @@ pub struct AggregatorSection {
 }
 
 impl AggregatorSection {
+    /// How far events may run behind a partition's watermark.
+    pub fn lateness_ns(&self) -> Nanos {
+        self.allowed_lateness.or(Span::default()).as_nanos()
+    }
+
     /// Checks what types alone cannot.
     pub fn check(&self, checks: &mut Checks) {
         checks.must(self.max_open_windows > 0, "aggregator.max_open_windows", "must be at least 1");

@@ -64,9 +64,9 @@ impl Pipeline {
         let writer = ResultWriter::new(Arc::clone(spec), Arc::clone(&clock), results, 1, None);
         let mut slots = vec![Slot::new(Logic::Latency(Box::new(latency)))];
         slots.push(Slot::new(Logic::ResultWriter(Box::new(writer))));
-        for id in 0..spec.aggregators {
+        for id in 0..spec.aggregator.count {
             let owned: Vec<u32> =
-                (id..spec.partitions).step_by(spec.aggregators as usize).collect();
+                (id..spec.topics.partitions).step_by(spec.aggregator.count as usize).collect();
             let reader = Box::new(log.reader(Topic::Events, &owned));
             let (spec, clock) = (Arc::clone(spec), Arc::clone(&clock));
             let aggregator = WindowAggregator::new(
@@ -81,12 +81,12 @@ impl Pipeline {
             slots.push(Slot::new(Logic::WindowAggregator(Box::new(aggregator))));
         }
         let campaigns = Arc::new(Campaigns::derive(
-            spec.seed,
-            spec.campaigns,
-            spec.ads_per_campaign,
-            spec.zipf_exponent,
+            spec.workload.seed,
+            spec.workload.campaigns,
+            spec.workload.ads_per_campaign,
+            spec.workload.zipf(),
         ));
-        for index in 0..spec.producers {
+        for index in 0..spec.workload.producers {
             let writer = Box::new(log.writer(Topic::Events));
             let (campaigns, clock) = (Arc::clone(&campaigns), Arc::clone(&clock));
             let producer =
@@ -95,7 +95,7 @@ impl Pipeline {
         }
         Self {
             slots,
-            aggregators: spec.aggregators as usize,
+            aggregators: spec.aggregator.count as usize,
             measures: None,
             outcome: Outcome::default(),
         }
