@@ -41,7 +41,8 @@ pub fn plan(
         truth: None,
         clock,
         mode,
-        broker,
+        events_broker: Arc::clone(&broker),
+        results_broker: broker,
         spec,
     }
 }

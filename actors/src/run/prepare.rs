@@ -15,7 +15,7 @@ use crate::workload::spec::RunSpec;
 pub struct Prepared {
     /// The workload, with the topics' real partition count.
     pub spec: Arc<RunSpec>,
-    /// The broker.
+    /// The broker of the events.
     pub broker: BrokerDescription,
     pub(crate) producers: Vec<Box<dyn EventWriter>>,
     pub(crate) campaigns: Option<Arc<Campaigns>>,
@@ -31,17 +31,22 @@ pub struct Prepared {
 /// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose.
 pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     let mut spec = plan.spec.clone();
-    let description = plan.broker.describe()?;
-    spec.log_append_time = description.log_append_time;
-    let mut admin = plan.broker.admin()?;
+    let description = plan.events_broker.describe()?;
+    let is_one = Arc::ptr_eq(&plan.events_broker, &plan.results_broker);
+    spec.log_append_time = if is_one {
+        description.log_append_time
+    } else {
+        plan.results_broker.describe()?.log_append_time
+    };
     let needs_events = plan.mode.produces() || plan.mode.writes_results();
     if needs_events {
-        spec.topics.partitions = prepare_events_topic(plan, &mut *admin)?;
+        spec.topics.partitions = prepare_events_topic(plan, &mut *plan.events_broker.admin()?)?;
         spec.aggregator.count = spec.aggregator.count.min(spec.topics.partitions);
     }
     let mut result_partitions = 1;
     if plan.mode.writes_results() || !needs_events {
-        result_partitions = prepare_results_topic(plan, &mut *admin, spec.log_append_time)?;
+        result_partitions =
+            prepare_results_topic(plan, &mut *plan.results_broker.admin()?, spec.log_append_time)?;
     }
     let spec = Arc::new(spec);
     let mut prepared = Prepared {
@@ -53,25 +58,25 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
         latency: None,
         spec: Arc::clone(&spec),
     };
-    let broker = &*plan.broker;
+    let (events, results) = (&*plan.events_broker, &*plan.results_broker);
     let results_from = |start| (0..result_partitions).map(|p| (p, start)).collect::<Vec<_>>();
     match plan.mode {
         Mode::Run => {
             let start = if plan.create_results_topic { StartAt::Earliest } else { StartAt::Latest };
             prepared.latency = Some(LatencyTask::Audit(
-                broker.reader(&spec.topics.results, &results_from(start))?,
+                results.reader(&spec.topics.results, &results_from(start))?,
             ));
         }
         Mode::Produce => prepared.latency = Some(LatencyTask::KeepTruth),
         Mode::Latency(follow) => {
-            let reader = broker.reader(&spec.topics.results, &results_from(follow.from))?;
+            let reader = results.reader(&spec.topics.results, &results_from(follow.from))?;
             prepared.latency =
                 Some(LatencyTask::Judge(reader, result_partitions, follow, plan.truth.clone()));
         }
         Mode::Aggregate(_) => {}
     }
     if plan.mode.writes_results() {
-        let writer = broker.writer(&spec.topics.results, WriterRole::Results)?;
+        let writer = results.writer(&spec.topics.results, WriterRole::Results)?;
         prepared.result_writer = Some((writer, result_partitions));
         let start = match plan.mode {
             Mode::Aggregate(aggregate) => aggregate.follow.from,
@@ -82,7 +87,7 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
             let owned: Vec<u32> =
                 (id..spec.topics.partitions).step_by(spec.aggregator.count as usize).collect();
             let from: Vec<_> = owned.iter().map(|&partition| (partition, start)).collect();
-            prepared.aggregators.push((owned, broker.reader(&spec.topics.events, &from)?));
+            prepared.aggregators.push((owned, events.reader(&spec.topics.events, &from)?));
         }
     }
     if plan.mode.produces() {
@@ -94,7 +99,7 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
         );
         prepared.campaigns = Some(Arc::new(campaigns));
         for _ in 0..spec.workload.producers {
-            prepared.producers.push(broker.writer(&spec.topics.events, WriterRole::Events)?);
+            prepared.producers.push(events.writer(&spec.topics.events, WriterRole::Events)?);
         }
     }
     Ok(prepared)

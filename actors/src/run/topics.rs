@@ -75,23 +75,22 @@ fn existing_topic(
 /// # Errors
 /// [`PortError`] of the first deletion that failed; the others were tried all the same.
 pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
+    let topics = &plan.spec.topics;
     let made = [
-        (plan.create_events_topic, &plan.spec.topics.events),
-        (plan.create_events_topic, &plan.spec.topics.malformed),
-        (plan.create_results_topic, &plan.spec.topics.results),
+        (plan.create_events_topic, &plan.events_broker, &[&topics.events, &topics.malformed][..]),
+        (plan.create_results_topic, &plan.results_broker, &[&topics.results]),
     ];
     let mut outcome = Ok(());
-    if plan.keep_topics || made.iter().all(|(made, _)| !made) {
-        return outcome;
-    }
-    let mut admin = plan.broker.admin()?;
-    for (_, topic) in made.into_iter().filter(|(made, _)| *made) {
-        let deleted = match admin.describe(topic) {
-            Ok(Some(_)) => admin.delete(topic),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        outcome = outcome.and(deleted);
+    for (_, broker, topics) in made.into_iter().filter(|(made, ..)| *made && !plan.keep_topics) {
+        let mut admin = broker.admin()?;
+        for topic in topics {
+            let deleted = match admin.describe(topic) {
+                Ok(Some(_)) => admin.delete(topic),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            outcome = outcome.and(deleted);
+        }
     }
     outcome
 }
