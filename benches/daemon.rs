@@ -12,6 +12,8 @@
 //! soon a new rate is in it, and what the idle daemon takes. `soak` lets a daemon run the classic
 //! workload back to back, and prints its memory, descriptors and threads once a minute.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -5,6 +5,8 @@
 //! `cargo bench --bench embedded [-- SECONDS_PER_RUN [ROUNDS]]`; rounds interleave, the table shows
 //! the best of each.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use streamgauge::broker::dead_letters;
 use streamgauge::broker::embedded::EmbeddedBroker;
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     ArrivalKind, Broker, Mode, RunClock, RunPlan, SECOND, Sent, SharedClock, Span, StampedBy,
     StartAt, StartRun, TopicSpec, Verdict, WriterRole, testing::small_spec,

@@ -10,6 +10,8 @@
 //! a stream of records, partition by partition. What the bare streams leave out where a fetch ends
 //! in the middle of a batch is printed.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::hint::black_box;

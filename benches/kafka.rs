@@ -13,6 +13,8 @@
 //! what share of a core that takes. The broker is the one of the integration tests
 //! (`STREAMGAUGE_TEST_KAFKA`, or one started for the bench).
 
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::ffi::CString;
 use std::hint::black_box;
 use std::ptr;

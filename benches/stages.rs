@@ -5,12 +5,16 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
+};
 use streamgauge_actors::{
-    Ack, Aggregate, ArrivalKind, Campaigns, DeadLetters, Delivery, EventEncoder, EventReader,
-    EventSource, EventWriter, Follow, MILLISECOND, Nanos, Order, PROGRESS_KEY, PortError, Producer,
-    ProgressRecord, Rate, Record, RunClock, RunSpec, SECOND, Sent, Serial, SharedClock, Span,
-    Stage, StartAt, TimestampKind, WindowAggregator, testing::small_spec,
+    Ack, Aggregate, AggregatorParts, ArrivalKind, Campaigns, DeadLetters, Delivery, EventEncoder,
+    EventReader, EventSource, EventWriter, Follow, ForeignAggregatorRole, MILLISECOND, Nanos,
+    OwnAggregatorRole, PROGRESS_KEY, PortError, Producer, ProducerRole, ProgressRecord, Rate,
+    Record, Role, RunClock, RunSpec, SECOND, Sent, Serial, SharedClock, Span, Stage, StartAt,
+    TimestampKind, testing::small_spec,
 };
 
 const EVENTS: usize = 100_000;
@@ -66,9 +70,12 @@ impl EventWriter for Sink {
     }
 }
 
+/// A record's key and value.
+type Canning = (&'static [u8], Vec<u8>);
+
 /// Gives the same records once.
 struct Canned {
-    records: Arc<Vec<(&'static [u8], Vec<u8>)>>,
+    records: Arc<Vec<Canning>>,
     at: usize,
     timestamp_ns: Nanos,
 }
@@ -117,7 +124,7 @@ impl DeadLetters for Nowhere {
     }
 }
 
-fn records(base_ns: Nanos, spaced: bool) -> Vec<(&'static [u8], Vec<u8>)> {
+fn records(base_ns: Nanos, spaced: bool) -> Vec<Canning> {
     let spec = spec(ArrivalKind::Uniform);
     let campaigns = Arc::new(Campaigns::derive(
         spec.workload.seed,
@@ -172,11 +179,16 @@ fn producer(criterion: &mut Criterion) {
             let make = || {
                 let writer = Box::<Sink>::default();
                 let spec = Arc::clone(&spec);
-                let mut stage =
-                    Producer::new(0, 1, spec, Arc::clone(&campaigns), Arc::clone(&clock), writer);
+                let role = ProducerRole {
+                    index: 0,
+                    generation: 1,
+                    spec,
+                    campaigns: Arc::clone(&campaigns),
+                    clock: Arc::clone(&clock),
+                    writer,
+                };
                 // Started a second ago: a billion events are due.
-                stage.order(Order::Begin { base_ns: clock.now() - SECOND });
-                stage
+                role.begin(clock.now() - SECOND)
             };
             let run = |mut stage: Producer| {
                 let mut outbox = Vec::new();
@@ -193,50 +205,55 @@ fn producer(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn parts(records: &Arc<Vec<Canning>>, clock: &SharedClock, base_ns: Nanos) -> AggregatorParts {
+    let reader = Canned { records: Arc::clone(records), at: 0, timestamp_ns: base_ns };
+    AggregatorParts {
+        id: 0,
+        spec: Arc::new(spec(ArrivalKind::Uniform)),
+        clock: Arc::clone(clock),
+        owned: vec![0],
+        reader: Box::new(reader),
+        dead_letters: Box::new(Nowhere),
+    }
+}
+
+/// Measures the aggregator that `role` makes of its parts, on events in our layout or a spaced one.
+fn measure<R: Role>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    spaced: bool,
+    role: impl Fn(AggregatorParts) -> R,
+) {
+    let clock: SharedClock = Arc::new(RunClock::start());
+    let base_ns = clock.now();
+    let records = Arc::new(records(base_ns, spaced));
+    group.bench_function(name, |bencher| {
+        let make = || role(parts(&records, &clock, base_ns)).begin(base_ns);
+        let run = |mut stage: R::Stage| {
+            let mut outbox = Vec::new();
+            for _ in 0..=EVENTS / streamgauge_actors::TURN_LIMIT {
+                stage.turn(base_ns, &mut outbox).expect("canned records are sound");
+            }
+            let counters = stage.state().counters;
+            assert_eq!((counters.consumed, counters.late), (EVENTS as u64, 0));
+            stage
+        };
+        bencher.iter_batched(make, run, BatchSize::LargeInput);
+    });
+}
+
 fn aggregator(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("window_aggregator");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    let clock: SharedClock = Arc::new(RunClock::start());
-    let base_ns = clock.now();
-    let foreign = Aggregate {
+    let aggregate = Aggregate {
         follow: Follow { from: StartAt::Earliest, until_idle_ns: None },
         base_event_time_ns: 0,
         campaigns: None,
         idle_timeout_ns: None,
     };
-    let cases =
-        [("own layout, audited", false, None), ("json.dumps layout, foreign", true, Some(foreign))];
-    for (name, spaced, aggregate) in cases {
-        let records = Arc::new(records(base_ns, spaced));
-        group.bench_function(name, |bencher| {
-            let make = || {
-                let reader = Canned { records: Arc::clone(&records), at: 0, timestamp_ns: base_ns };
-                let spec = Arc::new(spec(ArrivalKind::Uniform));
-                let clock = Arc::clone(&clock);
-                let mut stage = WindowAggregator::new(
-                    0,
-                    spec,
-                    clock,
-                    vec![0],
-                    Box::new(reader),
-                    Box::new(Nowhere),
-                    aggregate,
-                );
-                stage.order(Order::Begin { base_ns });
-                stage
-            };
-            let run = |mut stage: WindowAggregator| {
-                let mut outbox = Vec::new();
-                for _ in 0..=EVENTS / streamgauge_actors::TURN_LIMIT {
-                    stage.turn(base_ns, &mut outbox).expect("canned records are sound");
-                }
-                let counters = stage.state().counters;
-                assert_eq!((counters.consumed, counters.late), (EVENTS as u64, 0));
-                stage
-            };
-            bencher.iter_batched(make, run, BatchSize::LargeInput);
-        });
-    }
+    measure(&mut group, "own layout, audited", false, OwnAggregatorRole);
+    let foreign = |parts| ForeignAggregatorRole { parts, aggregate };
+    measure(&mut group, "json.dumps layout, foreign", true, foreign);
     group.finish();
 }
 

@@ -30,6 +30,7 @@ mod settings;
 mod settings_page;
 mod show;
 mod table;
+mod threshold;
 mod thresholds;
 mod topics;
 
@@ -52,6 +53,7 @@ pub(crate) use self::schema::is_list_setting;
 pub use self::server::ServerSection;
 pub use self::settings::Settings;
 pub(crate) use self::show::{at, shell_quoted, toml_value};
+pub use self::threshold::Threshold;
 pub use self::thresholds::ThresholdsSection;
 pub use self::topics::TopicsSection;
 

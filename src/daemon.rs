@@ -7,32 +7,41 @@
 //! ```
 //!
 //! - [`planner`]: from a request to a run's plan    - [`schedule`]: when the next run starts
+//! - [`Shared`]: what its threads share; [`Endpoint`]: where callers reach it
 //! - `keeper`: the thread that files finished runs, follows the schedule and the signals
 //! - `probe`: whether the broker is there
+//! - [`host`]: the system that the supervisor lives in; [`foreground`]: one run in it, waited for
+//! - [`signals`], [`service`]: what the system asks of the process, and is told by it
 
+mod endpoint;
+pub mod foreground;
+pub mod host;
 mod keeper;
 pub mod planner;
 mod probe;
 pub mod schedule;
+mod server_settings;
+pub mod service;
+mod shared;
+pub mod signals;
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use streamgauge_actors::{Nanos, Refusal, RunClock, RunFact, RunPlan, SharedClock, WallClock};
+use streamgauge_actors::{RunClock, RunFact, SharedClock, WallClock};
 
+pub use self::endpoint::{Endpoint, OpenEndpoint};
+use self::host::Host;
 use self::keeper::{Keeper, Note};
-use self::planner::{OpenBroker, Planner, RunContext, RunRequest};
+use self::planner::{OpenBroker, Planner};
+pub use self::server_settings::ServerSettings;
+pub use self::shared::{Health, RequestError, Shared};
 use crate::config::{ConfigError, Layers, Settings};
 use crate::history::History;
-use crate::host::Host;
-use crate::http::{Server, ServerSettings};
 use crate::live::Live;
 use crate::metrics::Metrics;
 
@@ -44,6 +53,8 @@ pub struct DaemonSetup {
     pub folder: PathBuf,
     /// Makes the broker's adapter: [`Resolved::open_broker`](crate::config::Resolved::open_broker), or what a test puts in its place.
     pub open_broker: OpenBroker,
+    /// Opens the door for callers: `http::open`.
+    pub open_endpoint: OpenEndpoint,
 }
 
 /// Why a daemon does not start.
@@ -57,154 +68,10 @@ pub enum StartError {
     Other(#[from] anyhow::Error),
 }
 
-/// Why a run that was asked for does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// A setting is at fault.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The supervisor refused.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The daemon is about to end.
-    #[error("the daemon is draining: it takes no more orders")]
-    Draining,
-    /// The supervisor is gone.
-    #[error(transparent)]
-    Other(#[from] anyhow::Error),
-}
-
-/// Whether the broker is there, and what the schedule is up to.
-#[derive(Clone, Debug, Default)]
-pub struct Health {
-    /// Whether the broker answered when it was last asked; `None`: not asked yet.
-    pub broker_up: Option<bool>,
-    /// What it said instead.
-    pub broker_error: Option<String>,
-    /// The workload of the next run that starts by itself.
-    pub next_workload: Option<String>,
-    /// When it starts.
-    pub next_start_ns: Option<Nanos>,
-}
-
-/// What the daemon's threads share.
-pub struct Shared {
-    /// Plans runs.
-    pub planner: Planner,
-    /// Runs that are not reported yet.
-    pub live: Live,
-    /// What Prometheus scrapes.
-    pub metrics: Metrics,
-    /// Every run that was.
-    pub history: Mutex<History>,
-    /// When the daemon started.
-    pub started_ns: Nanos,
-    /// The wall clock.
-    pub clock: SharedClock,
-    contexts: Mutex<HashMap<String, RunContext>>,
-    /// By run; ids sort by time.
-    requests: Mutex<BTreeMap<String, RunRequest>>,
-    health: Mutex<Health>,
-    draining: AtomicBool,
-}
-
-impl Shared {
-    /// Whether the daemon is about to end.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Broker and schedule.
-    pub fn health(&self) -> Health {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn change_health(&self, change: impl FnOnce(&mut Health)) {
-        change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Works on the history. Blocks for as long as the disk takes.
-    pub fn with_history<T>(&self, work: impl FnOnce(&History) -> T) -> T {
-        work(&self.history.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn contexts<T>(&self, work: impl FnOnce(&mut HashMap<String, RunContext>) -> T) -> T {
-        work(&mut self.contexts.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Plans a run, to be ordered: what its report will need is noted before the order, for the run
-    /// may be over before the order's answer comes. Reads files.
-    ///
-    /// # Errors
-    /// [`RequestError`].
-    pub fn plan(&self, request: &RunRequest) -> Result<Planned, RequestError> {
-        if self.is_draining() {
-            return Err(RequestError::Draining);
-        }
-        let (plan, context) = self.planner.plan(request)?;
-        let run_id = plan.spec.run_id.clone();
-        self.contexts(|contexts| contexts.insert(run_id.clone(), context));
-        Ok(Planned { run_id, plan: Arc::new(plan) })
-    }
-
-    /// What the supervisor made of the order: the run's id, where it was accepted.
-    ///
-    /// # Errors
-    /// [`RequestError`].
-    pub fn ordered(
-        &self,
-        run_id: String,
-        answer: Option<Result<(), Refusal>>,
-    ) -> Result<String, RequestError> {
-        match answer {
-            Some(Ok(())) => {
-                let request = self.contexts(|contexts| {
-                    contexts.get(&run_id).map(|context| context.request.clone())
-                });
-                let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-                requests.extend(request.map(|request| (run_id.clone(), request)));
-                while requests.len() > KNOWN_REQUESTS {
-                    requests.pop_first();
-                }
-                Ok(run_id)
-            }
-            refused => {
-                self.contexts(|contexts| contexts.remove(&run_id));
-                let refusal = refused.and_then(Result::err);
-                Err(refusal.map_or_else(
-                    || anyhow!("the supervisor is gone").into(),
-                    RequestError::Refused,
-                ))
-            }
-        }
-    }
-
-    /// Whether a run was ordered, and is not reported yet.
-    pub fn is_ordered(&self, run_id: &str) -> bool {
-        self.contexts(|contexts| contexts.contains_key(run_id))
-    }
-
-    /// What was asked for when a run was started; `None`: it is no run of this daemon, or too old.
-    pub fn request_of(&self, run_id: &str) -> Option<RunRequest> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).get(run_id).cloned()
-    }
-}
-
-/// A run that is about to be ordered.
-pub struct Planned {
-    /// Its id.
-    pub run_id: String,
-    /// The plan.
-    pub plan: Arc<RunPlan>,
-}
-
-/// Requests that are remembered, so that their runs can be restarted.
-const KNOWN_REQUESTS: usize = 100;
-
 /// A running daemon.
 pub struct Daemon {
     shared: Arc<Shared>,
-    server: Server,
+    endpoint: Box<dyn Endpoint>,
     notes: Sender<Note>,
     keeper: Option<JoinHandle<()>>,
     /// Held for as long as the daemon owns the folder.
@@ -222,7 +89,7 @@ impl Daemon {
     /// [`StartError`]: a bad setting, a folder that another daemon owns, an address that is taken.
     pub fn start(setup: DaemonSetup) -> Result<Self, StartError> {
         let clock: SharedClock = Arc::new(WallClock);
-        let DaemonSetup { layers, folder, open_broker } = setup;
+        let DaemonSetup { layers, folder, open_broker, open_endpoint } = setup;
         let planner = Planner::new(layers, folder.clone(), open_broker)?;
         let current = planner.current();
         let server_settings = ServerSettings::new(&current.resolved)?;
@@ -241,36 +108,26 @@ impl Daemon {
         let (names, expressions) = (&current.workload_names, &thresholds.expressions);
         let timer: SharedClock = Arc::new(RunClock::start());
         let metrics = Metrics::new(broker.kind.name(), names, expressions, Arc::clone(&timer));
-        let shared = Arc::new(Shared {
-            planner,
-            live: Live::new(Arc::clone(&timer)),
-            metrics,
-            history: Mutex::new(history),
-            started_ns: clock.now(),
-            clock,
-            contexts: Mutex::default(),
-            requests: Mutex::default(),
-            health: Mutex::default(),
-            draining: AtomicBool::new(false),
-        });
+        let live = Live::new(timer);
+        let shared = Arc::new(Shared::new(planner, live, metrics, history, clock));
         let (notes, inbox) = channel();
         let host = Host::start(hear(Arc::clone(&shared), notes.clone()))?;
-        let server =
-            Server::start(&server_settings, Arc::clone(&shared), host.supervisor().clone())?;
-        fs::write(folder.join(LISTEN_FILE), format!("{}\n", server.address()))
+        let endpoint =
+            open_endpoint(&server_settings, Arc::clone(&shared), host.supervisor().clone())?;
+        fs::write(folder.join(LISTEN_FILE), format!("{}\n", endpoint.address()))
             .with_context(|| format!("cannot write to `{}`", folder.display()))?;
         let keeper = Keeper::new(Arc::clone(&shared), host, notes.clone())?;
         let keeper = std::thread::Builder::new()
             .name("streamgauge-keeper".to_owned())
             .spawn(move || keeper.keep(&inbox))
             .context("no thread could be started")?;
-        tracing::info!(address = %server.address(), folder = %folder.display(), "the daemon listens");
-        Ok(Self { shared, server, notes, keeper: Some(keeper), _lock: lock, folder })
+        tracing::info!(address = %endpoint.address(), folder = %folder.display(), "the daemon listens");
+        Ok(Self { shared, endpoint, notes, keeper: Some(keeper), _lock: lock, folder })
     }
 
     /// Where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
-        self.server.address()
+        self.endpoint.address()
     }
 
     /// What its threads share.
@@ -296,14 +153,14 @@ impl Daemon {
     }
 
     fn end(&mut self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.drain();
         drop(self.notes.send(Note::Stop));
         if let Some(keeper) = self.keeper.take()
             && keeper.join().is_err()
         {
             tracing::error!("the daemon's keeper panicked");
         }
-        self.server.stop();
+        self.endpoint.stop();
         drop(fs::remove_file(self.folder.join(LISTEN_FILE)));
     }
 }
@@ -359,6 +216,3 @@ fn hear(shared: Arc<Shared>, notes: Sender<Note>) -> impl FnMut(RunFact) + Send 
         drop(notes.send(note));
     }
 }
-
-/// How often the keeper looks around when nothing comes.
-const LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -1,6 +1,7 @@
 //! The HTTP API: translates requests into messages to the supervisor, and shows what is known of
 //! runs. Only this module names `actix_web`.
 //!
+//! - `api.rs`: what every handler has
 //! - `gate.rs`: who may ask: Host, Origin, token          - `problem.rs`: how an error is told (RFC
 //!   9457)
 //! - `orders.rs`: start, stop, restart, set the rate       - `runs.rs`: runs, reports, series,
@@ -14,6 +15,7 @@
     reason = "an error here is an answer, made once a request at most"
 )]
 
+mod api;
 mod gate;
 mod openapi;
 mod orders;
@@ -38,11 +40,10 @@ use actix_web::{App, HttpResponse, HttpServer, guard, web};
 use anyhow::{Context as _, anyhow};
 use streamgauge_actors::Supervisor;
 
+use self::api::Api;
 use self::gate::Gate;
 use self::problem::Problem;
-use crate::config::{ConfigError, Resolved};
-use crate::daemon::Shared;
-use crate::secrets::{check_token, read_secret};
+use crate::daemon::{Endpoint, ServerSettings, Shared};
 
 pub use self::openapi::document as openapi_document;
 
@@ -53,101 +54,15 @@ const SHUTDOWN_TIMEOUT_S: u64 = 2;
 /// Threads that answer. Nothing blocks them: files and the history are read on others.
 const WORKERS: usize = 1;
 
-/// Where and how the daemon listens.
-#[derive(Clone)]
-pub struct ServerSettings {
-    listen: SocketAddr,
-    token: Option<String>,
-    allowed_hosts: Vec<String>,
-    max_connections: usize,
-    request_timeout: Duration,
-    max_body_bytes: usize,
-}
-
-impl ServerSettings {
-    /// What the settings say; the token is read from its file.
-    ///
-    /// # Errors
-    /// [`ConfigError`]: a token file that cannot be read, or an address for everybody without a
-    /// token.
-    pub fn new(resolved: &Resolved) -> Result<Self, ConfigError> {
-        let server = &resolved.settings.server;
-        let origin =
-            |key: &str| resolved.origins.get(key).cloned().unwrap_or_else(|| "settings".to_owned());
-        let error = |key: &str, message: String| ConfigError::one(origin(key), key, message);
-        let listen: SocketAddr = server
-            .listen
-            .parse()
-            .map_err(|why| error("server.listen", format!("cannot be read: {why}")))?;
-        let token = match (server.token.as_str(), server.token_file.as_str()) {
-            ("", "") => None,
-            ("", file) => {
-                let token = read_secret(file).map_err(|why| {
-                    error(
-                        "server.token_file",
-                        format!("names a file that cannot be read: {why}; check the path"),
-                    )
-                })?;
-                check_token(&token).map_err(|why| {
-                    error("server.token_file", format!("names `{file}`, whose token {why}"))
-                })?;
-                Some(token)
-            }
-            (token, _) => {
-                check_token(token).map_err(|why| error("server.token", why.to_owned()))?;
-                Some(token.to_owned())
-            }
-        };
-        if !listen.ip().is_loopback() && token.is_none() {
-            let message = format!(
-                "is `{listen}`, which others can reach: set `server.token_file` (or `server.token`), or listen on \
-                 127.0.0.1"
-            );
-            return Err(error("server.listen", message));
-        }
-        Ok(Self {
-            listen,
-            token,
-            allowed_hosts: server.allowed_hosts.clone(),
-            max_connections: server.max_connections as usize,
-            request_timeout: server.request_timeout.duration(),
-            max_body_bytes: server.max_body_bytes.0 as usize,
-        })
-    }
-}
-
-/// What every handler has.
-pub(crate) struct Api {
-    shared: Arc<Shared>,
-    supervisor: Addr<Supervisor>,
-    max_body_bytes: usize,
-    body_timeout: Duration,
-}
-
-type ApiData = web::Data<Api>;
-
-/// Runs what may block (the disk, resolving settings) away from the threads that answer.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    web::block(work)
-        .await
-        .map_err(|_| Problem::internal("the daemon is too busy to answer: try again"))
-}
-
 /// The HTTP server, on a thread of its own.
-pub struct Server {
+struct Server {
     address: SocketAddr,
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Listens, and answers from then on.
-    ///
-    /// # Errors
-    /// When the address is taken, or no thread can be started.
-    pub fn start(
+    fn start(
         settings: &ServerSettings,
         shared: Arc<Shared>,
         supervisor: Addr<Supervisor>,
@@ -170,20 +85,32 @@ impl Server {
         let (address, handle) = from_server.recv().context("the HTTP server did not start")??;
         Ok(Self { address, handle, thread: Some(thread) })
     }
+}
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+impl Endpoint for Server {
+    fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends it; answers under way have a moment to be given.
-    pub fn stop(&mut self) {
+    fn stop(&mut self) {
         // The order is given by the call; the future only waits, and joining the thread does that.
         drop(self.handle.stop(true));
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
+}
+
+/// Listens, and answers from then on.
+///
+/// # Errors
+/// When the address is taken, or no thread can be started.
+pub fn open(
+    settings: &ServerSettings,
+    shared: Arc<Shared>,
+    supervisor: Addr<Supervisor>,
+) -> anyhow::Result<Box<dyn Endpoint>> {
+    Ok(Box::new(Server::start(settings, shared, supervisor)?))
 }
 
 fn bind(

@@ -1,18 +1,27 @@
 //! streamgauge: the program around the pipeline (`streamgauge-actors`).
 //!
 //! ```text
-//! arguments --cli--> Settings --config--> RunPlan --foreground--> pipeline --RunOutcome--> report
-//!                                            ^
-//!                     broker (embedded, kafka), guarded by topics; dead_letters; truth
+//!  arguments --cli--> layers --config--> Settings --plan--> RunPlan
+//!                                                              |
+//!           +--------------------------------------------------+----------------------+
+//!           v                           v                                             v
+//!  one run, waited for      matrix: one cell's run after another      daemon <--requests-- http
+//!           |                           |                    (by its schedule or on request)
+//!           '---------------------------+---------------------------------------------'
+//!                                       | StartRun
+//!                                       v
+//!                     Supervisor (streamgauge-actors) --ports--> broker, one of the list     
+//!                          |                     |               (deletes own topics alone)
+//!                  RunFact |                     | RunOutcome
+//!                          v                     v
+//!              live, metrics --> http         report, held against thresholds --> files, history
 //! ```
 
 pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod foreground;
 pub mod history;
-pub mod host;
 pub mod http;
 pub mod live;
 pub mod matrix;
@@ -21,7 +30,3 @@ pub mod nearest;
 pub mod plan;
 pub mod report;
 mod secrets;
-pub mod service;
-pub mod signals;
-pub mod thresholds;
-pub mod truth;

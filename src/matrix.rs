@@ -8,15 +8,17 @@
 //! - [`cells`]: from lists to cells, and the floor below each; [`order`]: which run comes when
 //! - [`plan`]: the cells' settings, resolved and checked
 //! - [`figures`]: what is taken from each run's report, and summed up over a cell's runs
-//! - [`report`]: the JSON document of `schemas/matrix.schema.json`; [`significance`]: its
-//!   comparisons
-//! - [`terminal`], [`markdown`], [`csv`]: the other forms (HTML: `report/html/matrix.rs`);
+//! - [`report`]: the JSON document of `schemas/matrix.schema.json`; [`cell_report`]: one cell in it;
+//!   [`significance`]: its comparisons
+//! - [`terminal`], [`markdown`], [`csv`], [`html`]: the other forms;
 //!   [`tables`]: what they share; [`format`]: which one a file gets
 
+pub mod cell_report;
 pub mod cells;
 pub mod csv;
 pub mod figures;
 pub mod format;
+pub mod html;
 pub mod markdown;
 pub mod order;
 pub mod plan;

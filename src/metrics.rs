@@ -25,8 +25,8 @@ use streamgauge_actors::{
 
 pub use self::buckets::{Buckets, EDGES_S};
 pub use self::process::ProcessUsage;
+use crate::config::Threshold;
 use crate::report::{EndingName, Report};
-use crate::thresholds::Threshold;
 
 /// What [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

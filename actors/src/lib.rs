@@ -5,7 +5,7 @@
 //!  StartRun StopRun RestartRun SetRate GetStatus
 //!        |                                            RunFact
 //!        v                                                 ^
-//!  +------------+  Order (Begin, Drain, SetRate)           |
+//!  +------------+  Begin, StageOrder (Drain, SetRate)      |
 //!  | Supervisor |----------------------------> every stage |
 //!  +------------+<---------------------------- StageReport, StageFailed
 //!        ^                                        RunMeasured
@@ -17,8 +17,8 @@
 //!  +----------+                      +------------------+         |
 //!        |                  PanesClosed |      ^ WindowsMerged    |
 //!        | Acknowledged                 v      |                  |
-//!        |                           +--------------+ WindowWritten, WindowAcknowledged, ResultsComplete
-//!        |                           | ResultWriter |-----.       |
+//!        |                           +--------------+  WindowWritten, WindowAcknowledged,
+//!        |                           | ResultWriter |-----.  ResultsComplete
 //!        |                           +--------------+     |       |
 //!        |                     results |                  v       |
 //!        |                    ( results ) results    +---------+  |
@@ -63,7 +63,9 @@ pub use self::clock::{
     Clock, MILLISECOND, Nanos, RunClock, SECOND, SharedClock, WallClock, to_millis,
 };
 pub use self::failure::FailureKind;
-pub use self::latency::{Latency, LatencyTask};
+pub use self::latency::results_judge::{ResultsJudge, ResultsJudgeRole};
+pub use self::latency::run_audit::{RunAudit, RunAuditRole};
+pub use self::latency::truth_keeper::{TruthKeeper, TruthKeeperRole};
 pub use self::measures::counters::StageCounters;
 pub use self::measures::histograms::{LatencyHistogram, LatencyKind};
 pub use self::measures::run_measures::RunMeasures;
@@ -73,8 +75,8 @@ pub use self::ports::{
     EventReader, EventWriter, Limitation, OffsetRange, PROGRESS_KEY, PortError, Record, Retry,
     Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
-pub use self::producer::Producer;
-pub use self::result_writer::{ResultWriter, WriterOut};
+pub use self::producer::{Producer, ProducerRole};
+pub use self::result_writer::{ResultWriter, ResultWriterRole, WriterOut};
 pub use self::run::facts::{RunFact, RunMeasured, StageMeasured};
 pub use self::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
@@ -88,7 +90,7 @@ pub use self::stage::flow::{
     Acknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
 };
 pub use self::stage::reports::{StageFailed, StageReport};
-pub use self::stage::{Order, Receive, Stage, TURN_LIMIT, Turn};
+pub use self::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 pub use self::stage_id::{PipelineId, StageId};
 pub use self::stream::event::{
     DecodedEvent, Draw, EVENT_FIELDS, EventEncoder, EventSource, MAX_EVENT_BYTES, Malformed,
@@ -100,7 +102,11 @@ pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::truth::ledger::{AcknowledgedCount, window_of};
 pub use self::truth::table::{Truth, TruthTable};
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
-pub use self::window_aggregator::WindowAggregator;
+pub use self::window_aggregator::foreign::ForeignStream;
+pub use self::window_aggregator::own::OwnStream;
+pub use self::window_aggregator::{
+    AggregatorParts, ForeignAggregatorRole, OwnAggregatorRole, WindowAggregator,
+};
 pub use self::workload::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Bursts, Mmpp};
 pub use self::workload::campaigns::Campaigns;
 pub use self::workload::mode::{Aggregate, Follow, Mode};

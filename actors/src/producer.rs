@@ -1,15 +1,17 @@
 //! Producer: sends every event at its intended time, and knows what became of each.
 //!
-//! Owns: its schedule (`workload/pacing.rs`), its random stream and encoder (`stream/event.rs`), a writer of the
-//! events topic, its part of the ledger. Receives: orders. Sends: [`Acknowledged`] to the latency
-//! actor, once per window.
+//! Owns: its schedule (`workload/pacing.rs`), its random stream and encoder (`stream/event.rs`), a
+//! writer of the events topic, its part of the ledger. Receives: orders. Sends: [`Acknowledged`] to
+//! the latency actor, once per window.
 //!
 //! Its first record on every partition is its progress record; others follow whenever it had
 //! nothing for a partition for the progress interval, at each window's end, and at its own end
-//! (`stream/progress.rs`). A full client is backpressure: the event waits, keeps its intended time, and is
-//! stamped again when it is handed over.
+//! (`stream/progress.rs`). A full client is backpressure: the event waits, keeps its intended time,
+//! and is stamped again when it is handed over.
 
-use std::collections::VecDeque;
+mod backpressure;
+mod lanes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +20,10 @@ use crate::failure::StageError;
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::{LatencyHistogram, LatencyKind};
 use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent};
+use crate::producer::backpressure::Backpressure;
+use crate::producer::lanes::{InFlight, Lane};
 use crate::stage::flow::Acknowledged;
-use crate::stage::{Order, Stage, StageState, TURN_LIMIT, Turn};
+use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
 use crate::stream::event::{Draw, EventEncoder, EventSource, Serial};
 use crate::stream::progress::ProgressRecord;
@@ -35,30 +39,6 @@ const NO_EVENT: u64 = u64::MAX;
 /// Events that share one reading of the clock.
 const EVENTS_PER_CLOCK_READ: usize = 64;
 
-/// An event in flight.
-#[derive(Clone, Copy, Debug)]
-struct InFlight {
-    window_id: i64,
-    campaign_id: u32,
-    /// Whether it is intended inside the measured part.
-    measured: bool,
-    handed_ns: Nanos,
-}
-
-/// One partition, as this producer sees it.
-#[derive(Debug, Default)]
-struct Lane {
-    /// Serial number of the next event.
-    next_n: u64,
-    /// Events in flight, in the order sent; the first has the token `first_token`.
-    in_flight: VecDeque<Option<InFlight>>,
-    first_token: u64,
-    /// When something was last sent here.
-    last_sent_ns: Nanos,
-    /// Up to which event time a progress record was asked for; sent as soon as the client takes it.
-    progress_due: Option<ProgressRecord>,
-}
-
 /// The producer's logic.
 pub struct Producer {
     index: u32,
@@ -69,8 +49,7 @@ pub struct Producer {
     campaigns: Arc<Campaigns>,
     source: EventSource,
     encoder: EventEncoder,
-    arrivals: Option<Arrivals>,
-    schedule: Option<Schedule>,
+    schedule: Schedule,
     lanes: Vec<Lane>,
     next_lane: usize,
     /// Drawn, and not taken by the client yet.
@@ -79,49 +58,13 @@ pub struct Producer {
     ledger: ProducerLedger,
     handed_over_before: i64,
     said_last: bool,
-    drain: Option<Nanos>,
     counters: StageCounters,
     publish_delay: LatencyHistogram,
     publish_latency: LatencyHistogram,
     failure: Option<String>,
 }
 
-/// The client's being full, as the producer finds it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Backpressure {
-    /// Since when the client is full.
-    since: Option<Nanos>,
-    /// How long it was full since the producer was last on time.
-    behind_ns: Nanos,
-    total_ns: Nanos,
-}
-
-impl Backpressure {
-    fn full(&mut self, now: Nanos) {
-        self.since.get_or_insert(now);
-    }
-
-    /// The client takes records again.
-    fn taken(&mut self, now: Nanos) {
-        if let Some(since) = self.since.take() {
-            self.total_ns += now - since;
-            self.behind_ns += now - since;
-        }
-    }
-
-    /// Nothing is overdue, and the client has taken all that there was.
-    fn on_time(&mut self, now: Nanos) {
-        self.taken(now);
-        self.behind_ns = 0;
-    }
-
-    /// How long the client was full, up to now.
-    fn total(&self, now: Nanos) -> u64 {
-        (self.total_ns + self.since.map_or(0, |since| now - since)).max(0) as u64
-    }
-}
-
-/// What is known once the run began.
+/// When events are due, and in which windows they lie.
 #[derive(Debug)]
 struct Schedule {
     pacer: Pacer,
@@ -132,41 +75,65 @@ struct Schedule {
     window_id: i64,
 }
 
-impl Producer {
-    /// Producer `index` of a run, writing through `writer`.
-    pub fn new(
-        index: u32,
-        generation: u16,
-        spec: Arc<RunSpec>,
-        campaigns: Arc<Campaigns>,
-        clock: SharedClock,
-        writer: Box<dyn EventWriter>,
-    ) -> Self {
+/// A producer, before its run has begun.
+pub struct ProducerRole {
+    /// Which one, from 0.
+    pub index: u32,
+    /// The pipeline's generation.
+    pub generation: u16,
+    /// The workload.
+    pub spec: Arc<RunSpec>,
+    /// The campaigns and their ads.
+    pub campaigns: Arc<Campaigns>,
+    /// The run's clock.
+    pub clock: SharedClock,
+    /// Writes to the events topic.
+    pub writer: Box<dyn EventWriter>,
+}
+
+impl ProducerRole {
+    fn schedule(&self, base_ns: Nanos) -> Schedule {
+        let spec = &self.spec;
         let arrivals = Arrivals::new(
             spec.workload.arrivals,
             spec.rate_per_producer(),
             spec.workload.seed,
-            index,
+            self.index,
             spec.workload.producers,
             spec.bursts(),
         );
-        Self {
+        Schedule {
+            pacer: Pacer::new(arrivals, base_ns, base_ns.saturating_add(spec.schedule_ns())),
+            base_ns,
+            measure_from_ns: base_ns + spec.workload.warmup_ns(),
+            window_end_ns: base_ns + spec.workload.window.as_nanos(),
+            window_id: 0,
+        }
+    }
+}
+
+impl Role for ProducerRole {
+    type Stage = Producer;
+
+    fn id(&self) -> StageId {
+        StageId::Producer(self.index)
+    }
+
+    fn begin(self, base_ns: Nanos) -> Producer {
+        let schedule = self.schedule(base_ns);
+        let Self { index, generation, spec, campaigns, clock, writer } = self;
+        let (ads, ad_types, event_types) =
+            (Arc::clone(&campaigns), spec.workload.ad_types.len(), spec.workload.event_types.len());
+        let mut producer = Producer {
             index,
             generation,
-            source: EventSource::new(
-                spec.workload.seed,
-                index,
-                Arc::clone(&campaigns),
-                spec.workload.ad_types.len(),
-                spec.workload.event_types.len(),
-            ),
+            source: EventSource::new(spec.workload.seed, index, ads, ad_types, event_types),
             encoder: EventEncoder::new(
                 Arc::clone(&campaigns),
                 &spec.workload.ad_types,
                 &spec.workload.event_types,
             ),
-            arrivals: Some(arrivals),
-            schedule: None,
+            schedule,
             lanes: (0..spec.topics.partitions).map(|_| Lane::default()).collect(),
             next_lane: index as usize % spec.topics.partitions as usize,
             waiting: None,
@@ -174,7 +141,6 @@ impl Producer {
             ledger: ProducerLedger::new(spec.workload.campaigns),
             handed_over_before: i64::MIN,
             said_last: false,
-            drain: None,
             counters: StageCounters::default(),
             publish_delay: LatencyHistogram::default(),
             publish_latency: LatencyHistogram::default(),
@@ -183,21 +149,13 @@ impl Producer {
             clock,
             writer,
             spec,
-        }
+        };
+        producer.say_progress(base_ns, false, base_ns);
+        producer
     }
+}
 
-    fn begin(&mut self, base_ns: Nanos) {
-        let Some(arrivals) = self.arrivals.take() else { return };
-        self.schedule = Some(Schedule {
-            pacer: Pacer::new(arrivals, base_ns, base_ns.saturating_add(self.spec.schedule_ns())),
-            base_ns,
-            measure_from_ns: base_ns + self.spec.workload.warmup_ns(),
-            window_end_ns: base_ns + self.spec.workload.window.as_nanos(),
-            window_id: 0,
-        });
-        self.say_progress(base_ns, false, base_ns);
-    }
-
+impl Producer {
     /// Queues a progress record for every partition.
     fn say_progress(&mut self, event_time_ns: Nanos, last: bool, now: Nanos) {
         if self.spec.workload.progress_records {
@@ -251,7 +209,7 @@ impl Producer {
                 // over at its start.
                 now = self.clock.now();
             }
-            let Some(schedule) = &mut self.schedule else { return Ok(Turn::Park) };
+            let schedule = &mut self.schedule;
             let (draw, intended) = match self.waiting {
                 Some(waiting) => waiting,
                 None => match schedule.pacer.due(now) {
@@ -286,7 +244,7 @@ impl Producer {
 
     /// The next event lies past a window's end: says so on every partition, before it is sent.
     fn pass_window_end(&mut self, intended: Nanos, now: Nanos) {
-        let Some(schedule) = &mut self.schedule else { return };
+        let schedule = &mut self.schedule;
         schedule.window_id =
             window_of(intended, schedule.base_ns, self.spec.workload.window.as_nanos());
         schedule.window_end_ns = schedule.base_ns.saturating_add(
@@ -296,8 +254,7 @@ impl Producer {
     }
 
     fn send_event(&mut self, draw: Draw, intended: Nanos, now: Nanos) -> Result<bool, StageError> {
-        let Some(schedule) = &self.schedule else { return Ok(false) };
-        let window_id = schedule.window_id;
+        let window_id = self.schedule.window_id;
         let lane = &mut self.lanes[self.next_lane];
         let serial = Serial {
             run_tag: self.spec.run_tag,
@@ -306,7 +263,7 @@ impl Producer {
             n: lane.next_n,
         };
         let event = self.encoder.encode(&draw, serial, intended, window_id, to_millis(now));
-        let token = lane.first_token + lane.in_flight.len() as u64;
+        let token = lane.next_token();
         if self.writer.send(self.next_lane as u32, &[], event, token)? == Sent::Full {
             #[cfg(feature = "planted-bugs")]
             if crate::planted::planted(crate::planted::Bug::CountedWhenFull) {
@@ -318,15 +275,8 @@ impl Producer {
         }
         self.backpressure.taken(now);
         let campaign_id = self.campaigns.campaign_of(draw.ad);
-        let measured = intended >= schedule.measure_from_ns;
-        lane.in_flight.push_back(Some(InFlight {
-            window_id,
-            campaign_id,
-            measured,
-            handed_ns: now,
-        }));
-        lane.next_n += 1;
-        lane.last_sent_ns = now;
+        let measured = intended >= self.schedule.measure_from_ns;
+        lane.sent(InFlight { window_id, campaign_id, measured, handed_ns: now });
         self.next_lane =
             if self.next_lane + 1 == self.lanes.len() { 0 } else { self.next_lane + 1 };
         self.ledger.sent(window_id);
@@ -362,21 +312,13 @@ impl Producer {
                 }
                 return;
             }
-            let lane = &mut lanes[ack.partition as usize];
-            let at =
-                ack.token.checked_sub(lane.first_token).and_then(|at| usize::try_from(at).ok());
-            let Some(event) = at.and_then(|at| lane.in_flight.get_mut(at)).and_then(Option::take)
-            else {
+            let Some(event) = lanes[ack.partition as usize].take(ack.token) else {
                 failure.get_or_insert(format!(
                     "partition {}: a record was acknowledged twice",
                     ack.partition
                 ));
                 return;
             };
-            while let Some(None) = lane.in_flight.front() {
-                lane.in_flight.pop_front();
-                lane.first_token += 1;
-            }
             match ack.delivery {
                 Delivery::Acknowledged => {
                     counters.acknowledged += 1;
@@ -416,7 +358,7 @@ impl Producer {
 
     /// Progress records on partitions that had nothing for the progress interval.
     fn break_silence(&mut self, now: Nanos) {
-        let Some(schedule) = &mut self.schedule else { return };
+        let schedule = &mut self.schedule;
         if self.said_last || now < schedule.base_ns || !self.spec.workload.progress_records {
             return;
         }
@@ -447,7 +389,7 @@ impl Producer {
         }
         let said = self.send_progress()?;
         self.take_acks(MAX_BUDGET)?;
-        let pending = self.lanes.iter().any(|lane| !lane.in_flight.is_empty());
+        let pending = self.lanes.iter().any(|lane| !lane.is_idle());
         if pending || self.writer.in_flight() > 0 {
             return Ok(Turn::Again);
         }
@@ -459,6 +401,17 @@ impl Producer {
         self.hand_over(i64::MAX, outbox);
         Ok(Turn::Finished)
     }
+
+    /// A failed delivery is never sent again in place, for that would reorder: it ends the
+    /// generation.
+    fn checked(&mut self, turn: Turn) -> Result<Turn, StageError> {
+        match self.failure.take() {
+            Some(why) => {
+                Err(StageError::delivery(format!("topic `{}`: {why}", self.spec.topics.events)))
+            }
+            None => Ok(turn),
+        }
+    }
 }
 
 impl Stage for Producer {
@@ -468,31 +421,17 @@ impl Stage for Producer {
         StageId::Producer(self.index)
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, order: StageOrder) {
+        let pacer = &mut self.schedule.pacer;
         match order {
-            Order::Begin { base_ns } => self.begin(base_ns),
-            Order::Drain { at_ns } => self.drain = Some(at_ns),
-            Order::SetRate { at_ns, events_per_second } => {
-                if let Some(schedule) = &mut self.schedule {
-                    schedule.pacer.set_rate(
-                        at_ns,
-                        events_per_second / f64::from(self.spec.workload.producers),
-                    );
-                }
+            StageOrder::Drain { at_ns } => pacer.stop_at(at_ns),
+            StageOrder::SetRate { at_ns, events_per_second } => {
+                pacer.set_rate(at_ns, events_per_second / f64::from(self.spec.workload.producers));
             }
         }
     }
 
     fn turn(&mut self, now: Nanos, outbox: &mut Vec<Acknowledged>) -> Result<Turn, StageError> {
-        if let Some(at_ns) = self.drain.take() {
-            match &mut self.schedule {
-                Some(schedule) => schedule.pacer.stop_at(at_ns),
-                None => return self.finish(now, outbox),
-            }
-        }
-        if self.schedule.is_none() {
-            return Ok(Turn::Park);
-        }
         let turn = self.send_due(now)?;
         if turn == Turn::Finished {
             return self.finish(now, outbox).and_then(|turn| self.checked(turn));
@@ -501,8 +440,7 @@ impl Stage for Producer {
         // While resting, wait for acknowledgements rather than for the clock.
         let wait = turn == Turn::Rest && self.writer.in_flight() > 0;
         self.take_acks(if wait { MAX_BUDGET } else { Duration::ZERO })?;
-        let sent_before = self.schedule.as_ref().map_or(i64::MIN, |schedule| schedule.window_id);
-        self.hand_over(sent_before, outbox);
+        self.hand_over(self.schedule.window_id, outbox);
         self.checked(if wait { Turn::Again } else { turn })
     }
 
@@ -520,19 +458,6 @@ impl Stage for Producer {
     }
 }
 
-impl Producer {
-    /// A failed delivery is never sent again in place, for that would reorder: it ends the
-    /// generation.
-    fn checked(&mut self, turn: Turn) -> Result<Turn, StageError> {
-        match self.failure.take() {
-            Some(why) => {
-                Err(StageError::delivery(format!("topic `{}`: {why}", self.spec.topics.events)))
-            }
-            None => Ok(turn),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -546,12 +471,12 @@ mod tests {
     const BASE: Nanos = 1_700_000_000 * SECOND;
 
     /// Full when told so; stores at once.
-    struct Switched {
+    struct SwitchableClient {
         full: Arc<AtomicBool>,
         acks: Vec<Ack>,
     }
 
-    impl EventWriter for Switched {
+    impl EventWriter for SwitchableClient {
         fn send(
             &mut self,
             partition: u32,
@@ -598,9 +523,16 @@ mod tests {
             None,
         ));
         let (clock, full) = (Arc::new(SimClock::at(BASE)), Arc::new(AtomicBool::new(false)));
-        let writer = Box::new(Switched { full: Arc::clone(&full), acks: Vec::new() });
-        let mut producer = Producer::new(0, 1, Arc::new(spec), campaigns, clock.clone(), writer);
-        producer.order(Order::Begin { base_ns: BASE });
+        let writer = Box::new(SwitchableClient { full: Arc::clone(&full), acks: Vec::new() });
+        let role = ProducerRole {
+            index: 0,
+            generation: 1,
+            spec: Arc::new(spec),
+            campaigns,
+            clock: clock.clone(),
+            writer,
+        };
+        let producer = role.begin(BASE);
         (producer, clock, full)
     }
 

@@ -1,9 +1,9 @@
 //! ResultWriter: merges the panes of all partitions, and writes one result per window and campaign.
 //!
-//! Owns: the merge (`result_writer/merge.rs`) and a writer of the results topic. Receives: [`PanesClosed`] from
-//! the aggregators. Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the log stamps no
-//! insertion time) and at last [`ResultsComplete`] to the latency actor, [`WindowsMerged`] to the
-//! aggregators.
+//! Owns: the merge (`result_writer/merge.rs`) and a writer of the results topic. Receives:
+//! [`PanesClosed`] from the aggregators. Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the
+//! log stamps no insertion time) and at last [`ResultsComplete`] to the latency actor,
+//! [`WindowsMerged`] to the aggregators.
 
 pub(crate) mod merge;
 
@@ -20,7 +20,7 @@ use crate::result_writer::merge::{Merge, MergedWindow};
 use crate::stage::flow::{
     PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
 };
-use crate::stage::{Order, Receive, Stage, StageState, Turn};
+use crate::stage::{Receive, Role, Stage, StageOrder, StageState, Turn};
 use crate::stage_id::StageId;
 use crate::stream::result::ResultRecord;
 use crate::workload::frame::WindowFrame;
@@ -50,6 +50,45 @@ struct Outgoing {
     measured_end_ns: Option<Nanos>,
 }
 
+/// The result writer, before its run has begun.
+pub struct ResultWriterRole {
+    /// The workload.
+    pub spec: Arc<RunSpec>,
+    /// The run's clock.
+    pub clock: SharedClock,
+    /// Writes to the results topic.
+    pub writer: Box<dyn EventWriter>,
+    /// Partitions of the results topic.
+    pub partitions: u32,
+    /// What the windows of a foreign topic are aligned on; `None`: on the run's base.
+    pub base_event_time_ns: Option<Nanos>,
+}
+
+impl Role for ResultWriterRole {
+    type Stage = ResultWriter;
+
+    fn id(&self) -> StageId {
+        StageId::ResultWriter
+    }
+
+    fn begin(self, base_ns: Nanos) -> ResultWriter {
+        let Self { spec, clock, writer, partitions, base_event_time_ns } = self;
+        ResultWriter {
+            merge: Merge::new(spec.topics.partitions),
+            frame: spec.frame(base_ns, base_event_time_ns),
+            spec,
+            clock,
+            writer,
+            partitions: partitions.max(1),
+            queue: VecDeque::new(),
+            unacknowledged: Unacknowledged::default(),
+            announced_before: i64::MIN,
+            counters: StageCounters::default(),
+            close_latency: LatencyHistogram::default(),
+        }
+    }
+}
+
 /// The result writer's logic.
 pub struct ResultWriter {
     spec: Arc<RunSpec>,
@@ -58,9 +97,7 @@ pub struct ResultWriter {
     /// Partitions of the results topic.
     partitions: u32,
     merge: Merge,
-    /// Windows are aligned on this time, if not on the run's base.
-    base_event_time_ns: Option<Nanos>,
-    frame: Option<WindowFrame>,
+    frame: WindowFrame,
     queue: VecDeque<Outgoing>,
     unacknowledged: Unacknowledged,
     announced_before: i64,
@@ -74,7 +111,7 @@ struct Unacknowledged {
     /// Window and greatest `produce_time` (ms), by token.
     results: BTreeMap<u64, (i64, i64)>,
     next_token: u64,
-    /// Of each window: how many are waited for, and the latencies of the others.
+    /// How many results of each window are waited for, and the latencies of its others.
     windows: BTreeMap<i64, (u64, Vec<Nanos>)>,
 }
 
@@ -105,37 +142,10 @@ impl Unacknowledged {
 }
 
 impl ResultWriter {
-    /// A writer of results to a topic of `partitions` partitions. `base_event_time_ns`: windows of
-    /// a foreign topic are aligned on it.
-    pub fn new(
-        spec: Arc<RunSpec>,
-        clock: SharedClock,
-        writer: Box<dyn EventWriter>,
-        partitions: u32,
-        base_event_time_ns: Option<Nanos>,
-    ) -> Self {
-        Self {
-            merge: Merge::new(spec.topics.partitions),
-            spec,
-            clock,
-            writer,
-            partitions: partitions.max(1),
-            base_event_time_ns,
-            frame: None,
-            queue: VecDeque::new(),
-            unacknowledged: Unacknowledged::default(),
-            announced_before: i64::MIN,
-            counters: StageCounters::default(),
-            close_latency: LatencyHistogram::default(),
-        }
-    }
-
     fn take_window(&mut self, window: &MergedWindow, outbox: &mut Vec<WriterOut>) {
-        let Some(frame) = &self.frame else { return };
+        let frame = &self.frame;
         let (start, end) = (frame.end(window.window_id - 1), frame.end(window.window_id));
-        let measured = window.by_log
-            && !frame.is_partial(window.window_id)
-            && !frame.is_warmup(window.window_id);
+        let measured = window.by_log && frame.is_measured(window.window_id);
         self.counters.windows_closed += 1;
         for campaign in &window.campaigns {
             if window.by_log {
@@ -232,17 +242,10 @@ impl Stage for ResultWriter {
         StageId::ResultWriter
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, order: StageOrder) {
         match order {
-            Order::Begin { base_ns } => {
-                self.frame = Some(self.spec.frame(base_ns, self.base_event_time_ns))
-            }
-            Order::Drain { at_ns } => {
-                if let (Some(frame), None) = (&mut self.frame, self.base_event_time_ns) {
-                    frame.end_ns = at_ns.min(frame.end_ns);
-                }
-            }
-            Order::SetRate { .. } => {}
+            StageOrder::Drain { at_ns } => self.frame.end_at(at_ns),
+            StageOrder::SetRate { .. } => {}
         }
     }
 

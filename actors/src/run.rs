@@ -1,6 +1,8 @@
-//! A run from its acceptance to its outcome, as the supervisor keeps it.
+//! A run from its acceptance to its outcome: what is known of it, and what follows from that. It
+//! reads no clock, sends nothing and starts nothing: the supervisor does, by what it says.
 
 pub(crate) mod facts;
+pub(crate) mod helper;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod pipeline;
@@ -15,63 +17,296 @@ pub(crate) mod wiring;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::clock::Nanos;
+use crate::clock::{MILLISECOND, Nanos, SECOND};
+use crate::failure::FailureKind;
 use crate::measures::run_measures::Measured;
 use crate::measures::series::Collector;
 use crate::ports::BrokerDescription;
-use crate::run::outcome::{Ending, RunOutcome};
-use crate::run::pipeline::Pipeline;
-use crate::run::plan::RunPlan;
-use crate::run::prepare::Prepared;
+use crate::run::facts::StageMeasured;
+use crate::run::orders::RunStatus;
+use crate::run::outcome::{Ending, RunOutcome, is_step};
+use crate::run::states::RunState;
+use crate::stage::reports::StageReport;
 use crate::stage_id::{PipelineId, StageId};
-use crate::truth::findings::{Finding, WindowAudit};
+use crate::truth::findings::{Finding, MAX_FINDINGS, WindowAudit};
+use crate::workload::arrivals::ArrivalKind;
+use crate::workload::mode::Mode;
 use crate::workload::spec::RunSpec;
+
+/// From the moment every stage is ready to the start of window 0.
+const LEAD_NS: Nanos = 100 * MILLISECOND;
+/// The greatest rate that can be set, events per second.
+const MAX_RATE: f64 = 1e9;
 
 /// A run from its acceptance to its outcome.
 pub(crate) struct Run {
-    pub(crate) plan: Arc<RunPlan>,
+    mode: Mode,
     /// As the topics' real shape completed it.
     pub(crate) spec: Arc<RunSpec>,
-    pub(crate) started_at_ns: Nanos,
-    pub(crate) preparing: bool,
-    pub(crate) broker: Option<BrokerDescription>,
-    pub(crate) pipeline: Option<Pipeline>,
-    /// Ports of a run that was stopped before they were of use: closing them may block.
-    pub(crate) unused: Option<Prepared>,
-    pub(crate) base_ns: Option<Nanos>,
-    pub(crate) end_ns: Nanos,
-    pub(crate) drained_since_ns: Option<Nanos>,
-    pub(crate) collector: Collector,
-    pub(crate) finished: BTreeSet<StageId>,
-    pub(crate) findings: Vec<Finding>,
-    /// Set once the latency actor is done.
-    pub(crate) measured: Option<Measured>,
     pub(crate) id: PipelineId,
-    pub(crate) latest_window: Option<WindowAudit>,
-    pub(crate) target: f64,
+    pub(crate) state: RunState,
+    started_at_ns: Nanos,
+    /// Topics and ports are being made.
+    pub(crate) preparing: bool,
+    broker: Option<BrokerDescription>,
+    /// Downstream first.
+    stages: Vec<StageId>,
+    finished: BTreeSet<StageId>,
+    base_ns: Option<Nanos>,
+    end_ns: Nanos,
+    drained_since_ns: Option<Nanos>,
+    /// Whether a drain was asked for.
+    stop_asked: bool,
+    target: f64,
+    collector: Collector,
+    findings: Vec<Finding>,
+    latest_window: Option<WindowAudit>,
+    /// What the latency actor handed over.
+    measured: Option<Measured>,
     /// The greatest step of the wall clock so far: one that is taken back spoils what it came
     /// across all the same.
-    pub(crate) wall_step_ns: Nanos,
-    /// Set once a drain was asked for.
-    pub(crate) stop_asked: bool,
-    /// Set once the run is over and being torn down.
+    wall_step_ns: Nanos,
+    /// How the run ended, once it is being torn down.
     pub(crate) ending: Option<Ending>,
 }
 
-/// Whether a run that was asked to stop really ended before its schedule. One that others feed has
-/// no schedule, and would have gone on.
-pub(crate) fn now_is_early(run: &Run) -> bool {
-    !run.plan.mode.produces()
-        || run.base_ns.is_some_and(|base| run.end_ns < base.saturating_add(run.spec.schedule_ns()))
+/// What is seen of a run from outside at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight {
+    /// The run's clock.
+    pub(crate) now: Nanos,
+    /// How far the wall clock has moved against it.
+    pub(crate) wall_step_ns: Nanos,
+    /// The stage that has been silent for the longest time, with that time.
+    pub(crate) most_silent: Option<(StageId, Nanos)>,
 }
 
-/// The one of two steps that is further from none.
-pub(crate) fn greater_step(a: Nanos, b: Nanos) -> Nanos {
-    if b.abs() > a.abs() { b } else { a }
+/// What follows from a look at a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Consequence {
+    /// The run is in another state.
+    Entered(RunState),
+    /// The run is over.
+    Over(Ending),
 }
 
 impl Run {
-    pub(crate) fn into_outcome(self, ending: Ending) -> RunOutcome {
+    /// A run that was just accepted, and is being prepared.
+    pub(crate) fn new(mode: Mode, spec: Arc<RunSpec>, id: PipelineId, now: Nanos) -> Self {
+        Self {
+            mode,
+            id,
+            state: RunState::Preparing,
+            started_at_ns: now,
+            preparing: true,
+            broker: None,
+            stages: Vec::new(),
+            finished: BTreeSet::new(),
+            base_ns: None,
+            end_ns: 0,
+            drained_since_ns: None,
+            stop_asked: false,
+            target: spec.workload.rate.0,
+            collector: Collector::new(0, spec.workload.rate.0),
+            findings: Vec::new(),
+            latest_window: None,
+            measured: None,
+            wall_step_ns: 0,
+            ending: None,
+            spec,
+        }
+    }
+
+    /// Topics and ports are made: the workload is complete, and the broker known.
+    pub(crate) fn completed(&mut self, spec: Arc<RunSpec>, broker: BrokerDescription) {
+        (self.spec, self.broker) = (spec, Some(broker));
+    }
+
+    /// Its stages are ready: window 0 starts a moment from now. Gives when: at a whole
+    /// millisecond, so that produce times and window bounds have no fraction to disagree on.
+    pub(crate) fn begin(&mut self, stages: Vec<StageId>, now: Nanos) -> Nanos {
+        let base = (now + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
+        self.stages = stages;
+        self.base_ns = Some(base);
+        self.end_ns = base.saturating_add(self.spec.schedule_ns());
+        self.collector = Collector::new(base, self.spec.workload.rate.0);
+        self.state = RunState::WarmingUp;
+        base
+    }
+
+    /// What follows from a look at the run; nothing before it has begun and once it is over.
+    pub(crate) fn tick(&mut self, sight: Sight) -> Vec<Consequence> {
+        let Sight { now, wall_step_ns, most_silent } = sight;
+        let (Some(base), None) = (self.base_ns, &self.ending) else { return Vec::new() };
+        self.wall_step_ns = greater_step(self.wall_step_ns, wall_step_ns);
+        if let Some(frozen) = most_silent.and_then(|(stage, silence)| self.frozen(stage, silence)) {
+            return vec![Consequence::Over(frozen)];
+        }
+        let mut consequences = Vec::new();
+        if self.state == RunState::WarmingUp && now >= base + self.spec.workload.warmup_ns() {
+            self.state = RunState::Running;
+            consequences.push(Consequence::Entered(self.state));
+        }
+        if self.state == RunState::Running && self.mode.produces() && now >= self.end_ns {
+            self.state = RunState::Draining;
+            self.drained_since_ns = Some(now);
+            consequences.push(Consequence::Entered(self.state));
+        }
+        consequences
+            .extend(self.finished_ending().or_else(|| self.overdue(now)).map(Consequence::Over));
+        consequences
+    }
+
+    /// The ending of a run with a stage that is silent for too long.
+    fn frozen(&self, stage: StageId, silence: Nanos) -> Option<Ending> {
+        if silence <= self.spec.supervisor.heartbeat_timeout.as_nanos() {
+            return None;
+        }
+        let seconds = silence / SECOND;
+        let cause = format!("it has been frozen for {seconds} s (supervisor.heartbeat_timeout)");
+        Some(Ending::Failed { stage: Some(stage), kind: FailureKind::Stage, cause })
+    }
+
+    /// The ending of a run whose stages are all done.
+    fn finished_ending(&self) -> Option<Ending> {
+        let done = self.stages.iter().all(|stage| self.finished.contains(stage))
+            && (self.measured.is_some() || !self.mode.measures());
+        if !done {
+            return None;
+        }
+        let stopped = self.stop_asked && self.ends_early();
+        Some(if stopped { Ending::Stopped { drained: true } } else { Ending::Completed })
+    }
+
+    /// The ending of a run that drains for too long.
+    fn overdue(&self, now: Nanos) -> Option<Ending> {
+        let since = self.drained_since_ns?;
+        if now - since <= self.spec.supervisor.drain_timeout.as_nanos() {
+            return None;
+        }
+        let waiting: Vec<String> = self
+            .stages
+            .iter()
+            .filter(|stage| !self.finished.contains(stage))
+            .map(StageId::to_string)
+            .collect();
+        let seconds = self.spec.supervisor.drain_timeout.as_nanos() / SECOND;
+        Some(Ending::failed(format!(
+            "draining took longer than {seconds} s (supervisor.drain_timeout); not done: {}",
+            waiting.join(", ")
+        )))
+    }
+
+    /// Whether a run that was asked to stop really ended before its schedule. One that others feed
+    /// has no schedule, and would have gone on.
+    fn ends_early(&self) -> bool {
+        let scheduled_end = self.base_ns.map(|base| base.saturating_add(self.spec.schedule_ns()));
+        !self.mode.produces() || scheduled_end.is_some_and(|end| self.end_ns < end)
+    }
+
+    /// A drain is asked for; gives the time from which no event is intended, if the run has begun.
+    pub(crate) fn drain(&mut self, now: Nanos) -> Option<Nanos> {
+        let now = now.max(self.base_ns?);
+        self.end_ns = now.min(self.end_ns);
+        self.stop_asked = true;
+        self.drained_since_ns = Some(now);
+        self.state = RunState::Draining;
+        Some(now)
+    }
+
+    /// Why the rate cannot be set to so many events per second.
+    pub(crate) fn refuses_rate(&self, rate: f64) -> Option<&'static str> {
+        if self.spec.workload.arrivals == ArrivalKind::Max {
+            Some("arrivals = \"max\" has no rate to set")
+        } else if !self.mode.produces() {
+            Some("the run has no producers: whoever fills its topic sets the rate")
+        } else if rate > MAX_RATE {
+            Some("the rate must be at most 1e9 events per second: no two share a nanosecond")
+        } else {
+            None
+        }
+    }
+
+    /// The producers have another rate from `at_ns` on.
+    pub(crate) fn set_rate(&mut self, at_ns: Nanos, rate: f64) {
+        self.target = rate;
+        self.collector.set_target(at_ns, rate);
+    }
+
+    /// Takes a stage's report; gives what it adds to what is known.
+    pub(crate) fn report(
+        &mut self,
+        report: StageReport,
+        now: Nanos,
+        supervisor_mailbox: u64,
+    ) -> StageMeasured {
+        let StageReport {
+            stage,
+            at_ns,
+            counters,
+            latencies,
+            findings,
+            windows,
+            mailbox,
+            finished,
+            ..
+        } = report;
+        let room = MAX_FINDINGS.saturating_sub(self.findings.len());
+        self.findings.extend(findings.into_iter().take(room));
+        let seconds = self.collector.add(stage, at_ns, finished, counters, &latencies).to_vec();
+        if let Some(window) = windows.last() {
+            self.latest_window = Some(window.clone());
+        }
+        if finished {
+            self.finished.insert(stage);
+        }
+        StageMeasured {
+            stage,
+            at_ns: now,
+            clock_stepped: is_step(self.wall_step_ns),
+            totals: self.collector.totals(),
+            latencies,
+            seconds,
+            windows,
+            mailbox,
+            supervisor_mailbox,
+        }
+    }
+
+    /// The latency actor is done.
+    pub(crate) fn measured(&mut self, measured: Measured) {
+        self.measured = Some(measured);
+    }
+
+    /// The run is over; false: it was already.
+    pub(crate) fn end(&mut self, ending: Ending, now: Nanos) -> bool {
+        if self.ending.is_some() {
+            return false;
+        }
+        if !matches!(ending, Ending::Completed) {
+            self.end_ns = now.min(self.end_ns);
+        }
+        self.ending = Some(ending);
+        true
+    }
+
+    /// How the run is.
+    pub(crate) fn status(&self, now: Nanos) -> RunStatus {
+        RunStatus {
+            state: self.state,
+            run_id: self.spec.run_id.clone(),
+            workload: self.spec.workload.name.clone(),
+            target_per_second: self.target,
+            elapsed_s: self.base_ns.map_or(0.0, |base| (now - base) as f64 / SECOND as f64),
+            planned_s: self.spec.schedule_ns() as f64 / SECOND as f64,
+            counters: self.collector.totals(),
+            latest: self.collector.latest().cloned(),
+            latest_window: self.latest_window.clone(),
+        }
+    }
+
+    /// All that the run gave.
+    pub(crate) fn into_outcome(self, now: Nanos, wall_step_ns: Nanos) -> RunOutcome {
         let counters = self.collector.totals();
         let (series, latencies) = self.collector.finish();
         let Measured { measures, truth } = self.measured.unwrap_or_default();
@@ -79,18 +314,154 @@ impl Run {
             spec: (*self.spec).clone(),
             broker: self.broker.unwrap_or_default(),
             generation: self.id.generation,
-            ending,
+            ending: self.ending.unwrap_or(Ending::Completed),
             started_at_ns: self.started_at_ns,
             base_ns: self.base_ns,
             schedule_end_ns: self.end_ns,
-            finished_at_ns: self.plan.clock.now(),
+            finished_at_ns: now,
             counters,
             latencies,
             series,
             measures: measures.map(|measures| *measures),
             truth,
             findings: self.findings,
-            wall_step_ns: greater_step(self.wall_step_ns, self.plan.clock.wall_step_ns()),
+            wall_step_ns: greater_step(self.wall_step_ns, wall_step_ns),
         }
+    }
+}
+
+/// The one of two steps that is further from none.
+fn greater_step(a: Nanos, b: Nanos) -> Nanos {
+    if b.abs() > a.abs() { b } else { a }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measures::counters::StageCounters;
+    use crate::testing::small_spec;
+    use crate::units::Span;
+
+    const PREPARED: Nanos = 1_700_000_000 * SECOND;
+    const STAGES: [StageId; 2] = [StageId::Latency, StageId::Producer(0)];
+
+    /// A run of producers alone, 200 ms of warm-up and 600 ms measured, just begun.
+    fn begun() -> (Run, Nanos) {
+        let spec = small_spec("run").with(|spec| {
+            spec.workload.warmup = Span::from_nanos(200 * MILLISECOND);
+        });
+        let id = PipelineId { run: 1, generation: 1 };
+        let mut run = Run::new(Mode::Produce, Arc::new(spec), id, PREPARED);
+        let base = run.begin(STAGES.to_vec(), PREPARED);
+        (run, base)
+    }
+
+    fn look(run: &mut Run, now: Nanos) -> Vec<Consequence> {
+        run.tick(Sight { now, wall_step_ns: 0, most_silent: None })
+    }
+
+    fn finish(run: &mut Run, stage: StageId, at_ns: Nanos) {
+        let report = StageReport {
+            stage,
+            pipeline: run.id,
+            at_ns,
+            counters: StageCounters::default(),
+            latencies: Vec::new(),
+            findings: Vec::new(),
+            windows: Vec::new(),
+            mailbox: 0,
+            finished: true,
+        };
+        run.report(report, at_ns, 0);
+    }
+
+    fn finish_all(run: &mut Run, at_ns: Nanos) {
+        for stage in STAGES {
+            finish(run, stage, at_ns);
+        }
+        run.measured(Measured::default());
+    }
+
+    #[test]
+    fn a_run_warms_up_runs_drains_and_completes_each_once() {
+        let (mut run, base) = begun();
+        assert_eq!(look(&mut run, base), []);
+        let measured = base + 200 * MILLISECOND;
+        assert_eq!(look(&mut run, measured), [Consequence::Entered(RunState::Running)]);
+        assert_eq!(look(&mut run, measured), []);
+        let end = base + 800 * MILLISECOND;
+        assert_eq!(look(&mut run, end), [Consequence::Entered(RunState::Draining)]);
+        finish(&mut run, StageId::Producer(0), end);
+        assert_eq!(look(&mut run, end), [], "the latency actor is not done");
+        finish_all(&mut run, end);
+        assert_eq!(look(&mut run, end), [Consequence::Over(Ending::Completed)]);
+        assert!(run.end(Ending::Completed, end));
+        assert_eq!(look(&mut run, end), [], "a run that is over has no consequences");
+    }
+
+    #[test]
+    fn a_look_that_comes_late_finds_all_that_has_happened() {
+        let (mut run, base) = begun();
+        let expected = [RunState::Running, RunState::Draining].map(Consequence::Entered);
+        assert_eq!(look(&mut run, base + SECOND), expected);
+    }
+
+    #[test]
+    fn a_stop_before_the_schedules_end_is_one_and_a_later_one_changes_nothing() {
+        let (mut run, base) = begun();
+        let at = base + 300 * MILLISECOND;
+        assert_eq!(run.drain(at), Some(at));
+        finish_all(&mut run, at);
+        let stopped = Ending::Stopped { drained: true };
+        assert_eq!(look(&mut run, at).last(), Some(&Consequence::Over(stopped)));
+        let (mut run, base) = begun();
+        let after = base + SECOND;
+        run.drain(after);
+        finish_all(&mut run, after);
+        assert_eq!(look(&mut run, after), [Consequence::Over(Ending::Completed)]);
+    }
+
+    #[test]
+    fn no_event_is_intended_before_the_base_of_a_run_that_is_drained_at_once() {
+        let (mut run, base) = begun();
+        assert_eq!(run.drain(PREPARED), Some(base));
+    }
+
+    #[test]
+    fn a_silent_stage_ends_the_run_by_its_name() {
+        let (mut run, base) = begun();
+        let timeout = run.spec.supervisor.heartbeat_timeout.as_nanos();
+        let mut sight =
+            Sight { now: base, wall_step_ns: 0, most_silent: Some((STAGES[1], timeout)) };
+        assert_eq!(run.tick(sight), []);
+        sight.most_silent = Some((STAGES[1], timeout + 1));
+        let [Consequence::Over(Ending::Failed { stage, cause, .. })] = &run.tick(sight)[..] else {
+            panic!("the run goes on")
+        };
+        assert_eq!(*stage, Some(STAGES[1]));
+        assert!(cause.contains("supervisor.heartbeat_timeout"), "{cause}");
+    }
+
+    #[test]
+    fn a_drain_that_takes_too_long_names_who_is_not_done() {
+        let (mut run, base) = begun();
+        run.drain(base);
+        finish(&mut run, StageId::Producer(0), base);
+        let late = base + run.spec.supervisor.drain_timeout.as_nanos();
+        assert!(!look(&mut run, late).iter().any(|c| matches!(c, Consequence::Over(_))));
+        let [Consequence::Over(Ending::Failed { cause, .. })] = &look(&mut run, late + 1)[..]
+        else {
+            panic!("the run goes on")
+        };
+        assert!(cause.ends_with("not done: latency"), "{cause}");
+    }
+
+    #[test]
+    fn a_step_that_was_taken_back_is_remembered() {
+        let (mut run, base) = begun();
+        for wall_step_ns in [-SECOND, 0] {
+            run.tick(Sight { now: base, wall_step_ns, most_silent: None });
+        }
+        assert_eq!(run.into_outcome(base, MILLISECOND).wall_step_ns, -SECOND);
     }
 }

@@ -1,6 +1,8 @@
 //! What stages share: a stage is a plain struct that takes bounded turns. Its driver is an actor on
 //! an arbiter of its own; the simulation drives the very same structs on one thread, in any order.
 
+use actix::prelude::*;
+
 use crate::clock::Nanos;
 use crate::failure::StageError;
 use crate::measures::counters::StageCounters;
@@ -16,14 +18,10 @@ pub(crate) mod reports;
 /// Records or messages that one turn handles at most.
 pub const TURN_LIMIT: usize = 1024;
 
-/// Supervisor -> every stage.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Order {
-    /// The run begins: window 0 starts at `base_ns`.
-    Begin {
-        /// Start of the schedule, a whole millisecond.
-        base_ns: Nanos,
-    },
+/// Supervisor -> every stage, once its run has begun.
+#[derive(Message, Clone, Copy, Debug, PartialEq)]
+#[rtype(result = "()")]
+pub enum StageOrder {
     /// No events intended at `at_ns` or later; finish what was begun.
     Drain {
         /// When the order was given.
@@ -64,6 +62,18 @@ pub struct StageState {
     pub windows: Vec<WindowAudit>,
 }
 
+/// What a stage is before its run has begun: all that it is made of but the start of window 0.
+pub trait Role: Send + Unpin + 'static {
+    /// The stage that it becomes.
+    type Stage: Stage;
+
+    /// The stage's name.
+    fn id(&self) -> StageId;
+
+    /// The run begins: window 0 starts at `base_ns`, a whole millisecond.
+    fn begin(self, base_ns: Nanos) -> Self::Stage;
+}
+
 /// The logic of one stage: no actor, no thread, no clock of its own making.
 pub trait Stage: Send + Unpin + 'static {
     /// What it sends to other stages.
@@ -73,7 +83,7 @@ pub trait Stage: Send + Unpin + 'static {
     fn id(&self) -> StageId;
 
     /// Takes an order of the supervisor.
-    fn order(&mut self, order: Order);
+    fn order(&mut self, order: StageOrder);
 
     /// Does a bounded piece of work: at most [`TURN_LIMIT`] records, or about a millisecond.
     ///

@@ -1,18 +1,19 @@
 //! `streamgauge aggregate`: aggregators and result writer alone, on a topic that others fill.
 
 use clap::Args;
-use streamgauge_actors::{Aggregate, AutoSpan, Mode, Nanos, Span};
+use streamgauge_actors::{Aggregate, Mode, Nanos};
 
-use super::CliResult;
 use super::broker::BrokerFlags;
+use super::error::CliResult;
 use super::flags::{
     AggregatorFlags, EventsTopicFlag, KeepTopicsFlag, ReportFlag, ResultsTopicFlag, ThresholdFlag,
     TopicShapeFlags, WindowFlag,
 };
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
-use super::perform::{Order, perform};
+use super::perform::{Job, perform};
 use super::session::Session;
+use crate::plan::Recipe;
 
 /// Aggregate a topic that others fill
 #[derive(Args)]
@@ -74,8 +75,6 @@ pub(super) fn run(session: &Session, args: &AggregateArgs) -> CliResult {
     let resolved = session.resolve(&args.threshold.over(session.layers(None, flags)))?;
     let settings = &resolved.settings;
     check_followed(settings, &settings.topics.events, "--events-topic")?;
-    let window = settings.workload.window;
-    let lateness_ns = settings.aggregator.allowed_lateness.or(window).as_nanos();
     let idle_timeout = settings.aggregator.idle_timeout;
     let mode = Mode::Aggregate(Aggregate {
         follow: args.follow.follow(),
@@ -90,15 +89,8 @@ pub(super) fn run(session: &Session, args: &AggregateArgs) -> CliResult {
     }
     perform(
         session,
-        &Order {
-            command: "aggregate",
-            arguments,
-            resolved: &resolved,
-            mode,
-            adapt: &|spec| {
-                spec.aggregator.allowed_lateness = AutoSpan::Fixed(Span::from_nanos(lateness_ns))
-            },
-            truth: None,
+        &Job {
+            recipe: Recipe { resolved: &resolved, mode, arguments, truth: None },
             write_truth: None,
             reports: &args.report.reports,
             format: args.output.output,

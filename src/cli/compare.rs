@@ -7,9 +7,9 @@ use anstream::eprintln;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::error::CliError;
+use super::error::{CliError, CliResult};
 use super::session::Session;
-use super::{CliResult, output, stored};
+use super::{output, stored};
 use crate::report::compare::{Comparison, Regression, compare, words};
 
 /// The exit code where something got worse by more than the limit.

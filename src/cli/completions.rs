@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Cli, CliResult, output};
+use super::error::CliResult;
+use super::output;
 
 /// Print a completion script for a shell
 #[derive(Args)]
@@ -14,9 +15,9 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs) -> CliResult {
+pub(super) fn run(args: &CompletionsArgs, mut command: Command) -> CliResult {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "streamgauge", &mut script);
+    clap_complete::generate(args.shell, &mut command, "streamgauge", &mut script);
     output::text(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

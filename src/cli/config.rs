@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::{Args, Subcommand};
 
+use super::error::{CliError, CliResult};
 use super::flags::RunFlags;
 use super::output::{self, Format, OutputArgs};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::config::SCHEMA;
 
 /// Check, show or describe the settings

@@ -1,6 +1,7 @@
 //! `streamgauge ctl`: orders to a running daemon, and what it answers. Only translates: the daemon
 //! decides.
 
+mod answer;
 mod client;
 mod watch;
 
@@ -8,15 +9,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anstream::eprintln;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
 use streamgauge_actors::Rate;
 
+use self::answer::text;
 use self::client::Client;
+use super::error::{CliError, CliResult};
 use super::output::{self, Format, OutputArgs};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::config::Assignment;
 use crate::report::numbers::{grouped, rate};
 
@@ -213,11 +214,6 @@ fn print(
     })
 }
 
-/// A text of an answer; `-` where there is none.
-fn text(value: &Json) -> &str {
-    value.as_str().unwrap_or("-")
-}
-
 fn count(value: &Json) -> String {
     value.as_u64().map_or_else(|| "-".to_owned(), grouped)
 }
@@ -280,9 +276,4 @@ fn status_lines(status: &Json) -> String {
         ));
     }
     lines.join("\n") + "\n"
-}
-
-/// Says on standard error what is no data.
-fn say(line: &str) {
-    eprintln!("{line}");
 }

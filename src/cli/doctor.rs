@@ -10,9 +10,8 @@ use serde::Serialize;
 use streamgauge_actors::{Broker, Clock, Nanos, PortError, Retry, StampedBy};
 
 use self::trial::Trial;
-use super::CliResult;
 use super::broker::BrokerFlags;
-use super::error::CliError;
+use super::error::{CliError, CliResult};
 use super::flags::{EventsTopicFlag, ResultsTopicFlag};
 use super::output::{self, OutputArgs};
 use super::session::Session;

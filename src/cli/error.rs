@@ -7,6 +7,9 @@ use anstream::eprintln;
 
 use crate::config::ConfigError;
 
+/// What a command ends with, unless it fails.
+pub(super) type CliResult = Result<ExitCode, CliError>;
+
 /// A command that failed.
 #[derive(Debug)]
 pub(super) enum CliError {

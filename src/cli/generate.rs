@@ -13,10 +13,10 @@ use streamgauge_actors::{
     RunSpec, SECOND, Serial, to_millis, window_of,
 };
 
+use super::error::{CliError, CliResult};
 use super::flags::{WindowFlag, WorkloadFlags};
 use super::output::{self, Format, Row};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::report::numbers::grouped;
 
 /// Write events to standard output, as fast as it takes them

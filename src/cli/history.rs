@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use streamgauge_actors::{RunState, Verdict};
 
-use super::CliResult;
+use super::error::CliResult;
 use super::output::{self, Format, OutputArgs, Row};
 use super::session::Session;
 use crate::history::{FILE, Filter, History, RunRow};

@@ -7,13 +7,14 @@ use clap::Args;
 use streamgauge_actors::Mode;
 
 use super::broker::BrokerFlags;
+use super::error::{CliError, CliResult};
 use super::flags::{ReportFlag, ResultsTopicFlag, ThresholdFlag, WindowFlag};
 use super::follow::{FollowFlags, check_followed};
 use super::output::OutputArgs;
-use super::perform::{Order, perform};
+use super::perform::{Job, perform};
 use super::session::Session;
-use super::{CliError, CliResult};
-use crate::truth::TruthFile;
+use crate::plan::Recipe;
+use crate::report::truth_file::TruthFile;
 
 /// Measure and audit the results of any processor
 #[derive(Args)]
@@ -56,13 +57,13 @@ pub(super) fn run(session: &Session, args: &LatencyArgs) -> CliResult {
     }
     perform(
         session,
-        &Order {
-            command: "latency",
-            arguments,
-            resolved: &resolved,
-            mode: Mode::Latency(args.follow.follow()),
-            adapt: &|_| {},
-            truth,
+        &Job {
+            recipe: Recipe {
+                resolved: &resolved,
+                mode: Mode::Latency(args.follow.follow()),
+                arguments,
+                truth,
+            },
             write_truth: None,
             reports: &args.report.reports,
             format: args.output.output,

@@ -5,9 +5,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 
-use super::{Cli, CliError, CliResult};
+use super::error::{CliError, CliResult};
 
 /// Print the manual page, or write one per command
 #[derive(Args)]
@@ -17,10 +17,10 @@ pub(super) struct ManArgs {
     dir: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &ManArgs) -> CliResult {
+pub(super) fn run(args: &ManArgs, command: Command) -> CliResult {
     let Some(folder) = &args.dir else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        clap_mangen::Man::new(command).render(&mut page)?;
         std::io::stdout().lock().write_all(&page)?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -28,6 +28,6 @@ pub(super) fn run(args: &ManArgs) -> CliResult {
         CliError::Usage(format!("cannot write the pages to `{}`: {error}", folder.display()))
     };
     fs::create_dir_all(folder).map_err(named)?;
-    clap_mangen::generate_to(Cli::command(), folder).map_err(named)?;
+    clap_mangen::generate_to(command, folder).map_err(named)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,24 +8,24 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use anyhow::Context;
 use clap::Args;
-use streamgauge_actors::{Clock, Mode, SECOND, Verdict};
+use streamgauge_actors::{Clock, SECOND, Verdict};
 
-use super::CliResult;
 use super::broker::connect;
-use super::error::CliError;
+use super::error::{CliError, CliResult};
 use super::flags::{RunFlags, in_a_folder};
 use super::output::{self, Format, OutputArgs};
-use super::perform::{Order, Start, check_writable, measure, remember};
+use super::perform::{RunStart, check_writable, measure, remember};
 use super::session::Session;
 use crate::config::{Assignment, Layers, choices};
+use crate::daemon::signals::Signals;
 use crate::matrix::cells::Dimension;
 use crate::matrix::figures::Run;
 use crate::matrix::format::Format as FileFormat;
 use crate::matrix::plan::{Plan, Request, WITH_FLAG, With, is_implied_broker};
 use crate::matrix::report::{MatrixContext, MatrixReport};
 use crate::matrix::terminal;
+use crate::plan::Recipe;
 use crate::report::{Host, Report, Versions, rfc3339, tables};
-use crate::signals::Signals;
 
 /// Run one workload over lists of settings, and compare
 ///
@@ -271,21 +271,12 @@ fn play(
             cell + 1,
             plan.cells[cell].name
         );
-        let order = Order {
-            command: "run",
-            arguments: Vec::new(),
-            resolved: &plan.cells[cell].resolved,
-            mode: Mode::Run,
-            adapt: &|_| {},
-            truth: None,
-            write_truth: None,
-            reports: &[],
-            format: Format::Table,
-        };
-        let result = match measure(session, &order, Start::now(), signals, &format!("{which}  ")) {
-            Ok(measured) => Ok(keep(session, plan, measured.report, folder)),
-            Err(error) => Err(error.messages().join("; ")),
-        };
+        let label = format!("{which}  ");
+        let result = Recipe::whole_run(&plan.cells[cell].resolved)
+            .map_err(CliError::from)
+            .and_then(|recipe| measure(session, &recipe, RunStart::now(), signals, &label))
+            .map(|record| keep(session, plan, record.report, folder))
+            .map_err(|error| error.messages().join("; "));
         let run = Run { cell, round, place, result };
         if !session.is_quiet() {
             let id = run.result.as_ref().map_or("not begun", |(report, _)| report.run_id.as_str());

@@ -7,38 +7,25 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use anyhow::Context;
-use streamgauge_actors::{
-    Clock, Mode, Nanos, RunClock, RunOutcome, RunSpec, TruthTable, to_millis,
-};
+use streamgauge_actors::{Clock, Mode, Nanos, RunClock, RunOutcome, to_millis};
 
-use super::CliResult;
 use super::broker::connect;
-use super::error::CliError;
+use super::error::{CliError, CliResult};
 use super::output::{self, Format};
 use super::progress::Progress;
 use super::session::Session;
-use crate::config::{self, HistorySection, Resolved, shell_quoted};
-use crate::foreground::{self, Finished};
+use crate::config::HistorySection;
+use crate::daemon::foreground::{self, Conclusion};
+use crate::daemon::signals::Signals;
 use crate::history::History;
-use crate::plan::plan;
-use crate::report::{EndingName, Host, Report, ReportContext, ResourceMeter, Versions, terminal};
-use crate::signals::Signals;
-use crate::truth::TruthFile;
+use crate::plan::{PlannedRun, Recipe};
+use crate::report::truth_file::TruthFile;
+use crate::report::{EndingName, Report, ReportContext, ResourceMeter, terminal};
 
-/// What a command asks for.
-pub(super) struct Order<'a> {
-    /// The command's name, for the line that runs it again.
-    pub(super) command: &'static str,
-    /// Arguments of the command that are no settings, for the same line.
-    pub(super) arguments: Vec<String>,
-    /// Its settings.
-    pub(super) resolved: &'a Resolved,
-    /// Its stages.
-    pub(super) mode: Mode,
-    /// Changes what the settings make of the run.
-    pub(super) adapt: &'a dyn Fn(&mut RunSpec),
-    /// What the results of another processor are audited against.
-    pub(super) truth: Option<Arc<TruthTable>>,
+/// What a command is to do.
+pub(super) struct Job<'a> {
+    /// What the run is made from.
+    pub(super) recipe: Recipe<'a>,
     /// File to write what was acknowledged to.
     pub(super) write_truth: Option<&'a Path>,
     /// Files to write the report to.
@@ -48,13 +35,13 @@ pub(super) struct Order<'a> {
 }
 
 /// When a run starts, and from when on what it uses counts.
-pub(super) struct Start {
+pub(super) struct RunStart {
     clock: Arc<RunClock>,
     process_started_ns: Nanos,
     meter: ResourceMeter,
 }
 
-impl Start {
+impl RunStart {
     /// The one run of a process.
     pub(super) fn of_process(session: &Session) -> Self {
         Self {
@@ -73,7 +60,7 @@ impl Start {
 }
 
 /// A run that is over.
-pub(super) struct Measured {
+pub(super) struct RunRecord {
     /// Its report.
     pub(super) report: Report,
     /// Everything measured.
@@ -83,28 +70,23 @@ pub(super) struct Measured {
 }
 
 /// Makes the run and reports on it.
-pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
-    order
-        .reports
-        .iter()
-        .map(PathBuf::as_path)
-        .chain(order.write_truth)
-        .try_for_each(check_writable)?;
-    let start = Start::of_process(session);
+pub(super) fn perform(session: &Session, job: &Job<'_>) -> CliResult {
+    job.reports.iter().map(PathBuf::as_path).chain(job.write_truth).try_for_each(check_writable)?;
+    let start = RunStart::of_process(session);
     let signals = Signals::watch()?;
-    let Measured { report, outcome, signal } = measure(session, order, start, &signals, "")?;
-    if order.mode == Mode::Run {
-        remember(session, &report, &order.resolved.settings.history);
+    let RunRecord { report, outcome, signal } = measure(session, &job.recipe, start, &signals, "")?;
+    if job.recipe.mode == Mode::Run {
+        remember(session, &report, &job.recipe.resolved.settings.history);
     }
-    let mut written = write_truth(order, &outcome);
-    for path in order.reports {
+    let mut written = write_truth(job, &outcome);
+    for path in job.reports {
         // Every file is tried, and the report is printed whatever becomes of them.
         match report.write(path) {
             Ok(()) => eprintln!("report: {}", path.display()),
             Err(error) => written = Err(error),
         }
     }
-    match print(&report, order.format) {
+    match print(&report, job.format) {
         // Who has seen enough of the report still wants to know how the run went.
         Ok(()) | Err(CliError::OutputClosed) => {}
         Err(error) => return Err(error),
@@ -116,27 +98,17 @@ pub(super) fn perform(session: &Session, order: &Order<'_>) -> CliResult {
 /// Makes the run, and its report. `label`: what its progress begins with.
 pub(super) fn measure(
     session: &Session,
-    order: &Order<'_>,
-    start: Start,
+    recipe: &Recipe<'_>,
+    start: RunStart,
     signals: &Signals,
     label: &str,
-) -> Result<Measured, CliError> {
-    let Start { clock, process_started_ns, mut meter } = start;
-    let settings = &order.resolved.settings;
-    let thresholds = settings.thresholds()?;
-    let mut spec = settings.run_spec(&config::run_id(clock.now(), config::random_bits()))?;
-    (order.adapt)(&mut spec);
-    let broker = settings.guard(
-        connect(order.resolved, clock.clone())?,
-        session.state_folder(),
-        Some(&spec.run_id),
-    );
-    let mut plan = plan(settings, spec, order.mode, broker, clock);
-    plan.truth.clone_from(&order.truth);
-
+) -> Result<RunRecord, CliError> {
+    let RunStart { clock, process_started_ns, mut meter } = start;
+    let PlannedRun { plan, context } =
+        recipe.plan(clock, process_started_ns, session.state_folder(), connect)?;
     let progress = Progress::new(session.is_quiet(), label);
     let mut sampled_second = i64::MIN;
-    let outcome = foreground::run(plan, signals, &mut |status| {
+    let conclusion = foreground::run(plan, signals, &mut |status| {
         // Threads are counted once a second.
         if sampled_second != status.elapsed_s as i64 {
             sampled_second = status.elapsed_s as i64;
@@ -145,19 +117,9 @@ pub(super) fn measure(
         progress.show(status);
     });
     progress.finish();
-    let Finished { outcome, signal } = outcome?;
-
-    let context = ReportContext {
-        mode: order.mode,
-        config: settings.to_json(),
-        rerun: rerun(order),
-        process_started_ns,
-        resources: meter.finish(),
-        host: Host::describe(),
-        versions: Versions::of_program(),
-        thresholds,
-    };
-    Ok(Measured { report: Report::new(&outcome, &context), outcome, signal })
+    let Conclusion { outcome, signal } = conclusion?;
+    let context = ReportContext { resources: meter.finish(), ..context };
+    Ok(RunRecord { report: Report::new(&outcome, &context), outcome, signal })
 }
 
 /// Puts the run into the history. It is over, and reported in any case: where that fails, a warning
@@ -190,8 +152,8 @@ pub(super) fn check_writable(path: &Path) -> Result<(), CliError> {
 }
 
 /// Writes what the producers had acknowledged, where that was asked for.
-fn write_truth(order: &Order<'_>, outcome: &RunOutcome) -> anyhow::Result<()> {
-    let Some(path) = order.write_truth else { return Ok(()) };
+fn write_truth(job: &Job<'_>, outcome: &RunOutcome) -> anyhow::Result<()> {
+    let Some(path) = job.write_truth else { return Ok(()) };
     let base_ns = outcome.base_ns.context("there is no truth: the run never began")?;
     let RunOutcome { spec, truth, .. } = outcome;
     TruthFile::new(&spec.run_id, base_ns, spec.workload.window.as_nanos(), truth.clone())
@@ -204,18 +166,6 @@ fn print(report: &Report, format: Format) -> Result<(), CliError> {
         Format::Json => report.to_json()?,
         Format::Ndjson => report.to_ndjson()?,
     })
-}
-
-fn rerun(order: &Order<'_>) -> String {
-    let settings = if order.command == "run" {
-        order.resolved.rerun_arguments()
-    } else {
-        order.resolved.set_arguments()
-    };
-    let own = order.arguments.iter().map(|argument| shell_quoted(argument));
-    let words =
-        ["streamgauge".to_owned(), order.command.to_owned(), settings].into_iter().chain(own);
-    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The verdict's exit code; a run that a signal stopped, and that has no fault, ends as by that

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use streamgauge_actors::Mode;
 
-use super::CliResult;
 use super::broker::BrokerFlags;
+use super::error::CliResult;
 use super::flags::{
     EventsTopicFlag, ReportFlag, ThresholdFlag, TopicShapeFlags, WarmupFlag, WindowFlag,
     WorkloadFlags,
 };
 use super::output::OutputArgs;
-use super::perform::{Order, perform};
+use super::perform::{Job, perform};
 use super::session::Session;
 use crate::config::Assignment;
+use crate::plan::Recipe;
 
 /// Produce events alone, for any consumer to read
 #[derive(Args)]
@@ -68,13 +69,13 @@ pub(super) fn run(session: &Session, args: &ProduceArgs) -> CliResult {
         session.resolve(&args.threshold.over(session.layers(args.workload.as_deref(), flags)))?;
     perform(
         session,
-        &Order {
-            command: "produce",
-            arguments: Vec::new(),
-            resolved: &resolved,
-            mode: Mode::Produce,
-            adapt: &|_| {},
-            truth: None,
+        &Job {
+            recipe: Recipe {
+                resolved: &resolved,
+                mode: Mode::Produce,
+                arguments: Vec::new(),
+                truth: None,
+            },
             write_truth: args.truth.as_deref(),
             reports: &args.report.reports,
             format: args.output.output,

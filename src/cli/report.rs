@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::error::CliResult;
 use super::session::Session;
-use super::{CliResult, output, stored};
+use super::{output, stored};
 use crate::report::{Format, terminal};
 
 /// Show the report of an earlier run, in any form

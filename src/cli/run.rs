@@ -1,14 +1,13 @@
 //! `streamgauge run`: one benchmark in the foreground.
 
 use clap::Args;
-use streamgauge_actors::Mode;
 
-use super::CliResult;
+use super::error::CliResult;
 use super::flags::{ReportFlag, RunFlags};
 use super::output::OutputArgs;
-use super::perform::{Order, perform};
+use super::perform::{Job, perform};
 use super::session::Session;
-use crate::plan::check_whole_run;
+use crate::plan::Recipe;
 
 /// Run one benchmark: progress, verdict, report
 #[derive(Args)]
@@ -26,16 +25,10 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> CliResult {
     let resolved = session.resolve(&args.flags.layers(session, args.workload.as_deref()))?;
-    check_whole_run(&resolved)?;
     perform(
         session,
-        &Order {
-            command: "run",
-            arguments: Vec::new(),
-            resolved: &resolved,
-            mode: Mode::Run,
-            adapt: &|_| {},
-            truth: None,
+        &Job {
+            recipe: Recipe::whole_run(&resolved)?,
             write_truth: None,
             reports: &args.report.reports,
             format: args.output.output,

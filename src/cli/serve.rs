@@ -7,12 +7,13 @@ use std::time::Duration;
 use clap::Args;
 
 use super::broker::BrokerFlags;
+use super::error::{CliError, CliResult};
 use super::flags::ThresholdFlag;
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::config::{Assignment, Resolved};
+use crate::daemon::signals::Signals;
 use crate::daemon::{Daemon, DaemonSetup, StartError};
-use crate::signals;
+use crate::http;
 
 /// Stay up: run benchmarks by schedule or on request; HTTP API, metrics, live page, history
 #[derive(Args)]
@@ -39,12 +40,13 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
     // Logging as configured; the daemon reads the layers again, for every run.
     let layers = args.threshold.over(session.layers(None, flags));
     session.resolve(&layers)?;
-    let signals = signals::Signals::watch()?;
+    let signals = Signals::watch()?;
     signals.watch_reload()?;
     let daemon = Daemon::start(DaemonSetup {
         layers,
         folder: session.state_folder(),
         open_broker: Arc::new(Resolved::open_broker),
+        open_endpoint: http::open,
     })?;
     while daemon.is_alive() {
         if let Some(signal) = signals.received() {

@@ -9,10 +9,10 @@ use serde::Serialize;
 use streamgauge_actors::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
 
 use super::broker::{BrokerFlags, connect};
+use super::error::{CliError, CliResult};
 use super::flags::{EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};
 use super::output::{self, OutputArgs, Row};
 use super::session::Session;
-use super::{CliError, CliResult};
 use crate::broker;
 use crate::broker::topics::{OwnTopic, TopicRecord, has_prefix};
 use crate::config::{Resolved, Settings};

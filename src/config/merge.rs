@@ -15,10 +15,10 @@ use super::problem::{ConfigError, DEFAULT_ORIGIN, SettingProblem};
 use super::resolved::{Assignment, Resolved};
 use super::settings::Settings;
 use super::table::{Table, find, nearest_key, parse, typed};
+use super::threshold::Threshold;
 use super::thresholds::{EXPRESSIONS, refusal};
 use crate::broker;
 use crate::nearest::nearest;
-use crate::thresholds::Threshold;
 
 /// The origin of a workload that is neither a preset nor a file.
 pub(crate) const WORKLOAD_ARGUMENT: &str = "argument WORKLOAD";

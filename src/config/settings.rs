@@ -15,10 +15,10 @@ use super::problem::{ConfigError, SettingProblem, located};
 use super::run_id::run_tag;
 use super::schedule::ScheduleSection;
 use super::server::ServerSection;
+use super::threshold::Threshold;
 use super::thresholds::{EXPRESSIONS, ThresholdsSection, refusal};
 use super::topics::TopicsSection;
 use crate::broker::BrokerSection;
-use crate::thresholds::Threshold;
 
 /// Every setting, resolved.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use streamgauge_actors::Checks;
 
-use crate::thresholds::Threshold;
+use super::threshold::Threshold;
 
 /// The setting that holds them.
 pub(super) const EXPRESSIONS: &str = "thresholds.expressions";

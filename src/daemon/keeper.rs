@@ -3,22 +3,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use streamgauge_actors::{
-    Clock as _, Ending, FailureKind, GetStatus, Mode, Nanos, RunClock, RunOutcome, RunSpec, SECOND,
+    Clock as _, Ending, FailureKind, GetStatus, Nanos, RunClock, RunOutcome, RunSpec, SECOND,
     StartRun, StopMode, StopRun,
 };
 
+use super::host::Host;
 use super::planner::{RunContext, RunRequest};
 use super::probe::{BrokerHealth, Probe};
 use super::schedule::Schedule;
-use super::{LOOK_EVERY, Planned, RequestError, Shared};
+use super::service;
+use super::shared::{RequestError, Shared};
 use crate::config::Settings;
 use crate::history::NewRun;
-use crate::host::Host;
 use crate::live::NEVER_BEGAN;
-use crate::report::{Host as Machine, Report, ReportContext, ResourceMeter};
-use crate::service;
+use crate::report::{Report, ReportContext, ResourceMeter};
 
 /// What the keeper is told.
 pub(super) enum Note {
@@ -49,7 +50,6 @@ pub(super) struct Keeper {
     /// A probe was asked for, and a run starts if it answers well.
     starting: bool,
     running: Option<Running>,
-    machine: Machine,
     /// Never steps, so that a stepped wall clock neither starts runs nor keeps them from starting.
     timer: RunClock,
     /// Reports that could not be filed, the oldest first.
@@ -68,6 +68,8 @@ struct Running {
     next_sample_ns: Nanos,
 }
 
+/// How often the keeper looks around when nothing comes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How soon a report that could not be filed is tried again.
 const FILE_AGAIN_NS: Nanos = 5 * SECOND;
 /// Reports that wait to be filed, at most.
@@ -95,7 +97,6 @@ impl Keeper {
             probe,
             starting: false,
             running: None,
-            machine: Machine::describe(),
             timer,
             unfiled: VecDeque::new(),
             next_filing_ns: 0,
@@ -181,11 +182,21 @@ impl Keeper {
     /// Reports a run, shows it as over, and files it.
     fn finished(&mut self, outcome: &RunOutcome) {
         let run_id = &outcome.spec.run_id;
-        let context = self.shared.contexts(|contexts| contexts.remove(run_id));
-        let broker = context.as_ref().map_or_else(String::new, |of| of.broker.clone());
         let meter = self.running.take().map(|running| running.meter);
-        let is_own_broker = context.as_ref().is_some_and(|of| of.is_own_broker);
-        let report = Arc::new(self.report(outcome, context, meter));
+        let Some(context) = self.shared.contexts(|contexts| contexts.remove(run_id)) else {
+            return tracing::error!(
+                run_id,
+                "a run that nobody ordered is over: it is not reported"
+            );
+        };
+        let RunContext { broker, is_own_broker, report: context, .. } = context;
+        let resources = meter.map(ResourceMeter::finish).unwrap_or_default();
+        let mut report = Report::new(outcome, &ReportContext { resources, ..context });
+        if report.broker.kind.is_empty() {
+            // A broker that was never reached has not said what it is.
+            report.broker.kind.clone_from(&broker);
+        }
+        let report = Arc::new(report);
         self.shared.metrics.reported(&broker, &report);
         // Shown first: once it is filed, it need not be known here any more.
         self.shared.live.reported(outcome, &report);
@@ -208,36 +219,6 @@ impl Keeper {
             _ => self.schedule.succeeded(),
         }
         self.next_prune_ns = 0;
-    }
-
-    fn report(
-        &self,
-        outcome: &RunOutcome,
-        context: Option<RunContext>,
-        meter: Option<ResourceMeter>,
-    ) -> Report {
-        let (broker, config, rerun, thresholds) = context.map_or_else(
-            || (String::new(), serde_json::Value::Null, String::new(), Vec::new()),
-            |of| (of.broker, of.config, of.rerun, of.thresholds),
-        );
-        let mut report = Report::new(
-            outcome,
-            &ReportContext {
-                mode: Mode::Run,
-                config,
-                rerun,
-                process_started_ns: outcome.started_at_ns,
-                resources: meter.map(ResourceMeter::finish).unwrap_or_default(),
-                host: self.machine.clone(),
-                versions: crate::report::Versions::of_program(),
-                thresholds,
-            },
-        );
-        if report.broker.kind.is_empty() {
-            // A broker that was never reached has not said what it is.
-            report.broker.kind = broker;
-        }
-        report
     }
 
     /// Files what there is to file, in order, as far as the disk takes it. What it does not take is
@@ -321,7 +302,8 @@ impl Keeper {
             workload: self.schedule.next_workload().map(str::to_owned),
             ..Default::default()
         };
-        let started = self.shared.plan(&request).and_then(|Planned { run_id, plan }| {
+        let started = self.shared.plan(&request).and_then(|plan| {
+            let run_id = plan.spec.run_id.clone();
             self.shared.ordered(run_id, self.host.ask(StartRun { plan }).ok())
         });
         match started {

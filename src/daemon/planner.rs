@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::Value as Json;
-use streamgauge_actors::{Broker, Mode, RunClock, RunPlan, SharedClock};
+use streamgauge_actors::{Broker, RunClock, RunPlan, SharedClock};
 
+use super::server_settings::ServerSettings;
 use crate::broker;
 use crate::config::{
     self, Assignment, ByRequest, ConfigError, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
 };
-use crate::http::ServerSettings;
 use crate::nearest::nearest;
-use crate::plan::{check_whole_run, plan};
-use crate::thresholds::Threshold;
+use crate::plan::{PlannedRun, Recipe, check_whole_run};
+use crate::report::ReportContext;
 
 /// Makes the broker's adapter that settings name; connects to nothing.
 pub type OpenBroker =
@@ -32,21 +31,17 @@ pub struct RunRequest {
     pub set: BTreeMap<String, String>,
 }
 
-/// What the report of a planned run needs besides its outcome.
+/// What the daemon keeps of a run from its order to its report.
 #[derive(Clone, Debug)]
 pub struct RunContext {
-    /// The kind of broker.
-    pub broker: String,
-    /// The resolved configuration, secrets redacted.
-    pub config: Json,
-    /// The command line that makes the run again.
-    pub rerun: String,
-    /// What the run must satisfy.
-    pub thresholds: Vec<Threshold>,
     /// What was asked for.
     pub request: RunRequest,
+    /// The kind of broker.
+    pub broker: String,
     /// Whether the broker is the one that the daemon's own settings name.
     pub is_own_broker: bool,
+    /// What the report says besides what is measured.
+    pub report: ReportContext,
 }
 
 /// Resolves settings and plans runs.
@@ -154,22 +149,20 @@ impl Planner {
             }
         }
         let resolved = resolve(&current.layers, workload, &request.set)?;
-        let settings = &resolved.settings;
         // A clock of its own: one that runs for weeks drifts away from the broker's.
         let clock: SharedClock = Arc::new(RunClock::start());
-        let spec = settings.run_spec(&config::run_id(clock.now(), config::random_bits()))?;
-        let broker = (self.open_broker)(&resolved, Arc::clone(&clock))?;
-        let broker = settings.guard(broker, self.folder.clone(), Some(&spec.run_id));
-        let rerun = ["streamgauge run", &resolved.rerun_arguments()].join(" ").trim().to_owned();
+        let (now, folder) = (clock.now(), self.folder.clone());
+        let open = |resolved: &Resolved, clock| (self.open_broker)(resolved, clock);
+        let PlannedRun { plan, context } =
+            Recipe::whole_run(&resolved)?.plan(clock, now, folder, open)?;
+        let settings = &resolved.settings;
         let context = RunContext {
-            broker: settings.broker.kind.name().to_owned(),
-            config: settings.to_json(),
-            rerun,
-            thresholds: settings.thresholds()?,
-            is_own_broker: settings.broker.address() == current.resolved.settings.broker.address(),
             request: RunRequest { workload: Some(workload.to_owned()), set: request.set.clone() },
+            broker: settings.broker.kind.name().to_owned(),
+            is_own_broker: settings.broker.address() == current.resolved.settings.broker.address(),
+            report: context,
         };
-        Ok((plan(settings, spec, Mode::Run, broker, clock), context))
+        Ok((plan, context))
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use streamgauge_actors::{FailureKind, PortError};
 
-use super::Shared;
 use super::planner::Planner;
+use super::shared::Shared;
 
 /// What the broker answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,13 +10,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use streamgauge_actors::{
-    Rate, Refusal, RestartRun, SetRate, StartRun, StopMode, StopRun, Supervisor,
+    Rate, Refusal, RestartRun, RunPlan, SetRate, StartRun, StopMode, StopRun, Supervisor,
 };
 
+use super::api::{Api, ApiData, blocking};
 use super::problem::{Problem, set_pointer};
 use super::runs::known;
-use super::{Api, ApiData, blocking};
-use crate::daemon::Planned;
 use crate::daemon::planner::RunRequest;
 use crate::live::Links;
 
@@ -192,7 +191,7 @@ async fn accepted(api: &Api, run_id: String) -> HttpResponse {
 }
 
 /// Planning reads files, so it is done where blocking harms nobody.
-async fn planned(api: &Api, wanted: RunRequest) -> Result<Planned, Problem> {
+async fn planned(api: &Api, wanted: RunRequest) -> Result<Arc<RunPlan>, Problem> {
     let shared = Arc::clone(&api.shared);
     Ok(blocking(move || shared.plan(&wanted)).await??)
 }
@@ -204,7 +203,8 @@ pub(super) async fn start(
 ) -> Result<HttpResponse, Problem> {
     let StartBody { workload, set } =
         body::<StartBody>(&api, &request, payload).await?.unwrap_or_default();
-    let Planned { run_id, plan } = planned(&api, RunRequest { workload, set: texts(set)? }).await?;
+    let plan = planned(&api, RunRequest { workload, set: texts(set)? }).await?;
+    let run_id = plan.spec.run_id.clone();
     let answer = api.supervisor.send(StartRun { plan }).await.ok();
     Ok(accepted(&api, api.shared.ordered(run_id, answer)?).await)
 }
@@ -231,7 +231,8 @@ pub(super) async fn restart(
             );
         }
     };
-    let Planned { run_id, plan } = planned(&api, wanted).await?;
+    let plan = planned(&api, wanted).await?;
+    let run_id = plan.spec.run_id.clone();
     let order = RestartRun { run_id: Some(before), mode: mode.into(), plan };
     let answer = api.supervisor.send(order).await.ok();
     Ok(accepted(&api, api.shared.ordered(run_id, answer)?).await)

@@ -11,8 +11,9 @@ use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::api::ApiData;
+use super::problem::Problem;
 use super::runs::{Known, known};
-use super::{ApiData, problem::Problem};
 use crate::live::{LiveRun, RunView, Seen};
 use crate::report::Report;
 

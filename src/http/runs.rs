@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use streamgauge_actors::{RunState, Verdict};
 
+use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
-use super::{Api, ApiData, blocking};
 use crate::history::{Filter, RunRow};
 use crate::live::{Links, LiveRun, RunView, Seen};
 use crate::report::compare::compare as compare_reports;

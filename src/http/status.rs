@@ -7,9 +7,9 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 use streamgauge_actors::SECOND;
 
+use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
 use super::runs::{known, view};
-use super::{Api, ApiData, blocking};
 use crate::config::preset;
 use crate::history::History;
 use crate::live::RunView;

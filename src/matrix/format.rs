@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::report::MatrixReport;
-use super::{csv, markdown};
+use super::{csv, html, markdown};
 use crate::report::format::replace;
-use crate::report::html;
 
 /// The form of a report file, chosen by its extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +53,7 @@ impl MatrixReport {
     /// None that a report made by this program can cause.
     pub fn render(&self, format: Format) -> anyhow::Result<String> {
         match format {
-            Format::Html => html::matrix::render(self),
+            Format::Html => html::render(self),
             Format::Markdown => Ok(markdown::render(self)),
             Format::Json => Ok(self.to_json()?),
             Format::Csv => Ok(csv::render(self)),

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use streamgauge_actors::LatencyKind;
 
+use super::cell_report::CellReport;
 use super::figures::{CellFigures, Figure};
-use super::report::CellReport;
 use crate::report::compare::{Finding, MetricRow, conclude};
 
 /// Stands where a cell is no result.

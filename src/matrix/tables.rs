@@ -2,8 +2,9 @@
 
 use streamgauge_actors::LatencyKind;
 
+use super::cell_report::CellReport;
 use super::figures::{CellFigure, Figure};
-use super::report::{CellReport, MatrixReport};
+use super::report::MatrixReport;
 use super::significance::{CellComparison, NO_RESULT, OTHER_TARGET};
 use crate::report::Host;
 use crate::report::compare::{Finding, MetricRow, words};

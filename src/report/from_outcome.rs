@@ -9,12 +9,13 @@ use streamgauge_actors::{
 
 use super::latency::{LatencyFigures, PerLatency, SecondLatency};
 use super::numbers::exact;
+use super::thresholds;
 use super::{
     AuditReport, BrokerReport, Drain, EndingName, EndingReport, Events, ModeName, Report,
     ReportContext, SCHEMA_VERSION, SecondRow, ThresholdRow, Throughput, Topics, WindowRow,
     next_step,
 };
-use crate::thresholds::{self, Threshold};
+use crate::config::Threshold;
 
 /// The exit code of a run that did all it should, and not as well as was asked.
 const THRESHOLD_FAILED: u8 = 99;

@@ -3,7 +3,6 @@
 //! - [`chart_data`]: what the charts plot, and what each says in words
 //! - [`sections`]: what the tables hold; [`waterfall`]: where the time goes; [`self_check`]:
 //!   whether it was us
-//! - [`matrix`]: the page of a whole matrix of runs
 //! - `html/report.html.jinja`, `html/report.css`, `html/charts.js`: the page; charts are drawn by
 //!   uPlot (`src/assets/uplot`)
 //!
@@ -11,7 +10,6 @@
 //! no tag can end.
 
 pub mod chart_data;
-pub mod matrix;
 pub mod sections;
 pub mod self_check;
 pub mod waterfall;
@@ -24,7 +22,7 @@ use serde::Serialize;
 use super::{Report, tables};
 
 const TEMPLATE: &str = include_str!("html/report.html.jinja");
-const STYLES: &str = include_str!("html/report.css");
+pub(crate) const STYLES: &str = include_str!("html/report.css");
 const SCRIPT: &str = include_str!("html/charts.js");
 const LIBRARY: &str = include_str!("../assets/uplot/uPlot.iife.min.js");
 const LIBRARY_STYLES: &str = include_str!("../assets/uplot/uPlot.min.css");
@@ -142,7 +140,7 @@ fn json_for_html(value: &serde_json::Value) -> String {
 }
 
 /// Nothing measured is a dash of the page's own.
-fn dash(text: String) -> String {
+pub(crate) fn dash(text: String) -> String {
     if text == "-" { "–".to_owned() } else { text }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Broker, Finding, FindingKind, Mode, RunOutcome, Verdict,
     testing::{Expected, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Ack, ArrivalKind, Broker, BrokerDescription, Ending, EventReader, EventWriter, MILLISECOND,
     Mode, PortError, Record, RestartRun, RunOutcome, RunSpec, RunState, SECOND, Sent, SetRate,

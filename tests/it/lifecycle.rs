@@ -9,7 +9,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge::metrics::ProcessUsage;
 use streamgauge_actors::{
     Broker, Ending, MILLISECOND, Mode, RestartRun, RunPlan, RunState, RunStatus, SECOND,

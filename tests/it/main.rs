@@ -1,5 +1,7 @@
 //! Everything that needs no server but the program itself: one file per promise.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "why a test is skipped, and figures")]
+
 mod architecture;
 mod audit;
 mod cli;
@@ -7,6 +9,7 @@ mod compare;
 mod ctl;
 mod daemon;
 mod failures;
+mod golden;
 mod grafana;
 mod history;
 mod http_api;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Broker, BrokerDescription, Effect, Ending, EventReader, EventWriter, GetStatus, MILLISECOND,
     OrderKind, PortError, Record, Refusal, RestartRun, RunPlan, RunSpec, RunState, SECOND, SetRate,

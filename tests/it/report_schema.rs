@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::support::outcomes::{AGGREGATE, BASE, FOLLOW, context, failed, passed, report};
 use serde_json::{Value, json};
+use streamgauge::config::Threshold;
 use streamgauge::report::{Format, Report};
-use streamgauge::thresholds::Threshold;
 use streamgauge_actors::{
     ArrivalKind, Ending, Finding, FindingKind, LatencyHistogram, LatencyKind, MILLISECOND, Mode,
     Nanos, ResultRecord, RunOutcome, SECOND,

@@ -1,5 +1,6 @@
 //! What these tests share.
 
-pub mod daemon;
-pub mod outcomes;
-pub mod runs;
+pub(crate) mod cases;
+pub(crate) mod daemon;
+pub(crate) mod outcomes;
+pub(crate) mod runs;

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use crate::support::outcomes::{AGGREGATE, context, failed, passed, report};
 use serde_json::{Value, json};
 use streamgauge::config::Layers;
+use streamgauge::config::Threshold;
 use streamgauge::report::{Format, Report, terminal};
-use streamgauge::thresholds::Threshold;
 use streamgauge_actors::{Ending, Mode, RunOutcome, SECOND, Verdict};
 use tempfile::TempDir;
 

@@ -1,6 +1,8 @@
 //! What needs Kafka, Fluvio, Prometheus, Chromium, or another program from outside: one file per
 //! promise.
 
+#![allow(clippy::print_stderr, reason = "a test says why it is skipped")]
+
 mod aggregate;
 mod bad_input;
 mod broker_contract;

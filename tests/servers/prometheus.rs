@@ -122,6 +122,7 @@ fn lossy_daemon(folder: &TempDir) -> Daemon {
         flag("topics.results", "lossy.results"),
     ];
     let setup = DaemonSetup {
+        open_endpoint: streamgauge::http::open,
         layers: Layers { flags, ..Layers::default() },
         folder: folder.path().to_owned(),
         open_broker: Arc::new(|resolved: &Resolved, clock: SharedClock| {

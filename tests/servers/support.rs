@@ -1,11 +1,11 @@
 //! What these tests share.
 
-pub mod compose;
-pub mod container;
-pub mod door;
-pub mod events;
-pub mod fluvio_cluster;
-pub mod kafka2;
-pub mod lab;
-pub mod prometheus;
-pub mod webdriver;
+pub(crate) mod compose;
+pub(crate) mod container;
+pub(crate) mod door;
+pub(crate) mod events;
+pub(crate) mod fluvio_cluster;
+pub(crate) mod kafka2;
+pub(crate) mod lab;
+pub(crate) mod prometheus;
+pub(crate) mod webdriver;

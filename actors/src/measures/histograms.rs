@@ -6,7 +6,7 @@ use hdrhistogram::serialization::{Serializer, V2Serializer};
 
 use crate::clock::Nanos;
 
-/// The six latencies of a run (definitions: ARCHITECTURE.md).
+/// The six latencies of a run (definitions: docs/reports.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LatencyKind {
     /// Intended time -> handed to the client.

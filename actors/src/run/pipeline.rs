@@ -1,37 +1,46 @@
 //! The one list of stages: what runs, how it is built, started and stopped (downstream first).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::prelude::*;
 use tracing::warn;
 
-use crate::clock::{Nanos, SharedClock};
-use crate::latency::Latency;
+use crate::clock::Nanos;
+use crate::latency::results_judge::ResultsJudgeRole;
+use crate::latency::run_audit::RunAuditRole;
+use crate::latency::truth_keeper::TruthKeeperRole;
 use crate::measures::run_measures::Measured;
-use crate::producer::Producer;
-use crate::result_writer::ResultWriter;
+use crate::ports::EventReader;
+use crate::producer::ProducerRole;
+use crate::result_writer::{ResultWriterRole, WriterOut};
 use crate::run::facts::RunMeasured;
 use crate::run::plan::RunPlan;
-use crate::run::prepare::Prepared;
-use crate::run::wiring::{Inbox, Started, route, writer_route};
-use crate::stage::driver::{Driven, Heartbeat, Reporting, Route, StageOrder, Waiting};
+use crate::run::prepare::{AggregatorPort, ProducerPorts, ResultPort, RunBasis, StagePorts};
+use crate::run::wiring::{AggregatorInboxes, StageAddress, audited_route, send, unaudited_route};
+use crate::stage::driver::{Begin, Heartbeat, MailboxCount, Reporting, Route, StageDriver};
 use crate::stage::flow::{Acknowledged, PanesClosed, WindowsMerged};
 use crate::stage::reports::{StageFailed, StageReport};
-use crate::stage::{Order, Stage};
+use crate::stage::{Receive, Role, Stage, StageOrder};
 use crate::stage_id::{PipelineId, StageId};
-use crate::window_aggregator::WindowAggregator;
-use crate::workload::mode::Mode;
+use crate::window_aggregator::{AggregatorParts, ForeignAggregatorRole, OwnAggregatorRole};
 use crate::workload::spec::RunSpec;
 
 /// The running stages of one generation.
 pub struct Pipeline {
-    orders: Vec<(StageId, Recipient<StageOrder>)>,
-    heartbeats: Vec<(StageId, Heartbeat)>,
+    stages: Vec<StageHandle>,
     arbiters: Vec<Arbiter>,
     retired: Arc<AtomicBool>,
+}
+
+/// A running stage, as it is ordered and watched.
+struct StageHandle {
+    id: StageId,
+    begin: Recipient<Begin>,
+    orders: Recipient<StageOrder>,
+    heartbeat: Heartbeat,
 }
 
 /// Where the stages of a generation report to.
@@ -46,144 +55,168 @@ pub struct Reports {
     /// Takes the audit's result.
     pub measured: Recipient<RunMeasured>,
     /// What waits in the supervisor's mailbox.
-    pub supervisor_waiting: Waiting,
+    pub supervisor_waiting: MailboxCount,
+}
+
+/// The stages that were started so far, and what each of them is given.
+struct PipelineBuilder<'a> {
+    plan: &'a RunPlan,
+    spec: Arc<RunSpec>,
+    reports: &'a Reports,
+    pipeline: Pipeline,
+}
+
+impl PipelineBuilder<'_> {
+    fn add<R: Role>(&mut self, role: R, route: Route<<R::Stage as Stage>::Out>) -> StageAddress<R> {
+        let id = role.id();
+        let (heartbeat, waiting) = (Heartbeat::default(), MailboxCount::default());
+        let reporting = Reporting {
+            run_id: self.spec.run_id.clone(),
+            pipeline: self.reports.pipeline,
+            supervisor_waiting: self.reports.supervisor_waiting.clone(),
+            waiting: waiting.clone(),
+            reports: self.reports.reports.clone(),
+            failures: self.reports.failures.clone(),
+            heartbeat: heartbeat.clone(),
+            retired: Arc::clone(&self.pipeline.retired),
+        };
+        let arbiter = Arbiter::new();
+        let clock = Arc::clone(&self.plan.clock);
+        let address = StageDriver::start_in_arbiter(&arbiter.handle(), move |_| {
+            StageDriver::new(role, clock, route, reporting)
+        });
+        self.pipeline.stages.push(StageHandle {
+            id,
+            begin: address.clone().recipient(),
+            orders: address.clone().recipient(),
+            heartbeat,
+        });
+        self.pipeline.arbiters.push(arbiter);
+        StageAddress { address, waiting }
+    }
+
+    /// Where the latency actor hands over what was measured.
+    fn measured(&self) -> Route<Measured> {
+        let (supervisor, pipeline) = (self.reports.measured.clone(), self.reports.pipeline);
+        Box::new(move |measured| {
+            send(&supervisor, RunMeasured { pipeline, measured })
+                .map_err(|message| message.measured)
+        })
+    }
+
+    fn run_audit(&mut self, reader: Box<dyn EventReader>) -> StageAddress<RunAuditRole> {
+        let (spec, clock) = (Arc::clone(&self.spec), Arc::clone(&self.plan.clock));
+        self.add(RunAuditRole { spec, clock, reader }, self.measured())
+    }
+
+    fn result_writer(
+        &mut self,
+        port: ResultPort,
+        base_event_time_ns: Option<Nanos>,
+        route: Route<WriterOut>,
+    ) -> StageAddress<ResultWriterRole> {
+        let ResultPort { writer, partitions } = port;
+        let (spec, clock) = (Arc::clone(&self.spec), Arc::clone(&self.plan.clock));
+        self.add(ResultWriterRole { spec, clock, writer, partitions, base_event_time_ns }, route)
+    }
+
+    /// Starts the aggregators; `role` makes each of them.
+    fn aggregators<R: Role>(
+        &mut self,
+        aggregators: Vec<AggregatorPort>,
+        writer: &StageAddress<ResultWriterRole>,
+        merged: &AggregatorInboxes,
+        role: impl Fn(AggregatorParts) -> R,
+    ) where
+        R::Stage: Stage<Out = PanesClosed> + Receive<WindowsMerged>,
+    {
+        let mut inboxes = Vec::new();
+        for (id, AggregatorPort { owned, reader }) in (0..).zip(aggregators) {
+            let (spec, clock) = (Arc::clone(&self.spec), Arc::clone(&self.plan.clock));
+            let dead_letters = (self.plan.dead_letters)(&spec.topics.malformed);
+            let parts = AggregatorParts { id, spec, clock, owned, reader, dead_letters };
+            inboxes.push(self.add(role(parts), writer.route()).inbox());
+        }
+        assert!(merged.set(inboxes).is_ok(), "set once");
+    }
+
+    fn producers<R: Role>(&mut self, ports: ProducerPorts, latency: &StageAddress<R>)
+    where
+        R::Stage: Receive<Acknowledged>,
+    {
+        let ProducerPorts { campaigns, writers } = ports;
+        let generation = self.reports.pipeline.generation;
+        for (index, writer) in (0..).zip(writers) {
+            let (spec, campaigns) = (Arc::clone(&self.spec), Arc::clone(&campaigns));
+            let clock = Arc::clone(&self.plan.clock);
+            let role = ProducerRole { index, generation, spec, campaigns, clock, writer };
+            self.add(role, latency.route());
+        }
+    }
 }
 
 impl Pipeline {
     /// Starts the stages, each on an arbiter of its own, downstream first. They wait for
-    /// [`Order::Begin`].
-    pub fn start(plan: &RunPlan, prepared: Prepared, reports: &Reports) -> Self {
-        let Prepared { spec, producers, campaigns, aggregators, result_writer, latency, .. } =
-            prepared;
-        let mut pipeline = Self {
-            orders: Vec::new(),
-            heartbeats: Vec::new(),
-            arbiters: Vec::new(),
-            retired: Arc::default(),
-        };
-        let clock = &plan.clock;
-        let id = reports.pipeline;
-        let latency = latency.map(|task| {
-            let stage = Latency::new(Arc::clone(&spec), Arc::clone(clock), task);
-            let supervisor = reports.measured.clone();
-            let route: Route<Measured> = Box::new(move |measured| {
-                route(&supervisor, RunMeasured { pipeline: id, measured })
-                    .map_err(|message| message.measured)
-            });
-            pipeline.add(stage, &spec, clock, reports, route)
-        });
-        // The aggregators are told of merged windows by the writer, and start after it.
-        let merged: Arc<OnceLock<Vec<Inbox<WindowsMerged>>>> = Arc::default();
-        let aggregate = match plan.mode {
-            Mode::Aggregate(aggregate) => Some(aggregate),
-            _ => None,
-        };
-        let writer = result_writer.map(|(writer, partitions)| {
-            let base = aggregate.map(|aggregate| aggregate.base_event_time_ns);
-            let stage =
-                ResultWriter::new(Arc::clone(&spec), Arc::clone(clock), writer, partitions, base);
-            let route = writer_route(latency.as_ref(), Arc::clone(&merged));
-            pipeline.add(stage, &spec, clock, reports, route)
-        });
-        if let Some(writer) = writer {
-            let mut addresses = Vec::new();
-            for (id, (owned, reader)) in aggregators.into_iter().enumerate() {
-                let dead_letters = (plan.dead_letters)(&spec.topics.malformed);
-                let stage = WindowAggregator::new(
-                    id as u32,
-                    Arc::clone(&spec),
-                    Arc::clone(clock),
-                    owned,
-                    reader,
-                    dead_letters,
-                    aggregate,
-                );
-                let panes: Inbox<PanesClosed> = writer.inbox();
-                let stage = pipeline.add(
-                    stage,
-                    &spec,
-                    clock,
-                    reports,
-                    Box::new(move |out| panes.take(out)),
-                );
-                addresses.push(stage.inbox());
+    /// [`Self::begin`].
+    pub fn start(plan: &RunPlan, basis: RunBasis, reports: &Reports) -> Self {
+        let RunBasis { spec, ports, .. } = basis;
+        let pipeline = Self { stages: Vec::new(), arbiters: Vec::new(), retired: Arc::default() };
+        let mut builder = PipelineBuilder { plan, spec, reports, pipeline };
+        let merged = AggregatorInboxes::default();
+        match ports {
+            StagePorts::Run { results, writer, aggregators, producers } => {
+                let audit = builder.run_audit(results);
+                let route = audited_route(&audit, Arc::clone(&merged));
+                let writer = builder.result_writer(writer, None, route);
+                builder.aggregators(aggregators, &writer, &merged, OwnAggregatorRole);
+                builder.producers(producers, &audit);
             }
-            assert!(merged.set(addresses).is_ok(), "set once");
-        }
-        if let (Some(campaigns), Some(latency)) = (campaigns, latency) {
-            for (index, writer) in producers.into_iter().enumerate() {
-                let stage = Producer::new(
-                    index as u32,
-                    id.generation,
-                    Arc::clone(&spec),
-                    Arc::clone(&campaigns),
-                    Arc::clone(clock),
-                    writer,
-                );
-                let acknowledged: Inbox<Acknowledged> = latency.inbox();
-                pipeline.add(
-                    stage,
-                    &spec,
-                    clock,
-                    reports,
-                    Box::new(move |out| acknowledged.take(out)),
-                );
+            StagePorts::Produce(producers) => {
+                let role = TruthKeeperRole { producers: builder.spec.workload.producers };
+                let keeper = builder.add(role, builder.measured());
+                builder.producers(producers, &keeper);
+            }
+            StagePorts::Aggregate { aggregate, writer, aggregators } => {
+                let base = Some(aggregate.base_event_time_ns);
+                let route = unaudited_route(Arc::clone(&merged));
+                let writer = builder.result_writer(writer, base, route);
+                let role = |parts| ForeignAggregatorRole { parts, aggregate };
+                builder.aggregators(aggregators, &writer, &merged, role);
+            }
+            StagePorts::Latency { follow, results: reader, partitions } => {
+                let (spec, truth) = (Arc::clone(&builder.spec), plan.truth.clone());
+                let role = ResultsJudgeRole { spec, reader, partitions, follow, truth };
+                builder.add(role, builder.measured());
             }
         }
-        pipeline
+        builder.pipeline
     }
 
-    fn add<S: Stage>(
-        &mut self,
-        stage: S,
-        spec: &RunSpec,
-        clock: &SharedClock,
-        reports: &Reports,
-        route: Route<S::Out>,
-    ) -> Started<S> {
-        let id = stage.id();
-        let heartbeat = Heartbeat::default();
-        heartbeat.rest();
-        let waiting = Waiting::default();
-        let reporting = Reporting {
-            run_id: spec.run_id.clone(),
-            pipeline: reports.pipeline,
-            supervisor_waiting: reports.supervisor_waiting.clone(),
-            waiting: waiting.clone(),
-            reports: reports.reports.clone(),
-            failures: reports.failures.clone(),
-            heartbeat: heartbeat.clone(),
-            retired: Arc::clone(&self.retired),
-        };
-        let arbiter = Arbiter::new();
-        let clock = Arc::clone(clock);
-        let address = Driven::start_in_arbiter(&arbiter.handle(), move |_| {
-            Driven::new(stage, clock, route, reporting)
-        });
-        self.orders.push((id, address.clone().recipient()));
-        self.heartbeats.push((id, heartbeat));
-        self.arbiters.push(arbiter);
-        Started { address, waiting }
+    /// Begins the run: window 0 starts at `base_ns`.
+    pub fn begin(&self, base_ns: Nanos) {
+        for stage in &self.stages {
+            stage.begin.do_send(Begin { base_ns });
+        }
     }
 
     /// Gives an order to every stage, downstream first.
-    pub fn order(&self, order: Order) {
-        for (_, stage) in &self.orders {
+    pub fn order(&self, order: StageOrder) {
+        for stage in &self.stages {
             // An order is never refused for a full mailbox: there are few, and each matters.
-            stage.do_send(StageOrder(order));
+            stage.orders.do_send(order);
         }
     }
 
     /// The stages.
     pub fn stages(&self) -> impl Iterator<Item = StageId> + '_ {
-        self.orders.iter().map(|(id, _)| *id)
+        self.stages.iter().map(|stage| stage.id)
     }
 
     /// The stage that has been silent for the longest time, with that time.
     pub fn most_silent(&self, now: Nanos) -> Option<(StageId, Nanos)> {
-        self.heartbeats
+        self.stages
             .iter()
-            .map(|(id, beat)| (*id, beat.silence(now)))
+            .map(|stage| (stage.id, stage.heartbeat.silence(now)))
             .max_by_key(|&(_, silence)| silence)
     }
 
@@ -192,7 +225,7 @@ impl Pipeline {
     /// `patience`, and a thread cannot be killed. Blocks: call it on a thread of its own.
     pub fn stop(mut self, patience: Duration) -> Vec<StageId> {
         self.retire();
-        let mut running: Vec<StageId> = self.orders.iter().map(|(id, _)| *id).collect();
+        let mut running: Vec<StageId> = self.stages.iter().map(|stage| stage.id).collect();
         let (ended, ends) = channel();
         let arbiters = std::mem::take(&mut self.arbiters);
         for (&id, arbiter) in running.iter().zip(arbiters).rev() {
@@ -214,9 +247,7 @@ impl Pipeline {
         }
         running
     }
-}
 
-impl Pipeline {
     /// Tells every stage to end, upstream first.
     fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);

@@ -2,26 +2,81 @@
 
 use std::sync::Arc;
 
-use crate::latency::LatencyTask;
 use crate::ports::{BrokerDescription, EventReader, EventWriter, PortError, StartAt, WriterRole};
 use crate::run::plan::RunPlan;
 use crate::run::topics::{prepare_events_topic, prepare_results_topic};
 use crate::workload::campaigns::Campaigns;
-use crate::workload::mode::Mode;
+use crate::workload::mode::{Aggregate, Follow, Mode};
 use crate::workload::spec::RunSpec;
 
 /// The ports of a run's stages, made and connected, and the workload as the topics' real shape
 /// completes it.
-pub struct Prepared {
+pub struct RunBasis {
     /// The workload, with the topics' real partition count.
     pub spec: Arc<RunSpec>,
     /// The broker of the events.
     pub broker: BrokerDescription,
-    pub(crate) producers: Vec<Box<dyn EventWriter>>,
-    pub(crate) campaigns: Option<Arc<Campaigns>>,
-    pub(crate) aggregators: Vec<(Vec<u32>, Box<dyn EventReader>)>,
-    pub(crate) result_writer: Option<(Box<dyn EventWriter>, u32)>,
-    pub(crate) latency: Option<LatencyTask>,
+    /// The ports of the stages.
+    pub ports: StagePorts,
+}
+
+/// The ports of the stages that a mode has.
+pub enum StagePorts {
+    /// The ports of a whole run.
+    Run {
+        /// Reads the results back.
+        results: Box<dyn EventReader>,
+        /// Writes them.
+        writer: ResultPort,
+        /// Each aggregator's.
+        aggregators: Vec<AggregatorPort>,
+        /// The producers'.
+        producers: ProducerPorts,
+    },
+    /// The ports of producers alone.
+    Produce(ProducerPorts),
+    /// The ports of aggregators and result writer alone.
+    Aggregate {
+        /// How the events topic is read.
+        aggregate: Aggregate,
+        /// Writes the results.
+        writer: ResultPort,
+        /// Each aggregator's.
+        aggregators: Vec<AggregatorPort>,
+    },
+    /// The port of the latency actor alone.
+    Latency {
+        /// How the results topic is read.
+        follow: Follow,
+        /// Reads it.
+        results: Box<dyn EventReader>,
+        /// Its partitions.
+        partitions: u32,
+    },
+}
+
+/// The result writer's port, and the partitions of its topic.
+pub struct ResultPort {
+    /// Writes to the results topic.
+    pub writer: Box<dyn EventWriter>,
+    /// The topic's partitions.
+    pub partitions: u32,
+}
+
+/// An aggregator's port, and the partitions that it owns.
+pub struct AggregatorPort {
+    /// Partitions of the events topic.
+    pub owned: Vec<u32>,
+    /// Reads them.
+    pub reader: Box<dyn EventReader>,
+}
+
+/// The producers' ports, and the campaigns that they all draw from.
+pub struct ProducerPorts {
+    /// The campaigns and their ads.
+    pub campaigns: Arc<Campaigns>,
+    /// A writer for each producer.
+    pub writers: Vec<Box<dyn EventWriter>>,
 }
 
 /// Makes a run's topics and connects its ports: downstream first, so that every reader starts
@@ -29,7 +84,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose.
-pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
+pub fn prepare(plan: &RunPlan) -> Result<RunBasis, PortError> {
     let mut spec = plan.spec.clone();
     let description = plan.events_broker.describe()?;
     let is_one = Arc::ptr_eq(&plan.events_broker, &plan.results_broker);
@@ -49,58 +104,77 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
             prepare_results_topic(plan, &mut *plan.results_broker.admin()?, spec.log_append_time)?;
     }
     let spec = Arc::new(spec);
-    let mut prepared = Prepared {
-        broker: description,
-        producers: Vec::new(),
-        campaigns: None,
-        aggregators: Vec::new(),
-        result_writer: None,
-        latency: None,
-        spec: Arc::clone(&spec),
-    };
-    let (events, results) = (&*plan.events_broker, &*plan.results_broker);
-    let results_from = |start| (0..result_partitions).map(|p| (p, start)).collect::<Vec<_>>();
-    match plan.mode {
-        Mode::Run => {
-            let start = if plan.create_results_topic { StartAt::Earliest } else { StartAt::Latest };
-            prepared.latency = Some(LatencyTask::Audit(
-                results.reader(&spec.topics.results, &results_from(start))?,
-            ));
-        }
-        Mode::Produce => prepared.latency = Some(LatencyTask::KeepTruth),
-        Mode::Latency(follow) => {
-            let reader = results.reader(&spec.topics.results, &results_from(follow.from))?;
-            prepared.latency =
-                Some(LatencyTask::Judge(reader, result_partitions, follow, plan.truth.clone()));
-        }
-        Mode::Aggregate(_) => {}
+    let ports = Connector { plan, spec: &spec, result_partitions }.connect()?;
+    Ok(RunBasis { broker: description, ports, spec })
+}
+
+/// Connects the ports of one run.
+struct Connector<'a> {
+    plan: &'a RunPlan,
+    spec: &'a RunSpec,
+    result_partitions: u32,
+}
+
+impl Connector<'_> {
+    fn connect(&self) -> Result<StagePorts, PortError> {
+        let plan = self.plan;
+        let start = |is_new: bool| if is_new { StartAt::Earliest } else { StartAt::Latest };
+        Ok(match plan.mode {
+            Mode::Run => StagePorts::Run {
+                results: self.results_from(start(plan.create_results_topic))?,
+                writer: self.result_writer()?,
+                aggregators: self.aggregators(start(plan.create_events_topic))?,
+                producers: self.producers()?,
+            },
+            Mode::Produce => StagePorts::Produce(self.producers()?),
+            Mode::Aggregate(aggregate) => StagePorts::Aggregate {
+                aggregate,
+                writer: self.result_writer()?,
+                aggregators: self.aggregators(aggregate.follow.from)?,
+            },
+            Mode::Latency(follow) => StagePorts::Latency {
+                follow,
+                results: self.results_from(follow.from)?,
+                partitions: self.result_partitions,
+            },
+        })
     }
-    if plan.mode.writes_results() {
-        let writer = results.writer(&spec.topics.results, WriterRole::Results)?;
-        prepared.result_writer = Some((writer, result_partitions));
-        let start = match plan.mode {
-            Mode::Aggregate(aggregate) => aggregate.follow.from,
-            _ if plan.create_events_topic => StartAt::Earliest,
-            _ => StartAt::Latest,
-        };
-        for id in 0..spec.aggregator.count {
+
+    fn results_from(&self, start: StartAt) -> Result<Box<dyn EventReader>, PortError> {
+        let from: Vec<_> = (0..self.result_partitions).map(|id| (id, start)).collect();
+        self.plan.results_broker.reader(&self.spec.topics.results, &from)
+    }
+
+    fn result_writer(&self) -> Result<ResultPort, PortError> {
+        let writer =
+            self.plan.results_broker.writer(&self.spec.topics.results, WriterRole::Results)?;
+        Ok(ResultPort { writer, partitions: self.result_partitions })
+    }
+
+    fn aggregators(&self, start: StartAt) -> Result<Vec<AggregatorPort>, PortError> {
+        let Self { spec, plan, .. } = self;
+        let port = |id: u32| {
             let owned: Vec<u32> =
                 (id..spec.topics.partitions).step_by(spec.aggregator.count as usize).collect();
             let from: Vec<_> = owned.iter().map(|&partition| (partition, start)).collect();
-            prepared.aggregators.push((owned, events.reader(&spec.topics.events, &from)?));
-        }
+            Ok(AggregatorPort {
+                owned,
+                reader: plan.events_broker.reader(&spec.topics.events, &from)?,
+            })
+        };
+        (0..spec.aggregator.count).map(port).collect()
     }
-    if plan.mode.produces() {
+
+    fn producers(&self) -> Result<ProducerPorts, PortError> {
+        let Self { spec, plan, .. } = self;
         let campaigns = Campaigns::derive(
             spec.workload.seed,
             spec.workload.campaigns,
             spec.workload.ads_per_campaign,
             spec.workload.zipf(),
         );
-        prepared.campaigns = Some(Arc::new(campaigns));
-        for _ in 0..spec.workload.producers {
-            prepared.producers.push(events.writer(&spec.topics.events, WriterRole::Events)?);
-        }
+        let writer = |_| plan.events_broker.writer(&spec.topics.events, WriterRole::Events);
+        let writers = (0..spec.workload.producers).map(writer).collect::<Result<_, _>>()?;
+        Ok(ProducerPorts { campaigns: Arc::new(campaigns), writers })
     }
-    Ok(prepared)
 }

@@ -1,69 +1,78 @@
 //! The supervisor: takes orders, owns the present run, and watches its stages.
 //!
-//! Owns: the run's state (`run/states.rs`), its pipeline (`run/pipeline.rs`), what its stages report
-//! (`measures/series.rs`). Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`]
-//! from outside; [`StageReport`], [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders
-//! to every stage, [`RunFact`]s to whoever listens.
+//! Owns: the present run (`run.rs`), and its pipeline (`run/pipeline.rs`). Receives: [`StartRun`],
+//! [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`] from outside; [`StageReport`],
+//! [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders to every stage, [`RunFact`]s to
+//! whoever listens.
 //!
 //! It lives on an arbiter of its own and never blocks: topics, connections and the end of threads
 //! are waited for on helper threads, which answer by a message.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use tracing::{error, info, warn};
 
-use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::failure::{FailureKind, StageError, caught};
-use crate::measures::series::Collector;
 use crate::ports::PortError;
-use crate::run::facts::{RunFact, RunMeasured, StageMeasured};
+use crate::run::facts::{RunFact, RunMeasured};
+use crate::run::helper::helper;
 use crate::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
-use crate::run::outcome::{Ending, is_step};
+use crate::run::outcome::Ending;
 use crate::run::pipeline::{Pipeline, Reports};
 use crate::run::plan::RunPlan;
-use crate::run::prepare::{Prepared, prepare};
+use crate::run::prepare::{RunBasis, prepare};
 use crate::run::states::{Effect, OrderKind, RunState, order_effect};
 use crate::run::topics::delete_topics;
-use crate::run::{Run, greater_step, now_is_early};
-use crate::stage::Order;
-use crate::stage::driver::Waiting;
+use crate::run::{Consequence, Run, Sight};
+use crate::stage::StageOrder;
+use crate::stage::driver::MailboxCount;
 use crate::stage::reports::{StageFailed, StageReport};
 use crate::stage_id::PipelineId;
-use crate::truth::findings::MAX_FINDINGS;
-use crate::workload::arrivals::ArrivalKind;
 
 /// How often the supervisor looks at its run.
 const TICK: Duration = Duration::from_millis(20);
-/// From the moment every stage is ready to the start of window 0.
-const LEAD_NS: Nanos = 100 * MILLISECOND;
 /// The first generation; a rebuilt pipeline would be the next.
 const FIRST_GENERATION: u16 = 1;
 
-/// The greatest rate that can be set, events per second.
-const MAX_RATE: f64 = 1e9;
-
 /// The supervisor actor.
 pub struct Supervisor {
-    state: RunState,
-    run: Option<Run>,
+    present: Option<Present>,
     next: Option<Arc<RunPlan>>,
     last: RunStatus,
     listener: Recipient<RunFact>,
     /// Runs so far.
     runs: u64,
     /// Reports and failures in its mailbox.
-    waiting: Waiting,
+    waiting: MailboxCount,
+}
+
+/// The present run, with what it is made from and what it runs on.
+struct Present {
+    plan: Arc<RunPlan>,
+    run: Run,
+    machinery: Machinery,
+}
+
+/// What a run has that must be ended on a thread of its own, because that may block.
+#[derive(Default)]
+enum Machinery {
+    /// Nothing, yet or any more.
+    #[default]
+    Nothing,
+    /// Ports of a run that was stopped before they were of use.
+    Unused(RunBasis),
+    /// The stages.
+    Running(Pipeline),
 }
 
 /// A helper thread -> Supervisor: topics and ports are made, or are not.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Ready(Result<Prepared, PortError>);
+struct Ready(Result<RunBasis, PortError>);
 
 /// A helper thread -> Supervisor: threads have ended, topics are deleted.
 #[derive(Message)]
@@ -76,13 +85,12 @@ impl Supervisor {
     /// A supervisor that tells `listener` what happens to runs.
     pub fn new(listener: Recipient<RunFact>) -> Self {
         Self {
-            state: RunState::Idle,
-            run: None,
+            present: None,
             next: None,
             last: RunStatus::default(),
             listener,
             runs: 0,
-            waiting: Waiting::default(),
+            waiting: MailboxCount::default(),
         }
     }
 
@@ -91,9 +99,15 @@ impl Supervisor {
         self.listener.do_send(fact);
     }
 
-    fn enter(&mut self, state: RunState) {
-        self.state = state;
-        self.tell(RunFact::StateChanged(state));
+    fn state(&self) -> RunState {
+        self.present.as_ref().map_or(self.last.state, |present| present.run.state)
+    }
+
+    /// The present run, while the stages of this pipeline run.
+    fn running(&mut self, pipeline: PipelineId) -> Option<&mut Present> {
+        self.present.as_mut().filter(|present| {
+            present.run.id == pipeline && matches!(present.machinery, Machinery::Running(_))
+        })
     }
 
     fn begin(&mut self, plan: Arc<RunPlan>, ctx: &mut Context<Self>) {
@@ -107,45 +121,24 @@ impl Supervisor {
         let spec = Arc::new(plan.spec.clone());
         self.runs += 1;
         let started_at_ns = plan.clock.now();
-        self.tell(RunFact::Accepted { spec: Arc::clone(&spec), started_at_ns });
-        self.enter(RunState::Preparing);
-        self.run = Some(Run {
-            started_at_ns,
-            preparing: true,
-            broker: None,
-            pipeline: None,
-            unused: None,
-            base_ns: None,
-            end_ns: 0,
-            drained_since_ns: None,
-            collector: Collector::new(0, spec.workload.rate.0),
-            finished: BTreeSet::new(),
-            findings: Vec::new(),
-            measured: None,
-            id: PipelineId { run: self.runs, generation: FIRST_GENERATION },
-            latest_window: None,
-            target: spec.workload.rate.0,
-            wall_step_ns: 0,
-            stop_asked: false,
-            ending: None,
-            spec,
-            plan: Arc::clone(&plan),
-        });
+        let id = PipelineId { run: self.runs, generation: FIRST_GENERATION };
+        let run = Run::new(plan.mode, Arc::clone(&spec), id, started_at_ns);
+        self.tell(RunFact::Accepted { spec, started_at_ns });
+        self.tell(RunFact::StateChanged(run.state));
+        self.present =
+            Some(Present { run, machinery: Machinery::Nothing, plan: Arc::clone(&plan) });
         let broken =
-            |why| Ready(Err(PortError::fatal(format!("the run could not be prepared: {why}"))));
+            |why| Ready(Err(PortError::fatal(format!("the run could not be basis: {why}"))));
         helper("prepare", ctx.address(), move || Ready(prepare(&plan)), broken);
     }
 
     fn drain(&mut self) {
-        if let Some(run) = &mut self.run
-            && let (Some(pipeline), Some(base)) = (&run.pipeline, run.base_ns)
+        if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
+            &mut self.present
+            && let Some(at_ns) = run.drain(plan.clock.now())
         {
-            let now = run.plan.clock.now().max(base);
-            run.end_ns = now.min(run.end_ns);
-            run.stop_asked = true;
-            run.drained_since_ns = Some(now);
-            pipeline.order(Order::Drain { at_ns: now });
-            self.enter(RunState::Draining);
+            pipeline.order(StageOrder::Drain { at_ns });
+            self.tell(RunFact::StateChanged(RunState::Draining));
         }
     }
 
@@ -163,39 +156,34 @@ impl Supervisor {
     /// The run is over: stops its stages, deletes its topics, and tells its outcome when that is
     /// done.
     fn end(&mut self, ending: Ending, ctx: &mut Context<Self>) {
-        let Some(run) = &mut self.run else { return };
-        if run.ending.is_some() {
+        let Some(Present { plan, run, machinery }) = &mut self.present else { return };
+        let failure = match &ending {
+            Ending::Failed { stage, cause, .. } => Some((*stage, cause.clone())),
+            Ending::Completed | Ending::Stopped { .. } => None,
+        };
+        if !run.end(ending, plan.clock.now()) {
             return;
         }
-        if let Ending::Failed { stage, cause, .. } = &ending {
-            let stage = stage.map(tracing::field::display);
-            let PipelineId { generation, .. } = run.id;
+        if let Some((stage, cause)) = failure {
             error!(
                 run_id = run.spec.run_id,
                 actor = "supervisor",
-                generation,
-                stage,
+                generation = run.id.generation,
+                stage = stage.map(tracing::field::display),
                 cause,
                 "the run failed"
             );
         }
-        if !matches!(ending, Ending::Completed) {
-            run.end_ns = run.plan.clock.now().min(run.end_ns);
-        }
-        run.ending = Some(ending);
         if run.preparing {
             // `Ready` follows, and ends the run then.
             return;
         }
-        let (pipeline, unused) = (run.pipeline.take(), run.unused.take());
+        let machinery = std::mem::take(machinery);
         let patience =
             Duration::from_nanos(run.spec.supervisor.heartbeat_timeout.as_nanos().max(0) as u64);
-        let plan = Arc::clone(&run.plan);
+        let plan = Arc::clone(plan);
         let tear_down = move || {
-            drop(unused);
-            for stage in pipeline.map_or_else(Vec::new, |pipeline| pipeline.stop(patience)) {
-                warn!(run_id = plan.spec.run_id, %stage, "the stage is frozen: its thread and its ports are left behind");
-            }
+            machinery.end(&plan, patience);
             TornDown { warning: delete_topics(&plan).err().map(|error| error.message) }
         };
         helper("teardown", ctx.address(), tear_down, |why| TornDown { warning: Some(why) });
@@ -203,50 +191,44 @@ impl Supervisor {
 
     /// Tells the outcome, and begins what waits.
     fn conclude(&mut self, ctx: &mut Context<Self>) {
-        self.last = self.status();
-        let Some(run) = self.run.take() else { return };
-        let ending = run.ending.clone().unwrap_or(Ending::Completed);
-        self.state = ending.state();
-        self.last.state = self.state;
-        let PipelineId { generation, .. } = run.id;
+        let Some(Present { plan, run, .. }) = self.present.take() else { return };
+        let now = plan.clock.now();
+        let state = run.ending.as_ref().map_or(RunState::Completed, Ending::state);
+        self.last = RunStatus { state, ..run.status(now) };
         info!(
             run_id = run.spec.run_id,
             actor = "supervisor",
-            generation,
-            state = self.state.name(),
+            generation = run.id.generation,
+            state = state.name(),
             "the run is over"
         );
-        self.tell(RunFact::Finished(Arc::new(run.into_outcome(ending))));
+        let outcome = run.into_outcome(now, plan.clock.wall_step_ns());
+        self.tell(RunFact::Finished(Arc::new(outcome)));
         if let Some(plan) = self.next.take() {
             self.begin(plan, ctx);
         }
     }
 
+    fn refusal(&self, reason: impl Into<String>) -> Refusal {
+        Refusal { state: self.state(), reason: reason.into() }
+    }
+
     /// Refuses an order that names another run than the present one.
     fn is_present(&self, run_id: &str) -> Result<(), Refusal> {
-        let refuse = |reason| Err(Refusal { state: self.state, reason });
-        match &self.run {
-            Some(run) if run.spec.run_id == run_id => Ok(()),
-            Some(run) => {
-                refuse(format!("run {run_id} is not the present one: that is {}", run.spec.run_id))
-            }
-            None => refuse(format!("run {run_id} is over: no run is under way")),
+        match &self.present {
+            Some(Present { run, .. }) if run.spec.run_id == run_id => Ok(()),
+            Some(Present { run, .. }) => Err(self.refusal(format!(
+                "run {run_id} is not the present one: that is {}",
+                run.spec.run_id
+            ))),
+            None => Err(self.refusal(format!("run {run_id} is over: no run is under way"))),
         }
     }
 
     fn status(&self) -> RunStatus {
-        let Some(run) = &self.run else { return self.last.clone() };
-        let now = run.plan.clock.now();
-        RunStatus {
-            state: self.state,
-            run_id: run.spec.run_id.clone(),
-            workload: run.spec.workload.name.clone(),
-            target_per_second: run.target,
-            elapsed_s: run.base_ns.map_or(0.0, |base| (now - base) as f64 / SECOND as f64),
-            planned_s: run.spec.schedule_ns() as f64 / SECOND as f64,
-            counters: run.collector.totals(),
-            latest: run.collector.latest().cloned(),
-            latest_window: run.latest_window.clone(),
+        match &self.present {
+            Some(Present { run, plan, .. }) => run.status(plan.clock.now()),
+            None => self.last.clone(),
         }
     }
 
@@ -257,13 +239,12 @@ impl Supervisor {
         mode: StopMode,
         ctx: &mut Context<Self>,
     ) -> Result<(), Refusal> {
-        let refuse = |reason: &str| Err(Refusal { state: self.state, reason: reason.to_owned() });
-        let ending = self.run.as_ref().is_some_and(|run| run.ending.is_some());
+        let ending = self.present.as_ref().is_some_and(|present| present.run.ending.is_some());
         if ending && !matches!(order, OrderKind::Restart) {
-            return refuse("the run is over and being cleaned up: try again in a moment");
+            return Err(self.refusal("the run is over and being cleaned up: try again in a moment"));
         }
-        match order_effect(self.state, order) {
-            Effect::Refuse(reason) => return refuse(reason),
+        match order_effect(self.state(), order) {
+            Effect::Refuse(reason) => return Err(self.refusal(reason)),
             Effect::Begin => {
                 if let Some(plan) = plan {
                     self.begin(plan, ctx);
@@ -273,12 +254,12 @@ impl Supervisor {
             Effect::Abandon => self.end(Ending::Stopped { drained: false }, ctx),
             Effect::StopThenBegin => {
                 self.queue(plan);
-                let flows = matches!(self.state, RunState::WarmingUp | RunState::Running);
+                let flows = matches!(self.state(), RunState::WarmingUp | RunState::Running);
                 match mode {
                     StopMode::Drain if flows => self.drain(),
-                    StopMode::Drain if self.state == RunState::Draining => {}
+                    StopMode::Drain if self.state() == RunState::Draining => {}
                     StopMode::Drain | StopMode::Abandon => {
-                        self.end(Ending::Stopped { drained: false }, ctx)
+                        self.end(Ending::Stopped { drained: false }, ctx);
                     }
                 }
             }
@@ -288,77 +269,39 @@ impl Supervisor {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let Some(run) = &mut self.run else { return };
-        let (Some(base), Some(pipeline), None) = (run.base_ns, &run.pipeline, &run.ending) else {
+        let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
+            &mut self.present
+        else {
             return;
         };
-        let now = run.plan.clock.now();
-        run.wall_step_ns = greater_step(run.wall_step_ns, run.plan.clock.wall_step_ns());
-        if let Some((stage, silence)) = pipeline.most_silent(now)
-            && silence > run.spec.supervisor.heartbeat_timeout.as_nanos()
-        {
-            let seconds = silence / SECOND;
-            let cause =
-                format!("it has been frozen for {seconds} s (supervisor.heartbeat_timeout)");
-            return self
-                .end(Ending::Failed { stage: Some(stage), kind: FailureKind::Stage, cause }, ctx);
-        }
-        let producing = run.plan.mode.produces();
-        if self.state == RunState::WarmingUp && now >= base + run.spec.workload.warmup_ns() {
-            self.state = RunState::Running;
-            self.listener.do_send(RunFact::StateChanged(self.state));
-        }
-        if self.state == RunState::Running && producing && now >= run.end_ns {
-            self.state = RunState::Draining;
-            self.listener.do_send(RunFact::StateChanged(self.state));
-            run.drained_since_ns = Some(now);
-        }
-        let all_finished = pipeline.stages().all(|stage| run.finished.contains(&stage));
-        if all_finished && (run.measured.is_some() || !run.plan.mode.measures()) {
-            let ending = if run.stop_asked && now_is_early(run) {
-                Ending::Stopped { drained: true }
-            } else {
-                Ending::Completed
-            };
-            return self.end(ending, ctx);
-        }
-        if let Some(since) = run.drained_since_ns
-            && now - since > run.spec.supervisor.drain_timeout.as_nanos()
-        {
-            let waiting: Vec<String> = pipeline
-                .stages()
-                .filter(|id| !run.finished.contains(id))
-                .map(|id| id.to_string())
-                .collect();
-            let seconds = run.spec.supervisor.drain_timeout.as_nanos() / SECOND;
-            let cause = format!(
-                "draining took longer than {seconds} s (supervisor.drain_timeout); not done: {}",
-                waiting.join(", ")
-            );
-            self.end(Ending::failed(cause), ctx);
+        let now = plan.clock.now();
+        let wall_step_ns = plan.clock.wall_step_ns();
+        let sight = Sight { now, wall_step_ns, most_silent: pipeline.most_silent(now) };
+        for consequence in run.tick(sight) {
+            match consequence {
+                Consequence::Entered(state) => self.tell(RunFact::StateChanged(state)),
+                Consequence::Over(ending) => self.end(ending, ctx),
+            }
         }
     }
 }
 
-/// Runs what may block on a thread of its own, and sends the supervisor what it gives; where there
-/// is no thread to be had, or it panics, what `broken` makes of the reason. A run that waits for an
-/// answer gets one.
-fn helper<M>(
-    name: &str,
-    supervisor: Addr<Supervisor>,
-    work: impl FnOnce() -> M + Send + 'static,
-    broken: impl Fn(String) -> M + Copy + Send + 'static,
-) where
-    M: Message<Result = ()> + Send + 'static,
-    Supervisor: Handler<M>,
-{
-    let address = supervisor.clone();
-    let spawned =
-        std::thread::Builder::new().name(format!("streamgauge-{name}")).spawn(move || {
-            supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.cause)))
-        });
-    if let Err(error) = spawned {
-        address.do_send(broken(format!("no thread could be started: {error}")));
+impl Machinery {
+    /// Ends it, whatever it takes. Blocks.
+    fn end(self, plan: &RunPlan, patience: Duration) {
+        match self {
+            Self::Nothing => {}
+            Self::Unused(basis) => drop(basis),
+            Self::Running(pipeline) => {
+                for stage in pipeline.stop(patience) {
+                    warn!(
+                        run_id = plan.spec.run_id,
+                        %stage,
+                        "the stage is frozen: its thread and its ports are left behind"
+                    );
+                }
+            }
+        }
     }
 }
 
@@ -375,10 +318,10 @@ impl Handler<Ready> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Ready(ready): Ready, ctx: &mut Context<Self>) {
-        let Some(run) = &mut self.run else { return };
+        let Some(Present { plan, run, machinery }) = &mut self.present else { return };
         run.preparing = false;
-        let prepared = match ready {
-            Ok(prepared) => prepared,
+        let basis = match ready {
+            Ok(basis) => basis,
             Err(error) => {
                 let kind = FailureKind::of(&error);
                 let failed = Ending::Failed { stage: None, kind, cause: error.message };
@@ -387,10 +330,9 @@ impl Handler<Ready> for Supervisor {
                 return self.end(ending, ctx);
             }
         };
-        run.broker = Some(prepared.broker.clone());
-        run.spec = Arc::clone(&prepared.spec);
+        run.completed(Arc::clone(&basis.spec), basis.broker.clone());
         if let Some(stopped) = run.ending.take() {
-            run.unused = Some(prepared);
+            *machinery = Machinery::Unused(basis);
             return self.end(stopped, ctx);
         }
         let reports = Reports {
@@ -401,22 +343,17 @@ impl Handler<Ready> for Supervisor {
             measured: ctx.address().recipient(),
         };
         // An arbiter panics where it gets no thread or no descriptor.
-        let pipeline = match caught(|| Pipeline::start(&run.plan, prepared, &reports)) {
+        let pipeline = match caught(|| Pipeline::start(plan, basis, &reports)) {
             Ok(pipeline) => pipeline,
             Err(StageError { cause, .. }) => return self.end(Ending::failed(cause), ctx),
         };
-        // A whole millisecond, so that produce times and window bounds have no fraction to disagree
-        // on.
-        let now = run.plan.clock.now();
-        let base = (now + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
-        run.base_ns = Some(base);
-        run.end_ns = base.saturating_add(run.spec.schedule_ns());
-        run.collector = Collector::new(base, run.spec.workload.rate.0);
-        pipeline.order(Order::Begin { base_ns: base });
-        run.pipeline = Some(pipeline);
-        let spec = Arc::clone(&run.spec);
-        self.tell(RunFact::Began { spec, base_ns: base, lead_ns: base - now });
-        self.enter(RunState::WarmingUp);
+        let now = plan.clock.now();
+        let base_ns = run.begin(pipeline.stages().collect(), now);
+        pipeline.begin(base_ns);
+        *machinery = Machinery::Running(pipeline);
+        let (spec, state) = (Arc::clone(&run.spec), run.state);
+        self.tell(RunFact::Began { spec, base_ns, lead_ns: base_ns - now });
+        self.tell(RunFact::StateChanged(state));
     }
 }
 
@@ -425,7 +362,7 @@ impl Handler<TornDown> for Supervisor {
 
     fn handle(&mut self, message: TornDown, ctx: &mut Context<Self>) {
         if let Some(warning) = message.warning {
-            let run_id = self.run.as_ref().map(|run| run.spec.run_id.as_str());
+            let run_id = self.present.as_ref().map(|present| present.run.spec.run_id.as_str());
             warn!(run_id, actor = "supervisor", warning, "the run was not cleaned up in full");
         }
         self.conclude(ctx);
@@ -437,45 +374,9 @@ impl Handler<StageReport> for Supervisor {
 
     fn handle(&mut self, report: StageReport, _ctx: &mut Context<Self>) {
         self.waiting.taken();
-        let from = report.pipeline;
-        let Some(run) = self.run.as_mut().filter(|run| run.id == from && run.pipeline.is_some())
-        else {
-            return;
-        };
-        let StageReport {
-            stage,
-            at_ns,
-            counters,
-            latencies,
-            findings,
-            windows,
-            mailbox,
-            finished,
-            ..
-        } = report;
-        let room = MAX_FINDINGS.saturating_sub(run.findings.len());
-        run.findings.extend(findings.into_iter().take(room));
-        let seconds = run.collector.add(stage, at_ns, finished, counters, &latencies).to_vec();
-        if let Some(window) = windows.last() {
-            run.latest_window = Some(window.clone());
-        }
-        if finished {
-            run.finished.insert(stage);
-        }
-        let totals = run.collector.totals();
         let supervisor_mailbox = self.waiting.count();
-        let (at_ns, clock_stepped) = (run.plan.clock.now(), is_step(run.wall_step_ns));
-        let measured = StageMeasured {
-            stage,
-            at_ns,
-            clock_stepped,
-            totals,
-            latencies,
-            seconds,
-            windows,
-            mailbox,
-            supervisor_mailbox,
-        };
+        let Some(Present { plan, run, .. }) = self.running(report.pipeline) else { return };
+        let measured = run.report(report, plan.clock.now(), supervisor_mailbox);
         self.tell(RunFact::Measured(Arc::new(measured)));
     }
 }
@@ -485,9 +386,8 @@ impl Handler<StageFailed> for Supervisor {
 
     fn handle(&mut self, failed: StageFailed, ctx: &mut Context<Self>) {
         self.waiting.taken();
-        if self.run.as_ref().is_some_and(|run| run.id == failed.pipeline && run.pipeline.is_some())
-        {
-            let StageFailed { stage, kind, cause, .. } = failed;
+        let StageFailed { stage, pipeline, kind, cause } = failed;
+        if self.running(pipeline).is_some() {
             self.end(Ending::Failed { stage: Some(stage), kind, cause }, ctx);
         }
     }
@@ -496,9 +396,11 @@ impl Handler<StageFailed> for Supervisor {
 impl Handler<RunMeasured> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, measured: RunMeasured, _ctx: &mut Context<Self>) {
-        if let Some(run) = self.run.as_mut().filter(|run| run.id == measured.pipeline) {
-            run.measured = Some(measured.measured);
+    fn handle(&mut self, RunMeasured { pipeline, measured }: RunMeasured, _: &mut Context<Self>) {
+        if let Some(Present { run, .. }) = &mut self.present
+            && run.id == pipeline
+        {
+            run.measured(measured);
         }
     }
 }
@@ -535,7 +437,7 @@ impl Handler<RestartRun> for Supervisor {
 
     fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Self::Result {
         // A run that is over is started again, unless another one is under way.
-        if let Some(run_id) = order.run_id.as_ref().filter(|_| self.run.is_some()) {
+        if let Some(run_id) = order.run_id.as_ref().filter(|_| self.present.is_some()) {
             self.is_present(run_id)?;
         }
         self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)
@@ -550,33 +452,20 @@ impl Handler<SetRate> for Supervisor {
             self.is_present(run_id)?;
         }
         let rate = order.events_per_second;
-        let refuse = |state, reason: &str| Err(Refusal { state, reason: reason.to_owned() });
         if !(rate.is_finite() && rate > 0.0) {
-            return refuse(self.state, "the rate must be more than 0 events per second");
+            return Err(self.refusal("the rate must be more than 0 events per second"));
         }
-        if self.run.as_ref().is_some_and(|run| run.spec.workload.arrivals == ArrivalKind::Max) {
-            return refuse(self.state, "arrivals = \"max\" has no rate to set");
-        }
-        if self.run.as_ref().is_some_and(|run| !run.plan.mode.produces()) {
-            return refuse(
-                self.state,
-                "the run has no producers: whoever fills its topic sets the rate",
-            );
-        }
-        if rate > MAX_RATE {
-            return refuse(
-                self.state,
-                "the rate must be at most 1e9 events per second: no two share a nanosecond",
-            );
+        let present = self.present.as_ref();
+        if let Some(reason) = present.and_then(|present| present.run.refuses_rate(rate)) {
+            return Err(self.refusal(reason));
         }
         self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
-        if let Some(run) = &mut self.run
-            && let Some(pipeline) = &run.pipeline
+        if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
+            &mut self.present
         {
-            let at_ns = run.plan.clock.now();
-            run.target = rate;
-            run.collector.set_target(at_ns, rate);
-            pipeline.order(Order::SetRate { at_ns, events_per_second: rate });
+            let at_ns = plan.clock.now();
+            run.set_rate(at_ns, rate);
+            pipeline.order(StageOrder::SetRate { at_ns, events_per_second: rate });
             self.tell(RunFact::RateChanged(rate));
         }
         Ok(())

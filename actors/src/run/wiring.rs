@@ -4,17 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 
-use crate::latency::Latency;
+use crate::latency::run_audit::RunAuditRole;
 use crate::result_writer::WriterOut;
-use crate::stage::driver::{Driven, Route, To, Waiting};
+use crate::stage::driver::{MailboxCount, Route, StageDriver, To};
 use crate::stage::flow::{ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged};
-use crate::stage::{Receive, Stage};
+use crate::stage::{Receive, Role};
 
 /// Hands a message to an actor; gives it back when the mailbox is full.
-pub(crate) fn route<M: Message<Result = ()> + Send>(
-    to: &Recipient<M>,
-    message: M,
-) -> Result<(), M> {
+pub(crate) fn send<M: Message<Result = ()> + Send>(to: &Recipient<M>, message: M) -> Result<(), M> {
     match to.try_send(message) {
         // A stage that is gone belongs to a pipeline that is being stopped: nobody waits for the
         // message.
@@ -24,64 +21,79 @@ pub(crate) fn route<M: Message<Result = ()> + Send>(
 }
 
 /// A stage that was started, for those that send to it.
-pub(crate) struct Started<S: Stage> {
-    pub(crate) address: Addr<Driven<S>>,
-    pub(crate) waiting: Waiting,
+pub(crate) struct StageAddress<R: Role> {
+    pub(crate) address: Addr<StageDriver<R>>,
+    pub(crate) waiting: MailboxCount,
 }
 
-impl<S: Stage> Started<S> {
+impl<R: Role> StageAddress<R> {
     /// Where it takes messages of one type.
     pub(crate) fn inbox<M: Send + 'static>(&self) -> Inbox<M>
     where
-        S: Receive<M>,
+        R::Stage: Receive<M>,
     {
         Inbox { to: self.address.clone().recipient(), waiting: self.waiting.clone() }
+    }
+
+    /// A route for those that send it messages of one type, and nothing else.
+    pub(crate) fn route<M: Send + 'static>(&self) -> Route<M>
+    where
+        R::Stage: Receive<M>,
+    {
+        let inbox = self.inbox();
+        Box::new(move |message| inbox.take(message))
     }
 }
 
 /// Where a stage takes messages of one type; counts those that wait.
 pub(crate) struct Inbox<M: Send + 'static> {
     to: Recipient<To<M>>,
-    pub(crate) waiting: Waiting,
+    waiting: MailboxCount,
 }
 
 impl<M: Send + 'static> Inbox<M> {
     /// Hands a message over; gives it back when the mailbox is full.
-    pub(crate) fn take(&self, message: M) -> Result<(), M> {
+    fn take(&self, message: M) -> Result<(), M> {
         self.waiting.sent();
-        route(&self.to, To(message)).map_err(|To(message)| {
+        send(&self.to, To(message)).map_err(|To(message)| {
             self.waiting.taken();
             message
         })
     }
 }
 
-/// Where the result writer's messages go.
-pub(crate) fn writer_route(
-    latency: Option<&Started<Latency>>,
-    merged: Arc<OnceLock<Vec<Inbox<WindowsMerged>>>>,
+/// The inboxes of the aggregators, which start after the writer that tells them of merged windows.
+pub(crate) type AggregatorInboxes = Arc<OnceLock<Vec<Inbox<WindowsMerged>>>>;
+
+/// Tells every aggregator. Those whose mailbox had room are told again, if another's had none: the
+/// message is a fact, not a step.
+fn tell_merged(to: &AggregatorInboxes, message: WindowsMerged) -> Result<(), WriterOut> {
+    let aggregators = to.get().map_or(&[][..], Vec::as_slice);
+    aggregators.iter().try_for_each(|to| to.take(message)).map_err(WriterOut::Merged)
+}
+
+/// Where a result writer's messages go in a whole run.
+pub(crate) fn audited_route(
+    audit: &StageAddress<RunAuditRole>,
+    merged: AggregatorInboxes,
 ) -> Route<WriterOut> {
-    let written: Option<Inbox<WindowWritten>> = latency.map(Started::inbox);
-    let acknowledged: Option<Inbox<WindowAcknowledged>> = latency.map(Started::inbox);
-    let complete: Option<Inbox<ResultsComplete>> = latency.map(Started::inbox);
+    let written: Inbox<WindowWritten> = audit.inbox();
+    let acknowledged: Inbox<WindowAcknowledged> = audit.inbox();
+    let complete: Inbox<ResultsComplete> = audit.inbox();
     Box::new(move |out| match out {
-        WriterOut::Written(message) => match &written {
-            Some(to) => to.take(message).map_err(WriterOut::Written),
-            None => Ok(()),
-        },
-        WriterOut::Acknowledged(message) => match &acknowledged {
-            Some(to) => to.take(message).map_err(WriterOut::Acknowledged),
-            None => Ok(()),
-        },
-        WriterOut::Complete(message) => match &complete {
-            Some(to) => to.take(message).map_err(WriterOut::Complete),
-            None => Ok(()),
-        },
-        WriterOut::Merged(message) => {
-            // Told again to those whose mailbox had room, if another's had none: the message is a
-            // fact, not a step.
-            let aggregators = merged.get().map_or(&[][..], Vec::as_slice);
-            aggregators.iter().try_for_each(|to| to.take(message)).map_err(WriterOut::Merged)
+        WriterOut::Written(message) => written.take(message).map_err(WriterOut::Written),
+        WriterOut::Acknowledged(message) => {
+            acknowledged.take(message).map_err(WriterOut::Acknowledged)
         }
+        WriterOut::Complete(message) => complete.take(message).map_err(WriterOut::Complete),
+        WriterOut::Merged(message) => tell_merged(&merged, message),
+    })
+}
+
+/// Where a result writer's messages go if nobody audits its results.
+pub(crate) fn unaudited_route(merged: AggregatorInboxes) -> Route<WriterOut> {
+    Box::new(move |out| match out {
+        WriterOut::Merged(message) => tell_merged(&merged, message),
+        WriterOut::Written(_) | WriterOut::Acknowledged(_) | WriterOut::Complete(_) => Ok(()),
     })
 }

@@ -3,15 +3,15 @@
 
 use crate::ports::EventReader;
 
-/// How far an order to drain has been carried out.
+/// What is left to be read once the order to drain was given.
 #[derive(Clone, Debug, Default)]
-pub struct Drain {
+pub struct Remainder {
     asked: bool,
     /// By partition: records still to be read; known from the first turn after the order.
     left: Option<Vec<(u32, u64)>>,
 }
 
-impl Drain {
+impl Remainder {
     /// The order was given.
     pub fn ask(&mut self) {
         self.asked = true;
@@ -86,31 +86,31 @@ mod tests {
     #[test]
     fn what_was_there_is_read_of_each_partition_though_more_keeps_coming() {
         let mut backlog = Backlog(BTreeMap::from([(0, 1), (1, 2)]));
-        let mut drain = Drain::default();
-        assert!(!drain.is_done(0, &mut backlog, 0..2), "nobody asked");
-        drain.ask();
-        assert!(!drain.is_done(3, &mut backlog, 0..2));
+        let mut remainder = Remainder::default();
+        assert!(!remainder.is_done(0, &mut backlog, 0..2), "nobody asked");
+        remainder.ask();
+        assert!(!remainder.is_done(3, &mut backlog, 0..2));
         for _ in 0..100 {
-            drain.read(0);
+            remainder.read(0);
         }
         assert!(
-            !drain.is_done(100, &mut backlog, 0..2),
+            !remainder.is_done(100, &mut backlog, 0..2),
             "another partition's records are not those"
         );
-        drain.read(1);
-        assert!(!drain.is_done(1, &mut backlog, 0..2));
-        assert!(!drain.is_done(0, &mut backlog, 0..2), "what is there may be on its way");
-        drain.read(1);
-        assert!(drain.is_done(1, &mut backlog, 0..2));
+        remainder.read(1);
+        assert!(!remainder.is_done(1, &mut backlog, 0..2));
+        assert!(!remainder.is_done(0, &mut backlog, 0..2), "what is there may be on its way");
+        remainder.read(1);
+        assert!(remainder.is_done(1, &mut backlog, 0..2));
     }
 
     #[test]
     fn nothing_there_is_nothing_to_wait_for() {
         let mut backlog = Backlog(BTreeMap::from([(0, 1)]));
-        let mut drain = Drain::default();
-        drain.ask();
-        assert!(!drain.is_done(0, &mut backlog, 0..1));
+        let mut remainder = Remainder::default();
+        remainder.ask();
+        assert!(!remainder.is_done(0, &mut backlog, 0..1));
         backlog.0.insert(0, 0);
-        assert!(drain.is_done(0, &mut backlog, 0..1), "there was less than was thought");
+        assert!(remainder.is_done(0, &mut backlog, 0..1), "there was less than was thought");
     }
 }

@@ -1,6 +1,5 @@
-//! What the data-plane actors share: a stage is a plain struct that takes bounded turns; [`Driven`]
-//! is the actor that drives it on its own arbiter. The simulation drives the very same structs on
-//! one thread, in any order.
+//! The actor that drives a stage on an arbiter of its own: holds what comes before the run begins,
+//! gives it turns, routes what it sends, and reports once a second.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use actix::prelude::*;
 use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
 use crate::failure::{StageError, caught};
 use crate::stage::reports::{StageFailed, StageReport};
-use crate::stage::{Order, Receive, Stage, StageState, Turn};
-use crate::stage_id::PipelineId;
+use crate::stage::{Receive, Role, Stage, StageOrder, StageState, Turn};
+use crate::stage_id::{PipelineId, StageId};
 
 /// Messages waiting for a full mailbox before a stage stops taking turns.
 const PENDING_LIMIT: usize = 1024;
@@ -28,9 +27,9 @@ const TRICKLE_NS: Nanos = 100 * MILLISECOND;
 /// Messages that wait in a mailbox (actix does not tell): senders count up, the receiver counts
 /// down.
 #[derive(Clone, Debug, Default)]
-pub struct Waiting(Arc<AtomicI64>);
+pub struct MailboxCount(Arc<AtomicI64>);
 
-impl Waiting {
+impl MailboxCount {
     /// A message is about to be sent.
     pub fn sent(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -50,9 +49,16 @@ impl Waiting {
 /// Hands a message to another stage's mailbox; gives it back when that is full.
 pub type Route<Out> = Box<dyn FnMut(Out) -> Result<(), Out> + Send>;
 
-/// When a stage took its last turn; [`Heartbeat::RESTING`] while it is parked or has finished.
-#[derive(Clone, Debug, Default)]
+/// When a stage took its last turn; [`Heartbeat::RESTING`] while it waits for its run's beginning,
+/// is parked, or has finished.
+#[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<AtomicI64>);
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(Self::RESTING)))
+    }
+}
 
 impl Heartbeat {
     const RESTING: Nanos = Nanos::MAX;
@@ -84,9 +90,9 @@ pub struct Reporting {
     /// Takes the failure.
     pub failures: Recipient<StageFailed>,
     /// What waits in the supervisor's mailbox.
-    pub supervisor_waiting: Waiting,
+    pub supervisor_waiting: MailboxCount,
     /// What waits in the stage's own.
-    pub waiting: Waiting,
+    pub waiting: MailboxCount,
     /// Beats at every turn.
     pub heartbeat: Heartbeat,
     /// Set once the pipeline is stopped: a stage that wakes up after that has nothing to say to
@@ -94,16 +100,39 @@ pub struct Reporting {
     pub retired: Arc<AtomicBool>,
 }
 
+/// Supervisor -> every stage's driver: the run begins, and with it the stage.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Begin {
+    /// Start of window 0.
+    pub base_ns: Nanos,
+}
+
+/// A message or an order that came before the run began.
+type Early<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// A stage, before its run begins and after.
+enum Life<R: Role> {
+    Waiting {
+        role: R,
+        early: Vec<Early<R::Stage>>,
+    },
+    Working(R::Stage),
+    /// It did not get over its beginning.
+    Broken,
+}
+
 /// The actor that drives a stage.
-pub struct Driven<S: Stage> {
-    stage: S,
+pub struct StageDriver<R: Role> {
+    id: StageId,
+    life: Life<R>,
     clock: SharedClock,
-    route: Route<S::Out>,
+    route: Route<<R::Stage as Stage>::Out>,
     reporting: Reporting,
     /// Names the stage in every line that it logs.
     span: tracing::Span,
-    pending: VecDeque<S::Out>,
-    outbox: Vec<S::Out>,
+    pending: VecDeque<<R::Stage as Stage>::Out>,
+    outbox: Vec<<R::Stage as Stage>::Out>,
     base_ns: Nanos,
     next_report_ns: Nanos,
     /// Whether a turn is on its way.
@@ -113,13 +142,21 @@ pub struct Driven<S: Stage> {
     ended: bool,
 }
 
-impl<S: Stage> Driven<S> {
-    /// An actor for `stage`, to be started on an arbiter of its own.
-    pub fn new(stage: S, clock: SharedClock, route: Route<S::Out>, reporting: Reporting) -> Self {
+impl<R: Role> StageDriver<R> {
+    /// An actor for the stage that `role` becomes, to be started on an arbiter of its own.
+    pub fn new(
+        role: R,
+        clock: SharedClock,
+        route: Route<<R::Stage as Stage>::Out>,
+        reporting: Reporting,
+    ) -> Self {
+        let id = role.id();
         let PipelineId { generation, .. } = reporting.pipeline;
-        let span = tracing::error_span!("stage", run_id = reporting.run_id, generation, actor = %stage.id());
+        let run_id = reporting.run_id.as_str();
+        let span = tracing::error_span!("stage", run_id, generation, actor = %id);
         Self {
-            stage,
+            id,
+            life: Life::Waiting { role, early: Vec::new() },
             clock,
             route,
             reporting,
@@ -131,6 +168,30 @@ impl<S: Stage> Driven<S> {
             turning: false,
             finishing: false,
             ended: false,
+        }
+    }
+
+    /// The role becomes its stage, and takes what came early.
+    fn begin(&mut self, base_ns: Nanos, ctx: &mut Context<Self>) {
+        let (role, early) = match std::mem::replace(&mut self.life, Life::Broken) {
+            Life::Waiting { role, early } => (role, early),
+            begun => return self.life = begun,
+        };
+        self.base_ns = base_ns;
+        self.next_report_ns = base_ns + SECOND;
+        let begin = || {
+            let mut stage = role.begin(base_ns);
+            for hand in early {
+                hand(&mut stage);
+            }
+            stage
+        };
+        match self.span.in_scope(|| caught(begin)) {
+            Ok(stage) => {
+                self.life = Life::Working(stage);
+                self.turn_soon(ctx);
+            }
+            Err(error) => self.fail(error),
         }
     }
 
@@ -149,14 +210,17 @@ impl<S: Stage> Driven<S> {
 
     /// Hands the stage a message or an order, and soon a turn. One that has failed or finished
     /// takes nothing any more.
-    fn take(&mut self, ctx: &mut Context<Self>, hand: impl FnOnce(&mut S)) {
+    fn take(&mut self, ctx: &mut Context<Self>, hand: impl FnOnce(&mut R::Stage) + Send + 'static) {
         if self.ended {
             return;
         }
-        let taken = self.span.in_scope(|| caught(|| hand(&mut self.stage)));
-        match taken {
-            Ok(()) => self.turn_soon(ctx),
-            Err(error) => self.fail(error),
+        match &mut self.life {
+            Life::Waiting { early, .. } => early.push(Box::new(hand)),
+            Life::Working(stage) => match self.span.in_scope(|| caught(|| hand(stage))) {
+                Ok(()) => self.turn_soon(ctx),
+                Err(error) => self.fail(error),
+            },
+            Life::Broken => {}
         }
     }
 
@@ -174,7 +238,8 @@ impl<S: Stage> Driven<S> {
         if self.finishing {
             return self.finish(ctx);
         }
-        let (stage, outbox) = (&mut self.stage, &mut self.outbox);
+        let Life::Working(stage) = &mut self.life else { return };
+        let outbox = &mut self.outbox;
         let turn = self.span.in_scope(|| caught(|| stage.turn(now, outbox))).and_then(|turn| turn);
         if self.reporting.retired.load(Ordering::Relaxed) {
             self.ended = true;
@@ -247,16 +312,15 @@ impl<S: Stage> Driven<S> {
     }
 
     fn report(&mut self, at_ns: Nanos, finished: bool) {
-        let told = match caught(|| self.stage.state()) {
-            Ok(told) => told,
+        let Life::Working(stage) = &mut self.life else { return };
+        let StageState { counters, latencies, findings, windows } = match caught(|| stage.state()) {
+            Ok(since_last) => since_last,
             Err(error) => return self.fail(error),
         };
-        let StageState { counters, latencies, findings, windows } = told;
-        let stage = self.stage.id();
         let Reporting { pipeline, waiting, supervisor_waiting, .. } = &self.reporting;
         let (pipeline, mailbox) = (*pipeline, waiting.count());
         let report = StageReport {
-            stage,
+            stage: self.id,
             pipeline,
             at_ns,
             counters,
@@ -276,7 +340,7 @@ impl<S: Stage> Driven<S> {
     fn fail(&mut self, error: StageError) {
         self.ended = true;
         self.reporting.heartbeat.rest();
-        let (stage, pipeline) = (self.stage.id(), self.reporting.pipeline);
+        let (stage, pipeline) = (self.id, self.reporting.pipeline);
         let StageError { kind, cause } = error;
         self.reporting.supervisor_waiting.sent();
         self.reporting.failures.do_send(StageFailed { stage, pipeline, kind, cause });
@@ -302,7 +366,7 @@ async fn tokio_yield() {
     .await;
 }
 
-impl<S: Stage> Actor for Driven<S> {
+impl<R: Role> Actor for StageDriver<R> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
@@ -312,37 +376,38 @@ impl<S: Stage> Actor for Driven<S> {
                 actor.report_when_due();
             }
         });
-        self.turn_soon(ctx);
     }
 }
-
-/// Supervisor -> one stage: an order, with what the driver itself needs of it.
-#[derive(Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-pub struct StageOrder(pub Order);
 
 /// Any stage -> another, wrapped so that one handler serves all.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct To<M: Send + 'static>(pub M);
 
-impl<S: Stage> Handler<StageOrder> for Driven<S> {
+impl<R: Role> Handler<Begin> for StageDriver<R> {
     type Result = ();
 
-    fn handle(&mut self, StageOrder(order): StageOrder, ctx: &mut Context<Self>) {
-        if let Order::Begin { base_ns } = order {
-            self.base_ns = base_ns;
-            self.next_report_ns = base_ns + SECOND;
-        }
-        self.take(ctx, |stage| stage.order(order));
+    fn handle(&mut self, Begin { base_ns }: Begin, ctx: &mut Context<Self>) {
+        self.begin(base_ns, ctx);
     }
 }
 
-impl<M: Send + 'static, S: Receive<M>> Handler<To<M>> for Driven<S> {
+impl<R: Role> Handler<StageOrder> for StageDriver<R> {
+    type Result = ();
+
+    fn handle(&mut self, order: StageOrder, ctx: &mut Context<Self>) {
+        self.take(ctx, move |stage| stage.order(order));
+    }
+}
+
+impl<M: Send + 'static, R: Role> Handler<To<M>> for StageDriver<R>
+where
+    R::Stage: Receive<M>,
+{
     type Result = ();
 
     fn handle(&mut self, To(message): To<M>, ctx: &mut Context<Self>) {
         self.reporting.waiting.taken();
-        self.take(ctx, |stage| stage.receive(message));
+        self.take(ctx, move |stage| stage.receive(message));
     }
 }

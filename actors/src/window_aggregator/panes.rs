@@ -6,12 +6,11 @@
 //! So the watermark is judged at every record, in O(1): a partition counts how many producers have
 //! not yet reached the end of the earliest open window.
 
-use std::collections::HashMap;
-
 use crate::clock::Nanos;
 use crate::stage::flow::{ClosedPane, PaneEntry};
 use crate::stream::progress::FINISHED;
 use crate::window_aggregator::serials::{Arrival, SerialTracker};
+use crate::window_aggregator::slots::CampaignSlots;
 
 /// How tumbling windows lie in time.
 #[derive(Clone, Copy, Debug)]
@@ -41,78 +40,6 @@ impl WindowShape {
             FINISHED => i64::MAX,
             Nanos::MIN => i64::MIN,
             _ => self.id(progress.saturating_sub(self.allowed_lateness_ns)),
-        }
-    }
-}
-
-/// Gives each campaign a dense slot in every pane.
-#[derive(Clone, Debug)]
-pub enum CampaignSlots {
-    /// Campaigns `1..=n`: slot is id - 1.
-    Bounded(u32),
-    /// Any campaign; slots in order of appearance, up to a limit.
-    Unrestricted(UnrestrictedSlots),
-}
-
-/// Slots of campaigns that nobody announced.
-#[derive(Clone, Debug)]
-pub struct UnrestrictedSlots {
-    small: Vec<u32>,
-    large: HashMap<u64, u32>,
-    ids: Vec<u64>,
-    limit: usize,
-}
-
-const SMALL_IDS: usize = 1 << 16;
-
-impl UnrestrictedSlots {
-    fn slot(&mut self, campaign_id: u64) -> Option<u32> {
-        let known = match self.small.get(campaign_id as usize) {
-            Some(&slot) => (slot != u32::MAX).then_some(slot),
-            None => self.large.get(&campaign_id).copied(),
-        };
-        if known.is_some() {
-            return known;
-        }
-        if self.ids.len() >= self.limit {
-            return None;
-        }
-        let slot = self.ids.len() as u32;
-        self.ids.push(campaign_id);
-        match self.small.get_mut(campaign_id as usize) {
-            Some(place) => *place = slot,
-            None => drop(self.large.insert(campaign_id, slot)),
-        }
-        Some(slot)
-    }
-}
-
-impl CampaignSlots {
-    /// Slots for any campaign id, for at most `limit` different ones.
-    pub fn unrestricted(limit: usize) -> Self {
-        Self::Unrestricted(UnrestrictedSlots {
-            small: vec![u32::MAX; SMALL_IDS],
-            large: HashMap::new(),
-            ids: Vec::new(),
-            limit,
-        })
-    }
-
-    /// The campaign's slot; `None`: an unknown campaign, or one too many.
-    #[inline]
-    pub fn slot(&mut self, campaign_id: u64) -> Option<u32> {
-        match self {
-            Self::Bounded(n) => {
-                (1..=u64::from(*n)).contains(&campaign_id).then(|| campaign_id as u32 - 1)
-            }
-            Self::Unrestricted(slots) => slots.slot(campaign_id),
-        }
-    }
-
-    fn id(&self, slot: usize) -> u64 {
-        match self {
-            Self::Bounded(_) => slot as u64 + 1,
-            Self::Unrestricted(slots) => slots.ids[slot],
         }
     }
 }
@@ -198,14 +125,14 @@ pub struct PartitionWindows {
 impl PartitionWindows {
     /// Windows fed by `producers` producers, none of which was heard yet.
     pub fn new(shape: WindowShape, producers: u32) -> Self {
-        let unheard = ProducerState {
+        let silent = ProducerState {
             progress: Nanos::MIN,
             generation: 0,
             serials: SerialTracker::default(),
         };
         Self {
             shape,
-            producers: vec![unheard; producers as usize],
+            producers: vec![silent; producers as usize],
             below: producers as usize,
             boundary: Nanos::MIN + 1,
             closed_before: i64::MIN,
@@ -413,15 +340,18 @@ mod tests {
                     Step::Event(p, delta, campaign) => {
                         time[p] += delta;
                         let slot = slots.slot(u64::from(campaign) + 1).unwrap();
-                        prop_assert_eq!(windows.offer(p, time[p], slot, i as i64), Offered::Counted);
-                        let entry = model.entry(((time[p] - 1_000) / 100, u64::from(campaign) + 1)).or_default();
+                        let offered = windows.offer(p, time[p], slot, i as i64);
+                        prop_assert_eq!(offered, Offered::Counted);
+                        let place = ((time[p] - 1_000) / 100, u64::from(campaign) + 1);
+                        let entry = model.entry(place).or_default();
                         *entry = (entry.0 + 1, i as i64);
                     }
                     Step::Progress(p) => windows.observe_progress(p, 0, time[p]),
                 }
                 for pane in windows.take_closed(&slots) {
                     let end = shape.start(pane.window_id + 1);
-                    prop_assert!(time.iter().all(|&t| t >= end + lateness), "closed before every producer passed");
+                    let passed = time.iter().all(|&t| t >= end + lateness);
+                    prop_assert!(passed, "closed before every producer passed");
                     closed_ids.push(pane.window_id);
                     collect(&mut found, &pane);
                 }

@@ -17,6 +17,16 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The name of the command that makes such runs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Produce => "produce",
+            Self::Aggregate(_) => "aggregate",
+            Self::Latency(_) => "latency",
+        }
+    }
+
     /// Whether it has producers.
     pub fn produces(self) -> bool {
         matches!(self, Self::Run | Self::Produce)

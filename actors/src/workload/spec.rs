@@ -56,14 +56,13 @@ impl RunSpec {
     pub fn frame(&self, base_ns: Nanos, base_event_time_ns: Option<Nanos>) -> WindowFrame {
         let window_ns = self.workload.window.as_nanos();
         match base_event_time_ns {
-            Some(base_ns) => {
-                WindowFrame { base_ns, window_ns, measure_from_ns: Nanos::MIN, end_ns: Nanos::MAX }
-            }
+            Some(base) => WindowFrame::unscheduled(base, window_ns),
             None => WindowFrame {
                 base_ns,
                 window_ns,
                 measure_from_ns: base_ns.saturating_add(self.workload.warmup_ns()),
                 end_ns: base_ns.saturating_add(self.schedule_ns()),
+                scheduled: true,
             },
         }
     }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streamgauge_actors::{
-    Ack, Campaigns, Delivery, EventWriter, MILLISECOND, Order, PROGRESS_KEY, PortError, Producer,
-    ProgressRecord, Rate, SECOND, Sent, SharedClock, Span, Stage, decode_event,
+    Ack, Campaigns, Delivery, EventWriter, MILLISECOND, PROGRESS_KEY, PortError, Producer,
+    ProducerRole, ProgressRecord, Rate, Role, SECOND, Sent, SharedClock, Span, Stage, StageOrder,
+    decode_event,
     testing::{SimClock, small_spec},
 };
 
@@ -70,26 +71,27 @@ fn a_rate_set_late_brings_no_event_from_before_the_progress_promised_under_backp
         None,
     ));
     let writer = Box::new(Writer(Arc::clone(&client)));
-    let mut producer = Producer::new(
-        0,
-        1,
-        Arc::clone(&spec),
+    let role = ProducerRole {
+        index: 0,
+        generation: 1,
+        spec: Arc::clone(&spec),
         campaigns,
-        Arc::clone(&clock) as SharedClock,
+        clock: Arc::clone(&clock) as SharedClock,
         writer,
-    );
+    };
+    let mut producer = role.begin(base);
     let turn = |producer: &mut Producer, after_ms: i64| {
         let now = base + after_ms * MILLISECOND;
         clock.set(now);
         producer.turn(now, &mut Vec::new()).unwrap();
     };
-    producer.order(Order::Begin { base_ns: base });
     turn(&mut producer, 0);
     turn(&mut producer, 100);
     client.lock().unwrap().full = true;
     // Past the window's end at 200 ms, with a progress record still waiting for the client.
     turn(&mut producer, 205);
-    producer.order(Order::SetRate { at_ns: base + 150 * MILLISECOND, events_per_second: 1000.0 });
+    producer
+        .order(StageOrder::SetRate { at_ns: base + 150 * MILLISECOND, events_per_second: 1000.0 });
     client.lock().unwrap().full = false;
     turn(&mut producer, 300);
     let (mut promised, mut events) = (base, 0);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use streamgauge_actors::{
     ArrivalKind, AuditTotals, AutoSpan, BurstCorrelation, Clock, Finding, MILLISECOND, Mmpp, Nanos,
-    Order, Rate, RunSpec, SECOND, Span, StageCounters, WindowAudit,
+    Rate, RunSpec, SECOND, Span, StageCounters, StageOrder, WindowAudit,
     testing::{
         Dice, Expected, Fault, FaultKind, Injection, Injector, SimClock, SimLog, Stress,
         StressCounts, small_spec,
@@ -24,11 +24,11 @@ const LEAD: Nanos = 20 * MILLISECOND;
 /// Nothing takes longer, unless it hangs.
 const LONGEST: Nanos = 60 * SECOND;
 /// A run has at least so many events.
-pub const LEAST_EVENTS: u64 = 1000;
+pub(crate) const LEAST_EVENTS: u64 = 1000;
 
 /// How often the scheduler and the log were unkind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stresses {
+pub(crate) struct Stresses {
     log: StressCounts,
     /// Rounds of turns that did not follow the pipeline's order.
     reordered_turns: u64,
@@ -48,7 +48,7 @@ pub struct Stresses {
 
 impl Stresses {
     /// Each with its name.
-    pub fn named(&self) -> [(&'static str, u64); 12] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 12] {
         [
             ("client full", self.log.full),
             ("slow acknowledgements", self.log.slow_acks),
@@ -66,7 +66,7 @@ impl Stresses {
     }
 
     /// Adds another run's.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         let log = &mut self.log;
         let sums = [
             (&mut log.full, other.log.full),
@@ -90,7 +90,7 @@ impl Stresses {
 
 /// Everything that a run gave: the same for the same seed.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub events: u64,
     pub windows: u64,
     pub arrivals: &'static str,
@@ -227,7 +227,7 @@ fn draw_faults(dice: &mut Dice) -> Vec<Fault> {
 }
 
 /// Plays one seed to its end.
-pub fn simulate(seed: u64) -> Result<Outcome, String> {
+pub(crate) fn simulate(seed: u64) -> Result<Outcome, String> {
     let mut dice = Dice::new(seed);
     let Plan { spec, faults, stress, step, orders } = Plan::draw(seed, &mut dice);
     let clock = Arc::new(SimClock::at(START));
@@ -244,14 +244,16 @@ pub fn simulate(seed: u64) -> Result<Outcome, String> {
     let mut pipeline = Pipeline::build(&spec, &clock, &log);
     let base = START + LEAD;
     let end = base + spec.schedule_ns();
-    pipeline.order(Order::Begin { base_ns: base });
+    pipeline.begin(base);
     let mut orders = orders.into_iter().peekable();
     while !pipeline.finished() {
         let now = clock.now();
         while let Some((_, change)) = orders.next_if(|&(at, _)| base + at <= now) {
             pipeline.order(match change {
-                Change::Drain => Order::Drain { at_ns: now },
-                Change::Rate(events_per_second) => Order::SetRate { at_ns: now, events_per_second },
+                Change::Drain => StageOrder::Drain { at_ns: now },
+                Change::Rate(events_per_second) => {
+                    StageOrder::SetRate { at_ns: now, events_per_second }
+                }
             });
         }
         pipeline.round(&mut dice, &clock)?;

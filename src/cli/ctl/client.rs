@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
 
-use crate::cli::CliError;
+use crate::cli::error::CliError;
 use crate::config::ConfigError;
 use crate::secrets::check_token;
 

@@ -3,11 +3,13 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use anstream::eprintln;
 use serde_json::Value as Json;
 
+use super::answer::text;
 use super::client::Client;
-use super::{Format, say, text};
-use crate::cli::{CliError, CliResult};
+use crate::cli::error::{CliError, CliResult};
+use crate::cli::output::Format;
 use crate::report::numbers::{grouped, millis};
 
 /// Follows a run to its end. Data goes to standard output: a line a second, or every event as JSON.
@@ -49,7 +51,7 @@ fn show(event: &str, data: &Json, format: Format) -> Result<Option<ExitCode>, Cl
         return Ok(None);
     }
     if data["links"].is_null() {
-        say("the run ended without a report");
+        eprintln!("the run ended without a report");
     }
     // A run that never began, or was left behind by a daemon that was killed, has none.
     let code = data["exit_code"].as_u64().unwrap_or(1);

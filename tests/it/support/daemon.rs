@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use streamgauge_support::wait_for;
 
 /// A daemon, and its folder.
-pub struct Lab {
+pub(crate) struct Lab {
     pub daemon: Option<Daemon>,
     pub folder: TempDir,
     pub agent: ureq::Agent,
@@ -20,7 +20,7 @@ pub struct Lab {
 }
 
 /// An answer.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub location: Option<String>,
     pub media: String,
@@ -29,16 +29,20 @@ pub struct Answer {
 
 impl Answer {
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 }
 
 /// Settings under which a run's verdict does not depend on how busy the machine is.
-pub const CALM: [(&str, &str); 2] =
+pub(crate) const CALM: [(&str, &str); 2] =
     [("workload.send_delay_limit", "1h"), ("server.listen", "127.0.0.1:0")];
 
-pub fn setup(folder: &TempDir, settings: &[(&str, &str)], open_broker: OpenBroker) -> DaemonSetup {
+pub(crate) fn setup(
+    folder: &TempDir,
+    settings: &[(&str, &str)],
+    open_broker: OpenBroker,
+) -> DaemonSetup {
     let assignment = |&(key, value): &(&str, &str)| Assignment {
         origin: "test".to_owned(),
         key: key.to_owned(),
@@ -49,11 +53,12 @@ pub fn setup(folder: &TempDir, settings: &[(&str, &str)], open_broker: OpenBroke
         layers: Layers { flags, ..Layers::default() },
         folder: folder.path().to_owned(),
         open_broker,
+        open_endpoint: streamgauge::http::open,
     }
 }
 
 /// A client that takes every answer as it comes.
-pub fn agent() -> ureq::Agent {
+pub(crate) fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_mins(1)))
@@ -63,11 +68,11 @@ pub fn agent() -> ureq::Agent {
 }
 
 impl Lab {
-    pub fn new(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
         Self::with_broker(settings, Arc::new(Resolved::open_broker))
     }
 
-    pub fn with_broker(settings: &[(&str, &str)], open_broker: OpenBroker) -> Self {
+    pub(crate) fn with_broker(settings: &[(&str, &str)], open_broker: OpenBroker) -> Self {
         let folder = TempDir::new().unwrap();
         let daemon =
             Daemon::start(setup(&folder, settings, open_broker)).expect("the daemon starts");
@@ -75,22 +80,22 @@ impl Lab {
     }
 
     /// Ends the daemon, and starts another one in the same folder.
-    pub fn restart(&mut self, settings: &[(&str, &str)]) -> Result<(), StartError> {
+    pub(crate) fn restart(&mut self, settings: &[(&str, &str)]) -> Result<(), StartError> {
         self.daemon = None;
         self.daemon =
             Some(Daemon::start(setup(&self.folder, settings, Arc::new(Resolved::open_broker)))?);
         Ok(())
     }
 
-    pub fn daemon(&self) -> &Daemon {
+    pub(crate) fn daemon(&self) -> &Daemon {
         self.daemon.as_ref().expect("running")
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.daemon().address())
     }
 
-    pub fn send(
+    pub(crate) fn send(
         &self,
         method: &str,
         path: &str,
@@ -120,21 +125,21 @@ impl Lab {
         }
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], None)
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.send("POST", path, &[("Content-Type", "application/json")], Some(&body.to_string()))
     }
 
-    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
         self.send("PATCH", path, &[("Content-Type", "application/json")], Some(&body.to_string()))
     }
 
     /// Starts a run of short windows; gives its id.
     #[track_caller]
-    pub fn start(&self, duration: &str) -> String {
+    pub(crate) fn start(&self, duration: &str) -> String {
         let answer = self.post("/api/v1/runs", &short(duration));
         assert_eq!(answer.status, 202, "{}", answer.text);
         let run_id = answer.json()["run_id"].as_str().unwrap().to_owned();
@@ -142,12 +147,12 @@ impl Lab {
         run_id
     }
 
-    pub fn run(&self, run_id: &str) -> Value {
+    pub(crate) fn run(&self, run_id: &str) -> Value {
         self.get(&format!("/api/v1/runs/{run_id}")).json()
     }
 
     /// Waits until the run is as wanted.
-    pub fn wait(&self, run_id: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(&self, run_id: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut run = Value::Null;
         wait_for(what, || {
             run = self.run(run_id);
@@ -156,17 +161,17 @@ impl Lab {
         run
     }
 
-    pub fn wait_for_state(&self, run_id: &str, state: &str) -> Value {
+    pub(crate) fn wait_for_state(&self, run_id: &str, state: &str) -> Value {
         self.wait(run_id, state, |run| run["state"] == state)
     }
 
     /// Waits for the run's end.
-    pub fn over(&self, run_id: &str) -> Value {
+    pub(crate) fn over(&self, run_id: &str) -> Value {
         self.wait(run_id, "the run's end", |run| !run["verdict"].is_null())
     }
 
     /// The value of a metric, all its series added up; it must be a whole number.
-    pub fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> u64 {
         let sum = sum(&self.get("/metrics").text, name, labels);
         assert!(sum >= 0.0 && sum.fract() == 0.0, "{name} is {sum}");
         sum as u64
@@ -174,7 +179,7 @@ impl Lab {
 }
 
 /// A small run.
-pub fn short(duration: &str) -> Value {
+pub(crate) fn short(duration: &str) -> Value {
     json!({
         "workload": "smoke",
         "set": {"workload.duration": duration, "workload.window": "200ms", "workload.rate": "5k/s"},
@@ -182,7 +187,7 @@ pub fn short(duration: &str) -> Value {
 }
 
 /// The series of a metric that have all these labels, added up.
-pub fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
+pub(crate) fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
     let of = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;
         let is_named = series.split('{').next() == Some(name);

@@ -11,18 +11,19 @@ use streamgauge_actors::{
 };
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
-pub const BASE: Nanos = 1_700_000_000 * SECOND;
+pub(crate) const BASE: Nanos = 1_700_000_000 * SECOND;
 
-pub const FOLLOW: Follow = Follow { from: StartAt::Earliest, until_idle_ns: Some(5 * SECOND) };
+pub(crate) const FOLLOW: Follow =
+    Follow { from: StartAt::Earliest, until_idle_ns: Some(5 * SECOND) };
 
-pub const AGGREGATE: Mode = Mode::Aggregate(Aggregate {
+pub(crate) const AGGREGATE: Mode = Mode::Aggregate(Aggregate {
     follow: FOLLOW,
     base_event_time_ns: 0,
     campaigns: None,
     idle_timeout_ns: None,
 });
 
-pub fn spec() -> RunSpec {
+pub(crate) fn spec() -> RunSpec {
     small_spec("r-7f3a").with(|spec| {
         spec.run_tag = 7;
         spec.workload.name = "classic".to_owned();
@@ -63,7 +64,7 @@ fn window(window_id: i64) -> WindowAudit {
 }
 
 /// A run of `windows` windows in which all went well.
-pub fn passed(windows: i64) -> RunOutcome {
+pub(crate) fn passed(windows: i64) -> RunOutcome {
     let events = 400_000 * windows as u64;
     let mut histogram = LatencyHistogram::default();
     (1..=1000).for_each(|i| histogram.record(i * 12_345));
@@ -135,7 +136,7 @@ pub fn passed(windows: i64) -> RunOutcome {
 }
 
 /// A run that failed before it began: nothing was measured at all.
-pub fn failed() -> RunOutcome {
+pub(crate) fn failed() -> RunOutcome {
     RunOutcome {
         ending: Ending::failed("topic `clicks` does not exist on localhost:9092"),
         base_ns: None,
@@ -149,7 +150,7 @@ pub fn failed() -> RunOutcome {
     }
 }
 
-pub fn context(mode: Mode) -> ReportContext {
+pub(crate) fn context(mode: Mode) -> ReportContext {
     ReportContext {
         mode,
         config: json!({"workload": {"rate": 40_000}, "broker": {"kafka": {"password": "***"}}}),
@@ -172,6 +173,6 @@ pub fn context(mode: Mode) -> ReportContext {
     }
 }
 
-pub fn report(outcome: &RunOutcome, mode: Mode) -> Report {
+pub(crate) fn report(outcome: &RunOutcome, mode: Mode) -> Report {
     Report::new(outcome, &context(mode))
 }

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use streamgauge::broker::embedded::EmbeddedBroker;
-use streamgauge::foreground::Foreground;
+use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Broker, GetStatus, Mode, RunClock, RunOutcome, RunPlan, RunSpec, RunState, RunStatus,
     SharedClock, StartRun, testing::NoDeadLetters,
 };
 use streamgauge_support::{DEADLINE, wait_for};
 
-pub fn clock() -> SharedClock {
+pub(crate) fn clock() -> SharedClock {
     Arc::new(RunClock::start())
 }
 
-pub fn embedded(clock: &SharedClock) -> Arc<dyn Broker> {
+pub(crate) fn embedded(clock: &SharedClock) -> Arc<dyn Broker> {
     Arc::new(EmbeddedBroker::new(64 << 20, Arc::clone(clock)))
 }
 
 /// A whole run, with topics of its own.
-pub fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) -> RunPlan {
+pub(crate) fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) -> RunPlan {
     RunPlan {
         spec,
         mode: Mode::Run,
@@ -35,25 +35,25 @@ pub fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) -> RunP
     }
 }
 
-pub fn start(host: &Foreground, plan: RunPlan) {
+pub(crate) fn start(host: &Foreground, plan: RunPlan) {
     host.ask(StartRun { plan: Arc::new(plan) }).unwrap().expect("nothing runs yet");
 }
 
-pub fn outcome(host: &Foreground) -> Arc<RunOutcome> {
+pub(crate) fn outcome(host: &Foreground) -> Arc<RunOutcome> {
     host.outcome(DEADLINE).unwrap_or_else(|| panic!("no outcome: {:?}", host.ask(GetStatus)))
 }
 
 /// Plays one run from its start to its end.
-pub fn play(host: &Foreground, plan: RunPlan) -> Arc<RunOutcome> {
+pub(crate) fn play(host: &Foreground, plan: RunPlan) -> Arc<RunOutcome> {
     start(host, plan);
     outcome(host)
 }
 
 /// Waits until the run's status is as wanted.
-pub fn wait_until(host: &Foreground, what: &str, wanted: impl Fn(&RunStatus) -> bool) {
+pub(crate) fn wait_until(host: &Foreground, what: &str, wanted: impl Fn(&RunStatus) -> bool) {
     wait_for(what, || wanted(&host.ask(GetStatus).unwrap()));
 }
 
-pub fn wait_for_state(host: &Foreground, state: RunState) {
+pub(crate) fn wait_for_state(host: &Foreground, state: RunState) {
     wait_until(host, &format!("{state:?}"), |status| status.state == state);
 }

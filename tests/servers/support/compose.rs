@@ -7,28 +7,28 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// The repository's root.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The folder `deploy/`.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     root().join("deploy")
 }
 
-pub fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// A YAML file of `deploy/`. A document's own tag (Fluvio writes its version so) is left out.
-pub fn yaml(file: &str) -> Value {
+pub(crate) fn yaml(file: &str) -> Value {
     let text = read(&folder().join(file));
     let untagged: Vec<_> = text.lines().filter(|line| !line.starts_with('!')).collect();
     serde_saphyr::from_str(&untagged.join("\n")).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// The texts of an array, or the words of a text.
-pub fn words(value: &Value) -> Vec<String> {
+pub(crate) fn words(value: &Value) -> Vec<String> {
     match value {
         Value::Array(list) => {
             list.iter().map(|word| word.as_str().expect("a text").to_owned()).collect()
@@ -40,13 +40,13 @@ pub fn words(value: &Value) -> Vec<String> {
 }
 
 /// One service of the compose file.
-pub struct Service {
+pub(crate) struct Service {
     pub name: String,
     pub json: Value,
 }
 
 /// What a service mounts.
-pub struct Mount {
+pub(crate) struct Mount {
     /// A path of the repository, or the name of a volume.
     pub source: Source,
     pub target: String,
@@ -54,32 +54,32 @@ pub struct Mount {
 }
 
 #[derive(Debug)]
-pub enum Source {
+pub(crate) enum Source {
     Path(PathBuf),
     Volume(String),
 }
 
 /// A published port.
-pub struct Port {
+pub(crate) struct Port {
     pub address: String,
     pub published: u16,
     pub target: u16,
 }
 
 impl Service {
-    pub fn text(&self, pointer: &str) -> &str {
+    pub(crate) fn text(&self, pointer: &str) -> &str {
         let value =
             self.json.pointer(pointer).unwrap_or_else(|| panic!("{} has no {pointer}", self.name));
         value.as_str().unwrap_or_else(|| panic!("{}: {pointer} is no text: {value}", self.name))
     }
 
-    pub fn environment(&self) -> BTreeMap<String, String> {
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let of = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let map = self.json["environment"].as_object();
         map.into_iter().flatten().map(|(name, value)| (name.clone(), of(value))).collect()
     }
 
-    pub fn mounts(&self) -> Vec<Mount> {
+    pub(crate) fn mounts(&self) -> Vec<Mount> {
         let of = |text: String| {
             let parts: Vec<_> = text.split(':').collect();
             assert!(parts.len() >= 2, "{}: {text}", self.name);
@@ -99,7 +99,7 @@ impl Service {
     }
 
     /// The file of the repository that the container sees under a path.
-    pub fn file_behind(&self, path: &str) -> Option<PathBuf> {
+    pub(crate) fn file_behind(&self, path: &str) -> Option<PathBuf> {
         self.mounts().into_iter().find_map(|mount| match mount.source {
             Source::Path(source) if path == mount.target => Some(source),
             Source::Path(source) => {
@@ -109,7 +109,7 @@ impl Service {
         })
     }
 
-    pub fn ports(&self) -> Vec<Port> {
+    pub(crate) fn ports(&self) -> Vec<Port> {
         let of = |text: String| {
             let parts: Vec<_> = text.split(':').collect();
             let [address, published, target] = parts[..] else {
@@ -125,7 +125,7 @@ impl Service {
     }
 
     /// The value of `--flag=VALUE` in the command, be it a list or a script.
-    pub fn flag(&self, flag: &str) -> String {
+    pub(crate) fn flag(&self, flag: &str) -> String {
         let command = words(&self.json["command"]);
         let mut words = command.iter().flat_map(|part| part.split_whitespace());
         let value = words.find_map(|word| word.strip_prefix(flag)?.strip_prefix('='));
@@ -133,7 +133,7 @@ impl Service {
     }
 
     /// What must be there before it starts, with the condition.
-    pub fn needs(&self) -> Vec<(String, String)> {
+    pub(crate) fn needs(&self) -> Vec<(String, String)> {
         let map = self.json["depends_on"].as_object();
         let of = |(name, how): (&String, &Value)| {
             (name.clone(), how["condition"].as_str().unwrap_or("").to_owned())
@@ -143,21 +143,21 @@ impl Service {
 }
 
 /// The compose file.
-pub struct Compose {
+pub(crate) struct Compose {
     pub json: Value,
 }
 
 impl Compose {
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self { json: yaml("compose.yaml") }
     }
 
-    pub fn services(&self) -> Vec<Service> {
+    pub(crate) fn services(&self) -> Vec<Service> {
         let map = self.json["services"].as_object().expect("services");
         map.iter().map(|(name, json)| Service { name: name.clone(), json: json.clone() }).collect()
     }
 
-    pub fn service(&self, name: &str) -> Service {
+    pub(crate) fn service(&self, name: &str) -> Service {
         self.services()
             .into_iter()
             .find(|service| service.name == name)
@@ -165,7 +165,7 @@ impl Compose {
     }
 
     /// What a profile brings up.
-    pub fn profile(&self, profile: &str) -> Vec<Service> {
+    pub(crate) fn profile(&self, profile: &str) -> Vec<Service> {
         let mut services = self.services();
         services
             .retain(|service| words(&service.json["profiles"]).iter().any(|name| name == profile));
@@ -173,7 +173,7 @@ impl Compose {
     }
 
     /// The daemon of a profile: the service that answers to `streamgauge`.
-    pub fn daemon(&self, profile: &str) -> Service {
+    pub(crate) fn daemon(&self, profile: &str) -> Service {
         let mut services = self.profile(profile);
         services.retain(|service| {
             let aliases = service.json.pointer("/networks/default/aliases").unwrap_or(&Value::Null);
@@ -185,12 +185,12 @@ impl Compose {
 }
 
 /// The Dockerfile's instructions, each with its argument on one line.
-pub struct Dockerfile {
+pub(crate) struct Dockerfile {
     instructions: Vec<(String, String)>,
 }
 
 impl Dockerfile {
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let text = read(&folder().join("Dockerfile"));
         let lines: Vec<_> =
             text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
@@ -204,7 +204,7 @@ impl Dockerfile {
     }
 
     /// Every instruction of a name.
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.instructions
             .iter()
             .filter(|(found, _)| found == name)
@@ -213,14 +213,14 @@ impl Dockerfile {
     }
 
     /// The one instruction of a name.
-    pub fn one(&self, name: &str) -> &str {
+    pub(crate) fn one(&self, name: &str) -> &str {
         let all = self.all(name);
         assert_eq!(all.len(), 1, "Dockerfile: one {name}");
         all[0]
     }
 
     /// What `ENV` sets.
-    pub fn environment(&self) -> BTreeMap<String, String> {
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let pairs = self.all("ENV").into_iter().flat_map(str::split_whitespace);
         pairs
             .map(|pair| pair.split_once('=').expect("ENV NAME=VALUE"))
@@ -229,7 +229,7 @@ impl Dockerfile {
     }
 
     /// The words of an instruction in exec form, from its `[` on.
-    pub fn exec(&self, name: &str) -> Vec<String> {
+    pub(crate) fn exec(&self, name: &str) -> Vec<String> {
         let one = self.one(name);
         let list =
             &one[one.find('[').unwrap_or_else(|| panic!("{name} is not in exec form: {one}"))..];

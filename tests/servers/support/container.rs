@@ -13,10 +13,10 @@ use super::compose::{Compose, Dockerfile, Service, read, words};
 use super::prometheus::{Running, client, wait_for};
 
 /// Where the containers keep their state.
-pub const STATE: &str = "/var/lib/streamgauge";
+pub(crate) const STATE: &str = "/var/lib/streamgauge";
 
 /// The environment of a profile's daemon: the image's, and the service's over it.
-pub fn environment(daemon: &Service) -> BTreeMap<String, String> {
+pub(crate) fn environment(daemon: &Service) -> BTreeMap<String, String> {
     let mut environment = Dockerfile::read().environment();
     environment.retain(|name, _| !name.starts_with("CARGO_"));
     environment.extend(daemon.environment());
@@ -30,20 +30,20 @@ fn program(environment: &BTreeMap<String, String>) -> Command {
 }
 
 /// The settings as the program resolves them in an environment.
-pub fn settings(environment: &BTreeMap<String, String>) -> Value {
+pub(crate) fn settings(environment: &BTreeMap<String, String>) -> Value {
     let output = program(environment).args(["config", "show", "-o", "json"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The port of an address.
-pub fn port(address: &str) -> u16 {
+pub(crate) fn port(address: &str) -> u16 {
     let (_, port) = address.rsplit_once(':').unwrap_or_else(|| panic!("{address} has no port"));
     port.parse().unwrap_or_else(|_| panic!("{address} has no port"))
 }
 
 /// A daemon in the environment of a container, whose root is a folder here.
-pub struct Container {
+pub(crate) struct Container {
     pub process: Running,
     pub environment: BTreeMap<String, String>,
     /// The address at which it can be reached.
@@ -52,7 +52,7 @@ pub struct Container {
 }
 
 impl Container {
-    pub fn start(profile: &str) -> Self {
+    pub(crate) fn start(profile: &str) -> Self {
         let compose = Compose::read();
         let folder = TempDir::new().unwrap();
         let state = folder.path().join("state");
@@ -84,11 +84,11 @@ impl Container {
         container
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         read(&self.folder.path().join("log"))
     }
 
-    pub fn status(&self, path: &str, host: &str, token: Option<&str>) -> u16 {
+    pub(crate) fn status(&self, path: &str, host: &str, token: Option<&str>) -> u16 {
         let mut request =
             client().get(format!("http://{}{path}", self.address)).header("Host", host);
         if let Some(token) = token {
@@ -98,7 +98,7 @@ impl Container {
     }
 
     /// Whether the image's health check finds it healthy.
-    pub fn is_healthy(&self) -> bool {
+    pub(crate) fn is_healthy(&self) -> bool {
         let check = Dockerfile::read().exec("HEALTHCHECK");
         assert_eq!(check[0], "streamgauge");
         let mut command = program(&self.environment);

@@ -15,7 +15,10 @@ const LIBRDKAFKA: &[u8] = b"librdkafka";
 
 /// The address of a door to the broker at this one. `change` gets the request's version and the
 /// answer.
-pub fn to(servers: &str, change: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 'static) -> String {
+pub(crate) fn to(
+    servers: &str,
+    change: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 'static,
+) -> String {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = door.local_addr().unwrap().to_string();
     let (servers, change) = (servers.to_owned(), Arc::new(change));
@@ -62,7 +65,7 @@ fn send(to: &mut TcpStream, frame: &[u8]) -> Option<()> {
 
 /// An answer to `ApiVersions` without these keys: correlation id, error code, and an array of keys
 /// with two versions each; since version 3 compact, with no tags behind each.
-pub fn without(answer: &[u8], version: u16, keys: &BTreeSet<u16>) -> Vec<u8> {
+pub(crate) fn without(answer: &[u8], version: u16, keys: &BTreeSet<u16>) -> Vec<u8> {
     let (head, rest) = answer.split_at(6);
     if head[4..] != [0, 0] {
         return answer.to_vec(); // a refusal
@@ -83,7 +86,7 @@ pub fn without(answer: &[u8], version: u16, keys: &BTreeSet<u16>) -> Vec<u8> {
 
 /// Kafka's answer to `ApiVersions`, version 3, in place of a simulated broker's: every request in
 /// its first version, and the `metadata.version` of 4.1.
-pub fn as_kafka(version: u16, answer: &[u8]) -> Vec<u8> {
+pub(crate) fn as_kafka(version: u16, answer: &[u8]) -> Vec<u8> {
     const KEYS: u8 = 60;
     const FEATURE: &[u8] = b"\x02\x11metadata.version\0\x07\0\x1b\0";
     if version < 3 {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// An event of the schema, in its order of fields.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub(crate) struct Event {
     pub event_time_ns: i64,
     pub campaign_id: u64,
     pub produce_time: i64,
@@ -14,7 +14,7 @@ pub struct Event {
 
 impl Event {
     /// The fields, in the schema's order.
-    pub fn fields(&self) -> Vec<(&'static str, Value)> {
+    pub(crate) fn fields(&self) -> Vec<(&'static str, Value)> {
         vec![
             ("user_id", "7f1f6a52-6a0b-4f6e-8f5e-0a2f6a3a9a01".into()),
             ("page_id", "c0ffee00-1111-4222-9333-444455556666".into()),
@@ -31,14 +31,14 @@ impl Event {
     }
 
     /// As Python's `json.dumps` writes it.
-    pub fn python(&self) -> String {
+    pub(crate) fn python(&self) -> String {
         let fields: Vec<String> =
             self.fields().iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
         format!("{{{}}}", fields.join(", "))
     }
 
     /// As one of many JSON writers, `writer` being any number.
-    pub fn written_by(&self, writer: usize) -> String {
+    pub(crate) fn written_by(&self, writer: usize) -> String {
         let mut fields = self.fields();
         match writer % 7 {
             0 => self.python(),
@@ -87,10 +87,10 @@ impl Event {
 }
 
 /// By window and campaign: events, and their greatest produce time.
-pub type Counts = BTreeMap<(i64, u64), (u64, i64)>;
+pub(crate) type Counts = BTreeMap<(i64, u64), (u64, i64)>;
 
 /// Counts windows aligned on the epoch, as naively as can be.
-pub fn recount<'a>(events: impl IntoIterator<Item = &'a Event>, window_ns: i64) -> Counts {
+pub(crate) fn recount<'a>(events: impl IntoIterator<Item = &'a Event>, window_ns: i64) -> Counts {
     let mut counts = Counts::new();
     for event in events {
         let key = (event.event_time_ns.div_euclid(window_ns), event.campaign_id);

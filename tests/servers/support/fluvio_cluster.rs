@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use streamgauge_support::wait_for;
 
 /// A cluster of one streaming unit (SPU); it ends with this value.
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: TempDir,
     programs: PathBuf,
     ports: [u16; 4],
@@ -24,7 +24,7 @@ struct Process(Child);
 
 impl Cluster {
     /// `None` after saying that the test is skipped, and why.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let Some(programs) = std::env::var_os("STREAMGAUGE_TEST_FLUVIO_BIN").map(PathBuf::from)
         else {
             let required =
@@ -58,23 +58,23 @@ impl Cluster {
         Some(Self { folder, programs, ports, controller, unit })
     }
 
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("127.0.0.1:{}", self.ports[0])
     }
 
     /// Kills the unit (SIGKILL).
-    pub fn kill_unit(&mut self) {
+    pub(crate) fn kill_unit(&mut self) {
         self.unit.kill();
     }
 
     /// Kills the controller (SIGKILL).
-    pub fn kill_controller(&mut self) {
+    pub(crate) fn kill_controller(&mut self) {
         self.controller.kill();
     }
 
     /// Starts the controller anew, with what it knew, and waits until it answers. (Where both were
     /// killed at once, about every second time the unit is never told again what it leads: 0.18.2.)
-    pub fn start_controller(&mut self) {
+    pub(crate) fn start_controller(&mut self) {
         self.controller = controller(&self.programs, &self.folder, self.ports);
         wait_for("the controller", || {
             say(&self.programs, &self.folder, &["topic", "list"])
@@ -83,12 +83,12 @@ impl Cluster {
     }
 
     /// Starts the unit anew, with the records that it kept.
-    pub fn start_unit(&mut self) {
+    pub(crate) fn start_unit(&mut self) {
         self.unit = unit(&self.programs, &self.folder, self.ports);
     }
 
     /// Bytes of a topic's records that the unit keeps.
-    pub fn bytes_of(&self, topic_part: &str) -> u64 {
+    pub(crate) fn bytes_of(&self, topic_part: &str) -> u64 {
         let files = walk(&self.folder.path().join("records"));
         let of_topic = files.iter().filter(|(path, _)| path.to_string_lossy().contains(topic_part));
         of_topic
@@ -98,7 +98,7 @@ impl Cluster {
     }
 
     /// Removes all records; the unit must not run.
-    pub fn remove_records(&self) {
+    pub(crate) fn remove_records(&self) {
         std::fs::remove_dir_all(self.folder.path().join("records")).unwrap();
     }
 }

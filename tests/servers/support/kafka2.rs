@@ -10,7 +10,7 @@ use streamgauge::broker::kafka::KafkaSection;
 use streamgauge::config::Layers;
 
 /// Its address; `None` after saying that the test is skipped, and why.
-pub fn bootstrap_servers() -> Option<String> {
+pub(crate) fn bootstrap_servers() -> Option<String> {
     let address = std::env::var("STREAMGAUGE_TEST_KAFKA2").ok();
     if address.is_none() {
         let required = std::env::var("STREAMGAUGE_REQUIRE_KAFKA2").is_ok_and(|value| value == "1");
@@ -26,7 +26,7 @@ pub fn bootstrap_servers() -> Option<String> {
 }
 
 /// The default settings, for the broker of this run.
-pub fn settings() -> Option<KafkaSection> {
+pub(crate) fn settings() -> Option<KafkaSection> {
     let defaults = Layers::default().load().expect("the defaults are valid").settings.broker.kafka;
     Some(KafkaSection { bootstrap_servers: bootstrap_servers()?, ..defaults })
 }

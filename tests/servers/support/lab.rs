@@ -16,7 +16,7 @@ use streamgauge_support::kafka;
 
 /// The program, and the topics it may use. Topics made through it, and what the program made of
 /// them, go with it.
-pub struct Lab {
+pub(crate) struct Lab {
     folder: TempDir,
     servers: &'static str,
     pub prefix: String,
@@ -24,7 +24,7 @@ pub struct Lab {
 }
 
 /// A record as another program reads it.
-pub struct Found {
+pub(crate) struct Found {
     pub key: String,
     pub payload: Vec<u8>,
     pub timestamp_kind: TimestampKind,
@@ -32,7 +32,7 @@ pub struct Found {
 
 impl Lab {
     /// `None` without a Kafka; the test is then skipped.
-    pub fn new(name: &str) -> Option<Self> {
+    pub(crate) fn new(name: &str) -> Option<Self> {
         let servers = kafka::bootstrap_servers()?;
         let prefix = format!("cli-{name}-{}", std::process::id());
         let admin = kafka::broker()?.admin().unwrap();
@@ -40,12 +40,12 @@ impl Lab {
     }
 
     /// Where the program works.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// A topic that somebody else made; its name begins with the prefix.
-    pub fn topic(&mut self, name: &str, partitions: u32, stamped_by: StampedBy) -> String {
+    pub(crate) fn topic(&mut self, name: &str, partitions: u32, stamped_by: StampedBy) -> String {
         let name = format!("{}.{name}", self.prefix);
         let spec = TopicSpec {
             name: name.clone(),
@@ -58,7 +58,7 @@ impl Lab {
         name
     }
 
-    pub fn admin(&mut self) -> &mut dyn TopicAdmin {
+    pub(crate) fn admin(&mut self) -> &mut dyn TopicAdmin {
         &mut *self.admin
     }
 
@@ -76,12 +76,12 @@ impl Lab {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Starts the program and does not wait for it.
-    pub fn start(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -92,7 +92,7 @@ impl Lab {
 
     /// The exit code, and the JSON report or list.
     #[track_caller]
-    pub fn report(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+    pub(crate) fn report(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let output = self.run(&[arguments, &["-o", "json"]].concat());
         let report = serde_json::from_slice(&output.stdout);
         (
@@ -103,14 +103,14 @@ impl Lab {
 
     /// The same of a call that has to succeed.
     #[track_caller]
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let (code, report) = self.report(arguments);
         assert_eq!(code, Some(0), "{arguments:?}: {report}");
         report
     }
 
     /// The names that the program lists as its own.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let rows = self.json(&["topics", "list"]);
         rows.as_array()
             .unwrap()
@@ -120,14 +120,14 @@ impl Lab {
     }
 
     /// Settings for a client that is not the program's.
-    pub fn foreign_client(&self) -> ClientConfig {
+    pub(crate) fn foreign_client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.servers);
         config
     }
 
     /// Another program's writer: some records with keys and headers, in compressed batches.
-    pub fn write<'a>(
+    pub(crate) fn write<'a>(
         &self,
         topic: &str,
         compression: &str,
@@ -155,7 +155,7 @@ impl Lab {
     }
 
     /// All records of a topic.
-    pub fn read(&mut self, topic: &str) -> Vec<Found> {
+    pub(crate) fn read(&mut self, topic: &str) -> Vec<Found> {
         let partitions = self
             .admin
             .describe(topic)

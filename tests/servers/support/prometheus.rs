@@ -16,7 +16,7 @@ use streamgauge_support::grafana;
 const REQUIRE: &str = "STREAMGAUGE_REQUIRE_PROMETHEUS";
 
 /// Whether a program of Prometheus is on the machine; without it the test is skipped, and says so.
-pub fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     let ran =
         Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if ran.is_ok_and(|status| status.success()) {
@@ -29,7 +29,7 @@ pub fn is_there(program: &str) -> bool {
 }
 
 /// A program that is killed when its test is over.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -40,7 +40,7 @@ impl Drop for Running {
 
 /// Asks again and again; says what it waited for when it gives up.
 #[track_caller]
-pub fn wait_for<T>(what: &str, seconds: i64, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, seconds: i64, mut ask: impl FnMut() -> Option<T>) -> T {
     let clock = RunClock::start();
     let deadline = clock.now() + seconds * SECOND;
     loop {
@@ -53,7 +53,7 @@ pub fn wait_for<T>(what: &str, seconds: i64, mut ask: impl FnMut() -> Option<T>)
 }
 
 /// A client that speaks to this machine alone, and takes any status.
-pub fn client() -> ureq::Agent {
+pub(crate) fn client() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .proxy(None)
         .http_status_as_error(false)
@@ -63,7 +63,7 @@ pub fn client() -> ureq::Agent {
 }
 
 /// A Prometheus that scrapes these targets.
-pub struct Prometheus {
+pub(crate) struct Prometheus {
     process: Running,
     api: String,
     client: ureq::Agent,
@@ -73,7 +73,7 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts one with `grafana/prometheus.yml`, but for the targets, shorter intervals and an
     /// alert's patience.
-    pub fn start(targets: &[String]) -> Self {
+    pub(crate) fn start(targets: &[String]) -> Self {
         let mut folder = TempDir::new().unwrap();
         let config = fs::read_to_string(grafana::folder().join("prometheus.yml")).unwrap();
         let list =
@@ -129,19 +129,19 @@ impl Prometheus {
     }
 
     /// The series that an expression yields now.
-    pub fn query(&self, expr: &str) -> Vec<Value> {
+    pub(crate) fn query(&self, expr: &str) -> Vec<Value> {
         self.get("query", &[("query", expr)])["result"].as_array().unwrap().clone()
     }
 
     /// Alerts that fire now.
-    pub fn firing(&self) -> Vec<Value> {
+    pub(crate) fn firing(&self) -> Vec<Value> {
         let mut alerts = self.get("alerts", &[])["alerts"].as_array().unwrap().clone();
         alerts.retain(|alert| alert["state"] == "firing");
         alerts
     }
 
     /// The rules that Prometheus cannot evaluate.
-    pub fn sick_rules(&self) -> Vec<Value> {
+    pub(crate) fn sick_rules(&self) -> Vec<Value> {
         let data = self.get("rules", &[]);
         let groups = data["groups"].as_array().unwrap();
         let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());

@@ -24,14 +24,14 @@ const ANSWER: Duration = Duration::from_mins(1);
 /// How often a condition is looked at again.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub const TAB: char = '\u{E004}';
-pub const ENTER: char = '\u{E007}';
+pub(crate) const TAB: char = '\u{E004}';
+pub(crate) const ENTER: char = '\u{E007}';
 
 /// The key of an element reference, by the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one window; it ends when dropped.
-pub struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     agent: ureq::Agent,
     session: String,
@@ -40,14 +40,14 @@ pub struct Browser {
 
 /// What a page wrote to the browser's console.
 #[derive(Debug)]
-pub struct ConsoleLine {
+pub(crate) struct ConsoleLine {
     pub level: String,
     pub message: String,
 }
 
 impl Browser {
     /// Starts one; `None` after saying that the test is skipped, and why.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         match missing() {
             None => Some(Self::launch()),
             Some(why) => {
@@ -111,26 +111,26 @@ impl Browser {
     }
 
     /// A command of Chromium's own protocol.
-    pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
+    pub(crate) fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.post("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }
 
-    pub fn open(&self, url: &str) {
+    pub(crate) fn open(&self, url: &str) {
         self.post("/url", &json!({"url": url}));
     }
 
     /// What a script gives; its arguments are `arguments`.
-    pub fn run(&self, script: &str, arguments: &[Value]) -> Value {
+    pub(crate) fn run(&self, script: &str, arguments: &[Value]) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": arguments}))
     }
 
     /// What an expression gives.
-    pub fn value(&self, expression: &str) -> Value {
+    pub(crate) fn value(&self, expression: &str) -> Value {
         self.run(&format!("return ({expression})"), &[])
     }
 
     /// The text that an expression gives; empty for `null`.
-    pub fn text(&self, expression: &str) -> String {
+    pub(crate) fn text(&self, expression: &str) -> String {
         match self.value(expression) {
             Value::String(text) => text,
             Value::Null => String::new(),
@@ -140,7 +140,7 @@ impl Browser {
 
     /// Waits until an expression is true, and gives its value.
     #[track_caller]
-    pub fn wait_until(&self, what: &str, expression: &str) -> Value {
+    pub(crate) fn wait_until(&self, what: &str, expression: &str) -> Value {
         let deadline = self.clock.now() + DEADLINE_S * SECOND;
         loop {
             let value = self.value(expression);
@@ -160,7 +160,7 @@ impl Browser {
 
     /// Waits until something beside the page has come true.
     #[track_caller]
-    pub fn wait_for(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+    pub(crate) fn wait_for(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let deadline = self.clock.now() + DEADLINE_S * SECOND;
         while !is_so() {
             assert!(self.clock.now() < deadline, "not within {DEADLINE_S} s: {what}");
@@ -169,7 +169,7 @@ impl Browser {
     }
 
     /// Saves files in this folder without asking.
-    pub fn save_downloads_in(&self, folder: &Path) {
+    pub(crate) fn save_downloads_in(&self, folder: &Path) {
         let behaviour = json!({"behavior": "allow", "downloadPath": folder});
         self.devtools("Browser.setDownloadBehavior", &behaviour);
     }
@@ -180,19 +180,19 @@ impl Browser {
     }
 
     /// Clicks as a person does: the element is scrolled to, and must not be covered.
-    pub fn click(&self, css: &str) {
+    pub(crate) fn click(&self, css: &str) {
         self.post(&format!("/element/{}/click", self.element(css)), &json!({}));
     }
 
     /// Replaces what a field holds.
-    pub fn fill(&self, css: &str, text: &str) {
+    pub(crate) fn fill(&self, css: &str, text: &str) {
         let element = self.element(css);
         self.post(&format!("/element/{element}/clear"), &json!({}));
         self.post(&format!("/element/{element}/value"), &json!({"text": text}));
     }
 
     /// Presses keys one after the other, wherever the focus is.
-    pub fn press(&self, keys: impl IntoIterator<Item = char>) {
+    pub(crate) fn press(&self, keys: impl IntoIterator<Item = char>) {
         let each = |key: char| {
             [
                 json!({"type": "keyDown", "value": key.to_string()}),
@@ -208,7 +208,7 @@ impl Browser {
 
     /// The names that Chromium tells screen readers, of all visible elements that `css` selects:
     /// (markup, name).
-    pub fn accessible_names(&self, css: &str) -> Vec<(String, String)> {
+    pub(crate) fn accessible_names(&self, css: &str) -> Vec<(String, String)> {
         let found = self.post("/elements", &json!({"using": "css selector", "value": css}));
         let elements = found.as_array().cloned().unwrap_or_default();
         let shown = elements.iter().filter(|element| {
@@ -231,7 +231,7 @@ impl Browser {
     }
 
     /// The windows (tabs) that are open.
-    pub fn windows(&self) -> Vec<String> {
+    pub(crate) fn windows(&self) -> Vec<String> {
         let handles = self.get("/window/handles");
         handles
             .as_array()
@@ -242,18 +242,18 @@ impl Browser {
             .collect()
     }
 
-    pub fn switch_to(&self, window: &str) {
+    pub(crate) fn switch_to(&self, window: &str) {
         self.post("/window", &json!({"handle": window}));
     }
 
     /// Closes the present window.
-    pub fn close_window(&self) {
+    pub(crate) fn close_window(&self) {
         self.send("DELETE", &format!("{}/window", self.session), None);
     }
 
     /// Does something that opens a window, and goes there; gives the window left behind.
     #[track_caller]
-    pub fn follow_to_new_window(&self, act: impl FnOnce(&Self)) -> String {
+    pub(crate) fn follow_to_new_window(&self, act: impl FnOnce(&Self)) -> String {
         let before = self.windows();
         let here = self.get("/window").as_str().expect("a window").to_owned();
         act(self);
@@ -267,26 +267,26 @@ impl Browser {
     }
 
     /// As on a screen of this width; narrow ones are phones.
-    pub fn resize(&self, width: u32, height: u32) {
+    pub(crate) fn resize(&self, width: u32, height: u32) {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
     /// As for a person who prefers `light` or `dark`.
-    pub fn prefer(&self, scheme: &str) {
+    pub(crate) fn prefer(&self, scheme: &str) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.devtools("Emulation.setEmulatedMedia", &features);
     }
 
     /// Writes a picture of the whole page to a PNG file.
-    pub fn screenshot(&self, file: &Path) {
+    pub(crate) fn screenshot(&self, file: &Path) {
         let shot = self.devtools("Page.captureScreenshot", &json!({"captureBeyondViewport": true}));
         let picture = BASE64.decode(shot["data"].as_str().expect("a picture")).expect("base64");
         fs::write(file, picture).expect("the picture can be written");
     }
 
     /// What pages wrote to the console since the last look; errors of the network too.
-    pub fn console(&self) -> Vec<ConsoleLine> {
+    pub(crate) fn console(&self) -> Vec<ConsoleLine> {
         let lines = self.post("/se/log", &json!({"type": "browser"}));
         let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
         let lines = lines.as_array().into_iter().flatten();

@@ -3,6 +3,8 @@
 //!
 //! What only one binary needs lies in that binary's own `support`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures, and why a test is skipped")]
+
 use std::time::Duration;
 
 use streamgauge_actors::{Clock as _, RunClock};

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use streamgauge_actors::{
-    Acknowledged, Campaigns, Clock, Latency, LatencyTask, MILLISECOND, Nanos, Order, PanesClosed,
-    Producer, Receive, ResultWriter, ResultsComplete, RunMeasures, RunSpec, SharedClock, Stage,
-    StageId, Turn, WindowAcknowledged, WindowAggregator, WindowWritten, WindowsMerged, WriterOut,
+    Acknowledged, AggregatorParts, Campaigns, Clock, MILLISECOND, Nanos, OwnAggregatorRole,
+    PanesClosed, ProducerRole, Receive, ResultWriterRole, ResultsComplete, Role, RunAuditRole,
+    RunMeasures, RunSpec, SharedClock, Stage, StageId, StageOrder, StageState, Turn,
+    WindowAcknowledged, WindowWritten, WindowsMerged, WriterOut,
     testing::{Dice, NoDeadLetters, SimClock, SimLog, Topic},
 };
 
@@ -16,7 +17,8 @@ use super::{Outcome, Stresses};
 /// What lies in a stage's mailbox.
 #[derive(Clone)]
 enum Mail {
-    Order(Order),
+    Begin(Nanos),
+    Order(StageOrder),
     Acknowledged(Acknowledged),
     Panes(PanesClosed),
     Merged(WindowsMerged),
@@ -25,11 +27,17 @@ enum Mail {
     Complete(ResultsComplete),
 }
 
+/// A stage, before its run begins and after.
+enum Life<R: Role> {
+    Waiting(Option<R>),
+    Working(Box<R::Stage>),
+}
+
 enum Logic {
-    Producer(Box<Producer>),
-    WindowAggregator(Box<WindowAggregator>),
-    ResultWriter(Box<ResultWriter>),
-    Latency(Box<Latency>),
+    Producer(Life<ProducerRole>),
+    WindowAggregator(Life<OwnAggregatorRole>),
+    ResultWriter(Life<ResultWriterRole>),
+    Latency(Life<RunAuditRole>),
 }
 
 /// A stage as its actor has it.
@@ -42,7 +50,7 @@ struct Slot {
     frozen_until: Nanos,
 }
 
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     /// Downstream first: latency, result writer, aggregators, producers.
     slots: Vec<Slot>,
     aggregators: usize,
@@ -56,29 +64,39 @@ const FIRST_AGGREGATOR: usize = 2;
 const GENERATION: u16 = 1;
 
 impl Pipeline {
-    pub fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
+    pub(crate) fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
         let clock: SharedClock = Arc::clone(sim_clock) as SharedClock;
-        let task = LatencyTask::Audit(Box::new(log.reader(Topic::Results, &[0])));
-        let latency = Latency::new(Arc::clone(spec), Arc::clone(&clock), task);
-        let results = Box::new(log.writer(Topic::Results));
-        let writer = ResultWriter::new(Arc::clone(spec), Arc::clone(&clock), results, 1, None);
-        let mut slots = vec![Slot::new(Logic::Latency(Box::new(latency)))];
-        slots.push(Slot::new(Logic::ResultWriter(Box::new(writer))));
+        let mut slots = vec![Slot::new(
+            StageId::Latency,
+            Logic::Latency(Life::waiting(RunAuditRole {
+                spec: Arc::clone(spec),
+                clock: Arc::clone(&clock),
+                reader: Box::new(log.reader(Topic::Results, &[0])),
+            })),
+        )];
+        slots.push(Slot::new(
+            StageId::ResultWriter,
+            Logic::ResultWriter(Life::waiting(ResultWriterRole {
+                spec: Arc::clone(spec),
+                clock: Arc::clone(&clock),
+                writer: Box::new(log.writer(Topic::Results)),
+                partitions: 1,
+                base_event_time_ns: None,
+            })),
+        ));
         for id in 0..spec.aggregator.count {
             let owned: Vec<u32> =
                 (id..spec.topics.partitions).step_by(spec.aggregator.count as usize).collect();
-            let reader = Box::new(log.reader(Topic::Events, &owned));
-            let (spec, clock) = (Arc::clone(spec), Arc::clone(&clock));
-            let aggregator = WindowAggregator::new(
+            let role = OwnAggregatorRole(AggregatorParts {
                 id,
-                spec,
-                clock,
+                spec: Arc::clone(spec),
+                clock: Arc::clone(&clock),
+                reader: Box::new(log.reader(Topic::Events, &owned)),
                 owned,
-                reader,
-                Box::new(NoDeadLetters),
-                None,
-            );
-            slots.push(Slot::new(Logic::WindowAggregator(Box::new(aggregator))));
+                dead_letters: Box::new(NoDeadLetters),
+            });
+            let logic = Logic::WindowAggregator(Life::waiting(role));
+            slots.push(Slot::new(StageId::WindowAggregator(id), logic));
         }
         let campaigns = Arc::new(Campaigns::derive(
             spec.workload.seed,
@@ -87,11 +105,15 @@ impl Pipeline {
             spec.workload.zipf(),
         ));
         for index in 0..spec.workload.producers {
-            let writer = Box::new(log.writer(Topic::Events));
-            let (campaigns, clock) = (Arc::clone(&campaigns), Arc::clone(&clock));
-            let producer =
-                Producer::new(index, GENERATION, Arc::clone(spec), campaigns, clock, writer);
-            slots.push(Slot::new(Logic::Producer(Box::new(producer))));
+            let role = ProducerRole {
+                index,
+                generation: GENERATION,
+                spec: Arc::clone(spec),
+                campaigns: Arc::clone(&campaigns),
+                clock: Arc::clone(&clock),
+                writer: Box::new(log.writer(Topic::Events)),
+            };
+            slots.push(Slot::new(StageId::Producer(index), Logic::Producer(Life::waiting(role))));
         }
         Self {
             slots,
@@ -105,28 +127,32 @@ impl Pipeline {
         &mut self.outcome.stresses
     }
 
+    /// Tells every stage that the run begins.
+    pub(crate) fn begin(&mut self, base_ns: Nanos) {
+        self.slots.iter_mut().for_each(|slot| slot.mailbox.push_back(Mail::Begin(base_ns)));
+    }
+
     /// Puts an order into every mailbox.
-    pub fn order(&mut self, order: Order) {
+    pub(crate) fn order(&mut self, order: StageOrder) {
         match order {
-            Order::Drain { .. } => self.stresses().drains += 1,
-            Order::SetRate { .. } => self.stresses().rate_changes += 1,
-            Order::Begin { .. } => {}
+            StageOrder::Drain { .. } => self.stresses().drains += 1,
+            StageOrder::SetRate { .. } => self.stresses().rate_changes += 1,
         }
         self.slots.iter_mut().for_each(|slot| slot.mailbox.push_back(Mail::Order(order)));
     }
 
-    pub fn finished(&self) -> bool {
+    pub(crate) fn finished(&self) -> bool {
         self.measures.is_some() && self.slots.iter().all(|slot| slot.finished)
     }
 
-    pub fn unfinished(&self) -> Vec<String> {
+    pub(crate) fn unfinished(&self) -> Vec<String> {
         let describe =
             |slot: &Slot| format!("{}{}", slot.id, if slot.parked { " (parked)" } else { "" });
         self.slots.iter().filter(|slot| !slot.finished).map(describe).collect()
     }
 
     /// A turn for nearly every stage, in any order; time passes in between.
-    pub fn round(&mut self, dice: &mut Dice, clock: &SimClock) -> Result<(), String> {
+    pub(crate) fn round(&mut self, dice: &mut Dice, clock: &SimClock) -> Result<(), String> {
         let mut order: Vec<usize> = (0..self.slots.len()).collect();
         dice.shuffle(&mut order);
         self.stresses().reordered_turns += u64::from(!order.is_sorted());
@@ -173,10 +199,10 @@ impl Pipeline {
 
     fn take_state(&mut self, at: usize) {
         let state = match &mut self.slots[at].logic {
-            Logic::Producer(stage) => stage.state(),
-            Logic::WindowAggregator(stage) => stage.state(),
-            Logic::ResultWriter(stage) => stage.state(),
-            Logic::Latency(stage) => stage.state(),
+            Logic::Producer(life) => life.state(),
+            Logic::WindowAggregator(life) => life.state(),
+            Logic::ResultWriter(life) => life.state(),
+            Logic::Latency(life) => life.state(),
         };
         self.outcome.findings.extend(state.findings);
         if self.slots[at].finished {
@@ -204,7 +230,7 @@ impl Pipeline {
         self.measures = said.measures.or(self.measures.take());
     }
 
-    pub fn into_outcome(self, log: &SimLog, ended_at: Nanos) -> Outcome {
+    pub(crate) fn into_outcome(self, log: &SimLog, ended_at: Nanos) -> Outcome {
         let mut outcome = self.outcome;
         let measures = self.measures.unwrap_or_default();
         outcome.events = outcome.counters.acknowledged;
@@ -227,13 +253,7 @@ struct Said {
 }
 
 impl Slot {
-    fn new(logic: Logic) -> Self {
-        let id = match &logic {
-            Logic::Producer(stage) => stage.id(),
-            Logic::WindowAggregator(stage) => stage.id(),
-            Logic::ResultWriter(stage) => stage.id(),
-            Logic::Latency(stage) => stage.id(),
-        };
+    fn new(id: StageId, logic: Logic) -> Self {
         Self {
             id,
             logic,
@@ -245,32 +265,78 @@ impl Slot {
     }
 }
 
+impl<R: Role> Life<R> {
+    fn waiting(role: R) -> Self {
+        Self::Waiting(Some(role))
+    }
+
+    fn begin(&mut self, base_ns: Nanos) {
+        if let Self::Waiting(role) = self
+            && let Some(role) = role.take()
+        {
+            *self = Self::Working(Box::new(role.begin(base_ns)));
+        }
+    }
+
+    /// The stage; every mailbox holds the run's beginning before anything else.
+    fn stage(&mut self) -> &mut R::Stage {
+        match self {
+            Self::Working(stage) => stage,
+            Self::Waiting(_) => unreachable!("the run has not begun"),
+        }
+    }
+
+    fn turn(
+        &mut self,
+        now: Nanos,
+        each: impl FnMut(<R::Stage as Stage>::Out),
+    ) -> Result<Turn, String> {
+        match self {
+            Self::Working(stage) => take_turn(&mut **stage, now, each),
+            Self::Waiting(_) => Ok(Turn::Park),
+        }
+    }
+
+    fn state(&mut self) -> StageState {
+        match self {
+            Self::Working(stage) => stage.state(),
+            Self::Waiting(_) => StageState::default(),
+        }
+    }
+}
+
 impl Logic {
     fn receive(&mut self, mail: Mail) {
         match (self, mail) {
-            (Self::Producer(stage), Mail::Order(order)) => stage.order(order),
-            (Self::WindowAggregator(stage), Mail::Order(order)) => stage.order(order),
-            (Self::WindowAggregator(stage), Mail::Merged(message)) => stage.receive(message),
-            (Self::ResultWriter(stage), Mail::Order(order)) => stage.order(order),
-            (Self::ResultWriter(stage), Mail::Panes(message)) => stage.receive(message),
-            (Self::Latency(stage), Mail::Order(order)) => stage.order(order),
-            (Self::Latency(stage), Mail::Acknowledged(message)) => stage.receive(message),
-            (Self::Latency(stage), Mail::Written(message)) => stage.receive(message),
-            (Self::Latency(stage), Mail::WindowAcknowledged(message)) => stage.receive(message),
-            (Self::Latency(stage), Mail::Complete(message)) => stage.receive(message),
+            (Self::Producer(life), Mail::Begin(base_ns)) => life.begin(base_ns),
+            (Self::WindowAggregator(life), Mail::Begin(base_ns)) => life.begin(base_ns),
+            (Self::ResultWriter(life), Mail::Begin(base_ns)) => life.begin(base_ns),
+            (Self::Latency(life), Mail::Begin(base_ns)) => life.begin(base_ns),
+            (Self::Producer(life), Mail::Order(order)) => life.stage().order(order),
+            (Self::WindowAggregator(life), Mail::Order(order)) => life.stage().order(order),
+            (Self::ResultWriter(life), Mail::Order(order)) => life.stage().order(order),
+            (Self::Latency(life), Mail::Order(order)) => life.stage().order(order),
+            (Self::WindowAggregator(life), Mail::Merged(message)) => life.stage().receive(message),
+            (Self::ResultWriter(life), Mail::Panes(message)) => life.stage().receive(message),
+            (Self::Latency(life), Mail::Acknowledged(message)) => life.stage().receive(message),
+            (Self::Latency(life), Mail::Written(message)) => life.stage().receive(message),
+            (Self::Latency(life), Mail::WindowAcknowledged(message)) => {
+                life.stage().receive(message);
+            }
+            (Self::Latency(life), Mail::Complete(message)) => life.stage().receive(message),
             _ => unreachable!("no stage is sent what it does not take"),
         }
     }
 
     fn turn(&mut self, now: Nanos, said: &mut Said) -> Result<Turn, String> {
         match self {
-            Self::Producer(stage) => take_turn(&mut **stage, now, |out| {
-                said.mail.push((LATENCY, Mail::Acknowledged(out)))
-            }),
-            Self::WindowAggregator(stage) => take_turn(&mut **stage, now, |out| {
-                said.mail.push((RESULT_WRITER, Mail::Panes(out)))
-            }),
-            Self::ResultWriter(stage) => take_turn(&mut **stage, now, |out| {
+            Self::Producer(life) => {
+                life.turn(now, |out| said.mail.push((LATENCY, Mail::Acknowledged(out))))
+            }
+            Self::WindowAggregator(life) => {
+                life.turn(now, |out| said.mail.push((RESULT_WRITER, Mail::Panes(out))))
+            }
+            Self::ResultWriter(life) => life.turn(now, |out| {
                 said.mail.push(match out {
                     WriterOut::Written(message) => (LATENCY, Mail::Written(message)),
                     WriterOut::Acknowledged(message) => {
@@ -280,9 +346,9 @@ impl Logic {
                     WriterOut::Merged(message) => (FIRST_AGGREGATOR, Mail::Merged(message)),
                 });
             }),
-            Self::Latency(stage) => take_turn(&mut **stage, now, |out| {
-                said.measures = out.measures.map(|measures| *measures)
-            }),
+            Self::Latency(life) => {
+                life.turn(now, |out| said.measures = out.measures.map(|measures| *measures))
+            }
         }
     }
 }

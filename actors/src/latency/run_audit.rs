@@ -1,0 +1,195 @@
+//! Audits a run: its results read back against the ledger, and their latencies.
+
+use std::sync::Arc;
+
+use crate::clock::{MILLISECOND, Nanos, SharedClock};
+use crate::failure::StageError;
+use crate::latency::auditor::Auditor;
+use crate::latency::result_latency::{in_ms, insertion_time, result_latency_ns};
+use crate::measures::counters::StageCounters;
+use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::run_measures::{Measured, RunMeasures};
+use crate::ports::{EventReader, MAX_BUDGET};
+use crate::stage::flow::{Acknowledged, ResultsComplete, WindowAcknowledged, WindowWritten};
+use crate::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
+use crate::stage_id::StageId;
+use crate::stream::result::ResultRecord;
+use crate::truth::table::TruthTable;
+use crate::workload::spec::RunSpec;
+
+/// Nothing came for so long after the writer was done: what is missing will not come any more.
+const MISSING_AFTER_NS: Nanos = 5_000 * MILLISECOND;
+
+/// A run's audit, before the run has begun.
+pub struct RunAuditRole {
+    /// The workload.
+    pub spec: Arc<RunSpec>,
+    /// The run's clock.
+    pub clock: SharedClock,
+    /// Reads the results topic.
+    pub reader: Box<dyn EventReader>,
+}
+
+impl Role for RunAuditRole {
+    type Stage = RunAudit;
+
+    fn id(&self) -> StageId {
+        StageId::Latency
+    }
+
+    fn begin(self, base_ns: Nanos) -> RunAudit {
+        let Self { spec, clock, reader } = self;
+        let auditor = Auditor::new(spec.frame(base_ns, None), spec.workload.producers);
+        RunAudit {
+            auditor: if spec.log_append_time { auditor } else { auditor.with_latencies_apart() },
+            spec,
+            clock,
+            reader,
+            handed_over: 0,
+            complete: None,
+            last_read_ns: base_ns,
+            counters: StageCounters::default(),
+            result_latency: LatencyHistogram::default(),
+            end_to_end: LatencyHistogram::default(),
+        }
+    }
+}
+
+/// The audit of a run.
+pub struct RunAudit {
+    spec: Arc<RunSpec>,
+    clock: SharedClock,
+    reader: Box<dyn EventReader>,
+    auditor: Auditor,
+    /// Results handed to the client so far.
+    handed_over: u64,
+    /// All results, once the writer is done.
+    complete: Option<u64>,
+    last_read_ns: Nanos,
+    counters: StageCounters,
+    result_latency: LatencyHistogram,
+    end_to_end: LatencyHistogram,
+}
+
+impl RunAudit {
+    /// Reads what came; gives how many records.
+    fn read(&mut self) -> Result<usize, StageError> {
+        let Self { reader, spec, clock, auditor, counters, result_latency, end_to_end, .. } = self;
+        let mut failure = None;
+        let mut read_at = None;
+        let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
+            // Read after the wait, once for all that came together.
+            let now = *read_at.get_or_insert_with(|| clock.now());
+            let insertion = match insertion_time(&record, spec) {
+                Ok(insertion) => insertion,
+                Err(error) => return failure = Some(error),
+            };
+            match ResultRecord::from_json(record.payload) {
+                Ok(result) if result.run_id == spec.run_id => {
+                    counters.results_read += 1;
+                    let frame = auditor.frame();
+                    let measured = frame.is_measured(result.window_id);
+                    let latency_ns =
+                        insertion.filter(|_| measured).map(|at| result_latency_ns(&result, at));
+                    if measured {
+                        end_to_end.record(now.saturating_sub(frame.end(result.window_id)));
+                    }
+                    if let Some(latency_ns) = latency_ns {
+                        result_latency.record(latency_ns);
+                    }
+                    auditor.result(&result, latency_ns.map(in_ms));
+                }
+                Ok(_) => counters.strangers += 1,
+                Err(_) => *counters.malformed.entry("bad_result").or_default() += 1,
+            }
+        })?;
+        failure.map_or(Ok(visited), Err)
+    }
+}
+
+impl Stage for RunAudit {
+    type Out = Measured;
+
+    fn id(&self) -> StageId {
+        StageId::Latency
+    }
+
+    fn order(&mut self, order: StageOrder) {
+        match order {
+            StageOrder::Drain { at_ns } => self.auditor.end_at(at_ns),
+            StageOrder::SetRate { .. } => {}
+        }
+    }
+
+    fn turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
+        let visited = self.read()?;
+        if visited > 0 {
+            self.last_read_ns = now;
+        }
+        self.auditor.judge_complete();
+        let results_read = self.counters.results_read;
+        let Some(complete) = self.complete else {
+            return Ok(if results_read < self.handed_over { Turn::Again } else { Turn::Park });
+        };
+        let all_read = results_read >= complete && visited == 0 && self.reader.lag() == 0;
+        let given_up = now - self.last_read_ns > MISSING_AFTER_NS;
+        if !all_read && !given_up {
+            return Ok(Turn::Again);
+        }
+        if !self.auditor.acknowledged_complete() {
+            // The writer is done; a producer's last counts are still on their way.
+            return Ok(Turn::Park);
+        }
+        self.auditor.judge_rest();
+        let measures =
+            RunMeasures { audit: self.auditor.totals().clone(), windows: self.auditor.table() };
+        outbox.push(Measured { measures: Some(Box::new(measures)), truth: TruthTable::new() });
+        Ok(Turn::Finished)
+    }
+
+    fn state(&mut self) -> StageState {
+        self.auditor.count_judged(&mut self.counters);
+        StageState {
+            counters: self.counters.clone(),
+            latencies: vec![
+                (LatencyKind::ResultLatency, self.result_latency.take()),
+                (LatencyKind::EndToEnd, self.end_to_end.take()),
+            ],
+            findings: self.auditor.take_findings(),
+            windows: self.auditor.take_judged(),
+        }
+    }
+}
+
+impl Receive<Acknowledged> for RunAudit {
+    fn receive(&mut self, message: Acknowledged) {
+        self.auditor.acknowledged(&message);
+    }
+}
+
+impl Receive<WindowWritten> for RunAudit {
+    fn receive(&mut self, message: WindowWritten) {
+        self.handed_over += message.results;
+        self.auditor.written(message);
+    }
+}
+
+impl Receive<WindowAcknowledged> for RunAudit {
+    fn receive(&mut self, message: WindowAcknowledged) {
+        let WindowAcknowledged { window_id, mut latencies_ns } = message;
+        if !self.auditor.frame().is_measured(window_id) {
+            latencies_ns.clear();
+        }
+        for &latency_ns in &latencies_ns {
+            self.result_latency.record(latency_ns);
+        }
+        self.auditor.measured(window_id, latencies_ns.into_iter().map(in_ms));
+    }
+}
+
+impl Receive<ResultsComplete> for RunAudit {
+    fn receive(&mut self, message: ResultsComplete) {
+        self.complete = Some(message.results);
+        self.last_read_ns = self.clock.now();
+    }
+}

@@ -1,0 +1,223 @@
+//! Counting: from an event to its pane.
+
+use std::sync::Arc;
+
+use crate::clock::{Nanos, SharedClock};
+use crate::measures::counters::StageCounters;
+use crate::measures::histograms::LatencyHistogram;
+use crate::ports::{DeadLetters, Record};
+use crate::stage::flow::PanesClosed;
+use crate::stream::event::DecodedEvent;
+use crate::stream::progress::FINISHED;
+use crate::truth::findings::{Finding, FindingKind, MAX_FINDINGS};
+use crate::window_aggregator::panes::{Offered, PartitionWindows, WindowShape};
+use crate::window_aggregator::slots::CampaignSlots;
+use crate::workload::spec::RunSpec;
+
+/// One partition as it is read.
+pub struct Partition {
+    /// Its id in the topic.
+    pub id: u32,
+    /// Its windows.
+    pub windows: PartitionWindows,
+    /// How far its windows are announced to the result writer.
+    announced_before: i64,
+    /// Whether its reading rests for being too far ahead of the merge.
+    pub paused: bool,
+}
+
+impl Partition {
+    /// Tells the result writer what closed; gives how many panes.
+    pub fn tell(
+        &mut self,
+        slots: &CampaignSlots,
+        by_log: bool,
+        outbox: &mut Vec<PanesClosed>,
+    ) -> u64 {
+        let closed_before = self.windows.closed_before();
+        if closed_before == self.announced_before {
+            return 0;
+        }
+        self.announced_before = closed_before;
+        let panes = self.windows.take_closed(slots);
+        let count = panes.len() as u64;
+        outbox.push(PanesClosed { partition: self.id, closed_before, panes, by_log });
+        count
+    }
+}
+
+/// All of an aggregator but its reader, so that records can be visited in place.
+pub struct Counting {
+    /// The workload.
+    pub spec: Arc<RunSpec>,
+    clock: SharedClock,
+    /// The partitions that the aggregator owns.
+    pub partitions: Vec<Partition>,
+    /// Partition id -> index into `partitions`.
+    index: Vec<usize>,
+    /// The places of campaigns in a pane.
+    pub slots: CampaignSlots,
+    measure_from_ns: Nanos,
+    /// When the present batch came.
+    pub now: Nanos,
+    /// What was counted so far.
+    pub counters: StageCounters,
+    /// Intended time -> consumed.
+    pub event_latency: LatencyHistogram,
+    /// What was found wrong since the last report.
+    pub findings: Vec<Finding>,
+    dead_letters: Box<dyn DeadLetters>,
+    /// Whether some window may have closed since the result writer was told last.
+    pub some_closed: bool,
+}
+
+/// What counting starts with.
+pub struct CountingStart {
+    /// When the run begins.
+    pub base_ns: Nanos,
+    /// How windows lie in time.
+    pub shape: WindowShape,
+    /// Producers that are told apart in a partition.
+    pub producers: u32,
+    /// The places of campaigns in a pane.
+    pub slots: CampaignSlots,
+    /// Events before this time are no part of the figures.
+    pub measure_from_ns: Nanos,
+}
+
+impl Counting {
+    /// Nothing counted yet in the partitions `owned`.
+    pub fn new(
+        spec: Arc<RunSpec>,
+        clock: SharedClock,
+        owned: &[u32],
+        dead_letters: Box<dyn DeadLetters>,
+        start: CountingStart,
+    ) -> Self {
+        let CountingStart { base_ns, shape, producers, slots, measure_from_ns } = start;
+        let partition = |&id: &u32| Partition {
+            id,
+            windows: PartitionWindows::new(shape, producers),
+            announced_before: i64::MIN,
+            paused: false,
+        };
+        let mut index = vec![usize::MAX; owned.iter().max().map_or(0, |&id| id as usize + 1)];
+        owned.iter().enumerate().for_each(|(at, &id)| index[id as usize] = at);
+        Self {
+            spec,
+            clock,
+            partitions: owned.iter().map(partition).collect(),
+            index,
+            slots,
+            measure_from_ns,
+            now: base_ns,
+            counters: StageCounters::default(),
+            event_latency: LatencyHistogram::default(),
+            findings: Vec::new(),
+            dead_letters,
+            some_closed: false,
+        }
+    }
+
+    /// Reads the clock for the records that come next.
+    pub fn read_clock(&mut self) {
+        self.now = self.clock.now();
+    }
+
+    /// The present time.
+    pub fn present(&self) -> Nanos {
+        self.clock.now()
+    }
+
+    /// A record was read; gives its partition's index.
+    #[inline]
+    pub fn note(&mut self, record: &Record<'_>) -> usize {
+        self.counters.consumed_bytes += record.payload.len() as u64;
+        self.index[record.partition as usize]
+    }
+
+    /// The slot of the event's campaign; `None`: there is none, and the record is set aside.
+    #[inline]
+    pub fn slot(&mut self, record: Record<'_>, event: &DecodedEvent) -> Option<u32> {
+        let slot = self.slots.slot(event.campaign_id);
+        if slot.is_none() {
+            self.set_aside(record, "unknown_campaign");
+        }
+        slot
+    }
+
+    /// Adds an event to its pane; false: it is late.
+    #[inline]
+    pub fn add(&mut self, at: usize, producer: usize, slot: u32, event: &DecodedEvent) -> bool {
+        let time = event.event_time_ns;
+        self.counters.consumed += 1;
+        if time >= self.measure_from_ns {
+            self.counters.consumed_measured += 1;
+            self.counters.last_consumed_ns = self.now;
+            if time > self.now {
+                // It came in while the batch was being visited.
+                self.now = self.clock.now();
+            }
+            // Others write any time at all.
+            self.event_latency.record(self.now.saturating_sub(time));
+        }
+        let windows = &mut self.partitions[at].windows;
+        let before = windows.closed_before();
+        if let Offered::Late(needed) = windows.offer(producer, time, slot, event.produce_time_ms) {
+            self.counters.late += 1;
+            self.counters.late_needed_ns = needed.max(self.counters.late_needed_ns);
+            return false;
+        }
+        if windows.closed_before() != before {
+            self.some_closed = true;
+        }
+        true
+    }
+
+    /// Keeps a record that is no readable event.
+    #[cold]
+    pub fn set_aside(&mut self, record: Record<'_>, reason: &'static str) {
+        *self.counters.malformed.entry(reason).or_default() += 1;
+        self.dead_letters.keep(record, reason);
+    }
+
+    /// Files an event that is not as it should be.
+    #[cold]
+    pub fn find(
+        &mut self,
+        kind: FindingKind,
+        at: usize,
+        campaign_id: u64,
+        window_id: i64,
+        producer: Option<u32>,
+    ) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding {
+                kind,
+                window_id: Some(window_id),
+                campaign_id: Some(campaign_id),
+                producer,
+                partition: Some(self.partitions[at].id),
+                count: 1,
+            });
+        }
+    }
+
+    /// Tells the result writer of every window that has closed.
+    pub fn tell(&mut self, by_log: bool, outbox: &mut Vec<PanesClosed>) {
+        for partition in &mut self.partitions {
+            partition.tell(&self.slots, by_log, outbox);
+        }
+    }
+
+    /// Closes every window: nothing more will be read.
+    pub fn close_all(&mut self, outbox: &mut Vec<PanesClosed>) {
+        self.partitions.iter_mut().for_each(|partition| partition.windows.advance_all(FINISHED));
+        self.tell(false, outbox);
+    }
+
+    /// Whether every window is closed.
+    pub fn is_closed(&self) -> bool {
+        self.partitions.iter().all(|partition| partition.windows.closed_before() == i64::MAX)
+    }
+}

@@ -1,0 +1,186 @@
+//! A stream that other programs write: no serial numbers and no progress records, so that one
+//! anonymous producer stands for each partition, and windows close by idle time or at the end.
+
+use tracing::warn;
+
+use crate::clock::{Nanos, SECOND};
+use crate::ports::{EventReader, Record};
+use crate::stage::drain::Remainder;
+use crate::stage::flow::PanesClosed;
+use crate::stream::event::DecodedEvent;
+use crate::stream::progress::{FINISHED, ProgressRecord};
+use crate::truth::findings::FindingKind;
+use crate::window_aggregator::counting::{Counting, CountingStart};
+use crate::window_aggregator::panes::WindowShape;
+use crate::window_aggregator::slots::CampaignSlots;
+use crate::window_aggregator::source::Source;
+use crate::workload::mode::Aggregate;
+use crate::workload::spec::RunSpec;
+
+/// Different campaign ids that are told apart.
+const CAMPAIGN_LIMIT: usize = 1_000_000;
+
+/// How long a partition may be silent before the log says what that means.
+const SILENCE_TOLERATED_NS: Nanos = 10 * SECOND;
+
+/// The only producer of a partition.
+const ANONYMOUS: usize = 0;
+
+/// When a partition had its last event.
+#[derive(Clone, Copy)]
+struct Silence {
+    since_ns: Nanos,
+    /// Whether the log has said so.
+    is_logged: bool,
+}
+
+/// The events of other programs.
+pub struct ForeignStream {
+    aggregate: Aggregate,
+    /// By the partition's index.
+    silences: Vec<Silence>,
+    last_record_ns: Nanos,
+    remainder: Remainder,
+}
+
+impl ForeignStream {
+    /// A stream of so many partitions, read as `aggregate` says from `base_ns` on.
+    pub fn new(aggregate: Aggregate, partitions: usize, base_ns: Nanos) -> Self {
+        Self {
+            aggregate,
+            silences: vec![Silence { since_ns: base_ns, is_logged: false }; partitions],
+            last_record_ns: base_ns,
+            remainder: Remainder::default(),
+        }
+    }
+
+    /// What counting it starts with.
+    pub fn start(aggregate: &Aggregate, spec: &RunSpec, base_ns: Nanos) -> CountingStart {
+        CountingStart {
+            base_ns,
+            shape: WindowShape {
+                base_ns: aggregate.base_event_time_ns,
+                window_ns: spec.workload.window.as_nanos(),
+                allowed_lateness_ns: spec.aggregator.lateness_ns(),
+            },
+            producers: 1,
+            slots: match aggregate.campaigns {
+                Some(campaigns) => CampaignSlots::Bounded(campaigns),
+                None => CampaignSlots::unrestricted(CAMPAIGN_LIMIT),
+            },
+            measure_from_ns: Nanos::MIN,
+        }
+    }
+
+    /// Closes by processing time what was idle for too long; true: everything was, and that ends
+    /// the reading.
+    fn close_idle(
+        &mut self,
+        now: Nanos,
+        reader: &mut dyn EventReader,
+        counting: &mut Counting,
+        outbox: &mut Vec<PanesClosed>,
+    ) -> bool {
+        let until_idle = self.aggregate.follow.until_idle_ns;
+        let idle_ns = now - self.last_record_ns;
+        if until_idle.is_some_and(|limit| idle_ns >= limit) && reader.lag() == 0 {
+            counting.close_all(outbox);
+            return true;
+        }
+        // A paused partition waits for those that have nothing more: its own rest must not keep
+        // them open.
+        let some_paused = counting.partitions.iter().any(|partition| partition.paused);
+        for (partition, silence) in counting.partitions.iter_mut().zip(&self.silences) {
+            if partition.paused {
+                continue;
+            }
+            let silent = |limit: &Nanos| now - silence.since_ns >= *limit;
+            let idle_timeout = self.aggregate.idle_timeout_ns.filter(silent);
+            let progress = match (until_idle.filter(silent), idle_timeout) {
+                (Some(_), _) if some_paused => FINISHED,
+                (_, Some(_)) => now,
+                _ => continue,
+            };
+            if reader.lag_of(partition.id) == 0 {
+                partition.windows.advance_all(progress);
+                counting.counters.idle_closed += partition.tell(&counting.slots, false, outbox);
+            }
+        }
+        false
+    }
+}
+
+impl Source for ForeignStream {
+    #[inline]
+    fn note_record(&mut self, partition: u32) {
+        self.remainder.read(partition);
+    }
+
+    #[inline]
+    fn count(
+        &mut self,
+        counting: &mut Counting,
+        at: usize,
+        record: Record<'_>,
+        event: &DecodedEvent,
+    ) {
+        self.silences[at].since_ns = counting.now;
+        let Some(slot) = counting.slot(record, event) else { return };
+        if !counting.add(at, ANONYMOUS, slot, event) {
+            let window_id = counting.partitions[at].windows.shape().id(event.event_time_ns);
+            counting.find(FindingKind::EventLate, at, event.campaign_id, window_id, None);
+        }
+    }
+
+    /// Another run's producers promise nothing about these events.
+    fn progress(&mut self, _counting: &mut Counting, _at: usize, _progress: &ProgressRecord) {}
+
+    fn drain(&mut self) {
+        self.remainder.ask();
+    }
+
+    /// What was there when the drain was ordered is read, however far it is ahead.
+    fn runs_ahead(&self) -> bool {
+        self.remainder.is_asked()
+    }
+
+    fn is_over(
+        &mut self,
+        now: Nanos,
+        visited: usize,
+        reader: &mut dyn EventReader,
+        counting: &mut Counting,
+        outbox: &mut Vec<PanesClosed>,
+    ) -> bool {
+        if visited > 0 {
+            self.last_record_ns = counting.now;
+        }
+        let partitions = counting.partitions.iter().map(|partition| partition.id);
+        if self.remainder.is_done(visited, reader, partitions) {
+            counting.close_all(outbox);
+            return true;
+        }
+        visited == 0 && self.close_idle(now, reader, counting, outbox)
+    }
+
+    /// A silent partition holds back every window for as long as nothing ends its silence: says so,
+    /// once.
+    fn look_back(&mut self, counting: &mut Counting) {
+        let Aggregate { follow, idle_timeout_ns, .. } = &self.aggregate;
+        if idle_timeout_ns.is_some() || follow.until_idle_ns.is_some() {
+            return;
+        }
+        let now = counting.present();
+        for (silence, partition) in self.silences.iter_mut().zip(&counting.partitions) {
+            if !silence.is_logged && now - silence.since_ns >= SILENCE_TOLERATED_NS {
+                silence.is_logged = true;
+                warn!(
+                    topic = counting.spec.topics.events,
+                    partition = partition.id,
+                    "a silent partition holds back every window, and so all results; with \
+                     aggregator.idle_timeout its windows close by processing time"
+                );
+            }
+        }
+    }
+}

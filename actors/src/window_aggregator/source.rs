@@ -1,0 +1,80 @@
+//! Where an aggregator's events come from: a run's own producers, or other programs. It says which
+//! events count, for whom, and when the reading is over.
+
+use crate::clock::Nanos;
+use crate::ports::{EventReader, PROGRESS_KEY, Record};
+use crate::stage::flow::PanesClosed;
+use crate::stream::event::{DecodedEvent, decode_event};
+use crate::stream::progress::ProgressRecord;
+use crate::window_aggregator::counting::Counting;
+
+/// An event further ahead of its record's timestamp is malformed (`future`): no window is opened
+/// for it.
+const FUTURE_LIMIT_NS: Nanos = 86_400 * 1_000_000_000;
+
+/// What is asked of a source. The partition `at` is an index into [`Counting::partitions`].
+pub trait Source: Send + Unpin + 'static {
+    /// Takes a record of any kind.
+    #[inline]
+    fn visit(&mut self, counting: &mut Counting, record: Record<'_>) {
+        self.note_record(record.partition);
+        let at = counting.note(&record);
+        if !record.key.is_empty() && record.key == PROGRESS_KEY {
+            self.take_progress(counting, at, record);
+            return;
+        }
+        let event = match decode_event(record.payload) {
+            Ok(event) => event,
+            Err(malformed) => return counting.set_aside(record, malformed.reason()),
+        };
+        if event.event_time_ns.saturating_sub(record.timestamp_ns) > FUTURE_LIMIT_NS
+            && record.timestamp_ns > 0
+        {
+            return counting.set_aside(record, "future");
+        }
+        self.count(counting, at, record, &event);
+    }
+
+    /// Reads a progress record.
+    #[cold]
+    fn take_progress(&mut self, counting: &mut Counting, at: usize, record: Record<'_>) {
+        match ProgressRecord::from_json(record.payload) {
+            Some(progress) => self.progress(counting, at, &progress),
+            None => counting.set_aside(record, "bad_progress"),
+        }
+    }
+
+    /// A record of a partition (its id) was read, whatever it is.
+    fn note_record(&mut self, partition: u32);
+
+    /// Counts a readable event, if it is one that counts.
+    fn count(
+        &mut self,
+        counting: &mut Counting,
+        at: usize,
+        record: Record<'_>,
+        event: &DecodedEvent,
+    );
+
+    /// Takes a progress record.
+    fn progress(&mut self, counting: &mut Counting, at: usize, progress: &ProgressRecord);
+
+    /// No more is asked for than is there.
+    fn drain(&mut self);
+
+    /// Whether a partition may be any number of windows ahead of the merge.
+    fn runs_ahead(&self) -> bool;
+
+    /// Whether all is read and closed, after a turn that visited so many records.
+    fn is_over(
+        &mut self,
+        now: Nanos,
+        visited: usize,
+        reader: &mut dyn EventReader,
+        counting: &mut Counting,
+        outbox: &mut Vec<PanesClosed>,
+    ) -> bool;
+
+    /// Looks at what shows over time only, before the stage reports.
+    fn look_back(&mut self, counting: &mut Counting);
+}

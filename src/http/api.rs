@@ -1,0 +1,31 @@
+//! What every handler has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use actix_web::web;
+use streamgauge_actors::Supervisor;
+
+use super::problem::Problem;
+use crate::daemon::Shared;
+
+/// The daemon, and the limits of requests.
+pub(super) struct Api {
+    pub(super) shared: Arc<Shared>,
+    pub(super) supervisor: Addr<Supervisor>,
+    pub(super) max_body_bytes: usize,
+    pub(super) body_timeout: Duration,
+}
+
+/// [`Api`] as actix hands it to a handler.
+pub(super) type ApiData = web::Data<Api>;
+
+/// Runs what may block (the disk, resolving settings) away from the threads that answer.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    web::block(work)
+        .await
+        .map_err(|_| Problem::internal("the daemon is too busy to answer: try again"))
+}

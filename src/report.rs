@@ -1,0 +1,444 @@
+//! The report of a run: what was measured, the verdict on it, and everything needed to make the run
+//! again.
+//!
+//! [`Report`] is the JSON document of `schemas/report.schema.json`; every other form is rendered
+//! from it, so that a stored report can be shown in any of them.
+//!
+//! - [`from_outcome`]: from what the pipeline hands over to the document
+//! - [`latency`]: one latency's figures and its histogram
+//! - [`next_step`]: the command to try next
+//! - [`resources`], [`host`]: what the program itself used, and on what machine
+//! - [`terminal`], [`markdown`], [`html`], [`csv`], [`hdr`]: the other forms; [`tables`],
+//!   [`numbers`]: what the first three share
+//! - [`thresholds`]: what a report must satisfy; [`truth_file`]: what was acknowledged, in a file
+//! - [`compare`]: two reports compared
+//! - [`format`]: which form a file gets, and how it is written
+
+pub mod compare;
+pub mod csv;
+pub mod format;
+pub mod from_outcome;
+pub mod hdr;
+pub mod host;
+pub mod html;
+pub mod latency;
+pub mod markdown;
+pub mod next_step;
+pub mod numbers;
+pub mod resources;
+pub mod tables;
+pub mod terminal;
+mod thresholds;
+pub mod truth_file;
+
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use streamgauge_actors::{Finding, Mode, Nanos, RunState, Verdict};
+
+pub use self::format::Format;
+pub use self::from_outcome::{rfc3339, rfc3339_of_ms};
+pub use self::host::Host;
+pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
+pub use self::resources::{ResourceMeter, Resources};
+
+use crate::broker;
+use crate::config::Threshold;
+
+/// The version of the report's schema; it grows when a key changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The JSON Schema of a report.
+pub const SCHEMA: &str = include_str!("../schemas/report.schema.json");
+
+/// What a report says besides what the pipeline measured.
+#[derive(Clone, Debug)]
+pub struct ReportContext {
+    /// Which stages ran.
+    pub mode: Mode,
+    /// The resolved configuration, secrets redacted.
+    pub config: Value,
+    /// The command line that makes this run again.
+    pub rerun: String,
+    /// When the process started, on the run's clock (`drain` counts from it).
+    pub process_started_ns: Nanos,
+    /// What the program itself used; `cpu_us_per_event` is filled in by [`Report::new`].
+    pub resources: Resources,
+    /// The machine.
+    pub host: Host,
+    /// What was running.
+    pub versions: Versions,
+    /// What the report must satisfy.
+    pub thresholds: Vec<Threshold>,
+}
+
+/// The report of one run: the JSON document that `schemas/report.schema.json` describes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, the gravest first; never empty.
+    pub reasons: Vec<String>,
+    /// The exit code that goes with it: 1 an error, 4 a wrong count, 5 inconclusive, 99
+    /// broker-limited or a threshold that failed, 0 otherwise. (A command that a signal stopped
+    /// ends with 128 + the signal instead of 0.)
+    pub exit_code: u8,
+    /// The command to try next.
+    pub next: String,
+    /// What a reader must know about single figures: why one is `null`, or is not quite what its
+    /// name says.
+    pub notes: Vec<String>,
+    /// The run's unique name.
+    pub run_id: String,
+    /// Which stages ran.
+    pub mode: ModeName,
+    /// The preset or file that the workload came from.
+    pub workload: String,
+    /// Everything random derives from it.
+    pub seed: u64,
+    /// The broker.
+    pub broker: BrokerReport,
+    /// The topics used.
+    pub topics: Topics,
+    /// When preparations started (RFC 3339, UTC).
+    pub started_at: String,
+    /// When the last stage was done (RFC 3339, UTC).
+    pub finished_at: String,
+    /// Length of the warm-up before the measured part, seconds.
+    pub warmup_s: f64,
+    /// Length of the measured part as it was played, seconds; where others filled the topic, the
+    /// whole run.
+    pub duration_s: f64,
+    /// How the run ended.
+    pub ending: EndingReport,
+    /// The pipeline's last generation.
+    pub generation: u16,
+    /// How far the wall clock moved against the monotonic one during the run, milliseconds.
+    pub wall_step_ms: f64,
+    /// Events, warm-up included.
+    pub events: Events,
+    /// Events per second of the measured part.
+    pub throughput: Throughput,
+    /// The audit; `null` where nothing was audited.
+    pub audit: Option<AuditReport>,
+    /// The thresholds, in the order of the settings.
+    pub thresholds: Vec<ThresholdRow>,
+    /// Draining a topic (`aggregate` only).
+    pub drain: Option<Drain>,
+    /// The latencies of the measured part.
+    pub latency: PerLatency<LatencyFigures>,
+    /// Every audited window, in order.
+    pub windows: Vec<WindowRow>,
+    /// What is wrong, located (bounded; the audit's sums count all).
+    pub findings: Vec<Finding>,
+    /// One row a second.
+    pub series: Vec<SecondRow>,
+    /// What the program itself used.
+    pub resources: Resources,
+    /// Faults injected on purpose.
+    pub faults: Vec<Value>,
+    /// The resolved configuration, secrets redacted.
+    pub config: Value,
+    /// What was running.
+    pub versions: Versions,
+    /// The machine.
+    pub host: Host,
+    /// The command line that makes this run again.
+    pub rerun: String,
+}
+
+/// Which stages a run had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeName {
+    /// All five.
+    Run,
+    /// The producers alone.
+    Produce,
+    /// Aggregators and result writer.
+    Aggregate,
+    /// The latency actor alone.
+    Latency,
+}
+
+/// The broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerReport {
+    /// `embedded`, `kafka`, `redpanda` or `fluvio`.
+    pub kind: String,
+    /// Its version, or `unknown`.
+    pub version: String,
+    /// The delivery guarantee of results.
+    pub guarantee: String,
+    /// Whether a record's insertion time is the log's own.
+    pub log_append_time: bool,
+    /// What it cannot do that others can, and what that means for the figures: a sentence each.
+    #[serde(default)]
+    pub limitations: Vec<String>,
+}
+
+/// The topics used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topics {
+    /// The events topic.
+    pub events: String,
+    /// The results topic.
+    pub results: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndingReport {
+    /// How.
+    pub how: EndingName,
+    /// Whether everything sent was still aggregated; `null` unless it was stopped.
+    pub drained: Option<bool>,
+    /// The stage that failed.
+    pub stage: Option<String>,
+    /// Why it failed.
+    pub cause: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndingName {
+    /// Played to its end.
+    Completed,
+    /// Stopped on request.
+    Stopped,
+    /// A stage failed.
+    Failed,
+}
+
+impl EndingName {
+    /// The state that such a run ends in.
+    pub fn state(self) -> RunState {
+        match self {
+            Self::Completed => RunState::Completed,
+            Self::Stopped => RunState::Stopped,
+            Self::Failed => RunState::Failed,
+        }
+    }
+}
+
+/// Counts of events, warm-up included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Events {
+    /// Handed to the client.
+    pub produced: u64,
+    /// Bytes of their values.
+    pub produced_bytes: u64,
+    /// Acknowledged.
+    pub acknowledged: u64,
+    /// Surely not stored.
+    pub rejected: u64,
+    /// Perhaps stored: only the log knows.
+    pub unknown: u64,
+    /// Taken by the aggregators.
+    pub consumed: u64,
+    /// Bytes of all values read.
+    pub consumed_bytes: u64,
+    /// Came after their window had closed.
+    pub late: u64,
+    /// Records that are no readable events.
+    pub malformed: u64,
+    /// The same, by reason.
+    pub malformed_by_reason: BTreeMap<String, u64>,
+    /// Events of other programs.
+    pub strangers: u64,
+    /// Records of older generations, ignored.
+    pub stale: u64,
+    /// Measured events sent late while the client was taking records.
+    pub sent_late_generator: u64,
+    /// Measured events sent late because the client was full.
+    pub sent_late_backpressure: u64,
+    /// Seconds that the client was full, over all producers.
+    pub backpressure_s: f64,
+}
+
+/// Events per second of the measured part; `null` where the run has no such rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// As asked for; `null` with arrivals `max`, and where others filled the topic.
+    pub target_per_second: Option<f64>,
+    /// Handed to the client.
+    pub produced_per_second: Option<f64>,
+    /// Taken by the aggregators.
+    pub consumed_per_second: Option<f64>,
+}
+
+/// The audit's sums.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// Windows judged.
+    pub windows: u64,
+    /// Of them: all counts exact.
+    pub windows_exact: u64,
+    /// Different (window, campaign) results read back.
+    pub results: u64,
+    /// Results that came again.
+    pub results_duplicated: u64,
+    /// Results that never came.
+    pub results_missing: u64,
+    /// Acknowledged events that no result holds.
+    pub events_missing: u64,
+    /// Events in results beyond what was acknowledged.
+    pub events_extra: u64,
+    /// Events lost, by their serial numbers.
+    pub events_lost: u64,
+    /// Events seen again (not added).
+    pub events_duplicated: u64,
+    /// Events that came behind later ones.
+    pub events_reordered: u64,
+    /// Deliveries whose fate only the log knew, resolved by it.
+    pub unknown: u64,
+}
+
+/// A threshold, and whether the run satisfied it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdRow {
+    /// As it was written.
+    pub expression: String,
+    /// The value at its path; `null` where nothing was measured, which satisfies no threshold.
+    pub observed: Option<f64>,
+    /// Whether it holds.
+    pub passed: bool,
+}
+
+/// How fast a topic was drained: from the start of the process to the last acknowledged result of a
+/// window that the log itself closed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Events in those windows.
+    pub events: u64,
+    /// Seconds; `null`: no such window.
+    pub seconds: Option<f64>,
+    /// Events per second; `null`: no such window.
+    pub per_second: Option<f64>,
+}
+
+/// One audited window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowRow {
+    /// The window.
+    pub window_id: i64,
+    /// First millisecond, since the Unix epoch.
+    pub window_start: i64,
+    /// First millisecond after it.
+    pub window_end: i64,
+    /// Cut short by the run's start or end: audited, outside the latency figures.
+    pub partial: bool,
+    /// Whether it lies in the warm-up: audited, outside the figures.
+    pub warmup: bool,
+    /// Campaigns with a result.
+    pub campaigns: u64,
+    /// Events in its results.
+    pub count: u64,
+    /// Events acknowledged.
+    pub expected: u64,
+    /// Whether every campaign's count is exact.
+    pub exact: bool,
+    /// Mean result latency over its results; `null` where none was measured.
+    pub result_latency_ms_avg: Option<f64>,
+    /// Greatest result latency.
+    pub result_latency_ms_max: Option<f64>,
+}
+
+/// One second of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondRow {
+    /// Seconds since the run's base.
+    pub second: i64,
+    /// Its first millisecond, since the Unix epoch; `null` where the run has no base.
+    pub start_ms: Option<i64>,
+    /// Events that the schedule asks for; `null` where there is no schedule.
+    pub target: Option<f64>,
+    /// Events handed to the client.
+    pub produced: u64,
+    /// Events acknowledged.
+    pub acknowledged: u64,
+    /// Events consumed.
+    pub consumed: u64,
+    /// Results acknowledged.
+    pub results: u64,
+    /// Records not consumed yet, at its end.
+    pub lag: u64,
+    /// Events in flight, at its end.
+    pub in_flight: u64,
+    /// Watermark per partition at its end, milliseconds since the Unix epoch; `null` before the
+    /// first and after the last event.
+    pub watermarks_ms: BTreeMap<u32, Option<i64>>,
+    /// The latencies of this second.
+    pub latency: PerLatency<SecondLatency>,
+}
+
+/// What was running; `null`: not built in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// This program.
+    pub streamgauge: String,
+    /// The Kafka client.
+    pub librdkafka: Option<String>,
+    /// The Fluvio client.
+    pub fluvio: Option<String>,
+}
+
+impl Versions {
+    /// This program, with clients of these versions.
+    pub fn new(librdkafka: Option<String>, fluvio: Option<String>) -> Self {
+        Self { streamgauge: env!("CARGO_PKG_VERSION").to_owned(), librdkafka, fluvio }
+    }
+
+    /// This program, with the clients that it was built with.
+    pub fn of_program() -> Self {
+        let client = |name| broker::client_versions().find(|(known, _)| *known == name)?.1;
+        Self::new(client("librdkafka"), client("fluvio"))
+    }
+
+    /// The clients' libraries, with their versions.
+    pub fn clients(&self) -> [(&'static str, Option<&str>); 2] {
+        [("librdkafka", self.librdkafka.as_deref()), ("fluvio", self.fluvio.as_deref())]
+    }
+}
+
+impl Report {
+    /// The report as indented JSON, with a line end (`-o json`).
+    ///
+    /// # Errors
+    /// None that a report made by this program can cause.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self).map(|text| text + "\n")
+    }
+
+    /// The report as one line of JSON, with a line end (`-o ndjson`).
+    ///
+    /// # Errors
+    /// None that a report made by this program can cause.
+    pub fn to_ndjson(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self).map(|text| text + "\n")
+    }
+
+    /// Reads a report as [`Self::to_json`] or [`Self::to_ndjson`] wrote it.
+    ///
+    /// # Errors
+    /// When the text is not such a report, with where it is not; or when a newer program wrote it.
+    pub fn from_json(text: &str) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema_version: u32,
+        }
+        let Head { schema_version } = serde_json::from_str(text)?;
+        if schema_version > SCHEMA_VERSION {
+            return Err(serde_json::Error::custom(format!(
+                "its schema version is {schema_version}, and streamgauge {} reads up to {SCHEMA_VERSION}: use a newer one",
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+        serde_json::from_str(text)
+    }
+}

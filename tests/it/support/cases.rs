@@ -1,0 +1,210 @@
+//! Reports of a fixed set of outcomes: every verdict, every mode, everything that a report can say.
+
+use streamgauge::config::Threshold;
+use streamgauge::report::{Report, ReportContext};
+use streamgauge_actors::{
+    ArrivalKind, Capability, Ending, FailureKind, Finding, FindingKind, LatencyHistogram,
+    LatencyKind, Limitation, MILLISECOND, Mode, Nanos, Quantiles, RunMeasures, RunOutcome, SECOND,
+    Second, Span, StageId,
+};
+
+use super::outcomes::{AGGREGATE, FOLLOW, context, failed, passed};
+
+/// A report with the name of what it is of.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) report: Report,
+}
+
+fn samples(ms: f64) -> LatencyHistogram {
+    let mut histogram = LatencyHistogram::default();
+    for share in [0.25, 0.5, 1.0, 1.0, 1.5] {
+        histogram.record((ms * share * 1e6) as Nanos);
+    }
+    histogram
+}
+
+/// Gives a second the latencies of another one.
+pub(crate) fn take_latencies(second: &mut Second, of: &Second) {
+    second.latencies = of.latencies;
+}
+
+/// A run of one window and so many seconds in which all went well, whose latencies are about this
+/// long.
+pub(crate) fn run(seconds: i64, ms: f64) -> RunOutcome {
+    let mut run = passed(1);
+    run.series.truncate(seconds as usize);
+    let row = run.series[0].clone();
+    while (run.series.len() as i64) < seconds {
+        run.series.push(Second { second: run.series.len() as i64, ..row.clone() });
+    }
+    let each = LatencyKind::ALL.into_iter().enumerate();
+    run.latencies = each.clone().map(|(i, kind)| (kind, samples(ms * (1.0 + i as f64)))).collect();
+    for (at, row) in run.series.iter_mut().enumerate() {
+        for (i, _) in each.clone() {
+            // What is measured where a window closes is not there in every second.
+            row.latencies[i] = (i < 3 || at > 0)
+                .then(|| Quantiles::of(&samples(ms * (1.0 + i as f64 + at as f64))).unwrap());
+        }
+    }
+    run
+}
+
+fn finding(kind: FindingKind, count: u64) -> Finding {
+    Finding {
+        kind,
+        window_id: Some(0),
+        campaign_id: Some(7),
+        producer: Some(1),
+        partition: None,
+        count,
+    }
+}
+
+fn measures(run: &mut RunOutcome) -> &mut RunMeasures {
+    run.measures.as_mut().expect("it was audited")
+}
+
+fn wrong() -> RunOutcome {
+    let mut run = run(2, 12.3);
+    let measures = measures(&mut run);
+    measures.audit.windows_exact = 0;
+    measures.audit.results_duplicated = 1;
+    measures.audit.results_missing = 2;
+    measures.audit.events_missing = 3;
+    measures.audit.events_extra = 4;
+    measures.audit.unknown = 5;
+    (measures.windows[0].exact, measures.windows[0].count) = (false, 399_999);
+    (run.counters.events_lost, run.counters.events_duplicated) = (6, 7);
+    run.counters.events_reordered = 8;
+    run.findings = vec![
+        finding(FindingKind::EventsMissing, 3),
+        Finding { partition: Some(1), window_id: None, ..finding(FindingKind::EventLost, 6) },
+    ];
+    run
+}
+
+fn warm() -> RunOutcome {
+    let mut run = run(4, 0.004);
+    run.spec.workload.warmup = Span::from_nanos(2 * SECOND);
+    measures(&mut run).windows[0].warmup = true;
+    measures(&mut run).windows[0].partial = true;
+    run
+}
+
+fn late(generator: u64, backpressure: u64) -> RunOutcome {
+    let mut run = run(2, 1234.5);
+    run.counters.sent_late_generator = generator;
+    run.counters.sent_late_backpressure = backpressure;
+    run.counters.backpressure_ns = 1_234_567_890;
+    run
+}
+
+fn stepped() -> RunOutcome {
+    let mut run = run(2, 3.0);
+    run.wall_step_ns = -3 * SECOND;
+    let mut negative = LatencyHistogram::default();
+    negative.record(-5);
+    run.latencies.insert(LatencyKind::CloseLatency, negative);
+    run.latencies.insert(LatencyKind::EndToEnd, LatencyHistogram::default());
+    run
+}
+
+fn limited_broker() -> RunOutcome {
+    let mut run = run(2, 3.0);
+    "kafka".clone_into(&mut run.broker.kind);
+    "4.1.0".clone_into(&mut run.broker.version);
+    "at least once".clone_into(&mut run.broker.guarantee);
+    run.broker.log_append_time = false;
+    run.broker.limitations = vec![Limitation {
+        lacks: Capability::RecordDeletion,
+        sentence: "topics cannot be truncated".to_owned(),
+    }];
+    run
+}
+
+fn foreign() -> RunOutcome {
+    let mut run = run(2, 3.0);
+    run.measures = None;
+    run.counters.malformed.insert("not JSON", 3);
+    run.counters.malformed.insert("future", 2);
+    run.counters.strangers = 11;
+    run.counters.stale = 12;
+    run.counters.idle_closed = 1;
+    run
+}
+
+fn foreign_late() -> RunOutcome {
+    let mut run = foreign();
+    run.counters.late = 17;
+    run.counters.late_needed_ns = 1_500 * MILLISECOND;
+    run.counters.last_result_ns = 0;
+    run.counters.results_events = 0;
+    run
+}
+
+fn uncertain() -> RunOutcome {
+    let mut run = run(2, 3.0);
+    (run.counters.rejected, run.counters.unknown) = (0, 9);
+    run
+}
+
+fn paced_by_the_broker() -> RunOutcome {
+    let mut run = run(2, 3.0);
+    run.spec.workload.arrivals = ArrivalKind::Max;
+    run
+}
+
+fn nowhere() -> RunOutcome {
+    let mut run = failed();
+    run.broker = streamgauge_actors::BrokerDescription::default();
+    run
+}
+
+fn with_thresholds() -> ReportContext {
+    let texts = ["events.late == 0", "latency.result_latency.p99_ms < 1", "drain.seconds < 1"];
+    let mut context = context(Mode::Run);
+    context.thresholds = texts.map(|text| Threshold::parse(text).unwrap()).to_vec();
+    context
+}
+
+/// All cases; the first one is a run that passed.
+pub(crate) fn cases() -> Vec<Case> {
+    let stopped = |drained| RunOutcome { ending: Ending::Stopped { drained }, ..run(2, 3.0) };
+    let connection = Ending::Failed {
+        stage: Some(StageId::Producer(1)),
+        kind: FailureKind::Connection,
+        cause: "no connection to `h:9092`".to_owned(),
+    };
+    let stage = RunOutcome { ending: connection, measures: None, ..run(2, 3.0) };
+    let unmeasured = RunOutcome { measures: None, ..run(2, 3.0) };
+    let abandoned = RunOutcome { measures: None, ..stopped(false) };
+    let silent = RunOutcome { latencies: std::collections::BTreeMap::new(), ..run(2, 3.0) };
+    let of = |name: &'static str, outcome: RunOutcome, mode: Mode| Case {
+        name,
+        report: Report::new(&outcome, &context(mode)),
+    };
+    vec![
+        of("pass", run(3, 12.3), Mode::Run),
+        of("warm", warm(), Mode::Run),
+        of("failed_audit", wrong(), Mode::Run),
+        of("stopped", stopped(true), Mode::Run),
+        of("abandoned", abandoned, Mode::Run),
+        of("failed", failed(), Mode::Run),
+        of("nowhere", nowhere(), Mode::Run),
+        of("stage", stage, Mode::Run),
+        of("generator_limited", late(30_000, 1), Mode::Run),
+        of("broker_limited", late(1, 30_000), Mode::Run),
+        of("stepped", stepped(), Mode::Run),
+        of("limitations", limited_broker(), Mode::Run),
+        of("max", paced_by_the_broker(), Mode::Run),
+        of("silent", silent, Mode::Run),
+        of("uncertain", uncertain(), Mode::Run),
+        of("produce", uncertain(), Mode::Produce),
+        of("foreign", foreign(), AGGREGATE),
+        of("foreign_late", foreign_late(), AGGREGATE),
+        of("results", run(2, 3.0), Mode::Latency(FOLLOW)),
+        of("results_alone", unmeasured, Mode::Latency(FOLLOW)),
+        Case { name: "thresholds", report: Report::new(&run(2, 3.0), &with_thresholds()) },
+    ]
+}
