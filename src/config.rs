@@ -3,11 +3,11 @@
 //!
 //! ```text
 //! default.toml < /etc/streamgauge/config.toml < --config < WORKLOAD < environment < flags
-//!     layers.rs, merge.rs: unknown keys refused --> Settings: each section checks itself --> RunSpec
+//!   layers.rs, merge.rs: unknown keys refused --> Settings: each section checks itself --> RunSpec
 //! ```
 //!
-//! A section is a file of its name, with its checks. Those of the brokers stand beside the adapters,
-//! those that a run is made of in the pipeline's crate.
+//! A section is a file of its name, with its checks. Those of the brokers stand beside the
+//! adapters, those that a run is made of in the pipeline's crate.
 //! What a setting is, and who may set it, its comment in `config/default.toml` says ([`defaults`]).
 
 mod broker;

@@ -111,7 +111,8 @@ impl FromStr for Span {
             && plain.chars().all(|c| c.is_ascii_digit() || c == '.')
         {
             return Err(format!(
-                "`{text}` has no unit: write `{plain}s` for seconds, or `{plain}ms` for milliseconds"
+                "`{text}` has no unit: write `{plain}s` for seconds, or `{plain}ms` for \
+                 milliseconds"
             ));
         }
         let duration = match plain.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok())

@@ -375,7 +375,8 @@ fn unreadable_files_and_unknown_workloads_are_named() {
 
 #[test]
 fn secrets_are_shown_nowhere() {
-    let text = "[broker.kafka.properties]\nsasl.password = \"hunter2\"\n\"ssl.key.password\" = \"hunter2\"\n\
+    let text = "[broker.kafka.properties]\nsasl.password = \"hunter2\"\n\"ssl.key.password\" = \
+                \"hunter2\"\n\
                 compression.type = \"zstd\"";
     let resolved = with_text(text).unwrap();
     assert_eq!(resolved.settings.broker.kafka.properties["sasl.password"], "hunter2");

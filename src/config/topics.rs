@@ -49,7 +49,8 @@ impl TopicsSection {
                 name.is_empty() || is_topic_name(name),
                 key,
                 format!(
-                    "must be a topic's name, 1 to {MAX_TOPIC_NAME} of the characters a-z, A-Z, 0-9, `.`, `_` and `-` \
+                    "must be a topic's name, 1 to {MAX_TOPIC_NAME} of the characters a-z, A-Z, \
+                     0-9, `.`, `_` and `-` \
                      (and not `.` or `..`), or empty for a topic of the run's own, but is `{name}`"
                 ),
             );

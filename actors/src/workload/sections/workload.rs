@@ -147,7 +147,10 @@ impl WorkloadSection {
         checks.must(
             !(rate > 0.0 && rate < least),
             "workload.rate",
-            format!("must be at least {least}/s: less than one event in twelve days from a producer is none"),
+            format!(
+                "must be at least {least}/s: less than one event in twelve days from a \
+                     producer is none"
+            ),
         );
         checks.must(
             rate.is_nan() || rate <= 1e9,

@@ -135,7 +135,8 @@ impl From<fluvio_socket::SocketError> for Cause {
 
 fn unreachable(settings: &FluvioSection, reason: &dyn Display) -> PortError {
     PortError::again(format!(
-        "no Fluvio controller (SC) answers at {}: is it running, is the port right, and is `broker.fluvio.tls.mode` what \
+        "no Fluvio controller (SC) answers at {}: is it running, is the port right, and is \
+         `broker.fluvio.tls.mode` what \
          it expects? (within {} ms: {reason})",
         settings.endpoint,
         settings.connect_timeout.as_millis()
