@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
-use streamgauge_actors::{Broker, SharedClock};
+use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 
 use self::adapter::Adapter;
 pub use self::adapter::{AddressSetting, ClientLibrary, KindName, Profile, PropertyTable, Wanted};
@@ -26,7 +26,6 @@ use self::fluvio::FluvioSection;
 use self::kafka::KafkaSection;
 pub use self::remark::{Remark, Weight};
 use self::topics::{OwnTopics, TopicRecord};
-use crate::checks::{Checks, SettingError};
 
 /// All kinds of brokers, in the order in which they are shown.
 pub const PROFILES: [&Profile; 3] = [&embedded::PROFILE, &kafka::PROFILE, &fluvio::PROFILE];

@@ -14,7 +14,7 @@ use crate::report::{BrokerReport, LatencyFigures, tables};
 pub struct CellReport {
     /// Its number, from 1.
     pub cell: usize,
-    /// Its values: `kafka, 10k/s`.
+    /// Its values: `embedded, 10k/s`.
     pub name: String,
     /// The varied settings with their values; `null`: makes no difference to this cell's broker.
     pub settings: BTreeMap<String, Option<String>>,

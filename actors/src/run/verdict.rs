@@ -369,14 +369,14 @@ impl RunOutcome {
 
     /// What made the producers late, if too many events were.
     fn limit(&self) -> Option<Reason> {
-        if !self.mode.produces() || self.spec.arrivals == ArrivalKind::Max {
+        if !self.mode.produces() || self.spec.workload.arrivals == ArrivalKind::Max {
             return None;
         }
         let sent = self.counters.produced_measured.max(1) as f64;
         let generator = self.counters.sent_late_generator as f64 / sent;
         let broker = self.counters.sent_late_backpressure as f64 / sent;
         let share = generator + broker;
-        if share <= self.spec.send_delay_share {
+        if share <= self.spec.workload.send_delay_share {
             return None;
         }
         let (cause, who) = if broker >= generator {
@@ -385,7 +385,7 @@ impl RunOutcome {
             (Cause::GeneratorLimited, "generator")
         };
         let percent = share * 100.0;
-        let limit_ms = self.spec.send_delay_limit_ns / MILLISECOND;
+        let limit_ms = self.spec.workload.send_delay_limit.as_nanos() / MILLISECOND;
         let text = format!(
             "{who}-limited: {percent:.1} % of the events were sent more than {limit_ms} ms after \
              their intended time"
