@@ -13,7 +13,7 @@ use super::broker::connect;
 use super::error::{CliError, CliResult};
 use super::exit;
 use super::flags::{RunFlags, in_a_folder};
-use super::output::{self, Format, OutputArgs};
+use super::output::{self, OutputArgs, OutputFormat};
 use super::perform::{RunStart, check_writable, measure, remember};
 use super::session::Session;
 use crate::config::{Assignment, Layers, choices};
@@ -336,9 +336,9 @@ fn hand_out(report: &MatrixReport, args: &MatrixArgs) -> Result<(), CliError> {
         }
     }
     let text = match args.output.output {
-        Format::Table => terminal::render(report, output::colour()),
-        Format::Json => report.to_json()?,
-        Format::Ndjson => report.to_ndjson()?,
+        OutputFormat::Table => terminal::render(report, output::colour()),
+        OutputFormat::Json => report.to_json()?,
+        OutputFormat::Ndjson => report.to_ndjson()?,
     };
     match output::text(&text) {
         // Who has seen enough of the report still wants to know how the runs went.
