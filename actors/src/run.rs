@@ -108,7 +108,7 @@ impl Run {
             drained_since_ns: None,
             stop_asked: false,
             target: spec.rate,
-            collector: Collector::new(0, spec.rate),
+            collector: Collector::new(0, None),
             findings: Vec::new(),
             latest_window: None,
             measured: None,
@@ -130,7 +130,7 @@ impl Run {
         self.stages = stages;
         self.base_ns = Some(base);
         self.end_ns = base.saturating_add(self.spec.schedule_ns());
-        self.collector = Collector::new(base, self.spec.rate);
+        self.collector = Collector::new(base, self.spec.target(self.mode));
         self.state = RunState::WarmingUp;
         base
     }

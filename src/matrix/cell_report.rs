@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{PerLatency, Verdict};
 
 use super::figures::{CellFigure, CellFigures, Figure, Run};
 use super::plan::Plan;
-use crate::report::{BrokerReport, LatencyFigures, PerLatency, tables};
+use crate::report::{BrokerReport, LatencyFigures, tables};
 
 /// One cell.
 #[derive(Clone, Debug, Serialize)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use streamgauge_actors::{Grade, LatencyKind, Verdict};
+use streamgauge_actors::{Grade, LatencyKind, PerLatency, RunState, Verdict};
 
 use crate::report::compare::{Better, Metric, Per};
-use crate::report::{EndingName, LatencyFigures, PerLatency, Report};
+use crate::report::{LatencyFigures, Report};
 
 /// A figure that every run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Run {
     /// Its report, if it was played to its end.
     pub fn completed(&self) -> Option<&Report> {
         let (report, _) = self.result.as_ref().ok()?;
-        (report.ending.how == EndingName::Completed).then_some(report)
+        (report.ending.how == RunState::Completed).then_some(report)
     }
 
     /// Its figures by their names.
@@ -183,7 +183,7 @@ impl CellFigures {
     /// # Errors
     /// When a stored histogram cannot be read.
     pub fn of(reports: &[&Report]) -> anyhow::Result<Self> {
-        let mut latency = PerLatency::from_fn(|_| None);
+        let mut latency = PerLatency::default();
         for kind in LatencyKind::ALL {
             let merged = LatencyFigures::merged(
                 reports.iter().filter_map(|report| report.latency.get(kind)),

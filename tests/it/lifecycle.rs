@@ -226,7 +226,8 @@ fn child_that_plays_alone() {
     let (early, late) = bench.restart_in_a_row();
     let after = bench.left(Some(first));
     println!(
-        "{RESTARTS} restarts in a row: {after:?}; resident {early} bytes after {}, {late} at the end",
+        "{RESTARTS} restarts in a row: {after:?}; resident {early} bytes after {}, {late} at \
+         the end",
         RESTARTS / 4
     );
     assert_eq!(after, first);

@@ -119,7 +119,7 @@ fn percentiles_are_those_of_the_merged_histograms() {
     assert!((p50.value.unwrap() - 1.0).abs() < 0.01, "the mean of the medians would be 25.75");
     assert!((p99.value.unwrap() - 100.0).abs() < 0.1);
     assert!((p99.least.unwrap() - 1.0).abs() < 0.01 && (p99.greatest.unwrap() - 100.0).abs() < 0.1);
-    let latency = cell.latency.end_to_end.as_ref().unwrap();
+    let latency = cell.latency.get(LatencyKind::EndToEnd).unwrap();
     assert_eq!((latency.count, latency.decode_histogram().unwrap().len()), (400, 400));
 }
 

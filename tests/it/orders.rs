@@ -1,5 +1,5 @@
-//! Every order in every state does what the table says (`actors/src/run/states.rs`): all cells, on a
-//! supervisor that is really in that state.
+//! Every order in every state does what the table says (`actors/src/run/states.rs`): all cells, on
+//! a supervisor that is really in that state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

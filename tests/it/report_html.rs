@@ -48,7 +48,8 @@ fn the_verdict_comes_first_then_why_then_what_to_try() {
     assert!(html.starts_with("<!DOCTYPE html>"));
     assert!(html.contains("<title>PASS: classic, run r-7f3a</title>"));
     let seen = text(&html[html.find("<body>").unwrap()..]);
-    let headline = "To the figures ✓ PASS : every count of all 6 windows is exact Next: streamgauge run classic --seed 42";
+    let headline = "To the figures ✓ PASS : every count of all 6 windows is exact Next: \
+                    streamgauge run classic --seed 42";
     assert!(seen.starts_with(headline), "{seen}");
 }
 

@@ -6,7 +6,8 @@ use actix::prelude::*;
 
 use crate::clock::Nanos;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::measures::run_measures::Measured;
 use crate::measures::series::Second;
 use crate::run::outcome::RunOutcome;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::MILLISECOND;
-use crate::measures::histograms::LatencyKind;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::run::outcome::{Ending, RunOutcome};
 use crate::truth::findings::AuditTotals;
 use crate::workload::arrivals::ArrivalKind;

@@ -3,6 +3,7 @@
 use crate::clock::Nanos;
 use crate::workload::arrivals::{ArrivalKind, BurstCorrelation};
 use crate::workload::frame::WindowFrame;
+use crate::workload::mode::Mode;
 
 /// A run's resolved workload. Times and lengths are nanoseconds.
 #[derive(Clone, Debug)]
@@ -93,6 +94,12 @@ impl RunSpec {
                 scheduled: true,
             },
         }
+    }
+
+    /// Events per second that a run of this mode is asked for; `None` where others send, or where
+    /// events go out as fast as they can.
+    pub fn target(&self, mode: Mode) -> Option<f64> {
+        (mode.produces() && self.arrivals != ArrivalKind::Max).then_some(self.rate)
     }
 
     /// Events per second of one producer.

@@ -6,8 +6,8 @@ use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
     Aggregate, ArrivalKind, AuditTotals, BrokerDescription, BurstCorrelation, Ending, Follow,
-    LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, Quantiles, RunMeasures, RunOutcome,
-    RunSpec, SECOND, Second, StageCounters, StartAt, WindowAudit,
+    LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, RunMeasures,
+    RunOutcome, RunSpec, SECOND, Second, StageCounters, StartAt, Subject, WindowAudit,
 };
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
@@ -86,15 +86,16 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
         LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
     let second = |second: i64| Second {
         second,
-        target: 40_000.0,
+        start_ms: BASE / MILLISECOND + second * 1000,
+        target: Some(40_000.0),
         produced: 40_000,
         acknowledged: 40_000,
         consumed: 40_000,
         results: 0,
         lag: 12,
         in_flight: 34,
-        watermarks: [(0, Nanos::MIN), (1, BASE + second * SECOND), (2, Nanos::MAX)].into(),
-        latencies: [quantiles, quantiles, quantiles, None, None, None],
+        watermarks_ms: [(0, None), (1, Some(BASE / MILLISECOND + second * 1000)), (2, None)].into(),
+        latency: PerLatency::from_fn(|kind| quantiles.filter(|_| kind.row().of == Subject::Event)),
     };
     let end = BASE + windows * 10 * SECOND;
     RunOutcome {
