@@ -35,7 +35,7 @@ use anyhow::{Context as _, anyhow};
 use streamgauge_actors::{RunClock, RunFact, SharedClock, WallClock};
 
 pub use self::endpoint::{Endpoint, OpenEndpoint};
-use self::host::Host;
+use self::host::ActorHost;
 use self::keeper::{Keeper, Note};
 use self::planner::{OpenBroker, Planner};
 pub use self::server_settings::ServerSettings;
@@ -113,7 +113,7 @@ impl Daemon {
         let live = Live::new(timer);
         let shared = Arc::new(Shared::new(planner, live, metrics, history, clock));
         let (notes, inbox) = channel();
-        let host = Host::start(hear(Arc::clone(&shared), notes.clone()))?;
+        let host = ActorHost::start(hear(Arc::clone(&shared), notes.clone()))?;
         let endpoint =
             open_endpoint(&server_settings, Arc::clone(&shared), host.supervisor().clone())?;
         fs::write(folder.join(LISTEN_FILE), format!("{}\n", endpoint.address()))

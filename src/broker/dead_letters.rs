@@ -42,7 +42,7 @@ struct Mailing {
     clock: SharedClock,
     topic: String,
     replication: u16,
-    /// Held while the topic is made, so that one keeper makes it and the others find it.
+    /// Held while the topic is made, so that one writer makes it and the others find it.
     creating: Arc<Mutex<()>>,
     /// Bytes that wait for the thread.
     waiting_bytes: Arc<AtomicUsize>,
@@ -50,7 +50,7 @@ struct Mailing {
     is_last: Arc<AtomicBool>,
 }
 
-struct Keeper {
+struct DeadLetterTopic {
     mailing: Mailing,
     thread: Option<(Sender<Letter>, JoinHandle<()>)>,
     /// No room came in time: until there is some, no record waits for it.
@@ -71,7 +71,7 @@ pub fn factory(
     let (broker, clock) = (Arc::clone(broker), Arc::clone(clock));
     let creating = Arc::default();
     Arc::new(move |topic| {
-        Box::new(Keeper {
+        Box::new(DeadLetterTopic {
             mailing: Mailing {
                 broker: Arc::clone(&broker),
                 clock: Arc::clone(&clock),
@@ -91,7 +91,7 @@ pub fn factory(
     })
 }
 
-impl DeadLetters for Keeper {
+impl DeadLetters for DeadLetterTopic {
     fn keep(&mut self, record: Record<'_>, reason: &'static str) {
         self.show(&record, reason);
         let letter = Letter {
@@ -121,7 +121,7 @@ impl Letter {
     }
 }
 
-impl Keeper {
+impl DeadLetterTopic {
     /// Whether `bytes` more may wait. Waits for room, but no more than [`ROOM_TIMEOUT_NS`] in any
     /// period of twice that, so that the aggregator's turns end in time.
     fn has_room(&mut self, bytes: usize) -> bool {
@@ -163,7 +163,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for DeadLetterTopic {
     fn drop(&mut self) {
         let Mailing { topic, is_last, .. } = &self.mailing;
         if let Some((sender, thread)) = self.thread.take() {

@@ -37,7 +37,7 @@ pub(super) struct CompareArgs {
     fail_on_regression: Option<Share>,
     /// Form of what goes to standard output
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Form,
+    output: ComparisonForm,
 }
 
 fn after_help() -> String {
@@ -51,12 +51,12 @@ fn after_help() -> String {
 
 /// The form of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum ComparisonForm {
     /// For people.
     Table,
-    /// One JSON document.
+    /// One JSON document, indented.
     Json,
-    /// The same in one line.
+    /// One JSON document in one line.
     Ndjson,
     /// Markdown.
     Md,
@@ -107,10 +107,10 @@ pub(super) fn run(session: &Session, args: &CompareArgs) -> CliResult {
         regressions: regressions.as_deref(),
     };
     let text = match args.output {
-        Form::Table => words::terminal(&comparison),
-        Form::Md => words::markdown(&comparison),
-        Form::Json => serde_json::to_string_pretty(&answer)? + "\n",
-        Form::Ndjson => serde_json::to_string(&answer)? + "\n",
+        ComparisonForm::Table => words::terminal(&comparison),
+        ComparisonForm::Md => words::markdown(&comparison),
+        ComparisonForm::Json => serde_json::to_string_pretty(&answer)? + "\n",
+        ComparisonForm::Ndjson => serde_json::to_string(&answer)? + "\n",
     };
     match output::text(&text) {
         // A gate answers by its exit code, whoever reads on.

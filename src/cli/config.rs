@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::error::{CliError, CliResult};
 use super::flags::RunFlags;
-use super::output::{self, Format, OutputArgs};
+use super::output::{self, OutputArgs, OutputFormat};
 use super::session::Session;
 use crate::config::SCHEMA;
 
@@ -51,11 +51,13 @@ pub(super) fn run(session: &Session, args: &ConfigArgs) -> CliResult {
         Command::Show { workload, flags, output } => {
             let resolved = session.resolve(&flags.layers(session, workload.as_deref()))?;
             output::text(&match output.output {
-                Format::Table => resolved.to_toml(),
-                Format::Json => {
+                OutputFormat::Table => resolved.to_toml(),
+                OutputFormat::Json => {
                     serde_json::to_string_pretty(&resolved.settings.to_json()).map(line)?
                 }
-                Format::Ndjson => serde_json::to_string(&resolved.settings.to_json()).map(line)?,
+                OutputFormat::Ndjson => {
+                    serde_json::to_string(&resolved.settings.to_json()).map(line)?
+                }
             })?;
         }
         Command::Schema => output::text(SCHEMA)?,

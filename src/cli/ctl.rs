@@ -16,7 +16,7 @@ use streamgauge_actors::Rate;
 use self::answer::text;
 use self::client::Client;
 use super::error::{CliError, CliResult};
-use super::output::{self, Format, OutputArgs};
+use super::output::{self, OutputArgs, OutputFormat};
 use super::session::Session;
 use crate::config::Assignment;
 use crate::report::numbers::{grouped, rate};
@@ -208,9 +208,9 @@ fn print(
     table: impl FnOnce() -> String,
 ) -> Result<(), CliError> {
     output::text(&match output.output {
-        Format::Table => table(),
-        Format::Json => serde_json::to_string_pretty(answer)? + "\n",
-        Format::Ndjson => serde_json::to_string(answer)? + "\n",
+        OutputFormat::Table => table(),
+        OutputFormat::Json => serde_json::to_string_pretty(answer)? + "\n",
+        OutputFormat::Ndjson => serde_json::to_string(answer)? + "\n",
     })
 }
 

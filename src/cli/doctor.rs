@@ -6,7 +6,6 @@ mod trial;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::Serialize;
 use streamgauge_actors::{Broker, Clock, Nanos, PortError, Retry, StampedBy};
 
 use self::trial::Trial;
@@ -42,61 +41,14 @@ const OPEN_FILES: u64 = 1024;
 /// Memory that a run may need besides what the settings bound.
 const MEMORY_BYTES: u64 = 300 << 20;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Health {
-    Ok,
-    Warn,
-    Fail,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    check: &'static str,
-    health: Health,
-    found: String,
-    fix: Option<String>,
-}
-
-impl Finding {
-    fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, health: Health::Ok, found: found.into(), fix: None }
-    }
-
-    fn bad(
-        check: &'static str,
-        health: Health,
-        found: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self { check, health, found: found.into(), fix: Some(fix.into()) }
-    }
-
-    /// What nobody can mend, and what it means.
-    fn limit(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, health: Health::Warn, found: found.into(), fix: None }
-    }
-}
-
-impl From<Remark> for Finding {
-    fn from(remark: Remark) -> Self {
-        let health = match remark.weight {
-            Weight::Ok => Health::Ok,
-            Weight::Warn => Health::Warn,
-            Weight::Fail => Health::Fail,
-        };
-        Self { check: remark.check, health, found: remark.found, fix: remark.fix }
-    }
-}
-
 /// The findings for people: no line is longer than a terminal is wide.
-fn lines(findings: &[Finding]) -> Vec<String> {
+fn lines(findings: &[Remark]) -> Vec<String> {
     let indent = " ".repeat("warn  ".len());
-    let of = |finding: &Finding| {
-        let health = match finding.health {
-            Health::Ok => "ok  ",
-            Health::Warn => "warn",
-            Health::Fail => "FAIL",
+    let of = |finding: &Remark| {
+        let health = match finding.weight {
+            Weight::Ok => "ok  ",
+            Weight::Warn => "warn",
+            Weight::Fail => "FAIL",
         };
         let mut lines =
             wrap(&format!("{}: {}", finding.check, finding.found), WIDTH - indent.len(), "");
@@ -126,7 +78,7 @@ pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
     output::list_with(&findings, args.output.output, || lines(&findings))?;
     Ok(if !reachable {
         ExitCode::from(UNREACHABLE)
-    } else if findings.iter().any(|finding| finding.health == Health::Fail) {
+    } else if findings.iter().any(|finding| finding.weight == Weight::Fail) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -134,7 +86,7 @@ pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
 }
 
 /// What is to be said of the broker, and whether it answers.
-fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>, bool), CliError> {
+fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Remark>, bool), CliError> {
     let settings = &resolved.settings;
     let profile = settings.broker.kind.profile();
     let broker = resolved.open_broker(session.clock.clone())?;
@@ -142,19 +94,19 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
         Ok(description) => description,
         Err(error) if error.retry == Retry::GiveUp => {
             let fix = "use another broker, or mend what it says: no run is possible on this one";
-            return Ok((vec![Finding::bad("broker", Health::Fail, error.message, fix)], true));
+            return Ok((vec![Remark::bad("broker", Weight::Fail, error.message, fix)], true));
         }
         Err(error) => {
             let fix = profile.unreachable_fix;
-            return Ok((vec![Finding::bad("broker", Health::Fail, error.message, fix)], false));
+            return Ok((vec![Remark::bad("broker", Weight::Fail, error.message, fix)], false));
         }
     };
     let found =
         format!("{} {}, results {}", description.kind, description.version, description.guarantee);
-    let mut findings = vec![Finding::ok("broker", found)];
-    findings.extend(resolved.examine_broker()?.into_iter().map(Finding::from));
+    let mut findings = vec![Remark::ok("broker", found)];
+    findings.extend(resolved.examine_broker()?);
     for limitation in &description.limitations {
-        findings.push(Finding::limit("limitation", limitation.to_string()));
+        findings.push(Remark::limit("limitation", limitation.to_string()));
     }
     match check_topics(broker.as_ref(), settings, description.log_append_time) {
         Ok(topics) => findings.extend(topics),
@@ -163,7 +115,7 @@ fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Finding>,
                 Retry::GiveUp => profile.refused_fix,
                 _ => "wait until the whole cluster is up, or look at the broker's own log",
             };
-            findings.push(Finding::bad("topics", Health::Fail, error.message, fix));
+            findings.push(Remark::bad("topics", Weight::Fail, error.message, fix));
         }
     }
     let guarded = settings.guard(broker, session.state_folder(), None);
@@ -184,11 +136,11 @@ fn check_topics(
     broker: &dyn Broker,
     settings: &Settings,
     log_stamps: bool,
-) -> Result<Vec<Finding>, PortError> {
+) -> Result<Vec<Remark>, PortError> {
     let topics = &settings.topics;
     let mut findings = Vec::new();
     if topics.events.is_empty() && topics.results.is_empty() {
-        findings.push(Finding::ok(
+        findings.push(Remark::ok(
             "topics",
             format!("made for each run as {}", settings.own_topic(&["<run id>", "*"])),
         ));
@@ -202,7 +154,7 @@ fn check_topics(
         findings.push(match admin.describe(name)? {
             None => {
                 let fix = "create it: `streamgauge topics create`, or leave the name out";
-                Finding::bad(check, Health::Fail, format!("`{name}` does not exist"), fix)
+                Remark::bad(check, Weight::Fail, format!("`{name}` does not exist"), fix)
             }
             Some(found)
                 if check == "results topic"
@@ -210,7 +162,7 @@ fn check_topics(
                     && found.stamped_by == StampedBy::Client =>
             {
                 let fix = "set its `message.timestamp.type` to LogAppendTime";
-                Finding::bad(check, Health::Fail, format!("`{name}` is stamped by the client"), fix)
+                Remark::bad(check, Weight::Fail, format!("`{name}` is stamped by the client"), fix)
             }
             Some(found) => {
                 let shape = format!(
@@ -218,7 +170,7 @@ fn check_topics(
                     found.partitions.len(),
                     found.replication
                 );
-                Finding::ok(check, shape)
+                Remark::ok(check, shape)
             }
         });
     }
@@ -226,7 +178,7 @@ fn check_topics(
 }
 
 /// The smallest step that the clock shows.
-fn check_clock(clock: &dyn Clock) -> Finding {
+fn check_clock(clock: &dyn Clock) -> Remark {
     const READINGS: usize = 10_000;
     let mut step: Nanos = Nanos::MAX;
     let mut last = clock.now();
@@ -238,12 +190,12 @@ fn check_clock(clock: &dyn Clock) -> Finding {
         }
     }
     if step <= 10_000 {
-        Finding::ok("clock", format!("steps of {step} ns"))
+        Remark::ok("clock", format!("steps of {step} ns"))
     } else {
         let found = format!("steps of {} us", step / 1000);
-        Finding::bad(
+        Remark::bad(
             "clock",
-            Health::Warn,
+            Weight::Warn,
             found,
             "choose the kernel's `tsc` clock source: latencies are coarse",
         )
@@ -251,15 +203,15 @@ fn check_clock(clock: &dyn Clock) -> Finding {
 }
 
 /// Whether every stage of the workload that is always busy finds a core.
-fn check_cores(settings: &Settings) -> Finding {
+fn check_cores(settings: &Settings) -> Remark {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let found = format!("{cores} core(s) for {} producer(s)", settings.workload.producers);
     if cores >= 2 {
-        Finding::ok("cores", found)
+        Remark::ok("cores", found)
     } else {
-        Finding::bad(
+        Remark::bad(
             "cores",
-            Health::Warn,
+            Weight::Warn,
             found,
             "give it 2 cores or more, or lower `workload.rate`",
         )
@@ -271,31 +223,31 @@ mod machine {
     use procfs::process::{LimitValue, Process};
     use procfs::{Current, Meminfo};
 
-    use super::{Finding, Health, MEMORY_BYTES, OPEN_FILES};
+    use super::{MEMORY_BYTES, OPEN_FILES, Remark, Weight};
 
     /// The limits that the system sets.
-    pub(super) fn check() -> Vec<Finding> {
+    pub(super) fn check() -> Vec<Remark> {
         let limits = Process::myself().and_then(|process| process.limits()).ok();
         let files = limits.map(|limits| limits.max_open_files.soft_limit);
         let files = match files {
             Some(LimitValue::Value(files)) if files < OPEN_FILES => {
                 let fix =
                     format!("raise it: `ulimit -n {OPEN_FILES}`, or LimitNOFILE= in the unit");
-                Finding::bad("open files", Health::Warn, format!("at most {files}"), fix)
+                Remark::bad("open files", Weight::Warn, format!("at most {files}"), fix)
             }
-            Some(LimitValue::Value(files)) => Finding::ok("open files", format!("at most {files}")),
-            Some(LimitValue::Unlimited) => Finding::ok("open files", "unlimited"),
-            None => Finding::bad("open files", Health::Warn, "unknown", "mount /proc"),
+            Some(LimitValue::Value(files)) => Remark::ok("open files", format!("at most {files}")),
+            Some(LimitValue::Unlimited) => Remark::ok("open files", "unlimited"),
+            None => Remark::bad("open files", Weight::Warn, "unknown", "mount /proc"),
         };
         let available = Meminfo::current().ok().and_then(|memory| memory.mem_available);
         let memory = match available {
             Some(bytes) if bytes < MEMORY_BYTES => {
                 let fix =
                     "free some, or lower `max_bytes` or `queue_bytes` of the broker's section";
-                Finding::bad("memory", Health::Warn, mebibytes(bytes), fix)
+                Remark::bad("memory", Weight::Warn, mebibytes(bytes), fix)
             }
-            Some(bytes) => Finding::ok("memory", mebibytes(bytes)),
-            None => Finding::bad("memory", Health::Warn, "unknown", "mount /proc"),
+            Some(bytes) => Remark::ok("memory", mebibytes(bytes)),
+            None => Remark::bad("memory", Weight::Warn, "unknown", "mount /proc"),
         };
         vec![files, memory]
     }
@@ -307,10 +259,10 @@ mod machine {
 
 #[cfg(not(target_os = "linux"))]
 mod machine {
-    use super::Finding;
+    use super::Remark;
 
     /// Nothing is known of the limits here.
-    pub(super) fn check() -> Vec<Finding> {
+    pub(super) fn check() -> Vec<Remark> {
         Vec::new()
     }
 }

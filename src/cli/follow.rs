@@ -50,7 +50,7 @@ impl FollowFlags {
         Follow { from, until_idle_ns: self.until_idle.map(Span::as_nanos) }
     }
 
-    /// The same as arguments.
+    /// The flags as arguments, for the line that makes the run again.
     pub(super) fn arguments(&self) -> Vec<String> {
         let from = match self.from {
             From::Earliest => "earliest",

@@ -15,7 +15,7 @@ use streamgauge_actors::{
 
 use super::error::{CliError, CliResult};
 use super::flags::{WindowFlag, WorkloadFlags};
-use super::output::{self, Format, Row};
+use super::output::{self, OutputFormat, Row};
 use super::session::Session;
 use crate::report::numbers::grouped;
 
@@ -39,7 +39,7 @@ pub(super) struct GenerateArgs {
     campaigns_only: bool,
     /// Form of what goes to standard output [default: ndjson; table with --count-only]
     #[arg(short, long, value_enum, value_name = "FORMAT", help_heading = "Output")]
-    output: Option<Format>,
+    output: Option<OutputFormat>,
 }
 
 /// Events made by `--count-only` unless told otherwise: a few seconds' worth.
@@ -66,13 +66,13 @@ pub(super) fn run(session: &Session, args: &GenerateArgs) -> CliResult {
             .iter()
             .map(|(ad_id, campaign_id)| Ad { ad_id: ad_id.to_string(), campaign_id })
             .collect();
-        output::list(&ads, args.output.unwrap_or(Format::Ndjson))?;
+        output::list(&ads, args.output.unwrap_or(OutputFormat::Ndjson))?;
     } else if args.count_only {
         let count = args.count.unwrap_or(SPEED_COUNT);
         let speed = measure(session.clock.as_ref(), &spec, &campaigns, count);
-        output::list(&[speed], args.output.unwrap_or(Format::Table))?;
+        output::list(&[speed], args.output.unwrap_or(OutputFormat::Table))?;
     } else {
-        if args.output.is_some_and(|format| format != Format::Ndjson) {
+        if args.output.is_some_and(|format| format != OutputFormat::Ndjson) {
             return Err(CliError::Usage(
                 "events are written as ndjson only: leave --output out".to_owned(),
             ));

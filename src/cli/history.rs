@@ -8,7 +8,7 @@ use serde::Serialize;
 use streamgauge_actors::{RunState, Verdict};
 
 use super::error::CliResult;
-use super::output::{self, Format, OutputArgs, Row};
+use super::output::{self, OutputArgs, OutputFormat, Row};
 use super::session::Session;
 use crate::history::{FILE, Filter, History, RunRow};
 use crate::report::numbers::{compact, millis};
@@ -139,7 +139,7 @@ pub(super) fn run(session: &Session, args: &HistoryArgs) -> CliResult {
     runs.retain(|run| args.verdict.is_none() || run.verdict == args.verdict);
     runs.truncate(args.limit as usize);
     let rows: Vec<Shown> = runs.into_iter().map(Shown::from).collect();
-    if rows.is_empty() && args.output.output == Format::Table {
+    if rows.is_empty() && args.output.output == OutputFormat::Table {
         let is_all = args.status.is_none() && args.verdict.is_none();
         let hint = if is_all { "; `streamgauge run smoke` makes one" } else { "" };
         eprintln!("no such runs in {}{hint}", folder.join(FILE).display());

@@ -13,7 +13,7 @@ use super::broker::connect;
 use super::error::{CliError, CliResult};
 use super::exit;
 use super::flags::{RunFlags, in_a_folder};
-use super::output::{self, Format, OutputArgs};
+use super::output::{self, OutputArgs, OutputFormat};
 use super::perform::{RunStart, check_writable, measure, remember};
 use super::session::Session;
 use crate::config::{Assignment, Layers, choices};
@@ -21,8 +21,9 @@ use crate::daemon::signals::{self, Signals};
 use crate::matrix::cells::Dimension;
 use crate::matrix::figures::Run;
 use crate::matrix::format::Format as FileFormat;
-use crate::matrix::plan::{Plan, Request, WITH_FLAG, With, is_implied_broker};
+use crate::matrix::plan::Plan;
 use crate::matrix::report::{MatrixContext, MatrixReport};
+use crate::matrix::request::{Request, WITH_FLAG, With, is_implied_broker};
 use crate::matrix::terminal;
 use crate::plan::Recipe;
 use crate::report::{Host, Report, Versions, rfc3339, tables};
@@ -336,9 +337,9 @@ fn hand_out(report: &MatrixReport, args: &MatrixArgs) -> Result<(), CliError> {
         }
     }
     let text = match args.output.output {
-        Format::Table => terminal::render(report, output::colour()),
-        Format::Json => report.to_json()?,
-        Format::Ndjson => report.to_ndjson()?,
+        OutputFormat::Table => terminal::render(report, output::colour()),
+        OutputFormat::Json => report.to_json()?,
+        OutputFormat::Ndjson => report.to_ndjson()?,
     };
     match output::text(&text) {
         // Who has seen enough of the report still wants to know how the runs went.

@@ -11,7 +11,7 @@ use super::error::CliError;
 
 /// The form of what is listed or reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     /// For people.
     Table,
     /// One JSON document.
@@ -25,7 +25,7 @@ pub(super) enum Format {
 pub(super) struct OutputArgs {
     /// Form of what goes to standard output
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
-    pub(super) output: Format,
+    pub(super) output: OutputFormat,
 }
 
 /// A row of a list.
@@ -38,7 +38,7 @@ pub(super) trait Row: Serialize {
 }
 
 /// Writes a list to standard output.
-pub(super) fn list<R: Row>(rows: &[R], format: Format) -> Result<(), CliError> {
+pub(super) fn list<R: Row>(rows: &[R], format: OutputFormat) -> Result<(), CliError> {
     list_with(rows, format, || {
         let mut table = Table::new();
         table.load_style(NOTHING);
@@ -56,21 +56,21 @@ pub(super) fn list<R: Row>(rows: &[R], format: Format) -> Result<(), CliError> {
 /// Writes a list to standard output; `people` makes the lines for people.
 pub(super) fn list_with<R: Serialize>(
     rows: &[R],
-    format: Format,
+    format: OutputFormat,
     people: impl FnOnce() -> Vec<String>,
 ) -> Result<(), CliError> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match format {
-        Format::Table => {
+        OutputFormat::Table => {
             for line in people() {
                 writeln!(out, "{line}")?;
             }
         }
-        Format::Json => {
+        OutputFormat::Json => {
             serde_json::to_writer_pretty(&mut out, rows)?;
             writeln!(out)?;
         }
-        Format::Ndjson => {
+        OutputFormat::Ndjson => {
             for row in rows {
                 serde_json::to_writer(&mut out, row)?;
                 writeln!(out)?;

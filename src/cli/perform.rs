@@ -11,7 +11,7 @@ use streamgauge_actors::{Clock, Mode, Nanos, RunClock, RunOutcome, to_millis};
 use super::broker::connect;
 use super::error::{CliError, CliResult};
 use super::exit;
-use super::output::{self, Format};
+use super::output::{self, OutputFormat};
 use super::progress::Progress;
 use super::session::Session;
 use crate::config::HistorySection;
@@ -31,7 +31,7 @@ pub(super) struct Job<'a> {
     /// Files to write the report to.
     pub(super) reports: &'a [PathBuf],
     /// The form of the report on standard output.
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
 }
 
 /// When a run starts, and from when on what it uses counts.
@@ -160,10 +160,10 @@ fn write_truth(job: &Job<'_>, outcome: &RunOutcome) -> anyhow::Result<()> {
         .write(path)
 }
 
-fn print(report: &Report, format: Format) -> Result<(), CliError> {
+fn print(report: &Report, format: OutputFormat) -> Result<(), CliError> {
     output::text(&match format {
-        Format::Table => terminal::render(report, output::colour()),
-        Format::Json => report.to_json()?,
-        Format::Ndjson => report.to_ndjson()?,
+        OutputFormat::Table => terminal::render(report, output::colour()),
+        OutputFormat::Json => report.to_json()?,
+        OutputFormat::Ndjson => report.to_ndjson()?,
     })
 }

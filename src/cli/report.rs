@@ -18,21 +18,21 @@ pub(super) struct ReportArgs {
     run: String,
     /// Form of the report
     #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = forms())]
-    output: Form,
+    output: ReportForm,
 }
 
 /// How a report is shown.
 #[derive(Clone, Copy, Debug)]
-enum Form {
+enum ReportForm {
     /// For people, as after a run.
     Table,
     /// JSON on one line.
     Ndjson,
-    /// As a report file has it.
+    /// What a report file holds.
     File(Format),
 }
 
-impl Form {
+impl ReportForm {
     fn named(name: &str) -> Self {
         match Format::ALL.into_iter().find(|(_, extension)| *extension == name) {
             Some((format, _)) => Self::File(format),
@@ -43,17 +43,17 @@ impl Form {
 }
 
 /// Every form that a report file has, and two more.
-fn forms() -> impl TypedValueParser<Value = Form> {
+fn forms() -> impl TypedValueParser<Value = ReportForm> {
     let names = ["table", "ndjson"].into_iter().chain(Format::ALL.map(|(_, extension)| extension));
-    PossibleValuesParser::new(names).map(|name| Form::named(&name))
+    PossibleValuesParser::new(names).map(|name| ReportForm::named(&name))
 }
 
 pub(super) fn run(session: &Session, args: &ReportArgs) -> CliResult {
     let report = stored::report(session, &args.run)?;
     output::text(&match args.output {
-        Form::Table => terminal::render(&report, output::colour()),
-        Form::Ndjson => report.to_ndjson()?,
-        Form::File(format) => format.render(&report)?,
+        ReportForm::Table => terminal::render(&report, output::colour()),
+        ReportForm::Ndjson => report.to_ndjson()?,
+        ReportForm::File(format) => format.render(&report)?,
     })?;
     Ok(ExitCode::SUCCESS)
 }

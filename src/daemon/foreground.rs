@@ -12,7 +12,7 @@ use streamgauge_actors::{
     GetStatus, RunFact, RunOutcome, RunPlan, RunStatus, StartRun, StopMode, StopRun,
 };
 
-use super::host::Host;
+use super::host::ActorHost;
 use super::signals::Signals;
 
 /// How often the observer is called.
@@ -28,7 +28,7 @@ pub struct Conclusion {
 
 /// A supervisor whose runs are waited for.
 pub struct Foreground {
-    host: Host,
+    host: ActorHost,
     outcomes: Receiver<Arc<RunOutcome>>,
 }
 
@@ -39,7 +39,7 @@ impl Foreground {
     /// When no thread can be started.
     pub fn start() -> anyhow::Result<Self> {
         let (outcome, outcomes) = channel();
-        let host = Host::start(move |fact| {
+        let host = ActorHost::start(move |fact| {
             if let RunFact::Finished(finished) = fact {
                 // Whoever waited may have given up.
                 drop(outcome.send(finished));
@@ -55,9 +55,9 @@ impl Foreground {
 }
 
 impl std::ops::Deref for Foreground {
-    type Target = Host;
+    type Target = ActorHost;
 
-    fn deref(&self) -> &Host {
+    fn deref(&self) -> &ActorHost {
         &self.host
     }
 }

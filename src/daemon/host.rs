@@ -30,13 +30,13 @@ impl<F: FnMut(RunFact) + Unpin + 'static> Handler<FactsHeard> for Listener<F> {
 }
 
 /// The system that the supervisor lives in.
-pub struct Host {
+pub struct ActorHost {
     supervisor: Addr<Supervisor>,
     system: System,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-impl Host {
+impl ActorHost {
     /// Starts the system and the supervisor; `hear` is called, on the system's thread, with all
     /// that happens to runs.
     ///
@@ -90,7 +90,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for ActorHost {
     fn drop(&mut self) {
         self.system.stop();
         if let Some(thread) = self.thread.take() {

@@ -10,7 +10,7 @@ use streamgauge_actors::{
     StartRun, StopMode, StopRun,
 };
 
-use super::host::Host;
+use super::host::ActorHost;
 use super::planner::{RunContext, RunRequest};
 use super::probe::{BrokerHealth, Probe};
 use super::schedule::Schedule;
@@ -44,12 +44,12 @@ pub(super) enum Note {
 
 pub(super) struct Keeper {
     shared: Arc<Shared>,
-    host: Host,
+    host: ActorHost,
     schedule: Schedule,
     probe: Probe,
     /// A probe was asked for, and a run starts if it answers well.
     starting: bool,
-    running: Option<Running>,
+    running: Option<PresentRun>,
     /// Never steps, so that a stepped wall clock neither starts runs nor keeps them from starting.
     timer: RunClock,
     /// Reports that could not be filed, the oldest first.
@@ -63,7 +63,7 @@ pub(super) struct Keeper {
 }
 
 /// The run that is under way.
-struct Running {
+struct PresentRun {
     meter: ResourceMeter,
     next_sample_ns: Nanos,
 }
@@ -82,7 +82,7 @@ const SAMPLE_EVERY_NS: Nanos = SECOND;
 impl Keeper {
     pub(super) fn new(
         shared: Arc<Shared>,
-        host: Host,
+        host: ActorHost,
         notes: Sender<Note>,
     ) -> anyhow::Result<Self> {
         let section = shared.planner.current().resolved.settings.schedule.clone();
@@ -149,7 +149,7 @@ impl Keeper {
     }
 
     fn accepted(&mut self, spec: &RunSpec, started_at_ns: Nanos) {
-        self.running = Some(Running { meter: ResourceMeter::start(), next_sample_ns: 0 });
+        self.running = Some(PresentRun { meter: ResourceMeter::start(), next_sample_ns: 0 });
         let broker =
             self.shared.contexts(|contexts| contexts.get(&spec.run_id).map(|of| of.broker.clone()));
         let run = NewRun {
@@ -304,7 +304,7 @@ impl Keeper {
         };
         let started = self.shared.plan(&request).and_then(|plan| {
             let run_id = plan.spec.run_id.clone();
-            self.shared.ordered(run_id, self.host.ask(StartRun { plan }).ok())
+            self.shared.confirm(run_id, self.host.ask(StartRun { plan }).ok())
         });
         match started {
             Ok(_) => self.schedule.started(now),

@@ -131,11 +131,11 @@ impl Shared {
         Ok(Arc::new(plan))
     }
 
-    /// What the supervisor made of the order: the run's id, where it was accepted.
+    /// Takes what the supervisor made of the order: gives the run's id, where it was accepted.
     ///
     /// # Errors
     /// [`RequestError`].
-    pub fn ordered(
+    pub fn confirm(
         &self,
         run_id: String,
         answer: Option<Result<(), Refusal>>,

@@ -14,7 +14,7 @@ use streamgauge_actors::{
 
 use super::api::{Api, ApiData, blocking};
 use super::problem::{Problem, set_pointer};
-use super::runs::known;
+use super::runs::find_run;
 use crate::daemon::planner::RunRequest;
 use crate::live::Links;
 
@@ -30,42 +30,26 @@ pub struct StartBody {
     set: Option<BTreeMap<String, Json>>,
 }
 
-/// How a run is stopped.
-#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ModeName {
-    /// Producers stop; everything sent is still aggregated, audited and reported.
-    #[default]
-    Drain,
-    /// Everything stops at once; what was measured so far is reported, unaudited.
-    Abandon,
-}
-
-impl From<ModeName> for StopMode {
-    fn from(mode: ModeName) -> Self {
-        match mode {
-            ModeName::Drain => Self::Drain,
-            ModeName::Abandon => Self::Abandon,
-        }
-    }
-}
-
 /// How to stop a run.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StopBody {
-    /// `drain`, unless said otherwise.
+    /// `drain` (everything sent is still aggregated, audited and reported), unless said otherwise;
+    /// `abandon`: everything stops at once.
     #[serde(default)]
-    mode: ModeName,
+    #[schema(value_type = String, pattern = "^(drain|abandon)$")]
+    mode: StopMode,
 }
 
 /// How to stop a run, and which one to start after it.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestartBody {
-    /// `drain`, unless said otherwise.
+    /// `drain` (everything sent is still aggregated, audited and reported), unless said otherwise;
+    /// `abandon`: everything stops at once.
     #[serde(default)]
-    mode: ModeName,
+    #[schema(value_type = String, pattern = "^(drain|abandon)$")]
+    mode: StopMode,
     /// A workload of `GET /api/v1/workloads`; absent: the same one again.
     workload: Option<String>,
     /// Settings over the daemon's own.
@@ -171,7 +155,7 @@ fn texts(set: Option<BTreeMap<String, Json>>) -> Result<BTreeMap<String, String>
 
 /// The answer to an order that was accepted. The supervisor gave its own when the run was known
 /// here: whoever follows the link finds it.
-fn accepted(run_id: String) -> HttpResponse {
+fn acceptance(run_id: String) -> HttpResponse {
     let links = Links::of(&run_id);
     HttpResponse::Accepted()
         .insert_header((LOCATION, links.itself.clone()))
@@ -179,7 +163,7 @@ fn accepted(run_id: String) -> HttpResponse {
 }
 
 /// Planning reads files, so it is done where blocking harms nobody.
-async fn planned(api: &Api, wanted: RunRequest) -> Result<Arc<RunPlan>, Problem> {
+async fn plan(api: &Api, wanted: RunRequest) -> Result<Arc<RunPlan>, Problem> {
     let shared = Arc::clone(&api.shared);
     Ok(blocking(move || shared.plan(&wanted)).await??)
 }
@@ -191,10 +175,10 @@ pub(super) async fn start(
 ) -> Result<HttpResponse, Problem> {
     let StartBody { workload, set } =
         body::<StartBody>(&api, &request, payload).await?.unwrap_or_default();
-    let plan = planned(&api, RunRequest { workload, set: texts(set)? }).await?;
+    let plan = plan(&api, RunRequest { workload, set: texts(set)? }).await?;
     let run_id = plan.spec.run_id.clone();
     let answer = api.supervisor.send(StartRun { plan }).await.ok();
-    Ok(accepted(api.shared.ordered(run_id, answer)?))
+    Ok(acceptance(api.shared.confirm(run_id, answer)?))
 }
 
 pub(super) async fn restart(
@@ -206,7 +190,7 @@ pub(super) async fn restart(
     let before = run_id.into_inner();
     let RestartBody { mode, workload, set } =
         body::<RestartBody>(&api, &request, payload).await?.unwrap_or_default();
-    known(&api, &before).await?;
+    find_run(&api, &before).await?;
     let set = texts(set)?;
     let wanted = match (workload, api.shared.request_of(&before)) {
         (workload @ Some(_), _) => RunRequest { workload, set },
@@ -219,15 +203,15 @@ pub(super) async fn restart(
             );
         }
     };
-    let plan = planned(&api, wanted).await?;
+    let plan = plan(&api, wanted).await?;
     let run_id = plan.spec.run_id.clone();
-    let order = RestartRun { run_id: Some(before), mode: mode.into(), plan };
+    let order = RestartRun { run_id: Some(before), mode, plan };
     let answer = api.supervisor.send(order).await.ok();
-    Ok(accepted(api.shared.ordered(run_id, answer)?))
+    Ok(acceptance(api.shared.confirm(run_id, answer)?))
 }
 
 /// The supervisor's answer to an order.
-async fn told<M>(api: &Api, order: M) -> Result<(), Problem>
+async fn answer<M>(api: &Api, order: M) -> Result<(), Problem>
 where
     M: actix::Message<Result = Result<(), Refusal>> + Send + 'static,
     Supervisor: actix::Handler<M>,
@@ -252,8 +236,8 @@ pub(super) async fn stop(
 ) -> Result<HttpResponse, Problem> {
     let run_id = run_id.into_inner();
     let StopBody { mode } = body::<StopBody>(&api, &request, payload).await?.unwrap_or_default();
-    known(&api, &run_id).await?;
-    told(&api, StopRun { run_id: Some(run_id.clone()), mode: mode.into() }).await?;
+    find_run(&api, &run_id).await?;
+    answer(&api, StopRun { run_id: Some(run_id.clone()), mode }).await?;
     let state = api.shared.live.run(&run_id).map_or("stopped", |run| run.view().state);
     Ok(HttpResponse::Accepted().json(Stopping { run_id, state: state.to_owned() }))
 }
@@ -274,7 +258,8 @@ pub(super) async fn set_rate(
             Problem::invalid(format!("target_rate {detail}")).with_error("/target_rate", detail)
         );
     }
-    known(&api, &run_id).await?;
-    told(&api, SetRate { run_id: Some(run_id.clone()), events_per_second: target_rate.0 }).await?;
+    find_run(&api, &run_id).await?;
+    answer(&api, SetRate { run_id: Some(run_id.clone()), events_per_second: target_rate.0 })
+        .await?;
     Ok(HttpResponse::Ok().json(RateSet { run_id, target_per_second: target_rate.0 }))
 }

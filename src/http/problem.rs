@@ -39,7 +39,7 @@ pub struct Problem {
     pub status: u16,
     /// What is wrong.
     pub detail: String,
-    /// The same in a word.
+    /// What is wrong, in a word for programs.
     pub code: &'static str,
     /// What to do.
     pub hint: Option<String>,

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::api::ApiData;
 use super::problem::Problem;
-use super::runs::{Known, known};
+use super::runs::{AnyRun, find_run};
 use crate::live::{LiveRun, RunView, Seen};
 use crate::report::Report;
 
@@ -35,10 +35,10 @@ pub(super) async fn events(
         .content_type("text/event-stream")
         .insert_header(("Cache-Control", "no-store"))
         .insert_header(("X-Accel-Buffering", "no"));
-    Ok(match known(&api, &run_id).await? {
-        Known::Live(run) => response.streaming(live(run, seen)),
-        Known::Over(report) => response.body(over(&report, seen)),
-        Known::Unreported(row) => {
+    Ok(match find_run(&api, &run_id).await? {
+        AnyRun::Live(run) => response.streaming(live(run, seen)),
+        AnyRun::Over(report) => response.body(over(&report, seen)),
+        AnyRun::Unreported(row) => {
             let view = RunView::of_row(&row);
             response.body([frame("status", None, &view), frame("finished", None, &view)].concat())
         }

@@ -21,7 +21,7 @@ const PAGE: usize = 50;
 const MOST_PAGE: usize = 1000;
 
 /// A run that is under way, or is over.
-pub(super) enum Known {
+pub(super) enum AnyRun {
     Live(Arc<LiveRun>),
     Over(Box<Report>),
     /// It never got as far as a report.
@@ -29,9 +29,9 @@ pub(super) enum Known {
 }
 
 /// Finds a run.
-pub(super) async fn known(api: &Api, run_id: &str) -> Result<Known, Problem> {
+pub(super) async fn find_run(api: &Api, run_id: &str) -> Result<AnyRun, Problem> {
     if let Some(run) = api.shared.live.run(run_id) {
-        return Ok(Known::Live(run));
+        return Ok(AnyRun::Live(run));
     }
     let (shared, id) = (Arc::clone(&api.shared), run_id.to_owned());
     let found = blocking(move || {
@@ -40,25 +40,25 @@ pub(super) async fn known(api: &Api, run_id: &str) -> Result<Known, Problem> {
         })
     });
     match found.await?.map_err(|error| Problem::internal(format!("{error:#}")))? {
-        (Some(report), _) => Ok(Known::Over(Box::new(report))),
-        (None, Some(row)) => Ok(Known::Unreported(Box::new(row))),
+        (Some(report), _) => Ok(AnyRun::Over(Box::new(report))),
+        (None, Some(row)) => Ok(AnyRun::Unreported(Box::new(row))),
         (None, None) => Err(Problem::no_run(run_id)),
     }
 }
 
 /// How a run is, or was.
-pub(super) fn view(run: &Known) -> RunView {
+pub(super) fn view(run: &AnyRun) -> RunView {
     match run {
-        Known::Live(run) => run.view(),
-        Known::Over(report) => RunView::of_report(report),
-        Known::Unreported(row) => RunView::of_row(row),
+        AnyRun::Live(run) => run.view(),
+        AnyRun::Over(report) => RunView::of_report(report),
+        AnyRun::Unreported(row) => RunView::of_row(row),
     }
 }
 
 /// The report of a run that is over.
 async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
-    match known(api, run_id).await? {
-        Known::Live(run) => match run.report() {
+    match find_run(api, run_id).await? {
+        AnyRun::Live(run) => match run.report() {
             Some(report) => Ok(Box::new((*report).clone())),
             None => Err(Problem::conflict(
                 "wrong_state",
@@ -66,8 +66,8 @@ async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
             )
             .with_hint("GET /api/v1/runs/{run_id}/events tells when it is")),
         },
-        Known::Over(report) => Ok(report),
-        Known::Unreported(_) => {
+        AnyRun::Over(report) => Ok(report),
+        AnyRun::Unreported(_) => {
             Err(Problem::not_found(format!("run `{run_id}` ended without a report")))
         }
     }
@@ -189,7 +189,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(view(&known(&api, &run_id).await?)))
+    Ok(HttpResponse::Ok().json(view(&find_run(&api, &run_id).await?)))
 }
 
 /// The form of a report.
@@ -249,16 +249,16 @@ pub(super) async fn timeseries(
     run_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let run_id = run_id.into_inner();
-    let (series, windows) = match known(&api, &run_id).await? {
-        Known::Live(run) => run.report().map_or_else(
+    let (series, windows) = match find_run(&api, &run_id).await? {
+        AnyRun::Live(run) => run.report().map_or_else(
             || {
                 let news = run.news(Seen::default());
                 (news.seconds, news.windows)
             },
             |report| (report.series.clone(), report.windows.clone()),
         ),
-        Known::Over(report) => (report.series, report.windows),
-        Known::Unreported(_) => (Vec::new(), Vec::new()),
+        AnyRun::Over(report) => (report.series, report.windows),
+        AnyRun::Unreported(_) => (Vec::new(), Vec::new()),
     };
     Ok(HttpResponse::Ok().json(Timeseries { run_id, series, windows }))
 }

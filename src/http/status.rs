@@ -9,7 +9,7 @@ use streamgauge_actors::SECOND;
 
 use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
-use super::runs::{known, view};
+use super::runs::{find_run, view};
 use crate::config::preset;
 use crate::history::History;
 use crate::live::RunView;
@@ -148,7 +148,7 @@ async fn last_run(api: &Api) -> Result<Option<RunView>, Problem> {
     let Some(row) = latest.map_err(|error| Problem::internal(format!("{error:#}")))? else {
         return Ok(None);
     };
-    Ok(Some(view(&known(api, &row.run_id).await?)))
+    Ok(Some(view(&find_run(api, &row.run_id).await?)))
 }
 
 pub(super) async fn status(api: ApiData) -> Result<HttpResponse, Problem> {

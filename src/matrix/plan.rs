@@ -7,10 +7,11 @@ use streamgauge_actors::{Nanos, SECOND};
 
 use super::cells::{BROKER, Dimension, Grid};
 use super::order::rounds;
-use crate::broker::{self, BrokerKind, PROFILES, Profile};
-use crate::config::{
-    self, Assignment, ConfigError, Layers, Resolved, SettingProblem, Settings, at, toml_value,
-};
+use super::problems::Problems;
+use super::request::{Request, WITH_FLAG, With, dimensions, further_settings};
+use super::setting::{has, remove, shown};
+use crate::broker::{BrokerKind, PROFILES, Profile};
+use crate::config::{self, Assignment, ConfigError, Layers, Resolved};
 use crate::plan::check_whole_run;
 
 /// Cells at most: more is most likely a slip, and a report that nobody reads.
@@ -19,31 +20,6 @@ pub const MAX_CELLS: usize = 256;
 /// What a run takes besides its schedule, about: topics made and deleted, the last window written
 /// and audited.
 const OVERHEAD_NS: Nanos = SECOND;
-
-/// What a matrix is made of.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// The layers with all that is not varied.
-    pub layers: Layers,
-    /// What flags vary, over what `[matrix.vary]` does.
-    pub varied: Vec<Dimension>,
-    /// Further settings of the cells in which a setting has a certain value, over `[matrix.with]`.
-    pub with: Vec<With>,
-    /// Settings and the values that they have in the cells compared with; empty: all cells are
-    /// compared with the first.
-    pub baseline: Vec<(String, String)>,
-}
-
-/// A setting of the cells in which another one has a certain value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct With {
-    /// The setting looked at.
-    pub key: String,
-    /// The value that it must have.
-    pub value: String,
-    /// What is set then.
-    pub assignment: Assignment,
-}
 
 /// A matrix that can be run.
 #[derive(Clone, Debug)]
@@ -56,11 +32,11 @@ pub struct Plan {
     pub cells: Vec<PlannedCell>,
     /// Which cell comes when, round by round.
     pub order: Vec<Vec<usize>>,
-    /// What was asked for, to be written as a command again.
+    /// The lists that were asked for, to be written as a command again.
     pub dimensions: Vec<Dimension>,
-    /// The same.
+    /// Further settings of some cells, to be written as a command again.
     pub with: Vec<With>,
-    /// The same.
+    /// Values of the cells compared with, to be written as a command again.
     pub baseline: Vec<(String, String)>,
 }
 
@@ -93,55 +69,18 @@ impl Plan {
         let mut problems = Problems::default();
         let base = problems.take(request.layers.load());
         let own = base.as_ref().map(|base| &base.settings.matrix);
-        let flags = request.layers.flags.iter().filter(|flag| !is_implied_broker(flag));
-        let flag_keys: BTreeSet<&str> = flags.map(|flag| flag.key.as_str()).collect();
-        let mut dimensions = request.varied.clone();
-        for (key, choices) in own.map(|own| &own.vary).into_iter().flatten() {
-            // A flag for the same setting lies over the file's list, be it with one value or
-            // several.
-            if !flag_keys.contains(key.as_str())
-                && !dimensions.iter().any(|dimension| dimension.key == *key)
-            {
-                let origin =
-                    base.as_ref().and_then(|base| base.origins.get(&format!("matrix.vary.{key}")));
-                let origin = origin.map_or("settings", String::as_str).to_owned();
-                dimensions.push(Dimension { key: key.clone(), origin, choices: choices.clone() });
-            }
-        }
-        in_order(&mut dimensions);
-        let kind =
-            base.as_ref().map_or_else(BrokerKind::in_process, |base| base.settings.broker.kind);
-        if dimensions.first().is_none_or(|first| first.key != BROKER) {
-            let choices = vec![kind.name().to_owned()];
-            dimensions
-                .insert(0, Dimension { key: BROKER.to_owned(), origin: String::new(), choices });
-        }
+        let dimensions = dimensions(&request, base.as_ref());
         for dimension in &dimensions {
             if let Some(why) = config::refused_in_matrix(&dimension.key) {
                 problems.add(&dimension.origin, &dimension.key, why);
             }
         }
-        let with: Vec<With> = base
-            .as_ref()
-            .map(of_file)
-            .unwrap_or_default()
-            .into_iter()
-            .chain(request.with)
-            .collect();
-        let known = everything();
-        let is_unknown =
-            |each: &&With| at(&known, &each.key).is_none() && broker::property(&each.key).is_none();
-        for each in with.iter().filter(is_unknown) {
-            problems.add(
-                &each.assignment.origin,
-                &each.key,
-                "is an unknown key, so no cell has a value of it",
-            );
-        }
+        let with = further_settings(request.with, base.as_ref(), &mut problems);
         if Grid::size(&dimensions) > MAX_CELLS as u128 {
             let size = Grid::size(&dimensions);
             let message = format!(
-                "makes {size} cells, and {MAX_CELLS} is the most: give fewer values, or several matrices"
+                "makes {size} cells, and {MAX_CELLS} is the most: give fewer values, or several \
+                 matrices"
             );
             problems.add("matrix", "matrix.vary", message);
             return Err(problems.into_error());
@@ -149,7 +88,7 @@ impl Plan {
         let floor = own.is_none_or(|own| own.floor).then_some(BrokerKind::in_process().name());
         let grid = Grid::expand(dimensions.clone(), &matters, floor);
         let cells = resolve(&request.layers, &grid, &with, &mut problems);
-        let is_resolved = problems.0.is_empty();
+        let is_resolved = problems.is_empty();
         for each in with.iter().filter(|each| is_resolved && each.assignment.origin == WITH_FLAG) {
             if !cells.iter().any(|cell| each.fits(&cell.settings)) {
                 let message =
@@ -157,7 +96,7 @@ impl Plan {
                 problems.add(WITH_FLAG, &each.key, message);
             }
         }
-        let (Some(base), true) = (base, problems.0.is_empty()) else {
+        let (Some(base), true) = (base, problems.is_empty()) else {
             return Err(problems.into_error());
         };
         let mut plan = Self {
@@ -176,7 +115,7 @@ impl Plan {
         plan.describe(&grid, cells);
         plan.refuse_twins(&grid, &mut problems);
         plan.set_baselines(&mut problems);
-        if problems.0.is_empty() { Ok(plan) } else { Err(problems.into_error()) }
+        if problems.is_empty() { Ok(plan) } else { Err(problems.into_error()) }
     }
 
     /// How many runs there will be.
@@ -319,13 +258,6 @@ impl Plan {
     }
 }
 
-impl With {
-    /// Whether a cell with these settings is one of those meant.
-    fn fits(&self, settings: &Settings) -> bool {
-        has(settings, &self.key, &self.value)
-    }
-}
-
 impl PlannedCell {
     /// Whether this setting has this value here, be it written so or as the report shows it.
     fn has(&self, key: &str, value: &str) -> bool {
@@ -356,32 +288,6 @@ fn matters(broker: &str, key: &str) -> bool {
     PROFILES.iter().find(is_in).is_none_or(|owner| {
         broker.parse::<BrokerKind>().is_ok_and(|kind| kind.profile().section == owner.section)
     })
-}
-
-/// Sorts dimensions by the order of the defaults' file, the broker first.
-fn in_order(dimensions: &mut [Dimension]) {
-    let keys = config::setting_keys();
-    let place = |key: &str| keys.iter().position(|known| known == key).unwrap_or(usize::MAX);
-    dimensions.sort_by_key(|dimension| (place(&dimension.key), dimension.key.clone()));
-}
-
-/// `[matrix.with]`.
-fn of_file(base: &Resolved) -> Vec<With> {
-    let mut found = Vec::new();
-    for (choice, settings) in &base.settings.matrix.with {
-        let Some((key, value)) = choice.split_once('=') else { continue };
-        for (setting, text) in settings {
-            let origin = base.origins.get(&format!("matrix.with.{choice}.{setting}"));
-            let origin = origin.map_or("settings", String::as_str).to_owned();
-            let assignment = Assignment { origin, key: setting.clone(), value: text.clone() };
-            found.push(With {
-                key: key.trim().to_owned(),
-                value: value.trim().to_owned(),
-                assignment,
-            });
-        }
-    }
-    found
 }
 
 /// The settings of every cell; what is wrong with any of them becomes problems.
@@ -428,90 +334,4 @@ fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems)
         }
     }
     cells
-}
-
-/// Whether a setting has this value, however it is written.
-fn has(settings: &Settings, key: &str, value: &str) -> bool {
-    let json = settings.to_json();
-    let value = value.trim();
-    let Some(own) = at(&json, key) else { return false };
-    shown(&json, key) == value || read(key, value).as_ref() == Some(own)
-}
-
-/// A setting's value as the settings have it, from a text; `None`: it cannot be read.
-fn read(key: &str, text: &str) -> Option<Json> {
-    let flag = Assignment { origin: String::new(), key: key.to_owned(), value: text.to_owned() };
-    let settings = Layers { flags: vec![flag], ..Layers::default() }.load().ok()?.settings;
-    at(&settings.to_json(), key).cloned()
-}
-
-/// Takes a setting out.
-fn remove(settings: &mut Json, key: &str) {
-    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let section = section
-        .split('.')
-        .filter(|part| !part.is_empty())
-        .try_fold(settings, |json, part| json.get_mut(part));
-    if let Some(section) = section.and_then(Json::as_object_mut) {
-        section.remove(name);
-    }
-}
-
-/// Whether an address implied the broker: whatever names brokers lies over that.
-pub fn is_implied_broker(assignment: &Assignment) -> bool {
-    let implies = |flag: &str| broker::addresses().any(|(_, address)| address.flag == flag);
-    assignment.key == BROKER && assignment.origin.strip_prefix("flag --").is_some_and(implies)
-}
-
-/// The origin of what goes with a choice by a flag.
-pub const WITH_FLAG: &str = "flag --with";
-
-/// A setting's value as people read it.
-fn shown(json: &Json, key: &str) -> String {
-    match at(json, key) {
-        Some(Json::String(text)) => text.clone(),
-        Some(other) => toml_value(other),
-        None => "not set".to_owned(),
-    }
-}
-
-/// All settings, to ask for names.
-fn everything() -> Json {
-    Layers::default().load().map_or(Json::Null, |resolved| resolved.settings.to_json())
-}
-
-/// All that is wrong, each once.
-#[derive(Default)]
-struct Problems(Vec<SettingProblem>);
-
-impl Problems {
-    fn take<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                for problem in error.problems {
-                    self.push(problem);
-                }
-                None
-            }
-        }
-    }
-
-    fn add(&mut self, origin: &str, key: &str, message: impl Into<String>) {
-        self.push(SettingProblem {
-            origin: origin.to_owned(),
-            key: key.to_owned(),
-            message: message.into(),
-        });
-    }
-
-    fn push(&mut self, problem: SettingProblem) {
-        if !self.0.contains(&problem) {
-            self.0.push(problem);
-        }
-    }
-
-    fn into_error(self) -> ConfigError {
-        ConfigError { problems: self.0 }
-    }
 }

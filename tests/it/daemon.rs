@@ -164,6 +164,10 @@ fn a_killed_daemon_loses_no_finished_run_and_files_the_one_that_it_left() {
     process.wait_for_state("completed");
     let cut = process.start_run(&short("1h"));
     process.wait_for_state("running");
+    // It is filed by a thread of its own, which may be slower than the run's beginning.
+    wait_for("the run in the history", || {
+        process.get("/api/v1/runs")["runs"].as_array().is_some_and(|runs| runs.len() == 2)
+    });
     process.signal("KILL");
     let (_, folder, _) = process.ended();
     let process = Process::start(folder, CALM);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgauge::daemon::foreground::Foreground;
-use streamgauge::daemon::host::Host;
+use streamgauge::daemon::host::ActorHost;
 use streamgauge_actors::{
     Broker, BrokerDescription, Effect, Ending, EventReader, EventWriter, GetStatus, MILLISECOND,
     OrderKind, PortError, Record, Refusal, RestartRun, RunFact, RunPlan, RunSpec, RunState, SECOND,
@@ -278,7 +278,7 @@ fn stopped() {
 fn an_order_is_answered_once_its_fact_is_heard() {
     let heard = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&heard);
-    let host = Host::start(move |fact| {
+    let host = ActorHost::start(move |fact| {
         if matches!(fact, RunFact::Accepted { .. }) {
             // An answer that did not wait would come in the meantime.
             std::thread::sleep(Duration::from_millis(200));

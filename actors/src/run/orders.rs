@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
+use serde::Deserialize;
 
 use crate::measures::counters::StageCounters;
 use crate::measures::series::Second;
@@ -21,9 +22,11 @@ pub struct StartRun {
 }
 
 /// How a run is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopMode {
     /// Producers stop; everything sent is still aggregated, audited and reported.
+    #[default]
     Drain,
     /// Everything stops at once; what was measured so far is reported, unaudited.
     Abandon,

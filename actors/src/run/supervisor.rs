@@ -273,7 +273,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn stop(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+    fn stop(&mut self, order: &StopRun, ctx: &mut Context<Self>) -> Result<(), Refusal> {
         if let Some(run_id) = &order.run_id {
             if self.next.as_ref().is_some_and(|next| next.spec.run_id == *run_id) {
                 self.queue(None);
@@ -296,7 +296,7 @@ impl Supervisor {
         self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)
     }
 
-    fn set_rate(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+    fn set_rate(&mut self, order: &SetRate, ctx: &mut Context<Self>) -> Result<(), Refusal> {
         if let Some(run_id) = &order.run_id {
             self.is_present(run_id)?;
         }
@@ -451,7 +451,7 @@ impl Handler<StopRun> for Supervisor {
     type Result = Answer;
 
     fn handle(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Answer {
-        let answer = self.stop(order, ctx);
+        let answer = self.stop(&order, ctx);
         self.answer(answer)
     }
 }
@@ -469,7 +469,7 @@ impl Handler<SetRate> for Supervisor {
     type Result = Answer;
 
     fn handle(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Answer {
-        let answer = self.set_rate(order, ctx);
+        let answer = self.set_rate(&order, ctx);
         self.answer(answer)
     }
 }

@@ -179,7 +179,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// The same with further reasons, each at its place.
+    /// This judgement with further reasons, each at its place.
     #[must_use]
     pub fn with(mut self, further: impl IntoIterator<Item = Reason>) -> Self {
         self.reasons.extend(further);

@@ -111,7 +111,7 @@ fn dispose<T: Send + 'static>(client: T) {
         }
         Ok(_) => {}
         Err(error) => {
-            tracing::warn!("no thread to close a Kafka client on, it was closed in place: {error}")
+            tracing::warn!("no thread to close a Kafka client on, it was closed in place: {error}");
         }
     }
 }

@@ -10,11 +10,11 @@ use streamgauge_actors::Grade;
 use super::answer::text;
 use super::client::Client;
 use crate::cli::error::{CliError, CliResult};
-use crate::cli::output::Format;
+use crate::cli::output::OutputFormat;
 use crate::report::numbers::{grouped, millis};
 
 /// Follows a run to its end. Data goes to standard output: a line a second, or every event as JSON.
-pub(super) fn watch(client: &Client, run_id: &str, format: Format) -> CliResult {
+pub(super) fn watch(client: &Client, run_id: &str, format: OutputFormat) -> CliResult {
     let mut event = String::new();
     for line in client.lines(&format!("/api/v1/runs/{run_id}/events"))? {
         let line = line
@@ -32,16 +32,16 @@ pub(super) fn watch(client: &Client, run_id: &str, format: Format) -> CliResult 
 }
 
 /// Shows one event; the exit code, if it is the last.
-fn show(event: &str, data: &Json, format: Format) -> Result<Option<ExitCode>, CliError> {
+fn show(event: &str, data: &Json, format: OutputFormat) -> Result<Option<ExitCode>, CliError> {
     let mut out = std::io::stdout().lock();
     match (format, event) {
-        (Format::Table, "second") => writeln!(out, "{}", second_line(data))?,
-        (Format::Table, "window") => writeln!(out, "{}", window_line(data))?,
-        (Format::Table, "finished") => {
+        (OutputFormat::Table, "second") => writeln!(out, "{}", second_line(data))?,
+        (OutputFormat::Table, "window") => writeln!(out, "{}", window_line(data))?,
+        (OutputFormat::Table, "finished") => {
             let verdict = text(&data["verdict"]).to_uppercase();
             writeln!(out, "{verdict}: {}", text(&data["reasons"][0]))?;
         }
-        (Format::Table, _) => {}
+        (OutputFormat::Table, _) => {}
         _ => {
             let row = serde_json::json!({"event": event, "data": data});
             writeln!(out, "{row}")?;

@@ -8,7 +8,7 @@ use streamgauge_actors::{
     PortError, SECOND, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicSpec, WriterRole,
 };
 
-use super::{Finding, Health};
+use crate::broker::{Remark, Weight};
 
 /// Records of one batch, and how many batches: enough to start reading inside of one.
 const BATCH: u64 = 100;
@@ -46,12 +46,12 @@ struct Back {
 
 impl Trial<'_> {
     /// Tries it all, and leaves nothing behind.
-    pub(super) fn run(&self) -> Vec<Finding> {
+    pub(super) fn run(&self) -> Vec<Remark> {
         let mut findings = Vec::new();
         let mut admin = match self.create() {
             Ok(admin) => admin,
             Err(error) if self.topics_are_named => {
-                return vec![Finding::limit(
+                return vec![Remark::limit(
                     "trial topic",
                     format!("nothing could be tried: {}", error.message),
                 )];
@@ -59,25 +59,25 @@ impl Trial<'_> {
             Err(error) => {
                 let fix = "allow the client to create topics, or see the broker's log; topics that \
                            are there can be named in `topics.events` and `topics.results`";
-                return vec![Finding::bad("trial topic", Health::Fail, error.message, fix)];
+                return vec![Remark::bad("trial topic", Weight::Fail, error.message, fix)];
             }
         };
         match self.write_and_read(&mut findings) {
             Ok(()) => findings.extend(self.empty(&mut *admin)),
             Err(error) => {
-                findings.push(Finding::bad(
+                findings.push(Remark::bad(
                     "trial",
-                    Health::Fail,
+                    Weight::Fail,
                     error.message,
                     "look at the broker's own log",
                 ));
             }
         }
         findings.push(match admin.delete(&self.topic) {
-            Ok(()) => Finding::ok("trial topic", "made, and deleted"),
+            Ok(()) => Remark::ok("trial topic", "made, and deleted"),
             Err(error) => {
                 let fix = "delete it: `streamgauge topics clear`, or the broker's own tools";
-                Finding::bad("trial topic", Health::Warn, error.message, fix)
+                Remark::bad("trial topic", Weight::Warn, error.message, fix)
             }
         });
         findings
@@ -95,7 +95,7 @@ impl Trial<'_> {
         Ok(admin)
     }
 
-    fn write_and_read(&self, findings: &mut Vec<Finding>) -> Result<(), PortError> {
+    fn write_and_read(&self, findings: &mut Vec<Remark>) -> Result<(), PortError> {
         // Before anything is written: the embedded log frees what nobody reads.
         let mut reader = self.broker.reader(&self.topic, &[(0, StartAt::Earliest)])?;
         let acknowledged = self.write()?;
@@ -104,14 +104,14 @@ impl Trial<'_> {
                 "{acknowledged} of {RECORDS} records acknowledged in {} s",
                 PATIENCE / SECOND
             );
-            findings.push(Finding::bad(
+            findings.push(Remark::bad(
                 "writing",
-                Health::Fail,
+                Weight::Fail,
                 found,
                 "look at the broker's own log",
             ));
         } else {
-            findings.push(Finding::ok("writing", format!("{RECORDS} records acknowledged")));
+            findings.push(Remark::ok("writing", format!("{RECORDS} records acknowledged")));
         }
         let back = self.read(&mut *reader, RECORDS)?;
         findings.push(came_back("reading", &back, 0));
@@ -180,7 +180,7 @@ impl Trial<'_> {
 
     /// Whether the topic can be emptied; nothing where the description has said already that it
     /// cannot.
-    fn empty(&self, admin: &mut dyn TopicAdmin) -> Option<Finding> {
+    fn empty(&self, admin: &mut dyn TopicAdmin) -> Option<Remark> {
         if !self.description.can(Capability::RecordDeletion) {
             return None;
         }
@@ -193,15 +193,15 @@ impl Trial<'_> {
         };
         let instead = "topics that are kept can only be deleted and made anew";
         Some(match left(admin) {
-            Ok(0) => Finding::ok("emptying", "a topic's records can be deleted"),
+            Ok(0) => Remark::ok("emptying", "a topic's records can be deleted"),
             Ok(left) => {
                 let found = format!(
                     "the broker says that it deleted {RECORDS} records, and {left} are still there"
                 );
-                Finding::limit("emptying", format!("{found}: {instead}"))
+                Remark::limit("emptying", format!("{found}: {instead}"))
             }
             Err::<_, PortError>(error) => {
-                Finding::limit("emptying", format!("{}: {instead}", error.message))
+                Remark::limit("emptying", format!("{}: {instead}", error.message))
             }
         })
     }
@@ -210,17 +210,17 @@ impl Trial<'_> {
 fn take_acks(writer: &mut dyn EventWriter) -> Result<u64, PortError> {
     let mut acknowledged = 0;
     writer.poll_acks(BUDGET, &mut |ack| {
-        acknowledged += u64::from(ack.delivery == Delivery::Acknowledged)
+        acknowledged += u64::from(ack.delivery == Delivery::Acknowledged);
     })?;
     Ok(acknowledged)
 }
 
 /// Whether what came back is what was written, from record `first` on.
-fn came_back(check: &'static str, back: &[Back], first: u64) -> Finding {
+fn came_back(check: &'static str, back: &[Back], first: u64) -> Remark {
     let due = RECORDS - first;
     let in_order = back.iter().map(|record| record.number).eq(first..RECORDS);
     if in_order && back.windows(2).all(|pair| pair[0].offset < pair[1].offset) {
-        return Finding::ok(check, format!("{due} records, each once and in order"));
+        return Remark::ok(check, format!("{due} records, each once and in order"));
     }
     let mut numbers: Vec<u64> =
         back.iter().map(|record| record.number).filter(|&number| number >= first).collect();
@@ -231,15 +231,15 @@ fn came_back(check: &'static str, back: &[Back], first: u64) -> Finding {
         numbers.len(),
         back.len()
     );
-    Finding::bad(check, Health::Fail, found, UNFIT)
+    Remark::bad(check, Weight::Fail, found, UNFIT)
 }
 
 /// Whether the broker knows where the topic ends: runs start there on topics that others made, and
 /// count lag from it.
-fn end_of_topic(end: Option<u64>, back: &[Back]) -> Finding {
+fn end_of_topic(end: Option<u64>, back: &[Back]) -> Remark {
     let due = back.last().map(|record| record.offset + 1);
     if end == due {
-        return Finding::ok("offsets", "the topic ends after its last record");
+        return Remark::ok("offsets", "the topic ends after its last record");
     }
     let shown = |offset: Option<u64>| {
         offset.map_or_else(|| "nowhere".to_owned(), |offset| offset.to_string())
@@ -249,25 +249,25 @@ fn end_of_topic(end: Option<u64>, back: &[Back]) -> Finding {
         shown(end),
         shown(due)
     );
-    Finding::bad("offsets", Health::Fail, found, UNFIT)
+    Remark::bad("offsets", Weight::Fail, found, UNFIT)
 }
 
 /// What to do about a broker that loses records, or its place.
 const UNFIT: &str = "use another broker, or another storage of this one: runs lose events here";
 
 /// Whether records carry the log's own time, and whether the description says so.
-fn insertion_time(promised: bool, back: &[Back]) -> Finding {
+fn insertion_time(promised: bool, back: &[Back]) -> Remark {
     const CHECK: &str = "insertion time";
     let stamped =
         !back.is_empty() && back.iter().all(|record| record.stamped_by == TimestampKind::LogAppend);
     match (promised, stamped) {
-        (true, true) => Finding::ok(CHECK, "stamped by the log"),
+        (true, true) => Remark::ok(CHECK, "stamped by the log"),
         (true, false) => {
             let found = "the log does not stamp records, though the topic has \
                          `message.timestamp.type=LogAppendTime`";
-            Finding::bad(
+            Remark::bad(
                 CHECK,
-                Health::Fail,
+                Weight::Fail,
                 found,
                 "let the broker stamp them: runs have no insertion time to measure to",
             )
@@ -278,7 +278,7 @@ fn insertion_time(promised: bool, back: &[Back]) -> Finding {
             } else {
                 "stamped by the client"
             };
-            Finding::limit(CHECK, format!("{found}: result_latency ends at the acknowledgement"))
+            Remark::limit(CHECK, format!("{found}: result_latency ends at the acknowledgement"))
         }
     }
 }
@@ -298,31 +298,31 @@ mod tests {
     #[test]
     fn what_is_lost_doubled_or_out_of_order_fails() {
         let health = |numbers: Vec<u64>, first| {
-            came_back("reading", &back(numbers, TimestampKind::Create), first).health
+            came_back("reading", &back(numbers, TimestampKind::Create), first).weight
         };
         let all: Vec<u64> = (0..RECORDS).collect();
-        assert_eq!(health(all.clone(), 0), Health::Ok);
-        assert_eq!(health(all[50..].to_vec(), 50), Health::Ok);
-        assert_eq!(health(all[100..].to_vec(), 50), Health::Fail);
-        assert_eq!(health([&all[..], &[7]].concat(), 0), Health::Fail);
-        assert_eq!(health(all.iter().rev().copied().collect(), 0), Health::Fail);
-        assert_eq!(health(Vec::new(), 0), Health::Fail);
+        assert_eq!(health(all.clone(), 0), Weight::Ok);
+        assert_eq!(health(all[50..].to_vec(), 50), Weight::Ok);
+        assert_eq!(health(all[100..].to_vec(), 50), Weight::Fail);
+        assert_eq!(health([&all[..], &[7]].concat(), 0), Weight::Fail);
+        assert_eq!(health(all.iter().rev().copied().collect(), 0), Weight::Fail);
+        assert_eq!(health(Vec::new(), 0), Weight::Fail);
     }
 
     #[test]
     fn an_end_that_is_not_behind_the_last_record_fails() {
         let records = back(0..RECORDS, TimestampKind::Create);
-        assert_eq!(end_of_topic(Some(RECORDS), &records).health, Health::Ok);
-        assert_eq!(end_of_topic(Some(1), &records).health, Health::Fail);
-        assert_eq!(end_of_topic(None, &records).health, Health::Fail);
+        assert_eq!(end_of_topic(Some(RECORDS), &records).weight, Weight::Ok);
+        assert_eq!(end_of_topic(Some(1), &records).weight, Weight::Fail);
+        assert_eq!(end_of_topic(None, &records).weight, Weight::Fail);
     }
 
     #[test]
     fn a_promised_insertion_time_must_be_there() {
-        let health = |promised, kind| insertion_time(promised, &back([0], kind)).health;
-        assert_eq!(health(true, TimestampKind::LogAppend), Health::Ok);
-        assert_eq!(health(true, TimestampKind::Create), Health::Fail);
-        assert_eq!(health(false, TimestampKind::Create), Health::Warn);
-        assert_eq!(health(false, TimestampKind::LogAppend), Health::Warn);
+        let health = |promised, kind| insertion_time(promised, &back([0], kind)).weight;
+        assert_eq!(health(true, TimestampKind::LogAppend), Weight::Ok);
+        assert_eq!(health(true, TimestampKind::Create), Weight::Fail);
+        assert_eq!(health(false, TimestampKind::Create), Weight::Warn);
+        assert_eq!(health(false, TimestampKind::LogAppend), Weight::Warn);
     }
 }
