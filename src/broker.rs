@@ -28,7 +28,8 @@ pub use self::remark::{Remark, Weight};
 use self::topics::{OwnTopics, TopicRecord};
 
 /// All kinds of brokers, in the order in which they are shown.
-pub const PROFILES: [&Profile; 3] = [&embedded::PROFILE, &kafka::PROFILE, &fluvio::PROFILE];
+pub const PROFILES: [&Profile; 3] =
+    [&self::embedded::PROFILE, &self::kafka::PROFILE, &self::fluvio::PROFILE];
 
 /// `[broker]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -126,7 +127,7 @@ pub struct BrokerKind(&'static str);
 impl BrokerKind {
     /// The log in this process.
     pub fn in_process() -> Self {
-        Self(embedded::PROFILE.name())
+        Self(self::embedded::PROFILE.name())
     }
 
     /// The name in settings, reports and metrics.

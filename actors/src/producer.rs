@@ -106,7 +106,7 @@ impl ProducerRole {
         Schedule {
             pacer: Pacer::new(arrivals, base_ns, base_ns.saturating_add(spec.schedule_ns())),
             base_ns,
-            measure_from_ns: base_ns + spec.workload.warmup_ns(),
+            measure_from_ns: base_ns + spec.workload.warmup.as_nanos(),
             window_end_ns: base_ns + spec.workload.window.as_nanos(),
             window_id: 0,
         }

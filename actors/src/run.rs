@@ -144,7 +144,7 @@ impl Run {
             return vec![Consequence::Over(frozen)];
         }
         let mut consequences = Vec::new();
-        if self.state == RunState::WarmingUp && now >= base + self.spec.workload.warmup_ns() {
+        if self.state == RunState::WarmingUp && now >= base + self.spec.workload.warmup.as_nanos() {
             self.state = RunState::Running;
             consequences.push(Consequence::Entered(self.state));
         }

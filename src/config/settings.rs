@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use streamgauge_actors::{
-    AggregatorSection, Checks, ResultWriterSection, RunSpec, RunTopics, SupervisorSection,
+    AggregatorSection, Checks, ResultWriterSection, RunSpec, RunTopics, Span, SupervisorSection,
     WorkloadSection,
 };
 
@@ -102,7 +102,10 @@ impl Settings {
         Ok(RunSpec {
             run_id: run_id.to_owned(),
             run_tag: run_tag(run_id),
-            workload: workload.clone(),
+            workload: WorkloadSection {
+                warmup: Span::from_nanos(workload.warmup_ns()),
+                ..workload.clone()
+            },
             aggregator: AggregatorSection {
                 count: self.aggregators(cores()),
                 ..aggregator.clone()

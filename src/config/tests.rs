@@ -62,7 +62,7 @@ fn the_defaults_are_the_classic() {
     assert_eq!(
         (
             spec.workload.duration.as_nanos(),
-            spec.workload.warmup_ns(),
+            spec.workload.warmup.as_nanos(),
             spec.workload.window.as_nanos()
         ),
         (60 * SECOND, 10 * SECOND, 10 * SECOND)
@@ -93,7 +93,7 @@ fn every_preset_makes_a_run_of_its_own_name() {
         (
             spec.workload.duration.as_nanos(),
             spec.workload.window.as_nanos(),
-            spec.workload.warmup_ns()
+            spec.workload.warmup.as_nanos()
         ),
         (5 * SECOND, SECOND, 0)
     );
@@ -329,7 +329,7 @@ fn a_run_gets_what_was_set() {
     ])
     .unwrap();
     let spec = resolved.settings.run_spec("id").unwrap();
-    assert_eq!(spec.workload.warmup_ns(), 20 * SECOND, "whole windows");
+    assert_eq!(spec.workload.warmup.as_nanos(), 20 * SECOND, "whole windows");
     assert!(
         spec.workload.arrivals == ArrivalKind::Mmpp
             && spec.workload.mmpp.rate_ratio == 7.0

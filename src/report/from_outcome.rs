@@ -135,7 +135,7 @@ pub fn rfc3339(at: Nanos) -> String {
 /// Only producers warm up.
 fn warmup_s(outcome: &RunOutcome, mode: &Mode) -> f64 {
     match mode {
-        Mode::Run | Mode::Produce => outcome.spec.workload.warmup_ns() as f64 / SECOND as f64,
+        Mode::Run | Mode::Produce => outcome.spec.workload.warmup.as_nanos() as f64 / SECOND as f64,
         Mode::Aggregate(_) | Mode::Latency(_) => 0.0,
     }
 }

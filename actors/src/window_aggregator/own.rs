@@ -38,7 +38,7 @@ impl OwnStream {
             },
             producers: spec.workload.producers,
             slots: CampaignSlots::Bounded(spec.workload.campaigns),
-            measure_from_ns: base_ns + spec.workload.warmup_ns(),
+            measure_from_ns: base_ns + spec.workload.warmup.as_nanos(),
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct RunSpec {
     pub run_id: String,
     /// 48 bits that mark this run's events (see `event.rs`).
     pub run_tag: u64,
-    /// What is produced.
+    /// What is produced; here the warm-up is whole windows.
     pub workload: WorkloadSection,
     /// How it is aggregated; here `count` is at least 1.
     pub aggregator: AggregatorSection,
@@ -49,7 +49,7 @@ pub struct RunTopics {
 impl RunSpec {
     /// The length of the whole schedule: warm-up and measured part.
     pub fn schedule_ns(&self) -> Nanos {
-        self.workload.warmup_ns().saturating_add(self.workload.duration.as_nanos())
+        self.workload.warmup.as_nanos().saturating_add(self.workload.duration.as_nanos())
     }
 
     /// How the run's windows lie in time. A foreign topic's windows are aligned on
@@ -61,7 +61,7 @@ impl RunSpec {
             None => WindowFrame {
                 base_ns,
                 window_ns,
-                measure_from_ns: base_ns.saturating_add(self.workload.warmup_ns()),
+                measure_from_ns: base_ns.saturating_add(self.workload.warmup.as_nanos()),
                 end_ns: base_ns.saturating_add(self.schedule_ns()),
                 scheduled: true,
             },
