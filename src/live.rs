@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use streamgauge_actors::{
-    ArrivalKind, Nanos, RunFact, RunOutcome, RunSpec, RunState, SECOND, SharedClock, StageCounters,
-    StageId, StageMeasured, Verdict,
+    ArrivalKind, Nanos, RunFact, RunOutcome, RunSpec, RunState, SECOND, Second, SharedClock,
+    StageCounters, StageId, StageMeasured, Verdict, WindowAudit,
 };
 use tokio::sync::watch;
 
 pub use self::view::{EventCounts, Links, RunView, WindowCounts};
-use crate::report::{Report, SecondRow, WindowRow, rfc3339};
+use crate::report::{Report, rfc3339};
 
 /// Seconds of a run that are kept to be shown while it goes on; its report has all of them.
 const SHOWN_SECONDS: usize = 7200;
@@ -71,8 +71,8 @@ struct RunData {
     target: f64,
     totals: StageCounters,
     mailboxes: BTreeMap<StageId, u64>,
-    seconds: Rows<SecondRow>,
-    windows: Rows<WindowRow>,
+    seconds: Rows<Second>,
+    windows: Rows<WindowAudit>,
     report: Option<Arc<Report>>,
     /// Its report is in the history.
     filed: bool,
@@ -85,9 +85,9 @@ pub struct News {
     /// How it is.
     pub view: RunView,
     /// Seconds completed.
-    pub seconds: Vec<SecondRow>,
+    pub seconds: Vec<Second>,
     /// Windows judged.
-    pub windows: Vec<WindowRow>,
+    pub windows: Vec<WindowAudit>,
     /// Where to go on.
     pub seen: Seen,
     /// Whether nothing more will come.
@@ -146,7 +146,7 @@ impl LiveRun {
     /// Its state; that of its ending once it is reported.
     pub fn state(&self) -> RunState {
         let data = self.lock();
-        data.report.as_ref().map_or(data.state, |report| report.ending.how.state())
+        data.report.as_ref().map_or(data.state, |report| report.ending.how)
     }
 
     /// Its report, once it is over.
@@ -219,17 +219,12 @@ impl RunData {
     fn measured(&mut self, measured: &StageMeasured) {
         self.totals.clone_from(&measured.totals);
         self.mailboxes.insert(measured.stage, measured.mailbox);
-        let is_scheduled = self.spec.workload.arrivals != ArrivalKind::Max;
+        let stepped = measured.clock_stepped;
         for second in &measured.seconds {
-            self.seconds.push(SecondRow::of(
-                second,
-                self.base_ns,
-                is_scheduled,
-                measured.clock_stepped,
-            ));
+            self.seconds.push(second.clone().unspoiled(stepped));
         }
         for window in &measured.windows {
-            self.windows.push(WindowRow::of(window, measured.clock_stepped));
+            self.windows.push(window.clone().unspoiled(stepped));
         }
     }
 }
@@ -333,7 +328,7 @@ impl Live {
     pub fn reported(&self, outcome: &RunOutcome, report: &Arc<Report>) {
         let Some(run) = self.run(&report.run_id) else { return };
         run.change(|data| {
-            let shown = |rows: &Rows<SecondRow>| rows.first + rows.rows.len();
+            let shown = |rows: &Rows<Second>| rows.first + rows.rows.len();
             for row in report.series.iter().skip(shown(&data.seconds)) {
                 data.seconds.push(row.clone());
             }

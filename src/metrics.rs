@@ -26,7 +26,7 @@ use streamgauge_actors::{
 pub use self::buckets::{Buckets, EDGES_S};
 pub use self::process::ProcessUsage;
 use crate::config::Threshold;
-use crate::report::{EndingName, Report};
+use crate::report::Report;
 
 /// What [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -60,7 +60,7 @@ struct Subject {
 struct Series {
     /// Totals of the finished runs.
     finished: StageCounters,
-    latencies: [Buckets; 6],
+    latencies: [Buckets; LatencyKind::COUNT],
     /// Runs by outcome, in the order of [`OUTCOMES`].
     runs: [u64; 4],
     /// Failures of the broker, by place and kind.
@@ -81,7 +81,7 @@ const QUANTILES: [(&str, f64); 6] =
 struct LastRun {
     valid: bool,
     /// Seconds, per latency and quantile; `None`: not measured.
-    quantiles: Option<[[Option<f64>; QUANTILES.len()]; 6]>,
+    quantiles: Option<[[Option<f64>; QUANTILES.len()]; LatencyKind::COUNT]>,
     started_at_s: f64,
     thresholds: BTreeMap<String, bool>,
 }
@@ -100,7 +100,7 @@ struct Present {
     mailboxes: BTreeMap<StageId, u64>,
     supervisor_mailbox: u64,
     /// Samples by second of the clock, the latest last.
-    recent: VecDeque<(Nanos, [LatencyHistogram; 6])>,
+    recent: VecDeque<(Nanos, [LatencyHistogram; LatencyKind::COUNT])>,
 }
 
 struct State {
@@ -197,7 +197,7 @@ impl Metrics {
             series.runs[at] += 1;
         }
         // A run that failed outright measured nothing to judge.
-        let judged = report.thresholds.iter().filter(|_| report.ending.how != EndingName::Failed);
+        let judged = report.thresholds.iter().filter(|_| report.ending.how != RunState::Failed);
         series.last.thresholds = judged.map(|row| (row.expression.clone(), row.passed)).collect();
         series.last.valid = report.verdict == Verdict::Pass;
         series.last.quantiles = Some(LatencyKind::ALL.map(|kind| quantiles(report, kind)));
@@ -294,10 +294,10 @@ impl State {
             present.recent.push_back((second, Default::default()));
         }
         present.forget_before(second - RECENT_S);
-        // A stepped clock spoils result latencies: one of their ends is the broker's.
-        let is_spoiled =
-            |kind: LatencyKind| kind == LatencyKind::ResultLatency && measured.clock_stepped;
-        for (kind, samples) in measured.latencies.iter().filter(|(kind, _)| !is_spoiled(*kind)) {
+        let stepped = measured.clock_stepped;
+        for (kind, samples) in
+            measured.latencies.iter().filter(|(kind, _)| !kind.is_spoiled(stepped))
+        {
             let place = *kind as usize;
             series.latencies[place].add(samples);
             if let Some((_, recent)) = present.recent.back_mut() {

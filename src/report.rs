@@ -31,17 +31,18 @@ pub mod terminal;
 mod thresholds;
 pub mod truth_file;
 
-use std::collections::BTreeMap;
-
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamgauge_actors::{Finding, Mode, Nanos, RunState, Verdict};
+use streamgauge_actors::{
+    AuditTotals, Cause, Finding, Grade, Nanos, PerLatency, RunState, Second, StageCounters,
+    Verdict, WindowAudit,
+};
 
 pub use self::format::Format;
 pub use self::from_outcome::{rfc3339, rfc3339_of_ms};
 pub use self::host::Host;
-pub use self::latency::{LatencyFigures, PerLatency, SecondLatency};
+pub use self::latency::LatencyFigures;
 pub use self::resources::{ResourceMeter, Resources};
 
 use crate::broker;
@@ -56,8 +57,6 @@ pub const SCHEMA: &str = include_str!("../schemas/report.schema.json");
 /// What a report says besides what the pipeline measured.
 #[derive(Clone, Debug)]
 pub struct ReportContext {
-    /// Which stages ran.
-    pub mode: Mode,
     /// The resolved configuration, secrets redacted.
     pub config: Value,
     /// The command line that makes this run again.
@@ -83,9 +82,10 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why, the gravest first; never empty.
     pub reasons: Vec<String>,
-    /// The exit code that goes with it: 1 an error, 4 a wrong count, 5 inconclusive, 99
-    /// broker-limited or a threshold that failed, 0 otherwise. (A command that a signal stopped
-    /// ends with 128 + the signal instead of 0.)
+    /// The cause of each reason, in their order; empty in a report of an older program.
+    #[serde(default)]
+    pub causes: Vec<Cause>,
+    /// The exit code that goes with it, as in [`Grade::TABLE`].
     pub exit_code: u8,
     /// The command to try next.
     pub next: String,
@@ -119,12 +119,12 @@ pub struct Report {
     pub generation: u16,
     /// How far the wall clock moved against the monotonic one during the run, milliseconds.
     pub wall_step_ms: f64,
-    /// Events, warm-up included.
-    pub events: Events,
+    /// Counts of events, warm-up included.
+    pub events: StageCounters,
     /// Events per second of the measured part.
     pub throughput: Throughput,
     /// The audit; `null` where nothing was audited.
-    pub audit: Option<AuditReport>,
+    pub audit: Option<AuditTotals>,
     /// The thresholds, in the order of the settings.
     pub thresholds: Vec<ThresholdRow>,
     /// Draining a topic (`aggregate` only).
@@ -132,11 +132,11 @@ pub struct Report {
     /// The latencies of the measured part.
     pub latency: PerLatency<LatencyFigures>,
     /// Every audited window, in order.
-    pub windows: Vec<WindowRow>,
+    pub windows: Vec<WindowAudit>,
     /// What is wrong, located (bounded; the audit's sums count all).
     pub findings: Vec<Finding>,
     /// One row a second.
-    pub series: Vec<SecondRow>,
+    pub series: Vec<Second>,
     /// What the program itself used.
     pub resources: Resources,
     /// Faults injected on purpose.
@@ -151,7 +151,8 @@ pub struct Report {
     pub rerun: String,
 }
 
-/// Which stages a run had.
+/// Which stages a run had: the actors' `Mode` without what it was told to follow, which is in the
+/// configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModeName {
@@ -165,14 +166,15 @@ pub enum ModeName {
     Latency,
 }
 
-/// The broker.
+/// The broker: the actors' `BrokerDescription`. It is a type of its own because a report has the
+/// sentences of what the broker lacks, and not the capabilities that they are of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerReport {
     /// `embedded`, `kafka`, `redpanda` or `fluvio`.
     pub kind: String,
     /// Its version, or `unknown`.
     pub version: String,
-    /// The delivery guarantee of results.
+    /// The delivery guarantee of results: exactly once, effectively once, at least once.
     pub guarantee: String,
     /// Whether a record's insertion time is the log's own.
     pub log_append_time: bool,
@@ -190,75 +192,18 @@ pub struct Topics {
     pub results: String,
 }
 
-/// How a run ended.
+/// How a run ended: the actors' `Ending` in flat form. It is a type of its own because every key is
+/// always there, `null` where it does not apply, and because the kind of a failure is not told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndingReport {
-    /// How.
-    pub how: EndingName,
+    /// Played to its end, stopped on request, or failed.
+    pub how: RunState,
     /// Whether everything sent was still aggregated; `null` unless it was stopped.
     pub drained: Option<bool>,
     /// The stage that failed.
     pub stage: Option<String>,
     /// Why it failed.
     pub cause: Option<String>,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndingName {
-    /// Played to its end.
-    Completed,
-    /// Stopped on request.
-    Stopped,
-    /// A stage failed.
-    Failed,
-}
-
-impl EndingName {
-    /// The state that such a run ends in.
-    pub fn state(self) -> RunState {
-        match self {
-            Self::Completed => RunState::Completed,
-            Self::Stopped => RunState::Stopped,
-            Self::Failed => RunState::Failed,
-        }
-    }
-}
-
-/// Counts of events, warm-up included.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Events {
-    /// Handed to the client.
-    pub produced: u64,
-    /// Bytes of their values.
-    pub produced_bytes: u64,
-    /// Acknowledged.
-    pub acknowledged: u64,
-    /// Surely not stored.
-    pub rejected: u64,
-    /// Perhaps stored: only the log knows.
-    pub unknown: u64,
-    /// Taken by the aggregators.
-    pub consumed: u64,
-    /// Bytes of all values read.
-    pub consumed_bytes: u64,
-    /// Came after their window had closed.
-    pub late: u64,
-    /// Records that are no readable events.
-    pub malformed: u64,
-    /// The same, by reason.
-    pub malformed_by_reason: BTreeMap<String, u64>,
-    /// Events of other programs.
-    pub strangers: u64,
-    /// Records of older generations, ignored.
-    pub stale: u64,
-    /// Measured events sent late while the client was taking records.
-    pub sent_late_generator: u64,
-    /// Measured events sent late because the client was full.
-    pub sent_late_backpressure: u64,
-    /// Seconds that the client was full, over all producers.
-    pub backpressure_s: f64,
 }
 
 /// Events per second of the measured part; `null` where the run has no such rate.
@@ -270,33 +215,6 @@ pub struct Throughput {
     pub produced_per_second: Option<f64>,
     /// Taken by the aggregators.
     pub consumed_per_second: Option<f64>,
-}
-
-/// The audit's sums.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditReport {
-    /// Windows judged.
-    pub windows: u64,
-    /// Of them: all counts exact.
-    pub windows_exact: u64,
-    /// Different (window, campaign) results read back.
-    pub results: u64,
-    /// Results that came again.
-    pub results_duplicated: u64,
-    /// Results that never came.
-    pub results_missing: u64,
-    /// Acknowledged events that no result holds.
-    pub events_missing: u64,
-    /// Events in results beyond what was acknowledged.
-    pub events_extra: u64,
-    /// Events lost, by their serial numbers.
-    pub events_lost: u64,
-    /// Events seen again (not added).
-    pub events_duplicated: u64,
-    /// Events that came behind later ones.
-    pub events_reordered: u64,
-    /// Deliveries whose fate only the log knew, resolved by it.
-    pub unknown: u64,
 }
 
 /// A threshold, and whether the run satisfied it.
@@ -320,61 +238,6 @@ pub struct Drain {
     pub seconds: Option<f64>,
     /// Events per second; `null`: no such window.
     pub per_second: Option<f64>,
-}
-
-/// One audited window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WindowRow {
-    /// The window.
-    pub window_id: i64,
-    /// First millisecond, since the Unix epoch.
-    pub window_start: i64,
-    /// First millisecond after it.
-    pub window_end: i64,
-    /// Cut short by the run's start or end: audited, outside the latency figures.
-    pub partial: bool,
-    /// Whether it lies in the warm-up: audited, outside the figures.
-    pub warmup: bool,
-    /// Campaigns with a result.
-    pub campaigns: u64,
-    /// Events in its results.
-    pub count: u64,
-    /// Events acknowledged.
-    pub expected: u64,
-    /// Whether every campaign's count is exact.
-    pub exact: bool,
-    /// Mean result latency over its results; `null` where none was measured.
-    pub result_latency_ms_avg: Option<f64>,
-    /// Greatest result latency.
-    pub result_latency_ms_max: Option<f64>,
-}
-
-/// One second of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SecondRow {
-    /// Seconds since the run's base.
-    pub second: i64,
-    /// Its first millisecond, since the Unix epoch; `null` where the run has no base.
-    pub start_ms: Option<i64>,
-    /// Events that the schedule asks for; `null` where there is no schedule.
-    pub target: Option<f64>,
-    /// Events handed to the client.
-    pub produced: u64,
-    /// Events acknowledged.
-    pub acknowledged: u64,
-    /// Events consumed.
-    pub consumed: u64,
-    /// Results acknowledged.
-    pub results: u64,
-    /// Records not consumed yet, at its end.
-    pub lag: u64,
-    /// Events in flight, at its end.
-    pub in_flight: u64,
-    /// Watermark per partition at its end, milliseconds since the Unix epoch; `null` before the
-    /// first and after the last event.
-    pub watermarks_ms: BTreeMap<u32, Option<i64>>,
-    /// The latencies of this second.
-    pub latency: PerLatency<SecondLatency>,
 }
 
 /// What was running; `null`: not built in.
@@ -407,6 +270,11 @@ impl Versions {
 }
 
 impl Report {
+    /// How grave its verdict is.
+    pub fn grade(&self) -> Grade {
+        Grade::of(self.verdict, self.exit_code)
+    }
+
     /// The report as indented JSON, with a line end (`-o json`).
     ///
     /// # Errors

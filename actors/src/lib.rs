@@ -66,8 +66,11 @@ pub use self::failure::FailureKind;
 pub use self::latency::results_judge::{ResultsJudge, ResultsJudgeRole};
 pub use self::latency::run_audit::{RunAudit, RunAuditRole};
 pub use self::latency::truth_keeper::{TruthKeeper, TruthKeeperRole};
-pub use self::measures::counters::StageCounters;
-pub use self::measures::histograms::{LatencyHistogram, LatencyKind};
+pub use self::measures::counters::{
+    CounterMetric, CounterRow, MalformedRecords, MetricKind, StageCounters, Words,
+};
+pub use self::measures::histograms::LatencyHistogram;
+pub use self::measures::latency_kinds::{LatencyKind, LatencyRow, PerLatency, Subject};
 pub use self::measures::run_measures::RunMeasures;
 pub use self::measures::series::{Quantiles, Second};
 pub use self::ports::{
@@ -77,15 +80,15 @@ pub use self::ports::{
 };
 pub use self::producer::{Producer, ProducerRole};
 pub use self::result_writer::{ResultWriter, ResultWriterRole, WriterOut};
-pub use self::run::facts::{RunFact, RunMeasured, StageMeasured};
+pub use self::run::facts::{FactsHeard, RunFact, RunMeasured, StageMeasured};
 pub use self::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
-pub use self::run::outcome::{Ending, RunOutcome};
+pub use self::run::outcome::{CLOCK_STEP_LIMIT_NS, Ending, RunOutcome};
 pub use self::run::plan::RunPlan;
 pub use self::run::states::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_effect};
 pub use self::run::supervisor::Supervisor;
-pub use self::run::verdict::{Judgement, Verdict};
+pub use self::run::verdict::{Cause, Grade, Judgement, Reason, Verdict};
 pub use self::stage::flow::{
     Acknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
 };

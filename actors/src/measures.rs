@@ -1,6 +1,7 @@
-//! What is measured in a run: counters, histograms of latencies, the series of seconds.
+//! What is measured in a run: counters, latencies and their histograms, the series of seconds.
 
 pub(crate) mod counters;
 pub(crate) mod histograms;
+pub(crate) mod latency_kinds;
 pub(crate) mod run_measures;
 pub(crate) mod series;

@@ -14,7 +14,8 @@ use std::time::Duration;
 use crate::clock::{MILLISECOND, Nanos, SharedClock, to_millis};
 use crate::failure::StageError;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::ports::{Delivery, EventWriter, MAX_BUDGET, Sent};
 use crate::result_writer::merge::{Merge, MergedWindow};
 use crate::stage::flow::{

@@ -3,6 +3,7 @@
 
 pub(crate) mod facts;
 pub(crate) mod helper;
+pub(crate) mod machinery;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod pipeline;
@@ -107,7 +108,7 @@ impl Run {
             drained_since_ns: None,
             stop_asked: false,
             target: spec.workload.rate.0,
-            collector: Collector::new(0, spec.workload.rate.0),
+            collector: Collector::new(0, None),
             findings: Vec::new(),
             latest_window: None,
             measured: None,
@@ -129,7 +130,7 @@ impl Run {
         self.stages = stages;
         self.base_ns = Some(base);
         self.end_ns = base.saturating_add(self.spec.schedule_ns());
-        self.collector = Collector::new(base, self.spec.workload.rate.0);
+        self.collector = Collector::new(base, self.spec.target(self.mode));
         self.state = RunState::WarmingUp;
         base
     }
@@ -312,6 +313,7 @@ impl Run {
         let Measured { measures, truth } = self.measured.unwrap_or_default();
         RunOutcome {
             spec: (*self.spec).clone(),
+            mode: self.mode,
             broker: self.broker.unwrap_or_default(),
             generation: self.id.generation,
             ending: self.ending.unwrap_or(Ending::Completed),

@@ -6,7 +6,8 @@ use actix::prelude::*;
 use crate::clock::Nanos;
 use crate::failure::StageError;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::stage_id::StageId;
 use crate::truth::findings::{Finding, WindowAudit};
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::clock::{Nanos, SharedClock};
 use crate::failure::StageError;
-use crate::measures::histograms::LatencyKind;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::ports::{DeadLetters, EventReader, MAX_BUDGET};
 use crate::stage::flow::{PanesClosed, WindowsMerged};
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};

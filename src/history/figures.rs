@@ -4,26 +4,21 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use rusqlite::types::Value;
-use streamgauge_actors::RunState;
+use streamgauge_actors::{AuditTotals, SECOND};
 
 use super::name;
-use crate::report::{AuditReport, EndingName, Report};
+use crate::report::Report;
 
 /// One of the audit's sums.
-type Sum = fn(&AuditReport) -> u64;
+type Sum = fn(&AuditTotals) -> u64;
 
 /// Column and value, for every column that a finished run has.
 pub(super) fn figures(report: &Report) -> anyhow::Result<Vec<(String, Value)>> {
     let Report { events, throughput, resources, .. } = report;
-    let state = match report.ending.how {
-        EndingName::Completed => RunState::Completed,
-        EndingName::Stopped => RunState::Stopped,
-        EndingName::Failed => RunState::Failed,
-    };
     let failed = report.thresholds.iter().filter(|threshold| !threshold.passed).count();
     let mut figures: Vec<(String, Value)> = [
         ("run_id", report.run_id.clone().into()),
-        ("state", name(state).into()),
+        ("state", name(report.ending.how).into()),
         ("mode", name(report.mode).into()),
         ("workload", report.workload.clone().into()),
         ("broker", report.broker.kind.clone().into()),
@@ -45,8 +40,8 @@ pub(super) fn figures(report: &Report) -> anyhow::Result<Vec<(String, Value)>> {
         ("events_acknowledged", integer(events.acknowledged)),
         ("events_consumed", integer(events.consumed)),
         ("events_late", integer(events.late)),
-        ("events_malformed", integer(events.malformed)),
-        ("backpressure_s", events.backpressure_s.into()),
+        ("events_malformed", integer(events.malformed.total())),
+        ("backpressure_s", (events.backpressure_ns as f64 / SECOND as f64).into()),
         ("cpu_seconds", resources.cpu_seconds.into()),
         ("cpu_us_per_event", resources.cpu_us_per_event.into()),
         ("peak_rss_bytes", resources.peak_rss_bytes.map_or(Value::Null, integer)),

@@ -1,10 +1,12 @@
 //! The tables, and how an older database becomes a present one.
 //!
 //! `user_version` is the number of migrations that a database has seen. A migration that has been
-//! released is never changed: a change is one more migration.
+//! released is never changed: a change is one more migration. Columns of latencies are made from the
+//! table of latencies: a database gets those that it lacks when it is opened.
 
 use anyhow::bail;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use streamgauge_actors::LatencyKind;
 
 /// What makes each version from the one before; the first makes version 1 from nothing.
 pub(super) const MIGRATIONS: &[&str] = &[RUNS_AND_REPORTS, SECONDS];
@@ -100,6 +102,30 @@ JOIN reports ON reports.run_id = runs.run_id
 JOIN json_each(reports.report, '$.series') AS row;
 ";
 
+/// The view with the columns of all latencies, which stand between these two parts.
+const SECONDS_AROUND_LATENCIES: (&str, &str) = (
+    "
+CREATE VIEW seconds AS
+SELECT
+    runs.run_id,
+    runs.workload,
+    runs.broker,
+    json_extract(row.value, '$.second') AS second,
+    json_extract(row.value, '$.start_ms') AS start_ms,
+    json_extract(row.value, '$.target') AS target,
+    json_extract(row.value, '$.produced') AS produced,
+    json_extract(row.value, '$.acknowledged') AS acknowledged,
+    json_extract(row.value, '$.consumed') AS consumed,
+    json_extract(row.value, '$.results') AS results,
+    json_extract(row.value, '$.lag') AS lag,
+    json_extract(row.value, '$.in_flight') AS in_flight",
+    "
+FROM runs
+JOIN reports ON reports.run_id = runs.run_id
+JOIN json_each(reports.report, '$.series') AS row;
+",
+);
+
 /// A database's version.
 fn version(connection: &Connection) -> rusqlite::Result<usize> {
     connection
@@ -120,15 +146,58 @@ pub(super) fn refuse_newer(connection: &Connection, migrations: &[&str]) -> anyh
     Ok(())
 }
 
+/// Whether every latency has its columns: in the table, and in the view.
+fn has_all_latencies(connection: &Connection) -> rusqlite::Result<bool> {
+    let names = "SELECT count(*) FROM pragma_table_info('runs') WHERE name = ?1
+                 UNION ALL SELECT count(*) FROM pragma_table_info('seconds') WHERE name = ?2";
+    let mut statement = connection.prepare(names)?;
+    for name in LatencyKind::ALL.map(LatencyKind::name) {
+        let columns = [format!("{name}_p50_ms"), format!("{name}_p99_ms")];
+        let found: Vec<u32> =
+            statement.query_map(columns, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        if found.contains(&0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Gives every latency that came after the last migration its columns.
+fn add_latencies(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let known: Vec<String> = transaction
+        .prepare("SELECT name FROM pragma_table_info('runs')")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in LatencyKind::ALL.map(LatencyKind::name) {
+        for column in [format!("{name}_p50_ms"), format!("{name}_p99_ms")] {
+            if !known.contains(&column) {
+                transaction.execute_batch(&format!("ALTER TABLE runs ADD COLUMN {column} REAL"))?;
+            }
+        }
+    }
+    let column = |name: &str| {
+        format!(",\n    json_extract(row.value, '$.latency.{name}.p99_ms') AS {name}_p99_ms")
+    };
+    let (head, tail) = SECONDS_AROUND_LATENCIES;
+    let columns = LatencyKind::ALL.map(|kind| column(kind.name())).concat();
+    transaction.execute_batch(&format!("DROP VIEW IF EXISTS seconds;{head}{columns}{tail}"))
+}
+
 /// Brings a database up to date, from whatever version it has: all of it, or nothing.
 pub(super) fn migrate(connection: &Connection, migrations: &[&str]) -> anyhow::Result<()> {
     refuse_newer(connection, migrations)?;
-    if version(connection)? == migrations.len() {
+    let is_present = version(connection)? == migrations.len();
+    // What an earlier version has need not be complete: the test of migrations stops there.
+    let is_last = migrations.len() == MIGRATIONS.len();
+    if is_present && (!is_last || has_all_latencies(connection)?) {
         return Ok(());
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     for migration in migrations.iter().skip(version(&transaction)?) {
         transaction.execute_batch(migration)?;
+    }
+    if is_last && !has_all_latencies(&transaction)? {
+        add_latencies(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", migrations.len() as u32)?;
     transaction.commit()?;
@@ -183,5 +252,25 @@ mod tests {
         let before = tables(&connection);
         migrate(&connection, &[MIGRATIONS[0], "CREATE TABLE extra (a); nonsense"]).unwrap_err();
         assert_eq!((version(&connection).unwrap(), tables(&connection)), (1, before));
+    }
+
+    #[test]
+    fn a_latency_that_came_later_gets_its_columns() {
+        let connection = migrated(MIGRATIONS);
+        let present = tables(&connection);
+        // As it would be if the last latency were a new one.
+        let last = LatencyKind::ALL.last().unwrap().name();
+        for change in [
+            "DROP VIEW seconds".to_owned(),
+            format!("ALTER TABLE runs DROP COLUMN {last}_p50_ms"),
+            format!("ALTER TABLE runs DROP COLUMN {last}_p99_ms"),
+        ] {
+            connection.execute(&change, []).unwrap();
+        }
+        assert!(!has_all_latencies(&connection).unwrap());
+        migrate(&connection, MIGRATIONS).unwrap();
+        assert!(has_all_latencies(&connection).unwrap());
+        let view = |tables: &[String]| tables.iter().find(|sql| sql.contains("VIEW")).cloned();
+        assert_eq!(view(&tables(&connection)), view(&present));
     }
 }

@@ -7,14 +7,14 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use streamgauge_actors::{RunState, Verdict};
+use streamgauge_actors::{RunState, Second, Verdict, WindowAudit};
 
 use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
 use crate::history::{Filter, RunRow};
 use crate::live::{Links, LiveRun, RunView, Seen};
 use crate::report::compare::compare as compare_reports;
-use crate::report::{Format, Report, SecondRow, WindowRow, html, rfc3339_of_ms};
+use crate::report::{Format, Report, html, rfc3339_of_ms};
 
 /// Runs that a page of the list has, unless said otherwise, and at most.
 const PAGE: usize = 50;
@@ -238,10 +238,10 @@ pub struct Timeseries {
     run_id: String,
     /// As `series` in the report.
     #[schema(value_type = Vec<Object>)]
-    series: Vec<SecondRow>,
+    series: Vec<Second>,
     /// As `windows` in the report.
     #[schema(value_type = Vec<Object>)]
-    windows: Vec<WindowRow>,
+    windows: Vec<WindowAudit>,
 }
 
 pub(super) async fn timeseries(

@@ -1,10 +1,10 @@
 //! How a run is, or was, as HTTP tells it.
 
 use serde::Serialize;
-use streamgauge_actors::{RunState, Span, StageCounters, Verdict};
+use streamgauge_actors::{RunState, SECOND, Span, StageCounters, Verdict};
 
 use crate::history::RunRow;
-use crate::report::{AuditReport, Report, rfc3339_of_ms};
+use crate::report::{Report, rfc3339_of_ms};
 
 /// How a run is, or was.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -50,7 +50,8 @@ pub struct RunView {
     pub links: Option<Links>,
 }
 
-/// Counts of events, warm-up included.
+/// Counts of events, warm-up included: those of the counters that a page shows. They are a type of
+/// their own because their names are the API's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct EventCounts {
     /// Handed to the client.
@@ -122,7 +123,7 @@ impl From<&StageCounters> for EventCounts {
             duplicated: of.events_duplicated,
             reordered: of.events_reordered,
             late: of.late,
-            malformed: of.malformed_total(),
+            malformed: of.malformed.total(),
             strangers: of.strangers,
         }
     }
@@ -175,23 +176,18 @@ impl RunView {
     pub fn of_report(report: &Report) -> Self {
         let audit = report.audit.as_ref();
         let (judged, exact) = audit.map_or((0, 0), |audit| (audit.windows, audit.windows_exact));
-        let count = |of: fn(&AuditReport) -> u64| audit.map_or(0, of);
         let windows = WindowCounts { judged, incorrect: judged - exact };
-        let events = EventCounts {
-            produced: report.events.produced,
-            acknowledged: report.events.acknowledged,
-            consumed: report.events.consumed,
-            lost: count(|audit| audit.events_lost),
-            duplicated: count(|audit| audit.events_duplicated),
-            reordered: count(|audit| audit.events_reordered),
-            late: report.events.late,
-            malformed: report.events.malformed,
-            strangers: report.events.strangers,
-        };
+        let mut counters = report.events.clone();
+        if let Some(audit) = audit {
+            counters.events_lost = audit.events_lost;
+            counters.events_duplicated = audit.events_duplicated;
+            counters.events_reordered = audit.events_reordered;
+        }
+        let events = EventCounts::from(&counters);
         let played_s = report.warmup_s + report.duration_s;
         Self {
             run_id: Some(report.run_id.clone()),
-            state: report.ending.how.state().name(),
+            state: report.ending.how.name(),
             workload: report.workload.clone(),
             broker: report.broker.kind.clone(),
             started_at: Some(report.started_at.clone()),
@@ -208,7 +204,7 @@ impl RunView {
             windows,
             in_flight: 0,
             lag: report.series.last().map_or(0, |second| second.lag),
-            backpressure_s: report.events.backpressure_s,
+            backpressure_s: report.events.backpressure_ns as f64 / SECOND as f64,
             links: Some(Links::of(&report.run_id)),
         }
     }

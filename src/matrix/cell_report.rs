@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{PerLatency, Verdict};
 
 use super::figures::{CellFigure, CellFigures, Figure, Run};
 use super::plan::Plan;
-use crate::report::{BrokerReport, LatencyFigures, PerLatency, tables};
-
-/// Exit codes, the gravest first.
-const PRECEDENCE: [u8; 5] = [1, 4, 5, 99, 0];
+use crate::report::{BrokerReport, LatencyFigures, tables};
 
 /// One cell.
 #[derive(Clone, Debug, Serialize)]
@@ -77,11 +74,6 @@ impl CellReport {
     }
 }
 
-/// How grave an exit code is: the less, the graver.
-pub(super) fn gravity(code: u8) -> usize {
-    PRECEDENCE.iter().position(|&known| known == code).unwrap_or(0)
-}
-
 /// The report of a cell's runs.
 pub(super) fn cell_report(
     plan: &Plan,
@@ -95,8 +87,7 @@ pub(super) fn cell_report(
     for run in runs {
         *verdicts.entry(run.verdict().name()).or_insert(0) += 1;
     }
-    let gravest =
-        runs.iter().min_by_key(|run| (gravity(run.exit_code()), run.verdict() != Verdict::Aborted));
+    let gravest = runs.iter().min_by_key(|run| run.grade());
     let completed: Vec<_> = runs.iter().filter_map(|run| run.completed()).collect();
     let reports =
         || runs.iter().filter_map(|run| run.result.as_ref().ok()).map(|(report, _)| report);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use streamgauge_actors::{LatencyKind, Verdict};
+use streamgauge_actors::{Grade, LatencyKind, PerLatency, RunState, Verdict};
 
 use crate::report::compare::{Better, Metric, Per};
-use crate::report::{EndingName, LatencyFigures, PerLatency, Report};
+use crate::report::{LatencyFigures, Report};
 
 /// A figure that every run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,14 +118,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// The verdict on it.
-    pub fn verdict(&self) -> Verdict {
-        self.result.as_ref().map_or(Verdict::Fail, |(report, _)| report.verdict)
+    /// How grave its verdict is.
+    pub fn grade(&self) -> Grade {
+        self.result.as_ref().map_or(Grade::Error, |(report, _)| report.grade())
     }
 
-    /// The exit code that goes with it.
-    pub fn exit_code(&self) -> u8 {
-        self.result.as_ref().map_or(1, |(report, _)| report.exit_code)
+    /// The verdict on it.
+    pub fn verdict(&self) -> Verdict {
+        self.result.as_ref().map_or(Grade::Error.verdict(), |(report, _)| report.verdict)
     }
 
     /// Why.
@@ -139,7 +139,7 @@ impl Run {
     /// Its report, if it was played to its end.
     pub fn completed(&self) -> Option<&Report> {
         let (report, _) = self.result.as_ref().ok()?;
-        (report.ending.how == EndingName::Completed).then_some(report)
+        (report.ending.how == RunState::Completed).then_some(report)
     }
 
     /// Its figures by their names.
@@ -183,7 +183,7 @@ impl CellFigures {
     /// # Errors
     /// When a stored histogram cannot be read.
     pub fn of(reports: &[&Report]) -> anyhow::Result<Self> {
-        let mut latency = PerLatency::from_fn(|_| None);
+        let mut latency = PerLatency::default();
         for kind in LatencyKind::ALL {
             let merged = LatencyFigures::merged(
                 reports.iter().filter_map(|report| report.latency.get(kind)),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use streamgauge_actors::{
-    FailureKind, LatencyKind, Malformed, Nanos, RunState, SECOND, StageCounters, StageId,
+    CounterMetric, CounterRow, FailureKind, LatencyKind, Malformed, MetricKind, Nanos, RunState,
+    SECOND, StageCounters, StageId,
 };
 
 use super::{Buckets, OUTCOMES, PLACES, ProcessUsage, QUANTILES, Series, State, Subject};
@@ -15,53 +16,6 @@ const OTHER_REASONS: [&str; 4] = ["future", "unknown_campaign", "bad_progress", 
 
 /// The actors whose mailboxes and restarts are shown: the stages' kinds, and this one.
 const SUPERVISOR: &str = "supervisor";
-
-/// A counter or a gauge: name, help, value.
-type Plain = (&'static str, &'static str, fn(&StageCounters) -> f64);
-
-const COUNTERS: [Plain; 16] = [
-    ("events_produced_total", "Events handed to the client.", |c| c.produced as f64),
-    ("produced_bytes_total", "Bytes of the values of events handed to the client.", |c| {
-        c.produced_bytes as f64
-    }),
-    ("events_acknowledged_total", "Events acknowledged by the broker.", |c| c.acknowledged as f64),
-    ("events_consumed_total", "Events taken by the aggregators.", |c| c.consumed as f64),
-    ("consumed_bytes_total", "Bytes of all values read by the aggregators.", |c| {
-        c.consumed_bytes as f64
-    }),
-    ("events_lost_total", "Events lost, by their serial numbers.", |c| c.events_lost as f64),
-    ("events_duplicated_total", "Events seen again (not added).", |c| c.events_duplicated as f64),
-    ("events_reordered_total", "Events that came behind later ones.", |c| {
-        c.events_reordered as f64
-    }),
-    ("events_late_total", "Events that came after their window had closed.", |c| c.late as f64),
-    ("events_stranger_total", "Events of other programs (never added by a run).", |c| {
-        c.strangers as f64
-    }),
-    ("events_sent_late_total", "Measured events sent later than the limit, for any reason.", |c| {
-        (c.sent_late_generator + c.sent_late_backpressure) as f64
-    }),
-    ("windows_closed_total", "Windows merged and handed to the client.", |c| {
-        c.windows_closed as f64
-    }),
-    ("windows_judged_total", "Windows whose every count was checked.", |c| c.windows_judged as f64),
-    ("windows_incorrect_total", "Windows with a wrong count.", |c| c.windows_incorrect as f64),
-    ("results_written_total", "Results acknowledged by the broker.", |c| c.results_written as f64),
-    ("backpressure_seconds_total", "Time that the client was full, over all producers.", |c| {
-        c.backpressure_ns as f64 / SECOND as f64
-    }),
-];
-
-const GAUGES: [Plain; 2] = [
-    ("in_flight_events", "Events handed to the client and not acknowledged yet.", |c| {
-        c.in_flight as f64
-    }),
-    (
-        "consumer_lag_events",
-        "Records in the partitions that the aggregators have not read yet.",
-        |c| c.lag as f64,
-    ),
-];
 
 /// Builds one family.
 struct Family {
@@ -146,12 +100,12 @@ pub(super) fn families(state: &State, now: Nanos) -> Vec<MetricFamily> {
         })
         .collect();
     let mut families = Vec::new();
-    families.extend(plain(&views, &COUNTERS, MetricType::COUNTER, |view| &view.totals));
+    families.extend(plain(&views, MetricKind::Counter, |view| &view.totals));
     // Gauges are of the present run alone.
     let nothing = StageCounters::default();
     let of_present =
         |view: &View<'_>| if view.is_present { &state.present.totals } else { &nothing };
-    families.extend(plain(&views, &GAUGES, MetricType::GAUGE, of_present));
+    families.extend(plain(&views, MetricKind::Gauge, of_present));
     families.extend(counters_by_label(&views));
     families.extend(latencies(state, &views, now));
     families.extend(gauges(state, &views));
@@ -161,20 +115,38 @@ pub(super) fn families(state: &State, now: Nanos) -> Vec<MetricFamily> {
     families
 }
 
+/// The families of the table of counters.
 fn plain<'a>(
     views: &'a [View<'a>],
-    table: &[Plain],
-    kind: MetricType,
+    kind: MetricKind,
     of: impl Fn(&'a View<'a>) -> &'a StageCounters,
 ) -> Vec<MetricFamily> {
-    let family = |&(name, help, value): &Plain| {
-        let mut family = Family::new(name, help, kind);
+    let mut families: Vec<(CounterMetric, &str, Vec<&CounterRow>)> = Vec::new();
+    for row in StageCounters::ROWS {
+        let Some(metric) = row.metric.filter(|metric| metric.kind == kind) else { continue };
+        match families.iter_mut().find(|(known, ..)| known.name == metric.name) {
+            Some((.., rows)) => rows.push(row),
+            None if metric.help.is_empty() => families.push((metric, row.help, vec![row])),
+            None => families.push((metric, metric.help, vec![row])),
+        }
+    }
+    let family = |(metric, help, rows): (CounterMetric, &str, Vec<&CounterRow>)| {
+        let in_seconds = metric.name.ends_with("seconds_total");
+        let mut family = Family::new(metric.name, help, metric_type(kind));
         for view in views {
-            family.value(&view.labels(&[]), value(of(view)));
+            let sum = rows.iter().map(|row| (row.value)(of(view))).sum::<u64>() as f64;
+            family.value(&view.labels(&[]), if in_seconds { sum / SECOND as f64 } else { sum });
         }
         family.build()
     };
-    table.iter().map(family).collect()
+    families.into_iter().map(family).collect()
+}
+
+fn metric_type(kind: MetricKind) -> MetricType {
+    match kind {
+        MetricKind::Counter => MetricType::COUNTER,
+        MetricKind::Gauge => MetricType::GAUGE,
+    }
 }
 
 fn counters_by_label(views: &[View<'_>]) -> Vec<MetricFamily> {
@@ -189,7 +161,7 @@ fn counters_by_label(views: &[View<'_>]) -> Vec<MetricFamily> {
         counter("broker_errors_total", "Failures of the broker, by where they were met and kind.");
     for view in views {
         for reason in Malformed::REASONS.iter().copied().chain(OTHER_REASONS) {
-            let count = view.totals.malformed.get(reason).copied().unwrap_or(0);
+            let count = view.totals.malformed.of(reason);
             malformed.value(&view.labels(&[("reason", reason)]), count as f64);
         }
         for kind in LatencyKind::ALL {
@@ -217,7 +189,8 @@ fn latencies(state: &State, views: &[View<'_>], now: Nanos) -> Vec<MetricFamily>
     let mut families = Vec::new();
     for kind in LatencyKind::ALL {
         let name = format!("{}_seconds", kind.name());
-        let mut family = Family::new(&name, described(kind), MetricType::HISTOGRAM);
+        let about = format!("From {} to: {}.", kind.row().from, kind.row().to);
+        let mut family = Family::new(&name, about, MetricType::HISTOGRAM);
         for view in views {
             let histogram = view.series.latencies[kind as usize].to_proto();
             family.labelled(&view.labels(&[])).set_histogram(histogram);
@@ -250,25 +223,6 @@ fn latencies(state: &State, views: &[View<'_>], now: Nanos) -> Vec<MetricFamily>
     }
     families.extend([checkpoints, recent].map(Family::build));
     families
-}
-
-fn described(kind: LatencyKind) -> &'static str {
-    match kind {
-        LatencyKind::PublishDelay => {
-            "From an event's intended time to its being handed to the client."
-        }
-        LatencyKind::PublishLatency => {
-            "From an event's being handed to the client to its acknowledgement."
-        }
-        LatencyKind::EventLatency => "From an event's intended time to its being consumed.",
-        LatencyKind::CloseLatency => {
-            "From a window's end to its results' being handed to the client."
-        }
-        LatencyKind::ResultLatency => {
-            "From a result's greatest produce time to its insertion in the log."
-        }
-        LatencyKind::EndToEnd => "From a window's end to its results' being read back.",
-    }
 }
 
 fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {

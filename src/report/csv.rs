@@ -16,7 +16,7 @@ pub fn render(report: &Report) -> String {
     for row in &report.series {
         let counts =
             [row.produced, row.acknowledged, row.consumed, row.results, row.lag, row.in_flight];
-        let mut fields = vec![row.second.to_string(), field(row.start_ms), field(row.target)];
+        let mut fields = vec![row.second.to_string(), row.start_ms.to_string(), field(row.target)];
         fields.extend(counts.map(|count| count.to_string()));
         for partition in &partitions {
             fields.push(field(row.watermarks_ms.get(partition).copied().flatten()));

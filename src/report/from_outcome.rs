@@ -3,30 +3,25 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use streamgauge_actors::{
-    ArrivalKind, Ending, LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, RunOutcome,
-    SECOND, Second, Verdict, WindowAudit, to_millis,
+    ArrivalKind, AuditTotals, Cause, Ending, Judgement, LatencyHistogram, LatencyKind, MILLISECOND,
+    Mode, Nanos, PerLatency, Reason, RunOutcome, SECOND, StageCounters,
 };
 
-use super::latency::{LatencyFigures, PerLatency, SecondLatency};
+use super::latency::LatencyFigures;
 use super::numbers::exact;
 use super::thresholds;
 use super::{
-    AuditReport, BrokerReport, Drain, EndingName, EndingReport, Events, ModeName, Report,
-    ReportContext, SCHEMA_VERSION, SecondRow, ThresholdRow, Throughput, Topics, WindowRow,
-    next_step,
+    BrokerReport, Drain, EndingReport, ModeName, Report, ReportContext, SCHEMA_VERSION,
+    ThresholdRow, Throughput, Topics, next_step,
 };
-use crate::config::Threshold;
-
-/// The exit code of a run that did all it should, and not as well as was asked.
-const THRESHOLD_FAILED: u8 = 99;
 
 impl Report {
     /// The report of a run that ended, however it ended.
     pub fn new(outcome: &RunOutcome, context: &ReportContext) -> Self {
-        let mode = &context.mode;
-        let judgement = outcome.judge(mode);
-        let is_scheduled = has_schedule(mode) && outcome.spec.workload.arrivals != ArrivalKind::Max;
-        let events = events(outcome);
+        let mode = &outcome.mode;
+        let mut judgement = outcome.judge();
+        let events = outcome.counters.reported();
+        let stepped = outcome.clock_stepped();
         let mut resources = context.resources.clone();
         // What the program's work is counted in: everything it sent, or everything it read.
         let handled = if events.produced > 0 { events.produced } else { events.consumed };
@@ -36,10 +31,11 @@ impl Report {
             .map(|seconds| seconds * 1e6 / handled as f64);
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
-            verdict: judgement.verdict,
+            verdict: judgement.verdict(),
             next: String::new(),
-            reasons: judgement.reasons,
-            exit_code: judgement.exit_code,
+            reasons: judgement.texts(),
+            causes: judgement.causes(),
+            exit_code: judgement.exit_code(),
             notes: notes(outcome, mode),
             run_id: outcome.spec.run_id.clone(),
             mode: mode_name(mode),
@@ -65,28 +61,18 @@ impl Report {
             wall_step_ms: outcome.wall_step_ns as f64 / MILLISECOND as f64,
             events,
             throughput: throughput(outcome, context),
-            audit: audit(outcome, mode),
+            audit: audit(outcome),
             thresholds: Vec::new(),
             drain: drain(outcome, context),
-            latency: PerLatency::from_fn(|kind| {
-                let spoiled = kind == LatencyKind::ResultLatency && outcome.clock_stepped();
-                let histogram = outcome.latencies.get(&kind).filter(|_| !spoiled)?;
-                LatencyFigures::of(kind, histogram)
-            }),
+            latency: PerLatency::from_fn(|kind| LatencyFigures::of(kind, outcome.latency(kind)?)),
             windows: outcome
                 .measures
                 .iter()
                 .flat_map(|measures| &measures.windows)
-                .map(|window| WindowRow::of(window, outcome.clock_stepped()))
+                .map(|window| window.clone().unspoiled(stepped))
                 .collect(),
             findings: outcome.findings.clone(),
-            series: outcome
-                .series
-                .iter()
-                .map(|second| {
-                    SecondRow::of(second, outcome.base_ns, is_scheduled, outcome.clock_stepped())
-                })
-                .collect(),
+            series: outcome.series.iter().map(|second| second.clone().unspoiled(stepped)).collect(),
             resources,
             faults: Vec::new(),
             config: context.config.clone(),
@@ -94,36 +80,32 @@ impl Report {
             host: context.host.clone(),
             rerun: context.rerun.clone(),
         };
-        report.apply(&context.thresholds);
-        report.next = next_step::next_step(outcome, mode, &report);
+        report.thresholds = thresholds::judge(&context.thresholds, &report);
+        // A run that failed measured nothing that a threshold could judge.
+        if !matches!(outcome.ending, Ending::Failed { .. }) {
+            judgement = judgement.with(report.thresholds.iter().filter_map(failed_threshold));
+        }
+        report.pronounce(&judgement);
+        report.next = next_step::next_step(outcome, judgement.cause(), &report);
         report
     }
 
-    /// Judges the thresholds. A failed one turns a pass into a failure, and follows the reasons of
-    /// anything graver.
-    fn apply(&mut self, thresholds: &[Threshold]) {
-        self.thresholds = thresholds::judge(thresholds, self);
-        let failed: Vec<String> =
-            self.thresholds.iter().filter(|row| !row.passed).map(failed_threshold).collect();
-        if failed.is_empty() || self.ending.how == EndingName::Failed {
-            // A run that failed measured nothing that a threshold could judge.
-            return;
-        }
-        if self.verdict == Verdict::Pass {
-            (self.verdict, self.exit_code) = (Verdict::Fail, THRESHOLD_FAILED);
-            self.reasons.splice(0..0, failed);
-        } else {
-            self.reasons.extend(failed);
-        }
+    fn pronounce(&mut self, judgement: &Judgement) {
+        (self.verdict, self.exit_code) = (judgement.verdict(), judgement.exit_code());
+        (self.reasons, self.causes) = (judgement.texts(), judgement.causes());
     }
 }
 
-fn failed_threshold(row: &ThresholdRow) -> String {
+fn failed_threshold(row: &ThresholdRow) -> Option<Reason> {
+    if row.passed {
+        return None;
+    }
     let observed = row.observed.map_or_else(
         || "was not measured".to_owned(),
         |observed| format!("was {}", exact(observed)),
     );
-    format!("threshold failed: {}, but it {observed}", row.expression)
+    let text = format!("threshold failed: {}, but it {observed}", row.expression);
+    Some(Reason::new(Cause::ThresholdFailed, text))
 }
 
 fn mode_name(mode: &Mode) -> ModeName {
@@ -133,11 +115,6 @@ fn mode_name(mode: &Mode) -> ModeName {
         Mode::Aggregate(_) => ModeName::Aggregate,
         Mode::Latency(_) => ModeName::Latency,
     }
-}
-
-/// Whether the run followed a schedule of its own.
-fn has_schedule(mode: &Mode) -> bool {
-    matches!(mode, Mode::Run | Mode::Produce)
 }
 
 fn seconds_between(from: Nanos, to: Nanos) -> f64 {
@@ -164,7 +141,7 @@ fn warmup_s(outcome: &RunOutcome, mode: &Mode) -> f64 {
 }
 
 fn duration_s(outcome: &RunOutcome, mode: &Mode) -> f64 {
-    if has_schedule(mode) {
+    if mode.produces() {
         outcome.measured_seconds()
     } else {
         seconds_between(outcome.started_at_ns, outcome.finished_at_ns)
@@ -172,47 +149,15 @@ fn duration_s(outcome: &RunOutcome, mode: &Mode) -> f64 {
 }
 
 fn ending(ending: &Ending) -> EndingReport {
+    let plain = EndingReport { how: ending.state(), drained: None, stage: None, cause: None };
     match ending {
-        Ending::Completed => {
-            EndingReport { how: EndingName::Completed, drained: None, stage: None, cause: None }
-        }
-        Ending::Stopped { drained } => EndingReport {
-            how: EndingName::Stopped,
-            drained: Some(*drained),
-            stage: None,
-            cause: None,
-        },
+        Ending::Completed => plain,
+        Ending::Stopped { drained } => EndingReport { drained: Some(*drained), ..plain },
         Ending::Failed { stage, cause, .. } => EndingReport {
-            how: EndingName::Failed,
-            drained: None,
             stage: stage.map(|stage| stage.to_string()),
             cause: Some(cause.clone()),
+            ..plain
         },
-    }
-}
-
-fn events(outcome: &RunOutcome) -> Events {
-    let counters = &outcome.counters;
-    Events {
-        produced: counters.produced,
-        produced_bytes: counters.produced_bytes,
-        acknowledged: counters.acknowledged,
-        rejected: counters.rejected,
-        unknown: counters.unknown,
-        consumed: counters.consumed,
-        consumed_bytes: counters.consumed_bytes,
-        late: counters.late,
-        malformed: counters.malformed_total(),
-        malformed_by_reason: counters
-            .malformed
-            .iter()
-            .map(|(&reason, &n)| (reason.to_owned(), n))
-            .collect(),
-        strangers: counters.strangers,
-        stale: counters.stale,
-        sent_late_generator: counters.sent_late_generator,
-        sent_late_backpressure: counters.sent_late_backpressure,
-        backpressure_s: counters.backpressure_ns as f64 / SECOND as f64,
     }
 }
 
@@ -221,10 +166,9 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
     // A run that was stopped in its warm-up has no rate of its measured part.
     let began = outcome.base_ns.is_some() && outcome.measured_seconds() > 0.0;
     let (produced, consumed) = outcome.throughput();
-    match &context.mode {
+    match &outcome.mode {
         mode @ (Mode::Run | Mode::Produce) => Throughput {
-            target_per_second: (outcome.spec.workload.arrivals != ArrivalKind::Max)
-                .then_some(outcome.spec.workload.rate.0),
+            target_per_second: outcome.spec.target(*mode),
             produced_per_second: began.then_some(produced),
             consumed_per_second: (began && *mode == Mode::Run).then_some(consumed),
         },
@@ -244,26 +188,15 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
     }
 }
 
-fn audit(outcome: &RunOutcome, mode: &Mode) -> Option<AuditReport> {
-    let totals = outcome.audit(mode)?;
-    let counters = &outcome.counters;
-    Some(AuditReport {
-        windows: totals.windows,
-        windows_exact: totals.windows_exact,
-        results: totals.results,
-        results_duplicated: totals.results_duplicated,
-        results_missing: totals.results_missing,
-        events_missing: totals.events_missing,
-        events_extra: totals.events_extra,
-        events_lost: counters.events_lost,
-        events_duplicated: counters.events_duplicated,
-        events_reordered: counters.events_reordered,
-        unknown: totals.unknown,
-    })
+/// The audit's sums; what became of single events, the aggregators count.
+fn audit(outcome: &RunOutcome) -> Option<AuditTotals> {
+    let StageCounters { events_lost, events_duplicated, events_reordered, .. } = outcome.counters;
+    let sums = outcome.audit()?.clone();
+    Some(AuditTotals { events_lost, events_duplicated, events_reordered, ..sums })
 }
 
 fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {
-    if !matches!(context.mode, Mode::Aggregate(_)) {
+    if !matches!(outcome.mode, Mode::Aggregate(_)) {
         return None;
     }
     let events = outcome.counters.results_events;
@@ -272,75 +205,19 @@ fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {
     Some(Drain { events, seconds, per_second: seconds.map(|seconds| events as f64 / seconds) })
 }
 
-impl WindowRow {
-    /// The row of a judged window. A stepped clock spoils its result latency.
-    pub fn of(window: &WindowAudit, clock_stepped: bool) -> Self {
-        let unspoiled = |value: Option<f64>| value.filter(|_| !clock_stepped);
-        Self {
-            window_id: window.window_id,
-            window_start: window.window_start_ms,
-            window_end: window.window_end_ms,
-            partial: window.partial,
-            warmup: window.warmup,
-            campaigns: window.campaigns,
-            count: window.count,
-            expected: window.expected,
-            exact: window.exact,
-            result_latency_ms_avg: unspoiled(window.result_latency_ms_avg),
-            result_latency_ms_max: unspoiled(window.result_latency_ms_max),
-        }
-    }
-}
-
-impl SecondRow {
-    /// The row of a second of a run that began at `base_ns`. Without a schedule there is no target;
-    /// a stepped clock spoils result latencies.
-    pub fn of(
-        second: &Second,
-        base_ns: Option<Nanos>,
-        is_scheduled: bool,
-        clock_stepped: bool,
-    ) -> Self {
-        let watermark = |at: Nanos| (at != Nanos::MIN && at != Nanos::MAX).then(|| to_millis(at));
-        Self {
-            second: second.second,
-            start_ms: base_ns
-                .map(|base| to_millis(base.saturating_add(second.second.saturating_mul(SECOND)))),
-            target: is_scheduled.then_some(second.target),
-            produced: second.produced,
-            acknowledged: second.acknowledged,
-            consumed: second.consumed,
-            results: second.results,
-            lag: second.lag,
-            in_flight: second.in_flight,
-            watermarks_ms: second
-                .watermarks
-                .iter()
-                .map(|(&partition, &at)| (partition, watermark(at)))
-                .collect(),
-            latency: PerLatency::from_fn(|kind| {
-                let spoiled = kind == LatencyKind::ResultLatency && clock_stepped;
-                let place = LatencyKind::ALL.iter().position(|&each| each == kind)?;
-                second.latencies[place].filter(|_| !spoiled).map(SecondLatency::from)
-            }),
-        }
-    }
-}
-
 /// What a reader must know about single figures.
 fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     let counters = &outcome.counters;
     let mut notes = Vec::new();
-    let measured = outcome
-        .latencies
-        .get(&LatencyKind::ResultLatency)
-        .is_some_and(|samples| !samples.is_empty());
-    if outcome.clock_stepped() {
+    for kind in LatencyKind::ALL.into_iter().filter(|kind| kind.is_spoiled(outcome.clock_stepped()))
+    {
         let step_ms = outcome.wall_step_ns / MILLISECOND;
         notes.push(format!(
-            "result_latency: none, since the wall clock stepped by {step_ms} ms during the run"
+            "{}: none, since the wall clock stepped by {step_ms} ms during the run",
+            kind.name()
         ));
-    } else if measured && !outcome.broker.log_append_time {
+    }
+    if outcome.latency(LatencyKind::ResultLatency).is_some() && !outcome.broker.log_append_time {
         notes.push(
             "result_latency: ends when the result's acknowledgement was received, since this broker's log stamps no \
              insertion time"
@@ -366,11 +243,11 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
             "{closed} window(s) closed by processing time, because a partition was idle"
         ));
     }
-    if counters.malformed_total() > 0 {
+    if counters.malformed.total() > 0 {
         let reasons: Vec<_> =
             counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
         let kept = &outcome.spec.topics.malformed;
-        let total = counters.malformed_total();
+        let total = counters.malformed.total();
         let until = if matches!(mode, Mode::Run) {
             ", for as long as the run's topics are kept"
         } else {
@@ -386,7 +263,7 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
             if matches!(mode, Mode::Aggregate(_)) { "added, not auditable" } else { "never added" };
         notes.push(format!("{} event(s) of other programs: {fate}", counters.strangers));
     }
-    if has_schedule(mode) && outcome.spec.workload.arrivals == ArrivalKind::Max {
+    if mode.produces() && outcome.spec.workload.arrivals == ArrivalKind::Max {
         notes.push(
             "arrivals `max`: there is no schedule, so latency counts from the time of sending, and backpressure hides \
              the waiting before it"

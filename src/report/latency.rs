@@ -5,68 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::{LatencyHistogram, LatencyKind, Quantiles};
-
-/// One value per latency; `None` where nothing was measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PerLatency<T> {
-    /// Intended time -> handed to the client.
-    pub publish_delay: Option<T>,
-    /// Handed to the client -> acknowledged.
-    pub publish_latency: Option<T>,
-    /// Intended time -> consumed by the aggregator.
-    pub event_latency: Option<T>,
-    /// Window end -> result handed to the client.
-    pub close_latency: Option<T>,
-    /// A result's `max_produce_time` -> its insertion time.
-    pub result_latency: Option<T>,
-    /// Window end -> result read back.
-    pub end_to_end: Option<T>,
-}
-
-impl<T> PerLatency<T> {
-    /// Makes each value from its kind.
-    pub fn from_fn(mut of: impl FnMut(LatencyKind) -> Option<T>) -> Self {
-        Self {
-            publish_delay: of(LatencyKind::PublishDelay),
-            publish_latency: of(LatencyKind::PublishLatency),
-            event_latency: of(LatencyKind::EventLatency),
-            close_latency: of(LatencyKind::CloseLatency),
-            result_latency: of(LatencyKind::ResultLatency),
-            end_to_end: of(LatencyKind::EndToEnd),
-        }
-    }
-
-    /// The value of one kind.
-    pub fn get(&self, kind: LatencyKind) -> Option<&T> {
-        match kind {
-            LatencyKind::PublishDelay => self.publish_delay.as_ref(),
-            LatencyKind::PublishLatency => self.publish_latency.as_ref(),
-            LatencyKind::EventLatency => self.event_latency.as_ref(),
-            LatencyKind::CloseLatency => self.close_latency.as_ref(),
-            LatencyKind::ResultLatency => self.result_latency.as_ref(),
-            LatencyKind::EndToEnd => self.end_to_end.as_ref(),
-        }
-    }
-
-    /// Puts the value of one kind.
-    pub fn set(&mut self, kind: LatencyKind, value: Option<T>) {
-        let place = match kind {
-            LatencyKind::PublishDelay => &mut self.publish_delay,
-            LatencyKind::PublishLatency => &mut self.publish_latency,
-            LatencyKind::EventLatency => &mut self.event_latency,
-            LatencyKind::CloseLatency => &mut self.close_latency,
-            LatencyKind::ResultLatency => &mut self.result_latency,
-            LatencyKind::EndToEnd => &mut self.end_to_end,
-        };
-        *place = value;
-    }
-
-    /// All kinds with their values, in the order of a report.
-    pub fn iter(&self) -> impl Iterator<Item = (LatencyKind, Option<&T>)> {
-        LatencyKind::ALL.into_iter().map(|kind| (kind, self.get(kind)))
-    }
-}
+use streamgauge_actors::{LatencyHistogram, LatencyKind};
 
 /// One latency over the measured part of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,24 +104,5 @@ impl LatencyFigures {
         Deserializer::new()
             .deserialize(&mut bytes.as_slice())
             .map_err(|error| anyhow::anyhow!("not an HDR histogram: {error}"))
-    }
-}
-
-/// One latency in one second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SecondLatency {
-    /// Samples.
-    pub count: u64,
-    /// Median, milliseconds.
-    pub p50_ms: f64,
-    /// 99 % of the samples do not exceed it, milliseconds.
-    pub p99_ms: f64,
-    /// The greatest, milliseconds.
-    pub max_ms: f64,
-}
-
-impl From<Quantiles> for SecondLatency {
-    fn from(of: Quantiles) -> Self {
-        Self { count: of.count, p50_ms: of.p50_ms, p99_ms: of.p99_ms, max_ms: of.max_ms }
     }
 }

@@ -1,9 +1,9 @@
 //! The tables and lines that people read, in the terminal and in Markdown alike.
 
-use streamgauge_actors::{LatencyKind, Verdict};
+use streamgauge_actors::{AuditTotals, LatencyKind, StageCounters, Verdict, WindowAudit, Words};
 
 use super::numbers::{bytes, compact, exact, grouped, millis, rate};
-use super::{AuditReport, LatencyFigures, ModeName, Report, ThresholdRow, WindowRow};
+use super::{LatencyFigures, ModeName, Report, ThresholdRow};
 
 /// Columns for a threshold's expression; a longer one is cut.
 const MAX_EXPRESSION: usize = 50;
@@ -78,39 +78,31 @@ pub fn throughput(report: &Report) -> Vec<String> {
             None => "drained: no window was closed by the log itself".to_owned(),
         });
     }
-    let always = [
-        ("produced", events.produced),
-        ("acknowledged", events.acknowledged),
-        ("consumed", events.consumed),
-        ("late", events.late),
-        ("malformed", events.malformed),
-    ];
-    let exceptional = [
-        ("strangers", events.strangers),
-        ("rejected", events.rejected),
-        ("of unknown fate", events.unknown),
-        ("of older generations", events.stale),
-        ("sent late", events.sent_late_generator + events.sent_late_backpressure),
-    ];
-    let counts = always.into_iter().chain(exceptional.into_iter().filter(|(_, n)| *n > 0));
-    let counts: Vec<String> = counts.map(|(name, n)| format!("{} {name}", grouped(n))).collect();
+    let counts = counts(events).into_iter().map(|(name, n)| format!("{} {name}", grouped(n)));
+    let counts: Vec<String> = counts.collect();
     lines.push(format!("events: {}", counts.join(", ")));
     lines
 }
 
-/// From where to where a latency counts, in few letters.
-fn span(kind: LatencyKind) -> &'static str {
-    match kind {
-        LatencyKind::PublishDelay => "intended→sent",
-        LatencyKind::PublishLatency => "sent→acknowledged",
-        LatencyKind::EventLatency => "intended→consumed",
-        LatencyKind::CloseLatency => "window end→sent",
-        LatencyKind::ResultLatency => "produced→inserted",
-        LatencyKind::EndToEnd => "window end→read",
+/// The counts of events that are told, those that are always there first.
+fn counts(events: &StageCounters) -> Vec<(&'static str, u64)> {
+    let (mut always, mut if_any): (Vec<(&str, u64)>, Vec<(&str, u64)>) = (Vec::new(), Vec::new());
+    for row in StageCounters::ROWS {
+        let (name, list) = match row.words {
+            Words::Always(name) => (name, &mut always),
+            Words::IfAny(name) => (name, &mut if_any),
+            Words::Never => continue,
+        };
+        match list.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += (row.value)(events),
+            None => list.push((name, (row.value)(events))),
+        }
     }
+    always.extend(if_any.into_iter().filter(|(_, n)| *n > 0));
+    always
 }
 
-/// The six latencies, in milliseconds.
+/// The latencies, in milliseconds.
 pub fn latency(report: &Report) -> Rows {
     let figure = |figures: Option<&LatencyFigures>, of: fn(&LatencyFigures) -> Option<f64>| {
         millis(figures.and_then(of))
@@ -118,7 +110,7 @@ pub fn latency(report: &Report) -> Rows {
     let row = |(kind, figures): (LatencyKind, Option<&LatencyFigures>)| {
         vec![
             kind.name().to_owned(),
-            span(kind).to_owned(),
+            kind.row().brief.to_owned(),
             figure(figures, |f| f.avg_ms),
             figure(figures, |f| f.p50_ms),
             figure(figures, |f| f.p90_ms),
@@ -135,7 +127,7 @@ pub fn latency(report: &Report) -> Rows {
 }
 
 /// What was checked, and what was wrong.
-pub fn audit(report: &Report, audit: &AuditReport) -> Rows {
+pub fn audit(report: &Report, audit: &AuditTotals) -> Rows {
     let none = || "-".to_owned();
     let count = |n: u64| compact(n);
     // Results alone tell of counts; what became of single events only their own topic does.
@@ -212,8 +204,8 @@ pub fn thresholds(thresholds: &[ThresholdRow]) -> Rows {
 }
 
 /// Windows, one a row.
-pub fn windows(windows: &[WindowRow]) -> Rows {
-    let row = |window: &WindowRow| {
+pub fn windows(windows: &[WindowAudit]) -> Rows {
+    let row = |window: &WindowAudit| {
         let counts = if window.exact { "exact" } else { "WRONG" };
         let part = match (window.warmup, window.partial) {
             (false, false) => "",
@@ -224,7 +216,7 @@ pub fn windows(windows: &[WindowRow]) -> Rows {
         vec![
             format!("{counts}{part}"),
             window.window_id.to_string(),
-            time_of_day(window.window_start),
+            time_of_day(window.window_start_ms),
             grouped(window.count),
             grouped(window.expected),
             millis(window.result_latency_ms_avg),

@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use crate::support::outcomes::{failed, passed, report};
 use serde_json::{Value, json};
+use streamgauge::report::Report;
 use streamgauge::report::compare::{Comparison, Finding, Regression, compare};
-use streamgauge::report::{Report, SecondLatency};
-use streamgauge_actors::Mode;
+use streamgauge_actors::{LatencyKind, Mode, Quantiles};
 use tempfile::TempDir;
 
 /// A run whose `publish_latency` scatters around `mean` milliseconds, from second to second.
@@ -19,8 +19,8 @@ fn run(id: &str, mean: f64) -> Report {
     let scatter = |second: i64| (second as f64 * 0.618_033_988_75 + mean * 7.3).fract() - 0.5;
     for row in &mut report.series {
         let p50_ms = mean + 0.2 * scatter(row.second);
-        row.latency.publish_latency =
-            Some(SecondLatency { count: 40_000, p50_ms, p99_ms: 3.0 * p50_ms, max_ms: 10.0 });
+        let quantiles = Quantiles { count: 40_000, p50_ms, p99_ms: 3.0 * p50_ms, max_ms: 10.0 };
+        row.latency.set(LatencyKind::PublishLatency, Some(quantiles));
         row.produced = 40_000 + (100.0 * scatter(row.second + 7)) as u64;
     }
     report
@@ -170,7 +170,10 @@ fn json_and_markdown_say_the_same() {
 fn unlike_workloads_are_refused_unless_forced() {
     let base = run("r-1", 1.0);
     let mut candidate = run("r-2", 1.0);
-    candidate.config = json!({"workload": {"rate": 20_000.0, "name": "other", "seed": 7}, "topics": {"partitions": 4}});
+    candidate.config = json!({
+        "workload": {"rate": 20_000.0, "name": "other", "seed": 7},
+        "topics": {"partitions": 4},
+    });
     let files = Files::new(&base, &candidate);
     let output = files.compare(&[]);
     assert_code(&output, 2);
@@ -290,7 +293,11 @@ fn what_cannot_be_tested_says_why() {
     for row in &mut candidate.series {
         row.consumed = 39_000;
     }
-    candidate.series.iter_mut().skip(2).for_each(|row| row.latency.publish_delay = None);
+    candidate
+        .series
+        .iter_mut()
+        .skip(2)
+        .for_each(|row| row.latency.set(LatencyKind::PublishDelay, None));
     for window in &mut candidate.windows {
         window.result_latency_ms_avg = None;
     }

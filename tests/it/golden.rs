@@ -1,7 +1,7 @@
 //! What goes out is the same to the byte: every form of a fixed set of reports, of a matrix and of a
 //! comparison; lists, status and events over HTTP; metrics.
 //!
-//! The files are in `tests/golden`. `STREAMGAUGE_WRITE=1` writes them anew: a difference belongs
+//! The files are in `tests/it/golden`. `STREAMGAUGE_WRITE=1` writes them anew: a difference belongs
 //! into CHANGELOG.md.
 
 use std::fmt::Write as _;
@@ -29,12 +29,12 @@ use streamgauge_actors::{
 };
 use tempfile::TempDir;
 
-use super::support::cases::{Case, cases, run};
-use super::support::daemon::{Lab, agent, setup};
-use super::support::outcomes::{BASE, context, report, spec};
+use crate::support::cases::{Case, cases, run};
+use crate::support::daemon::{Lab, agent, setup};
+use crate::support::outcomes::{BASE, context, report, spec};
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(name)
 }
 
 /// Compares texts with their files, all of them before it fails.
@@ -155,7 +155,7 @@ fn matrix_report(is_clean: bool) -> MatrixReport {
         finished_at: "2026-11-24T12:10:00.000Z".to_owned(),
         aborted: !is_clean,
         versions: Versions::new(Some("2.12.1".to_owned()), None),
-        host: context(Mode::Run).host,
+        host: context().host,
     };
     let mut report = MatrixReport::new(&plan, &runs, &context).unwrap();
     // A setting more is no change of the report.
@@ -188,7 +188,7 @@ fn pair() -> [Report; 2] {
         for (i, row) in outcome.series.iter_mut().enumerate() {
             let samples = run(1, ms + second(i)).series.remove(0);
             (row.produced, row.consumed) = (40_000 - i as u64 % 3, 40_000 - i as u64 % 5);
-            super::support::cases::take_latencies(row, &samples);
+            crate::support::cases::take_latencies(row, &samples);
         }
         outcome.spec.run_id = format!("r-{ms}");
         report(&outcome, Mode::Run)

@@ -12,7 +12,9 @@ use serde_json::Value;
 use streamgauge::config::{HistorySection, Layers};
 use streamgauge::history::{FILE, Filter, History, NewRun};
 use streamgauge::report::{Format, Report};
-use streamgauge_actors::{Ending, MILLISECOND, Mode, RunOutcome, RunState, SECOND, Verdict};
+use streamgauge_actors::{
+    Ending, LatencyKind, MILLISECOND, Mode, RunOutcome, RunState, SECOND, Verdict,
+};
 use tempfile::TempDir;
 
 /// The folder that a child of the test writes to.
@@ -114,19 +116,21 @@ fn other_programs_read_the_tables() {
         })
         .collect();
     assert!(empty.is_empty(), "a run that measured everything fills every column: {empty:?}");
-    let figures = "SELECT windows_exact, events_lost, seed, end_to_end_p50_ms FROM runs WHERE verdict = 'pass'";
+    let figures = "SELECT windows_exact, events_lost, seed, end_to_end_p50_ms FROM runs \
+                   WHERE verdict = 'pass'";
     let figures: (i64, i64, String, f64) = database
         .query_row(figures, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .unwrap();
     assert_eq!(
         figures,
-        (6, 0, "42".to_owned(), report.latency.end_to_end.as_ref().unwrap().p50_ms.unwrap())
+        (6, 0, "42".to_owned(), report.latency.get(LatencyKind::EndToEnd).unwrap().p50_ms.unwrap())
     );
-    let seconds = "SELECT count(*), sum(produced), min(start_ms), max(event_latency_p99_ms) FROM seconds WHERE run_id = 'r-0000'";
+    let seconds = "SELECT count(*), sum(produced), min(start_ms), max(event_latency_p99_ms) \
+                   FROM seconds WHERE run_id = 'r-0000'";
     let seconds: (i64, i64, i64, Option<f64>) = database
         .query_row(seconds, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .unwrap();
-    let p99 = report.series[0].latency.event_latency.as_ref().map(|latency| latency.p99_ms);
+    let p99 = report.series[0].latency.get(LatencyKind::EventLatency).map(|latency| latency.p99_ms);
     assert_eq!(seconds, (60, 2_400_000, BASE / MILLISECOND, p99));
 }
 

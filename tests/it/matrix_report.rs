@@ -61,7 +61,7 @@ fn matrix(plan: &Plan, of: impl Fn(usize, usize) -> Report) -> MatrixReport {
             Run { cell, round, place, result: Ok((report, None)) }
         })
         .collect();
-    let described = context(Mode::Run);
+    let described = context();
     let context = MatrixContext {
         started_at: "2026-11-24T12:00:00.000Z".to_owned(),
         finished_at: "2026-11-24T12:10:00.000Z".to_owned(),
@@ -118,7 +118,7 @@ fn percentiles_are_those_of_the_merged_histograms() {
     assert!((p50.value.unwrap() - 1.0).abs() < 0.01, "the mean of the medians would be 25.75");
     assert!((p99.value.unwrap() - 100.0).abs() < 0.1);
     assert!((p99.least.unwrap() - 1.0).abs() < 0.01 && (p99.greatest.unwrap() - 100.0).abs() < 0.1);
-    let latency = cell.latency.end_to_end.as_ref().unwrap();
+    let latency = cell.latency.get(LatencyKind::EndToEnd).unwrap();
     assert_eq!((latency.count, latency.decode_histogram().unwrap().len()), (400, 400));
 }
 

@@ -144,6 +144,7 @@ fn a_log_that_stamps_nothing_is_noted() {
 fn without_a_schedule_there_is_no_target() {
     let mut run = passed(6);
     run.spec.workload.arrivals = ArrivalKind::Max;
+    run.series.iter_mut().for_each(|second| second.target = None);
     let report = checked(&run, Mode::Run);
     assert_eq!(report["throughput"]["target_per_second"], Value::Null);
     assert_eq!(report["series"][0]["target"], Value::Null);
@@ -153,7 +154,7 @@ fn without_a_schedule_there_is_no_target() {
 fn aggregation_alone_has_a_drain_and_no_audit() {
     let mut run = passed(6);
     (run.base_ns, run.measures) = (None, None);
-    run.counters.malformed.insert("not JSON", 3);
+    run.counters.malformed.add("not JSON", 3);
     let report = checked(&run, AGGREGATE);
     assert_eq!(report["audit"], Value::Null);
     // The process started two seconds before the base, and the last result came 60 s after it.
@@ -182,7 +183,7 @@ fn the_other_parts_of_the_pipeline() {
 
 #[test]
 fn thresholds_are_listed_with_what_was_observed() {
-    let mut context = context(Mode::Run);
+    let mut context = context();
     context.thresholds = ["events.late == 0", "drain.seconds < 1"]
         .map(|text| Threshold::parse(text).unwrap())
         .to_vec();
@@ -232,7 +233,7 @@ fn the_schema_refuses_what_is_no_report() {
 fn histograms_survive() {
     let run = passed(6);
     let report = report(&run, Mode::Run);
-    let figures = report.latency.result_latency.as_ref().unwrap();
+    let figures = report.latency.get(LatencyKind::ResultLatency).unwrap();
     let histogram = figures.decode_histogram().unwrap();
     assert_eq!(histogram.len(), 1000);
     assert_eq!(Some(histogram.value_at_quantile(0.99) as f64 / 1000.0), figures.p99_ms);

@@ -11,7 +11,8 @@ use crate::failure::StageError;
 use crate::latency::auditor::Auditor;
 use crate::latency::result_latency::{in_ms, insertion_time, result_latency_ns};
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::measures::run_measures::{Measured, RunMeasures};
 use crate::ports::{EventReader, MAX_BUDGET};
 use crate::stage::drain::Remainder;
@@ -94,7 +95,7 @@ impl ResultsJudge {
                 Err(error) => return failure = Some(error),
             };
             let Ok(result) = ResultRecord::from_json(record.payload) else {
-                *counters.malformed.entry("bad_result").or_default() += 1;
+                counters.malformed.add("bad_result", 1);
                 return;
             };
             counters.results_read += 1;

@@ -7,7 +7,8 @@ use crate::failure::StageError;
 use crate::latency::auditor::Auditor;
 use crate::latency::result_latency::{in_ms, insertion_time, result_latency_ns};
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::measures::run_measures::{Measured, RunMeasures};
 use crate::ports::{EventReader, MAX_BUDGET};
 use crate::stage::flow::{Acknowledged, ResultsComplete, WindowAcknowledged, WindowWritten};
@@ -100,7 +101,7 @@ impl RunAudit {
                     auditor.result(&result, latency_ns.map(in_ms));
                 }
                 Ok(_) => counters.strangers += 1,
-                Err(_) => *counters.malformed.entry("bad_result").or_default() += 1,
+                Err(_) => counters.malformed.add("bad_result", 1),
             }
         })?;
         failure.map_or(Ok(visited), Err)

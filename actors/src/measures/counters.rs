@@ -1,136 +1,310 @@
-//! What a stage counts.
+//! What a stage counts: one table of counters. A row is all there is to declare: the field, how it
+//! adds up, what it is called in metrics and for people. The report, the metrics and the lines that
+//! people read follow from it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 
-/// Totals of one stage since it was made, or of all stages together. What a stage does not do stays
-/// 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StageCounters {
-    /// Events handed to the client.
-    pub produced: u64,
-    /// Bytes of their values.
-    pub produced_bytes: u64,
-    /// Of `produced`: those intended inside the measured part.
-    pub produced_measured: u64,
-    /// Events acknowledged.
-    pub acknowledged: u64,
-    /// Events surely not stored.
-    pub rejected: u64,
-    /// Events perhaps stored.
-    pub unknown: u64,
-    /// Measured events handed over later than the limit while the client was taking records.
-    pub sent_late_generator: u64,
-    /// Measured events handed over later than the limit because the client was full.
-    pub sent_late_backpressure: u64,
-    /// Nanoseconds that the client was full.
-    pub backpressure_ns: u64,
-    /// When the last measured event was handed over; 0: none was.
-    pub last_produced_ns: Nanos,
-    /// Events taken by the aggregators: counted, late and duplicated ones.
-    pub consumed: u64,
-    /// Bytes of all values read.
-    pub consumed_bytes: u64,
-    /// Of `consumed`: those intended inside the measured part.
-    pub consumed_measured: u64,
-    /// When the last measured event was consumed; 0: none was.
-    pub last_consumed_ns: Nanos,
-    /// Events whose window was closed.
-    pub late: u64,
-    /// The allowed lateness that would have sufficed for every late event, nanoseconds.
-    pub late_needed_ns: Nanos,
-    /// Records that are no readable events, by reason.
-    pub malformed: BTreeMap<&'static str, u64>,
-    /// Events of other programs (not added by a run).
-    pub strangers: u64,
-    /// Records of older generations, ignored.
-    pub stale: u64,
-    /// Events lost, by their serials.
-    pub events_lost: u64,
-    /// Events seen again (not added).
-    pub events_duplicated: u64,
-    /// Events that came behind later ones.
-    pub events_reordered: u64,
-    /// Windows closed by processing time because a partition was idle.
-    pub idle_closed: u64,
-    /// Windows merged and handed to the client.
-    pub windows_closed: u64,
-    /// Results acknowledged.
-    pub results_written: u64,
-    /// When the last result of a window that the log itself closed was acknowledged; 0: none was.
-    pub last_result_ns: Nanos,
-    /// Events in those windows.
-    pub results_events: u64,
-    /// Windows judged by the audit.
-    pub windows_judged: u64,
-    /// Of `windows_judged`: those with a wrong count.
-    pub windows_incorrect: u64,
-    /// Results read back.
-    pub results_read: u64,
-    /// Results of another processor that a later update replaced.
-    pub result_updates: u64,
-    /// Gauge: events in flight.
-    pub in_flight: u64,
-    /// Gauge: records in the partitions not consumed yet.
-    pub lag: u64,
-    /// Gauge: watermark per partition.
-    pub watermarks: BTreeMap<u32, Nanos>,
+/// One counter.
+#[derive(Clone, Copy, Debug)]
+pub struct CounterRow {
+    /// The field.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Its metric, if it has one. Counters of the same metric are added up in it.
+    pub metric: Option<CounterMetric>,
+    /// How a line for people calls it.
+    pub words: Words,
+    /// Its value: of times, nanoseconds.
+    pub value: fn(&StageCounters) -> u64,
 }
 
-impl StageCounters {
-    /// Adds another stage's totals (the greater one where a sum makes no sense).
-    pub fn add(&mut self, other: &StageCounters) {
-        let sums = [
-            (&mut self.produced, other.produced),
-            (&mut self.produced_bytes, other.produced_bytes),
-            (&mut self.produced_measured, other.produced_measured),
-            (&mut self.acknowledged, other.acknowledged),
-            (&mut self.rejected, other.rejected),
-            (&mut self.unknown, other.unknown),
-            (&mut self.sent_late_generator, other.sent_late_generator),
-            (&mut self.sent_late_backpressure, other.sent_late_backpressure),
-            (&mut self.backpressure_ns, other.backpressure_ns),
-            (&mut self.consumed, other.consumed),
-            (&mut self.consumed_bytes, other.consumed_bytes),
-            (&mut self.consumed_measured, other.consumed_measured),
-            (&mut self.late, other.late),
-            (&mut self.strangers, other.strangers),
-            (&mut self.stale, other.stale),
-            (&mut self.events_lost, other.events_lost),
-            (&mut self.events_duplicated, other.events_duplicated),
-            (&mut self.events_reordered, other.events_reordered),
-            (&mut self.idle_closed, other.idle_closed),
-            (&mut self.windows_closed, other.windows_closed),
-            (&mut self.results_written, other.results_written),
-            (&mut self.results_events, other.results_events),
-            (&mut self.windows_judged, other.windows_judged),
-            (&mut self.windows_incorrect, other.windows_incorrect),
-            (&mut self.results_read, other.results_read),
-            (&mut self.result_updates, other.result_updates),
-            (&mut self.in_flight, other.in_flight),
-            (&mut self.lag, other.lag),
-        ];
-        for (sum, n) in sums {
-            *sum += n;
+/// The metric of a counter.
+#[derive(Clone, Copy, Debug)]
+pub struct CounterMetric {
+    /// Whether it may fall.
+    pub kind: MetricKind,
+    /// Its name, without the program's prefix; what ends in `seconds_total` is in seconds.
+    pub name: &'static str,
+    /// What it says where it is the sum of several counters; empty: what the counter says.
+    pub help: &'static str,
+}
+
+/// Whether a metric may fall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// It only grows, from run to run.
+    Counter,
+    /// It is of the present run alone.
+    Gauge,
+}
+
+/// How a line for people calls a counter; those of the same name are added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// It is not in the line.
+    Never,
+    /// It is always there.
+    Always(&'static str),
+    /// It is there where it is not 0.
+    IfAny(&'static str),
+}
+
+/// Makes [`StageCounters`] and its rows. `reported`: what a report has as its `events`, in this
+/// order; `kept`: what it shows elsewhere, or not at all.
+macro_rules! counters {
+    (
+        reported { $($(#[doc = $about:literal])+ $(#[serde $attribute:tt])* $(#[cfg_attr $schema:tt])* $name:ident: $type:ty, $merge:ident $(, $column:ident $cell:tt)*;)* }
+        kept { $($(#[doc = $kept_about:literal])+ $kept:ident: $kept_type:ty, $kept_merge:ident $(, $kept_column:ident $kept_cell:tt)*;)* }
+    ) => {
+        /// Totals of one stage since it was made, or of all stages together. What a stage does not
+        /// do stays 0. A report has the first part of them; read back from one, the others are 0.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        pub struct StageCounters {
+            $($(#[doc = $about])+ $(#[serde $attribute])* $(#[cfg_attr $schema])* pub $name: $type,)*
+            $($(#[doc = $kept_about])+ #[serde(skip)] pub $kept: $kept_type,)*
         }
-        let greatest = [
-            (&mut self.last_produced_ns, other.last_produced_ns),
-            (&mut self.last_consumed_ns, other.last_consumed_ns),
-            (&mut self.late_needed_ns, other.late_needed_ns),
-            (&mut self.last_result_ns, other.last_result_ns),
-        ];
-        for (most, n) in greatest {
-            *most = n.max(*most);
+
+        impl StageCounters {
+            /// Every counter that is a number which adds up.
+            pub const ROWS: &'static [CounterRow] = &[
+                $(counters!(@row $merge, $name, [$($about),+] $(, $column $cell)*),)*
+                $(counters!(@row $kept_merge, $kept, [$($kept_about),+] $(, $kept_column $kept_cell)*),)*
+            ];
+
+            /// What a row says of a counter that adds up to no number.
+            const NO_ROW: CounterRow = CounterRow {
+                name: "", help: "", metric: None, words: Words::Never, value: |_| 0,
+            };
+
+            /// Adds another stage's totals (the greater one where a sum makes no sense).
+            pub fn add(&mut self, other: &StageCounters) {
+                $(counters!(@$merge self.$name, other.$name);)*
+                $(counters!(@$kept_merge self.$kept, other.$kept);)*
+            }
+
+            /// What a report has of them.
+            #[must_use]
+            pub fn reported(&self) -> Self {
+                Self { $($name: self.$name.clone(),)* ..Self::default() }
+            }
         }
-        for (reason, n) in &other.malformed {
-            *self.malformed.entry(reason).or_default() += n;
+    };
+    (@sum $into:expr, $from:expr) => { $into += $from };
+    (@greatest $into:expr, $from:expr) => { $into = $into.max($from) };
+    (@reasons $into:expr, $from:expr) => { $into.merge(&$from) };
+    (@latest $into:expr, $from:expr) => { $into.extend(&$from) };
+    (@row sum, $name:ident, [$($about:literal),+] $(, $column:ident $cell:tt)*) => {
+        CounterRow {
+            $($column: counters!(@column $column $cell),)*
+            ..CounterRow {
+                name: stringify!($name),
+                help: concat!($($about),+).trim_ascii(),
+                value: |counters| counters.$name,
+                ..Self::NO_ROW
+            }
         }
-        self.watermarks.extend(&other.watermarks);
+    };
+    (@row reasons, $name:ident, [$($about:literal),+] $(, $column:ident $cell:tt)*) => {
+        CounterRow {
+            $($column: counters!(@column $column $cell),)*
+            ..CounterRow {
+                name: stringify!($name),
+                help: concat!($($about),+).trim_ascii(),
+                value: |counters| counters.$name.total(),
+                ..Self::NO_ROW
+            }
+        }
+    };
+    (@row $merge:ident, $name:ident, [$($about:literal),+]) => {
+        CounterRow { name: stringify!($name), ..Self::NO_ROW }
+    };
+    (@column metric ($kind:ident $metric:literal)) => { counters!(@column metric ($kind $metric, "")) };
+    (@column metric ($kind:ident $metric:literal, $help:literal)) => {
+        Some(CounterMetric { kind: MetricKind::$kind, name: $metric, help: $help })
+    };
+    (@column words ($words:expr)) => { $words };
+}
+
+counters! {
+    reported {
+        /// Events handed to the client.
+        produced: u64, sum, metric(Counter "events_produced_total"), words(Words::Always("produced"));
+        /// Bytes of the values of events handed to the client.
+        produced_bytes: u64, sum, metric(Counter "produced_bytes_total");
+        /// Events acknowledged by the broker.
+        acknowledged: u64, sum, metric(Counter "events_acknowledged_total"), words(Words::Always("acknowledged"));
+        /// Events surely not stored.
+        rejected: u64, sum, words(Words::IfAny("rejected"));
+        /// Events perhaps stored: only the log knows.
+        unknown: u64, sum, words(Words::IfAny("of unknown fate"));
+        /// Events taken by the aggregators.
+        consumed: u64, sum, metric(Counter "events_consumed_total"), words(Words::Always("consumed"));
+        /// Bytes of all values read by the aggregators.
+        consumed_bytes: u64, sum, metric(Counter "consumed_bytes_total");
+        /// Events that came after their window had closed.
+        late: u64, sum, metric(Counter "events_late_total"), words(Words::Always("late"));
+        /// Records that are no readable events.
+        #[serde(flatten)]
+        malformed: MalformedRecords, reasons, words(Words::Always("malformed"));
+        /// Events of other programs (never added by a run).
+        strangers: u64, sum, metric(Counter "events_stranger_total"), words(Words::IfAny("strangers"));
+        /// Records of older generations, ignored.
+        stale: u64, sum, words(Words::IfAny("of older generations"));
+        /// Measured events sent later than the limit while the client was taking records.
+        sent_late_generator: u64, sum,
+            metric(Counter "events_sent_late_total", "Measured events sent later than the limit, for any reason."),
+            words(Words::IfAny("sent late"));
+        /// Measured events sent later than the limit because the client was full.
+        sent_late_backpressure: u64, sum,
+            metric(Counter "events_sent_late_total", "Measured events sent later than the limit, for any reason."),
+            words(Words::IfAny("sent late"));
+        /// Time that the client was full, over all producers.
+        #[serde(rename = "backpressure_s", with = "as_seconds")]
+        #[cfg_attr(feature = "schema", schemars(with = "f64"))]
+        backpressure_ns: u64, sum, metric(Counter "backpressure_seconds_total");
+    }
+    kept {
+        /// Of `produced`: those intended inside the measured part.
+        produced_measured: u64, sum;
+        /// When the last measured event was handed over; 0: none was.
+        last_produced_ns: Nanos, greatest;
+        /// Of `consumed`: those intended inside the measured part.
+        consumed_measured: u64, sum;
+        /// When the last measured event was consumed; 0: none was.
+        last_consumed_ns: Nanos, greatest;
+        /// The allowed lateness that would have sufficed for every late event, nanoseconds.
+        late_needed_ns: Nanos, greatest;
+        /// Events lost, by their serial numbers.
+        events_lost: u64, sum, metric(Counter "events_lost_total");
+        /// Events seen again (not added).
+        events_duplicated: u64, sum, metric(Counter "events_duplicated_total");
+        /// Events that came behind later ones.
+        events_reordered: u64, sum, metric(Counter "events_reordered_total");
+        /// Windows closed by processing time because a partition was idle.
+        idle_closed: u64, sum;
+        /// Windows merged and handed to the client.
+        windows_closed: u64, sum, metric(Counter "windows_closed_total");
+        /// Results acknowledged by the broker.
+        results_written: u64, sum, metric(Counter "results_written_total");
+        /// When the last result of a window that the log itself closed was acknowledged; 0: none
+        /// was.
+        last_result_ns: Nanos, greatest;
+        /// Events in windows that the log itself closed.
+        results_events: u64, sum;
+        /// Windows whose every count was checked.
+        windows_judged: u64, sum, metric(Counter "windows_judged_total");
+        /// Windows with a wrong count.
+        windows_incorrect: u64, sum, metric(Counter "windows_incorrect_total");
+        /// Results read back.
+        results_read: u64, sum;
+        /// Results of another processor that a later update replaced.
+        result_updates: u64, sum;
+        /// Events handed to the client and not acknowledged yet.
+        in_flight: u64, sum, metric(Gauge "in_flight_events");
+        /// Records in the partitions that the aggregators have not read yet.
+        lag: u64, sum, metric(Gauge "consumer_lag_events");
+        /// Watermark per partition.
+        watermarks: BTreeMap<u32, Nanos>, latest;
+    }
+}
+
+/// Records that are no readable events: how many, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MalformedRecords {
+    /// Records that are no readable events.
+    #[serde(rename = "malformed")]
+    total: u64,
+    /// Records that are no readable events, by reason.
+    #[serde(rename = "malformed_by_reason")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, std::num::NonZeroU64>"))]
+    by_reason: BTreeMap<Cow<'static, str>, u64>,
+}
+
+impl MalformedRecords {
+    /// Counts `count` more.
+    pub fn add(&mut self, reason: &'static str, count: u64) {
+        self.total += count;
+        *self.by_reason.entry(Cow::Borrowed(reason)).or_default() += count;
     }
 
-    /// Records that are no readable events, for any reason.
-    pub fn malformed_total(&self) -> u64 {
-        self.malformed.values().sum()
+    fn merge(&mut self, other: &Self) {
+        self.total += other.total;
+        for (reason, count) in &other.by_reason {
+            *self.by_reason.entry(reason.clone()).or_default() += count;
+        }
+    }
+
+    /// For any reason.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// For one reason.
+    pub fn of(&self, reason: &str) -> u64 {
+        self.by_reason.get(reason).copied().unwrap_or(0)
+    }
+
+    /// By reason.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.by_reason.iter().map(|(reason, &count)| (reason.as_ref(), count))
+    }
+}
+
+/// Nanoseconds that a document has in seconds.
+mod as_seconds {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::clock::SECOND;
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    pub(super) fn serialize<S: Serializer>(ns: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(*ns as f64 / SECOND as f64)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        f64::deserialize(deserializer).map(|seconds| (seconds * SECOND as f64).round() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_add_up_and_times_do_not() {
+        let mut one = StageCounters { produced: 2, last_result_ns: 7, ..StageCounters::default() };
+        let mut other = StageCounters { produced: 3, last_result_ns: 5, ..one.clone() };
+        other.malformed.add("future", 4);
+        one.add(&other);
+        assert_eq!((one.produced, one.last_result_ns, one.malformed.total()), (5, 7, 4));
+    }
+
+    #[test]
+    fn what_is_reported_is_read_back_as_it_was() {
+        let mut counters = StageCounters {
+            produced: 2,
+            events_lost: 3,
+            backpressure_ns: 1_234_567_891,
+            ..StageCounters::default()
+        };
+        counters.malformed.add("not JSON", 1);
+        let text = serde_json::to_string(&counters).unwrap();
+        assert!(text.contains("\"backpressure_s\":1.234567891"), "{text}");
+        assert_eq!(serde_json::from_str::<StageCounters>(&text).unwrap(), counters.reported());
+    }
+
+    #[test]
+    fn every_metric_says_what_it_is() {
+        for row in StageCounters::ROWS.iter().filter(|row| row.metric.is_some()) {
+            assert!(row.help.ends_with('.') && !row.name.is_empty(), "{row:?}");
+        }
     }
 }

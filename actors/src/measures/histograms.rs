@@ -6,53 +6,6 @@ use hdrhistogram::serialization::{Serializer, V2Serializer};
 
 use crate::clock::Nanos;
 
-/// The six latencies of a run (definitions: docs/reports.md).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LatencyKind {
-    /// Intended time -> handed to the client.
-    PublishDelay,
-    /// Handed to the client -> acknowledged.
-    PublishLatency,
-    /// Intended time -> consumed by the aggregator.
-    EventLatency,
-    /// Window end -> result handed to the client.
-    CloseLatency,
-    /// A result's `max_produce_time` -> its insertion time.
-    ResultLatency,
-    /// Window end -> result read back.
-    EndToEnd,
-}
-
-impl LatencyKind {
-    /// All kinds, in the order of a report.
-    pub const ALL: [LatencyKind; 6] = [
-        LatencyKind::PublishDelay,
-        LatencyKind::PublishLatency,
-        LatencyKind::EventLatency,
-        LatencyKind::CloseLatency,
-        LatencyKind::ResultLatency,
-        LatencyKind::EndToEnd,
-    ];
-
-    /// The name in reports and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PublishDelay => "publish_delay",
-            Self::PublishLatency => "publish_latency",
-            Self::EventLatency => "event_latency",
-            Self::CloseLatency => "close_latency",
-            Self::ResultLatency => "result_latency",
-            Self::EndToEnd => "end_to_end",
-        }
-    }
-
-    /// The finest step that a sample can show, in milliseconds: `produce_time` is in whole
-    /// milliseconds, all else is the run clock, recorded in microseconds.
-    pub fn resolution_ms(self) -> f64 {
-        if self == Self::ResultLatency { 1.0 } else { 0.001 }
-    }
-}
-
 /// One latency's samples: an HDR histogram of microseconds (three significant digits) and a count
 /// of negative ones.
 ///

@@ -1,5 +1,6 @@
 //! What the latency actor hands over once all is known.
 
+use crate::measures::latency_kinds::LatencyKind;
 use crate::truth::findings::{AuditTotals, WindowAudit};
 use crate::truth::table::TruthTable;
 
@@ -20,4 +21,15 @@ pub struct RunMeasures {
     pub audit: AuditTotals,
     /// Every window judged, in order.
     pub windows: Vec<WindowAudit>,
+}
+
+impl WindowAudit {
+    /// Leaves out what a step of the wall clock spoils.
+    #[must_use]
+    pub fn unspoiled(mut self, clock_stepped: bool) -> Self {
+        if LatencyKind::ResultLatency.is_spoiled(clock_stepped) {
+            (self.result_latency_ms_avg, self.result_latency_ms_max) = (None, None);
+        }
+        self
+    }
 }

@@ -2,31 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use crate::clock::{Nanos, SECOND};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Nanos, SECOND, to_millis};
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::{LatencyKind, PerLatency};
 use crate::stage_id::StageId;
 
 /// One latency in one second.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Quantiles {
     /// Samples.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub count: u64,
-    /// Milliseconds.
+    /// Median, milliseconds.
     pub p50_ms: f64,
-    /// Milliseconds.
+    /// 99 % of the samples do not exceed it, milliseconds.
     pub p99_ms: f64,
-    /// Milliseconds.
+    /// The greatest, milliseconds.
     pub max_ms: f64,
 }
 
 /// One second of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Second {
     /// Seconds since the run's base.
     pub second: i64,
-    /// Events that the schedule asks for.
-    pub target: f64,
+    /// Its first millisecond, since the Unix epoch.
+    pub start_ms: i64,
+    /// Events that the schedule asks for; `null` where there is no schedule.
+    pub target: Option<f64>,
     /// Events handed to the client.
     pub produced: u64,
     /// Events acknowledged.
@@ -39,17 +47,19 @@ pub struct Second {
     pub lag: u64,
     /// Events in flight, at its end.
     pub in_flight: u64,
-    /// Watermark per partition, at its end.
-    pub watermarks: BTreeMap<u32, Nanos>,
-    /// The latencies, in the order of [`LatencyKind::ALL`]; `None` where nothing was measured.
-    pub latencies: [Option<Quantiles>; 6],
+    /// Watermark per partition at its end, milliseconds since the Unix epoch; `null` before the
+    /// first and after the last event.
+    pub watermarks_ms: BTreeMap<u32, Option<i64>>,
+    /// The latencies of this second.
+    pub latency: PerLatency<Quantiles>,
 }
 
 /// Puts the stages' reports together: totals, whole-run histograms and the series.
 #[derive(Clone, Debug)]
 pub struct Collector {
     base_ns: Nanos,
-    targets: Targets,
+    /// `None`: nobody asks for a rate.
+    targets: Option<Targets>,
     stages: BTreeMap<StageId, StageCounters>,
     latencies: BTreeMap<LatencyKind, LatencyHistogram>,
     open: BTreeMap<i64, OpenSecond>,
@@ -83,11 +93,12 @@ struct OpenSecond {
 const REPORT_SLACK_S: i64 = 1;
 
 impl Collector {
-    /// For a run that starts at `base_ns` with `target` events per second.
-    pub fn new(base_ns: Nanos, target: f64) -> Self {
+    /// For a run that starts at `base_ns` with `target` events per second; `None`: nobody asks for a
+    /// rate.
+    pub fn new(base_ns: Nanos, target: Option<f64>) -> Self {
         Self {
             base_ns,
-            targets: Targets(vec![(Nanos::MIN, target)]),
+            targets: target.map(|target| Targets(vec![(Nanos::MIN, target)])),
             stages: BTreeMap::new(),
             latencies: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -97,12 +108,16 @@ impl Collector {
 
     /// The target from `at_ns` on.
     pub fn set_target(&mut self, at_ns: Nanos, target: f64) {
-        self.targets.0.push((at_ns, target));
+        if let Some(targets) = &mut self.targets {
+            targets.0.push((at_ns, target));
+        }
     }
 
     fn close(&mut self, second: i64, open: OpenSecond) {
         let from = self.base_ns.saturating_add(second.saturating_mul(SECOND));
-        self.series.push(open.close(second, self.targets.mean(from, from.saturating_add(SECOND))));
+        let to = from.saturating_add(SECOND);
+        let target = self.targets.as_ref().map(|targets| targets.mean(from, to));
+        self.series.push(open.close(second, to_millis(from), target));
     }
 
     /// Adds one stage's report; gives the seconds that it completes. Its last one (`is_last`)
@@ -167,9 +182,12 @@ impl Collector {
 }
 
 impl OpenSecond {
-    fn close(self, second: i64, target: f64) -> Second {
+    fn close(self, second: i64, start_ms: i64, target: Option<f64>) -> Second {
+        let watermark = |at: Nanos| (at != Nanos::MIN && at != Nanos::MAX).then(|| to_millis(at));
+        let watermarks = self.delta.watermarks.into_iter();
         Second {
             second,
+            start_ms,
             target,
             produced: self.delta.produced,
             acknowledged: self.delta.acknowledged,
@@ -177,10 +195,17 @@ impl OpenSecond {
             results: self.delta.results_written,
             lag: self.delta.lag,
             in_flight: self.delta.in_flight,
-            watermarks: self.delta.watermarks,
-            latencies: LatencyKind::ALL
-                .map(|kind| self.latencies.get(&kind).and_then(Quantiles::of)),
+            watermarks_ms: watermarks.map(|(partition, at)| (partition, watermark(at))).collect(),
+            latency: PerLatency::from_fn(|kind| self.latencies.get(&kind).and_then(Quantiles::of)),
         }
+    }
+}
+
+impl Second {
+    /// Leaves out what a step of the wall clock spoils.
+    #[must_use]
+    pub fn unspoiled(self, clock_stepped: bool) -> Self {
+        Self { latency: self.latency.unspoiled(clock_stepped), ..self }
     }
 }
 
@@ -202,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_seconds_target_is_what_was_asked_for_in_it() {
-        let mut collector = Collector::new(0, 1000.0);
+        let mut collector = Collector::new(0, Some(1000.0));
         // Told while the seconds before are still open.
         collector.set_target(2 * SECOND + SECOND / 4, 2000.0);
         for second in 1..=4 {
@@ -214,13 +239,14 @@ mod tests {
                 &[],
             );
         }
-        let targets: Vec<f64> = collector.finish().0.iter().map(|second| second.target).collect();
+        let targets: Vec<f64> =
+            collector.finish().0.iter().filter_map(|second| second.target).collect();
         assert_eq!(targets, [1000.0, 1000.0, 1750.0, 2000.0]);
     }
 
     #[test]
     fn seconds_hold_deltas_and_totals_hold_sums() {
-        let mut collector = Collector::new(0, 10.0);
+        let mut collector = Collector::new(0, Some(10.0));
         for second in 1..=5i64 {
             for producer in 0..2 {
                 let counters =
@@ -252,7 +278,7 @@ mod tests {
         assert_eq!(series.iter().map(|s| s.second).collect::<Vec<_>>(), vec![0, 1, 2, 3, 4, 5]);
         assert!(series[..5].iter().all(|s| s.produced == 20));
         assert_eq!((series[4].consumed, series[5].produced), (7, 5));
-        assert_eq!(series[4].latencies[0].unwrap().count, 2);
+        assert_eq!(series[4].latency.get(LatencyKind::PublishDelay).unwrap().count, 2);
         assert_eq!(latencies[&LatencyKind::PublishDelay].count(), 10);
     }
 }

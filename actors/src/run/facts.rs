@@ -6,7 +6,8 @@ use actix::prelude::*;
 
 use crate::clock::Nanos;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::measures::run_measures::Measured;
 use crate::measures::series::Second;
 use crate::run::outcome::RunOutcome;
@@ -48,6 +49,12 @@ pub enum RunFact {
     /// The run is over, its threads have ended and its topics are deleted.
     Finished(Arc<RunOutcome>),
 }
+
+/// Supervisor -> whoever listens, after the facts that an order led to: answered once they are
+/// heard. No order is answered before.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct FactsHeard;
 
 /// What a stage's report adds to what is known of the run.
 #[derive(Clone, Debug)]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::failure::FailureKind;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::measures::run_measures::RunMeasures;
 use crate::measures::series::Second;
 use crate::ports::BrokerDescription;
@@ -13,6 +14,7 @@ use crate::run::states::RunState;
 use crate::stage_id::StageId;
 use crate::truth::findings::Finding;
 use crate::truth::table::TruthTable;
+use crate::workload::mode::Mode;
 use crate::workload::spec::RunSpec;
 
 /// How a run ended.
@@ -57,6 +59,8 @@ impl Ending {
 pub struct RunOutcome {
     /// The resolved workload.
     pub spec: RunSpec,
+    /// Which stages it had.
+    pub mode: Mode,
     /// The broker.
     pub broker: BrokerDescription,
     /// The pipeline's last generation.
@@ -99,6 +103,13 @@ impl RunOutcome {
     /// Whether the wall clock was stepped during the run.
     pub fn clock_stepped(&self) -> bool {
         is_step(self.wall_step_ns)
+    }
+
+    /// One latency of the measured part; `None` where nothing was measured, or where a step of the
+    /// wall clock spoils it.
+    pub fn latency(&self, kind: LatencyKind) -> Option<&LatencyHistogram> {
+        let samples = self.latencies.get(&kind).filter(|samples| !samples.is_empty());
+        samples.filter(|_| !kind.is_spoiled(self.clock_stepped()))
     }
 
     /// Length of the measured part as it was played, seconds.

@@ -1,9 +1,9 @@
 //! The states of a run, and what each order does in each of them: one table.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The state of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Nothing runs, and nothing ran.

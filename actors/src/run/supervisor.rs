@@ -16,8 +16,9 @@ use tracing::{error, info, warn};
 
 use crate::failure::{FailureKind, StageError, caught};
 use crate::ports::PortError;
-use crate::run::facts::{RunFact, RunMeasured};
+use crate::run::facts::{FactsHeard, RunFact, RunMeasured};
 use crate::run::helper::helper;
+use crate::run::machinery::Machinery;
 use crate::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
@@ -38,12 +39,16 @@ const TICK: Duration = Duration::from_millis(20);
 /// The first generation; a rebuilt pipeline would be the next.
 const FIRST_GENERATION: u16 = 1;
 
+/// What an order is answered with.
+type Answer = ResponseFuture<Result<(), Refusal>>;
+
 /// The supervisor actor.
 pub struct Supervisor {
     present: Option<Present>,
     next: Option<Arc<RunPlan>>,
     last: RunStatus,
     listener: Recipient<RunFact>,
+    heard: Recipient<FactsHeard>,
     /// Runs so far.
     runs: u64,
     /// Reports and failures in its mailbox.
@@ -55,18 +60,6 @@ struct Present {
     plan: Arc<RunPlan>,
     run: Run,
     machinery: Machinery,
-}
-
-/// What a run has that must be ended on a thread of its own, because that may block.
-#[derive(Default)]
-enum Machinery {
-    /// Nothing, yet or any more.
-    #[default]
-    Nothing,
-    /// Ports of a run that was stopped before they were of use.
-    Unused(RunBasis),
-    /// The stages.
-    Running(Pipeline),
 }
 
 /// A helper thread -> Supervisor: topics and ports are made, or are not.
@@ -82,13 +75,14 @@ struct TornDown {
 }
 
 impl Supervisor {
-    /// A supervisor that tells `listener` what happens to runs.
-    pub fn new(listener: Recipient<RunFact>) -> Self {
+    /// A supervisor that tells `listener` what happens to runs; `heard` is the same actor.
+    pub fn new(listener: Recipient<RunFact>, heard: Recipient<FactsHeard>) -> Self {
         Self {
             present: None,
             next: None,
             last: RunStatus::default(),
             listener,
+            heard,
             runs: 0,
             waiting: MailboxCount::default(),
         }
@@ -97,6 +91,17 @@ impl Supervisor {
     /// Facts are few, and whoever listens keeps up: none may be lost to a full mailbox.
     fn tell(&self, fact: RunFact) {
         self.listener.do_send(fact);
+    }
+
+    /// An order's answer, which comes once what it led to is heard: who has it finds the run where
+    /// the listener keeps it.
+    fn answer(&self, answer: Result<(), Refusal>) -> Answer {
+        let heard = self.heard.send(FactsHeard);
+        Box::pin(async move {
+            // A listener that is gone keeps nothing.
+            let _ = heard.await;
+            answer
+        })
     }
 
     fn state(&self) -> RunState {
@@ -268,6 +273,53 @@ impl Supervisor {
         Ok(())
     }
 
+    fn stop(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        if let Some(run_id) = &order.run_id {
+            if self.next.as_ref().is_some_and(|next| next.spec.run_id == *run_id) {
+                self.queue(None);
+                return Ok(());
+            }
+            self.is_present(run_id)?;
+        }
+        let kind = match order.mode {
+            StopMode::Drain => OrderKind::StopDrain,
+            StopMode::Abandon => OrderKind::StopAbandon,
+        };
+        self.apply(kind, None, order.mode, ctx)
+    }
+
+    fn restart(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        // A run that is over is started again, unless another one is under way.
+        if let Some(run_id) = order.run_id.as_ref().filter(|_| self.present.is_some()) {
+            self.is_present(run_id)?;
+        }
+        self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)
+    }
+
+    fn set_rate(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        if let Some(run_id) = &order.run_id {
+            self.is_present(run_id)?;
+        }
+        let rate = order.events_per_second;
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(self.refusal("the rate must be more than 0 events per second"));
+        }
+        let present = self.present.as_ref();
+        if let Some(reason) = present.and_then(|present| present.run.refuses_rate(rate)) {
+            return Err(self.refusal(reason));
+        }
+        self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
+        if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
+            &mut self.present
+        {
+            let at_ns = plan.clock.now();
+            run.set_rate(at_ns, rate);
+            pipeline.order(StageOrder::SetRate { at_ns, events_per_second: rate });
+            self.tell(RunFact::RateChanged(rate));
+        }
+        Ok(())
+    }
+
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
             &mut self.present
@@ -281,25 +333,6 @@ impl Supervisor {
             match consequence {
                 Consequence::Entered(state) => self.tell(RunFact::StateChanged(state)),
                 Consequence::Over(ending) => self.end(ending, ctx),
-            }
-        }
-    }
-}
-
-impl Machinery {
-    /// Ends it, whatever it takes. Blocks.
-    fn end(self, plan: &RunPlan, patience: Duration) {
-        match self {
-            Self::Nothing => {}
-            Self::Unused(basis) => drop(basis),
-            Self::Running(pipeline) => {
-                for stage in pipeline.stop(patience) {
-                    warn!(
-                        run_id = plan.spec.run_id,
-                        %stage,
-                        "the stage is frozen: its thread and its ports are left behind"
-                    );
-                }
             }
         }
     }
@@ -406,69 +439,38 @@ impl Handler<RunMeasured> for Supervisor {
 }
 
 impl Handler<StartRun> for Supervisor {
-    type Result = Result<(), Refusal>;
+    type Result = Answer;
 
-    fn handle(&mut self, order: StartRun, ctx: &mut Context<Self>) -> Self::Result {
-        self.apply(OrderKind::Start, Some(order.plan), StopMode::Drain, ctx)
+    fn handle(&mut self, order: StartRun, ctx: &mut Context<Self>) -> Answer {
+        let answer = self.apply(OrderKind::Start, Some(order.plan), StopMode::Drain, ctx);
+        self.answer(answer)
     }
 }
 
 impl Handler<StopRun> for Supervisor {
-    type Result = Result<(), Refusal>;
+    type Result = Answer;
 
-    fn handle(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some(run_id) = &order.run_id {
-            if self.next.as_ref().is_some_and(|next| next.spec.run_id == *run_id) {
-                self.queue(None);
-                return Ok(());
-            }
-            self.is_present(run_id)?;
-        }
-        let kind = match order.mode {
-            StopMode::Drain => OrderKind::StopDrain,
-            StopMode::Abandon => OrderKind::StopAbandon,
-        };
-        self.apply(kind, None, order.mode, ctx)
+    fn handle(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Answer {
+        let answer = self.stop(order, ctx);
+        self.answer(answer)
     }
 }
 
 impl Handler<RestartRun> for Supervisor {
-    type Result = Result<(), Refusal>;
+    type Result = Answer;
 
-    fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Self::Result {
-        // A run that is over is started again, unless another one is under way.
-        if let Some(run_id) = order.run_id.as_ref().filter(|_| self.present.is_some()) {
-            self.is_present(run_id)?;
-        }
-        self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)
+    fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Answer {
+        let answer = self.restart(order, ctx);
+        self.answer(answer)
     }
 }
 
 impl Handler<SetRate> for Supervisor {
-    type Result = Result<(), Refusal>;
+    type Result = Answer;
 
-    fn handle(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some(run_id) = &order.run_id {
-            self.is_present(run_id)?;
-        }
-        let rate = order.events_per_second;
-        if !(rate.is_finite() && rate > 0.0) {
-            return Err(self.refusal("the rate must be more than 0 events per second"));
-        }
-        let present = self.present.as_ref();
-        if let Some(reason) = present.and_then(|present| present.run.refuses_rate(rate)) {
-            return Err(self.refusal(reason));
-        }
-        self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
-        if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
-            &mut self.present
-        {
-            let at_ns = plan.clock.now();
-            run.set_rate(at_ns, rate);
-            pipeline.order(StageOrder::SetRate { at_ns, events_per_second: rate });
-            self.tell(RunFact::RateChanged(rate));
-        }
-        Ok(())
+    fn handle(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Answer {
+        let answer = self.set_rate(order, ctx);
+        self.answer(answer)
     }
 }
 

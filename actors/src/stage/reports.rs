@@ -5,7 +5,8 @@ use actix::prelude::*;
 use crate::clock::Nanos;
 use crate::failure::FailureKind;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::{LatencyHistogram, LatencyKind};
+use crate::measures::histograms::LatencyHistogram;
+use crate::measures::latency_kinds::LatencyKind;
 use crate::stage_id::{PipelineId, StageId};
 use crate::truth::findings::{Finding, WindowAudit};
 

@@ -1,9 +1,10 @@
 //! What an audit finds: its sums, its windows, and every defect by name and place.
 
+use serde::{Deserialize, Serialize};
+
 /// What is wrong with an event or a result.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// Acknowledged events that the result does not hold.
@@ -27,7 +28,8 @@ pub enum FindingKind {
 }
 
 /// One defect, located.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// What.
     pub kind: FindingKind,
@@ -40,6 +42,7 @@ pub struct Finding {
     /// In which partition, where known.
     pub partition: Option<u32>,
     /// How many events (or results).
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub count: u64,
 }
 
@@ -72,7 +75,8 @@ impl std::fmt::Display for Finding {
 pub const MAX_FINDINGS: usize = 200;
 
 /// The audit's sums over all windows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditTotals {
     /// Windows judged.
     pub windows: u64,
@@ -88,7 +92,14 @@ pub struct AuditTotals {
     pub events_missing: u64,
     /// Events in results beyond what was acknowledged (or perhaps stored).
     pub events_extra: u64,
-    /// Deliveries whose fate only the log knows, resolved by it.
+    /// Events lost, by their serial numbers; as the two that follow, the aggregators count them,
+    /// and they are put in when the run is over.
+    pub events_lost: u64,
+    /// Events seen again (not added).
+    pub events_duplicated: u64,
+    /// Events that came behind later ones.
+    pub events_reordered: u64,
+    /// Deliveries whose fate only the log knew, resolved by it.
     pub unknown: u64,
 }
 
@@ -104,17 +115,20 @@ impl AuditTotals {
 }
 
 /// One judged window.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WindowAudit {
     /// The window.
     pub window_id: i64,
     /// First millisecond, since the Unix epoch.
+    #[serde(rename = "window_start")]
     pub window_start_ms: i64,
     /// First millisecond after it.
+    #[serde(rename = "window_end")]
     pub window_end_ms: i64,
     /// Cut short by the run's start or end: audited, outside the latency figures.
     pub partial: bool,
-    /// Whether it lies in the warm-up.
+    /// Whether it lies in the warm-up: audited, outside the figures.
     pub warmup: bool,
     /// Campaigns with a result.
     pub campaigns: u64,
@@ -124,8 +138,8 @@ pub struct WindowAudit {
     pub expected: u64,
     /// Whether every campaign's count is exact.
     pub exact: bool,
-    /// Mean result latency over its results, milliseconds.
+    /// Mean result latency over its results, milliseconds; `null` where none was measured.
     pub result_latency_ms_avg: Option<f64>,
-    /// Greatest one.
+    /// Greatest result latency, milliseconds.
     pub result_latency_ms_max: Option<f64>,
 }

@@ -177,7 +177,7 @@ impl Counting {
     /// Keeps a record that is no readable event.
     #[cold]
     pub fn set_aside(&mut self, record: Record<'_>, reason: &'static str) {
-        *self.counters.malformed.entry(reason).or_default() += 1;
+        self.counters.malformed.add(reason, 1);
         self.dead_letters.keep(record, reason);
     }
 

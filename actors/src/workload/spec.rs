@@ -1,8 +1,9 @@
 //! What a run is: the resolved workload, as every stage gets it.
 
 use crate::clock::Nanos;
-use crate::workload::arrivals::Bursts;
+use crate::workload::arrivals::{ArrivalKind, Bursts};
 use crate::workload::frame::WindowFrame;
+use crate::workload::mode::Mode;
 use crate::workload::sections::aggregator::AggregatorSection;
 use crate::workload::sections::result_writer::ResultWriterSection;
 use crate::workload::sections::supervisor::SupervisorSection;
@@ -71,6 +72,13 @@ impl RunSpec {
     pub fn bursts(&self) -> Bursts {
         let WorkloadSection { mmpp, burst_correlation, .. } = self.workload;
         Bursts { states: mmpp, correlation: burst_correlation }
+    }
+
+    /// Events per second that a run of this mode is asked for; `None` where others send, or where
+    /// events go out as fast as they can.
+    pub fn target(&self, mode: Mode) -> Option<f64> {
+        let is_paced = mode.produces() && self.workload.arrivals != ArrivalKind::Max;
+        is_paced.then_some(self.workload.rate.0)
     }
 
     /// Events per second of one producer.

@@ -57,9 +57,8 @@ impl Trial<'_> {
                 )];
             }
             Err(error) => {
-                let fix = "allow the client to create topics, or see the broker's log; topics \
-                           that are there can be named in \
-                           `topics.events` and `topics.results`";
+                let fix = "allow the client to create topics, or see the broker's log; topics that \
+                           are there can be named in `topics.events` and `topics.results`";
                 return vec![Finding::bad("trial topic", Health::Fail, error.message, fix)];
             }
         };

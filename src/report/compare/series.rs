@@ -1,10 +1,10 @@
 //! The figures of a run that are compared: one value a second, or a window, of its measured part.
 
 use serde::Serialize;
-use streamgauge_actors::LatencyKind;
+use streamgauge_actors::{LatencyKind, Quantiles, Second};
 
 use super::welch::Sample;
-use crate::report::{ModeName, Report, SecondLatency, SecondRow};
+use crate::report::{ModeName, Report};
 
 /// Which direction of a metric is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -58,7 +58,7 @@ impl Metric {
 /// All metrics, the same ones for every report, in the order of a comparison; without values where
 /// nothing was measured.
 pub fn metrics(report: &Report) -> Vec<Metric> {
-    let rate = |name: &str, has: bool, of: fn(&SecondRow) -> u64| Metric {
+    let rate = |name: &str, has: bool, of: fn(&Second) -> u64| Metric {
         name: name.to_owned(),
         per: Per::Second,
         resolution: 0.0,
@@ -73,7 +73,7 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
         rate("throughput.consumed_per_second", consumes, |row| row.consumed),
     ];
     for kind in LatencyKind::ALL {
-        let figure = |figure: &str, of: fn(&SecondLatency) -> f64| Metric {
+        let figure = |figure: &str, of: fn(&Quantiles) -> f64| Metric {
             name: format!("{}.{figure}", kind.name()),
             per: Per::Second,
             resolution: 0.0,
@@ -98,7 +98,7 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
 
 /// The seconds after the warm-up. The last ones may lie behind the schedule's end, while the last
 /// windows are closed.
-fn measured(report: &Report) -> impl Iterator<Item = &SecondRow> {
+fn measured(report: &Report) -> impl Iterator<Item = &Second> {
     let from = report.warmup_s.ceil() as i64;
     report.series.iter().filter(move |row| row.second >= from)
 }
@@ -106,7 +106,7 @@ fn measured(report: &Report) -> impl Iterator<Item = &SecondRow> {
 /// Events in each second: with a schedule, of its whole seconds but the last, since the stages'
 /// last reports come only after its end; without one, from the first second with events to the
 /// last, these two left out, since they are parts of seconds.
-fn rates(report: &Report, of: fn(&SecondRow) -> u64) -> Vec<f64> {
+fn rates(report: &Report, of: fn(&Second) -> u64) -> Vec<f64> {
     let scheduled = matches!(report.mode, ModeName::Run | ModeName::Produce);
     if scheduled {
         let until = (report.warmup_s + report.duration_s).floor() as i64 - 1;

@@ -3,11 +3,11 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use streamgauge_actors::LatencyKind;
+use streamgauge_actors::{LatencyKind, Quantiles, Second, WindowAudit};
 
 use super::dash;
 use crate::report::numbers::{grouped, millis};
-use crate::report::{LatencyFigures, Report, SecondRow, WindowRow};
+use crate::report::{LatencyFigures, Report};
 
 /// Points that a chart has at most; a longer series is thinned.
 const MAX_POINTS: usize = 3600;
@@ -49,7 +49,7 @@ pub fn charts(report: &Report) -> Vec<Chart> {
             text: format!("Events per second over {} seconds: {target}; {rates}.", seconds.len()),
             wide: true,
         });
-        let most = |of: fn(&SecondRow) -> u64| grouped(seconds.iter().map(of).max().unwrap_or(0));
+        let most = |of: fn(&Second) -> u64| grouped(seconds.iter().map(of).max().unwrap_or(0));
         charts.push(Chart {
             name: "queues",
             title: "Consumer lag and events in flight",
@@ -81,7 +81,7 @@ pub fn charts(report: &Report) -> Vec<Chart> {
 }
 
 /// From the least to the greatest value of the measured part's whole seconds.
-fn extremes(report: &Report, of: fn(&SecondRow) -> f64) -> String {
+fn extremes(report: &Report, of: fn(&Second) -> f64) -> String {
     let (from, until) =
         (report.warmup_s.ceil() as i64, (report.warmup_s + report.duration_s).floor() as i64);
     let measured = report.series.iter().filter(|row| (from..until).contains(&row.second)).map(of);
@@ -96,9 +96,8 @@ fn extremes(report: &Report, of: fn(&SecondRow) -> f64) -> String {
 /// What the course of one latency shows, in words; `None` where no second has samples.
 pub fn over_time(report: &Report, kind: LatencyKind) -> Option<String> {
     let samples: Vec<_> = report.series.iter().filter_map(|row| row.latency.get(kind)).collect();
-    let greatest = |of: fn(&crate::report::SecondLatency) -> f64| {
-        samples.iter().map(|second| of(second)).fold(0.0, f64::max)
-    };
+    let greatest =
+        |of: fn(&Quantiles) -> f64| samples.iter().map(|second| of(second)).fold(0.0, f64::max);
     (!samples.is_empty()).then(|| {
         format!(
             "{} by second, {} seconds with samples: median at most {} milliseconds, 99th percentile at most {}.",
@@ -142,20 +141,20 @@ pub fn thinned(report: &Report) -> Option<String> {
 /// # Errors
 /// When a stored histogram cannot be read.
 pub fn data(report: &Report) -> anyhow::Result<Value> {
-    let seconds: Vec<&[SecondRow]> = report.series.chunks(stride(report.series.len())).collect();
-    let column = |of: &dyn Fn(&[SecondRow]) -> Value| {
+    let seconds: Vec<&[Second]> = report.series.chunks(stride(report.series.len())).collect();
+    let column = |of: &dyn Fn(&[Second]) -> Value| {
         Value::Array(seconds.iter().map(|rows| of(rows)).collect())
     };
-    let mean = |of: fn(&SecondRow) -> u64| {
+    let mean = |of: fn(&Second) -> u64| {
         column(&|rows| {
             json!(rounded(rows.iter().map(|row| of(row) as f64).sum::<f64>() / rows.len() as f64))
         })
     };
-    let greatest = |of: fn(&SecondRow) -> u64| column(&|rows| json!(rows.iter().map(of).max()));
+    let greatest = |of: fn(&Second) -> u64| column(&|rows| json!(rows.iter().map(of).max()));
     let mut latency = Map::new();
     let mut distribution = Map::new();
     for (kind, figures) in report.latency.iter() {
-        let worst = |of: fn(&crate::report::SecondLatency) -> f64| {
+        let worst = |of: fn(&Quantiles) -> f64| {
             column(&|rows| json!(most(rows.iter().filter_map(|row| row.latency.get(kind)).map(of))))
         };
         latency.insert(
@@ -190,16 +189,16 @@ pub fn data(report: &Report) -> anyhow::Result<Value> {
 
 /// The windows' result latencies by their start, seconds since the run's base.
 fn windows(report: &Report) -> Value {
-    let base_ms = report.series.first().and_then(|row| Some(row.start_ms? - row.second * 1000));
-    let base_ms = base_ms.or_else(|| Some(report.windows.first()?.window_start)).unwrap_or(0);
-    let groups: Vec<&[WindowRow]> = report.windows.chunks(stride(report.windows.len())).collect();
-    let column = |of: &dyn Fn(&[WindowRow]) -> Value| {
+    let base_ms = report.series.first().map(|row| row.start_ms - row.second * 1000);
+    let base_ms = base_ms.or_else(|| Some(report.windows.first()?.window_start_ms)).unwrap_or(0);
+    let groups: Vec<&[WindowAudit]> = report.windows.chunks(stride(report.windows.len())).collect();
+    let column = |of: &dyn Fn(&[WindowAudit]) -> Value| {
         Value::Array(groups.iter().map(|rows| of(rows)).collect())
     };
     let greatest =
-        |rows: &[WindowRow]| most(rows.iter().filter_map(|window| window.result_latency_ms_max));
+        |rows: &[WindowAudit]| most(rows.iter().filter_map(|window| window.result_latency_ms_max));
     json!({
-        "start": column(&|rows| json!((rows[0].window_start - base_ms) as f64 / 1000.0)),
+        "start": column(&|rows| json!((rows[0].window_start_ms - base_ms) as f64 / 1000.0)),
         "avg": column(&|rows| json!(most(rows.iter().filter_map(|window| window.result_latency_ms_avg)))),
         "max": column(&|rows| json!(greatest(rows))),
         "wrong": column(&|rows| {

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use streamgauge_actors::{LatencyKind, Verdict};
+use streamgauge_actors::{LatencyKind, Verdict, WindowAudit};
 
 use super::{chart_data, dash};
 use crate::report::numbers::{bytes, exact, grouped, millis, rate};
 use crate::report::tables::{self, Rows};
-use crate::report::{LatencyFigures, ModeName, Report, ThresholdRow, WindowRow};
+use crate::report::{LatencyFigures, ModeName, Report, ThresholdRow};
 
 /// Rows of the table of windows at most.
 const MAX_WINDOWS: usize = 1000;
@@ -174,13 +174,13 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// All six, measured or not.
+    /// All of them, measured or not.
     pub fn all(report: &Report) -> Vec<Self> {
         report.latency.iter().map(|(kind, figures)| Self::of(report, kind, figures)).collect()
     }
 
     fn of(report: &Report, kind: LatencyKind, figures: Option<&LatencyFigures>) -> Self {
-        let (from, to) = span(kind);
+        let row = kind.row();
         let samples = figures.map_or_else(
             || "–".to_owned(),
             |f| {
@@ -206,9 +206,9 @@ impl Latency {
             figure(|f| f.max_ms),
         ]);
         Self {
-            name: kind.name(),
-            from,
-            to,
+            name: row.name,
+            from: row.from,
+            to: row.to,
             cells,
             over_time: chart_data::over_time(report, kind),
             distribution: figures.and_then(|figures| chart_data::distribution_text(kind, figures)),
@@ -222,20 +222,6 @@ pub(super) fn figure_ms(figures: &LatencyFigures, ms: Option<f64>) -> String {
         Some(ms) if ms < figures.resolution_ms => format!("<{}", figures.resolution_ms),
         Some(ms) if ms < 0.0095 => format!("{ms:.3}"),
         ms => dash(millis(ms)),
-    }
-}
-
-/// From where to where a latency counts.
-fn span(kind: LatencyKind) -> (&'static str, &'static str) {
-    match kind {
-        LatencyKind::PublishDelay => ("the event's intended time", "handed to the client"),
-        LatencyKind::PublishLatency => ("handed to the client", "acknowledged by the broker"),
-        LatencyKind::EventLatency => ("the event's intended time", "consumed by the aggregator"),
-        LatencyKind::CloseLatency => ("the window's end", "result handed to the client"),
-        LatencyKind::ResultLatency => {
-            ("the greatest produce time in the result", "the result's insertion time")
-        }
-        LatencyKind::EndToEnd => ("the window's end", "result read back"),
     }
 }
 
@@ -316,7 +302,7 @@ pub fn windows(report: &Report) -> Windows {
     // From the end, so that of too many the last ones stay.
     let mut room_for_wrong = wrong.min(MAX_WINDOWS);
     let mut room_for_exact = (MAX_WINDOWS - room_for_wrong).min(all.len() - wrong);
-    let mut kept: Vec<WindowRow> = Vec::new();
+    let mut kept: Vec<WindowAudit> = Vec::new();
     for window in all.iter().rev() {
         let room = if window.exact { &mut room_for_exact } else { &mut room_for_wrong };
         if *room > 0 {

@@ -1,6 +1,7 @@
 //! What tells whether the program itself was the limit.
 
 use serde::Serialize;
+use streamgauge_actors::{CLOCK_STEP_LIMIT_NS, LatencyKind, MILLISECOND, SECOND};
 
 use super::dash;
 use super::sections::figure_ms;
@@ -46,16 +47,17 @@ pub fn checks(report: &Report) -> Vec<Check> {
     add("sent late by the generator", grouped(generator), note, generator > 0);
     let note = "measured events beyond the limit because the client was full";
     add("sent late by backpressure", grouped(backpressure), note, backpressure > 0);
-    let seconds = format!("{:.2} s", events.backpressure_s);
+    let full_s = events.backpressure_ns as f64 / SECOND as f64;
     add(
         "backpressure",
-        seconds,
+        format!("{full_s:.2} s"),
         "time that the client was full, over all producers",
-        events.backpressure_s >= 0.01,
+        full_s >= 0.01,
     );
     let step = format!("{:+.3} ms", report.wall_step_ms);
+    let limit_ms = CLOCK_STEP_LIMIT_NS as f64 / MILLISECOND as f64;
     let note = "a step beyond 100 ms spoils the result latency";
-    add("wall clock against monotonic", step, note, report.wall_step_ms.abs() > 100.0);
+    add("wall clock against monotonic", step, note, report.wall_step_ms.abs() > limit_ms);
     checks
 }
 
@@ -64,7 +66,7 @@ fn number(value: Option<f64>, unit: &str) -> String {
 }
 
 fn delay(report: &Report, of: fn(&LatencyFigures) -> Option<f64>) -> String {
-    let figures = report.latency.publish_delay.as_ref();
+    let figures = report.latency.get(LatencyKind::PublishDelay);
     let ms = figures.and_then(|figures| Some(figure_ms(figures, Some(of(figures)?))));
     ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms} ms"))
 }

@@ -4,11 +4,11 @@ use streamgauge::config::Threshold;
 use streamgauge::report::{Report, ReportContext};
 use streamgauge_actors::{
     ArrivalKind, Capability, Ending, FailureKind, Finding, FindingKind, LatencyHistogram,
-    LatencyKind, Limitation, MILLISECOND, Mode, Nanos, Quantiles, RunMeasures, RunOutcome, SECOND,
-    Second, Span, StageId,
+    LatencyKind, Limitation, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, RunMeasures,
+    RunOutcome, SECOND, Second, Span, StageId, Subject,
 };
 
-use super::outcomes::{AGGREGATE, FOLLOW, context, failed, passed};
+use super::outcomes::{AGGREGATE, FOLLOW, context, failed, passed, report};
 
 /// A report with the name of what it is of.
 pub(crate) struct Case {
@@ -26,7 +26,7 @@ fn samples(ms: f64) -> LatencyHistogram {
 
 /// Gives a second the latencies of another one.
 pub(crate) fn take_latencies(second: &mut Second, of: &Second) {
-    second.latencies = of.latencies;
+    second.latency = of.latency;
 }
 
 /// A run of one window and so many seconds in which all went well, whose latencies are about this
@@ -36,16 +36,19 @@ pub(crate) fn run(seconds: i64, ms: f64) -> RunOutcome {
     run.series.truncate(seconds as usize);
     let row = run.series[0].clone();
     while (run.series.len() as i64) < seconds {
-        run.series.push(Second { second: run.series.len() as i64, ..row.clone() });
+        let second = run.series.len() as i64;
+        let start_ms = row.start_ms + 1000 * second;
+        run.series.push(Second { second, start_ms, ..row.clone() });
     }
     let each = LatencyKind::ALL.into_iter().enumerate();
     run.latencies = each.clone().map(|(i, kind)| (kind, samples(ms * (1.0 + i as f64)))).collect();
     for (at, row) in run.series.iter_mut().enumerate() {
-        for (i, _) in each.clone() {
+        row.latency = PerLatency::from_fn(|kind| {
+            let about = ms * (1.0 + kind as usize as f64 + at as f64);
             // What is measured where a window closes is not there in every second.
-            row.latencies[i] = (i < 3 || at > 0)
-                .then(|| Quantiles::of(&samples(ms * (1.0 + i as f64 + at as f64))).unwrap());
-        }
+            let is_there = kind.row().of == Subject::Event || at > 0;
+            Quantiles::of(&samples(about)).filter(|_| is_there)
+        });
     }
     run
 }
@@ -123,11 +126,18 @@ fn limited_broker() -> RunOutcome {
     run
 }
 
-fn foreign() -> RunOutcome {
+/// A run whose events others send: nobody asks for a rate.
+fn unscheduled() -> RunOutcome {
     let mut run = run(2, 3.0);
+    run.series.iter_mut().for_each(|second| second.target = None);
+    run
+}
+
+fn foreign() -> RunOutcome {
+    let mut run = unscheduled();
     run.measures = None;
-    run.counters.malformed.insert("not JSON", 3);
-    run.counters.malformed.insert("future", 2);
+    run.counters.malformed.add("not JSON", 3);
+    run.counters.malformed.add("future", 2);
     run.counters.strangers = 11;
     run.counters.stale = 12;
     run.counters.idle_closed = 1;
@@ -152,6 +162,7 @@ fn uncertain() -> RunOutcome {
 fn paced_by_the_broker() -> RunOutcome {
     let mut run = run(2, 3.0);
     run.spec.workload.arrivals = ArrivalKind::Max;
+    run.series.iter_mut().for_each(|second| second.target = None);
     run
 }
 
@@ -163,7 +174,7 @@ fn nowhere() -> RunOutcome {
 
 fn with_thresholds() -> ReportContext {
     let texts = ["events.late == 0", "latency.result_latency.p99_ms < 1", "drain.seconds < 1"];
-    let mut context = context(Mode::Run);
+    let mut context = context();
     context.thresholds = texts.map(|text| Threshold::parse(text).unwrap()).to_vec();
     context
 }
@@ -177,12 +188,12 @@ pub(crate) fn cases() -> Vec<Case> {
         cause: "no connection to `h:9092`".to_owned(),
     };
     let stage = RunOutcome { ending: connection, measures: None, ..run(2, 3.0) };
-    let unmeasured = RunOutcome { measures: None, ..run(2, 3.0) };
+    let unmeasured = RunOutcome { measures: None, ..unscheduled() };
     let abandoned = RunOutcome { measures: None, ..stopped(false) };
     let silent = RunOutcome { latencies: std::collections::BTreeMap::new(), ..run(2, 3.0) };
     let of = |name: &'static str, outcome: RunOutcome, mode: Mode| Case {
         name,
-        report: Report::new(&outcome, &context(mode)),
+        report: report(&outcome, mode),
     };
     vec![
         of("pass", run(3, 12.3), Mode::Run),
@@ -203,7 +214,7 @@ pub(crate) fn cases() -> Vec<Case> {
         of("produce", uncertain(), Mode::Produce),
         of("foreign", foreign(), AGGREGATE),
         of("foreign_late", foreign_late(), AGGREGATE),
-        of("results", run(2, 3.0), Mode::Latency(FOLLOW)),
+        of("results", unscheduled(), Mode::Latency(FOLLOW)),
         of("results_alone", unmeasured, Mode::Latency(FOLLOW)),
         Case { name: "thresholds", report: Report::new(&run(2, 3.0), &with_thresholds()) },
     ]

@@ -6,8 +6,9 @@ use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
     Aggregate, ArrivalKind, AuditTotals, BrokerDescription, Ending, Follow, LatencyHistogram,
-    LatencyKind, MILLISECOND, Mode, Nanos, Quantiles, Rate, RunMeasures, RunOutcome, RunSpec,
-    SECOND, Second, Span, StageCounters, StartAt, WindowAudit, testing::small_spec,
+    LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, Rate, RunMeasures, RunOutcome,
+    RunSpec, SECOND, Second, Span, StageCounters, StartAt, Subject, WindowAudit,
+    testing::small_spec,
 };
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
@@ -73,21 +74,23 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
         LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
     let second = |second: i64| Second {
         second,
-        target: 40_000.0,
+        start_ms: BASE / MILLISECOND + second * 1000,
+        target: Some(40_000.0),
         produced: 40_000,
         acknowledged: 40_000,
         consumed: 40_000,
         results: 0,
         lag: 12,
         in_flight: 34,
-        watermarks: [(0, Nanos::MIN), (1, BASE + second * SECOND), (2, Nanos::MAX)].into(),
-        latencies: [quantiles, quantiles, quantiles, None, None, None],
+        watermarks_ms: [(0, None), (1, Some(BASE / MILLISECOND + second * 1000)), (2, None)].into(),
+        latency: PerLatency::from_fn(|kind| quantiles.filter(|_| kind.row().of == Subject::Event)),
     };
     let end = BASE + windows * 10 * SECOND;
     RunOutcome {
         spec: spec().with(|spec| {
             spec.workload.duration = Span::from_nanos(windows * 10 * SECOND);
         }),
+        mode: Mode::Run,
         broker: BrokerDescription {
             kind: "embedded".to_owned(),
             version: "0.1.0".to_owned(),
@@ -150,9 +153,8 @@ pub(crate) fn failed() -> RunOutcome {
     }
 }
 
-pub(crate) fn context(mode: Mode) -> ReportContext {
+pub(crate) fn context() -> ReportContext {
     ReportContext {
-        mode,
         config: json!({"workload": {"rate": 40_000}, "broker": {"kafka": {"password": "***"}}}),
         rerun: "streamgauge run classic --seed 42".to_owned(),
         process_started_ns: BASE - 2 * SECOND,
@@ -174,5 +176,10 @@ pub(crate) fn context(mode: Mode) -> ReportContext {
 }
 
 pub(crate) fn report(outcome: &RunOutcome, mode: Mode) -> Report {
-    Report::new(outcome, &context(mode))
+    Report::new(&of_mode(outcome, mode), &context())
+}
+
+/// The same run, as if it had been of another mode.
+pub(crate) fn of_mode(outcome: &RunOutcome, mode: Mode) -> RunOutcome {
+    RunOutcome { mode, ..outcome.clone() }
 }

@@ -60,7 +60,7 @@ fn counts(log: &SimLog, run: &Outcome, expected: &Expected) -> Result<(), String
     same("rejected, unknown", (counters.rejected, counters.unknown), (0, 0))?;
     same(
         "strangers, stale, malformed",
-        (counters.strangers, counters.stale, counters.malformed_total()),
+        (counters.strangers, counters.stale, counters.malformed.total()),
         (0, 0, 0),
     )?;
     same("lost", counters.events_lost, expected.count(FindingKind::EventLost))?;
