@@ -1,9 +1,10 @@
 //! How a run is, or was, as HTTP tells it.
 
-use crate::history::RunRow;
-use crate::report::{Report, rfc3339_of_ms};
 use serde::Serialize;
 use streamgauge_actors::{RunState, SECOND, Span, StageCounters, Verdict};
+
+use crate::history::RunRow;
+use crate::report::{Report, rfc3339_of_ms};
 
 /// How a run is, or was.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]

@@ -68,17 +68,17 @@ impl RunSpec {
         }
     }
 
-    /// Events per second that a run of this mode is asked for; `None` where others send, or where
-    /// events go out as fast as they can.
-    pub fn target(&self, mode: Mode) -> Option<f64> {
-        (mode.produces() && self.workload.arrivals != ArrivalKind::Max)
-            .then_some(self.workload.rate.0)
-    }
-
     /// The bursts of `mmpp` and `mmpp_windowed`.
     pub fn bursts(&self) -> Bursts {
         let WorkloadSection { mmpp, burst_correlation, .. } = self.workload;
         Bursts { states: mmpp, correlation: burst_correlation }
+    }
+
+    /// Events per second that a run of this mode is asked for; `None` where others send, or where
+    /// events go out as fast as they can.
+    pub fn target(&self, mode: Mode) -> Option<f64> {
+        let is_paced = mode.produces() && self.workload.arrivals != ArrivalKind::Max;
+        is_paced.then_some(self.workload.rate.0)
     }
 
     /// Events per second of one producer.
