@@ -9,8 +9,8 @@
 //! - [`cells`]: from lists to cells, and the floor below each; [`order`]: which run comes when
 //! - [`request`]: what is asked for; [`plan`]: the cells' settings, resolved and checked
 //! - [`figures`]: what is taken from each run's report, and summed up over a cell's runs
-//! - [`report`]: the JSON document of `schemas/matrix.schema.json`; [`cell_report`]: one cell in it;
-//!   [`significance`]: its comparisons
+//! - [`report`]: the JSON document of `schemas/matrix.schema.json`; [`cell_report`]: one cell in
+//!   it; [`significance`]: its comparisons
 //! - [`terminal`], [`markdown`], [`csv`], [`html`]: the other forms;
 //!   [`tables`]: what they share; [`format`]: which one a file gets
 

@@ -203,7 +203,12 @@ impl RunFlags {
 #[derive(Args)]
 pub(super) struct ReportFlag {
     /// Write the report to a file, its form by its extension; repeatable
-    #[arg(long = "report", value_name = "FILE", value_parser = report_file, help_heading = "Reports")]
+    #[arg(
+        long = "report",
+        value_name = "FILE",
+        value_parser = report_file,
+        help_heading = "Reports"
+    )]
     pub(super) reports: Vec<PathBuf>,
 }
 

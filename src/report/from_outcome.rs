@@ -22,13 +22,7 @@ impl Report {
         let mut judgement = outcome.judge();
         let events = outcome.counters.reported();
         let stepped = outcome.clock_stepped();
-        let mut resources = context.resources.clone();
-        // What the program's work is counted in: everything it sent, or everything it read.
-        let handled = if events.produced > 0 { events.produced } else { events.consumed };
-        resources.cpu_us_per_event = resources
-            .cpu_seconds
-            .filter(|_| handled > 0)
-            .map(|seconds| seconds * 1e6 / handled as f64);
+        let resources = context.resources.per_event(events.produced, events.consumed);
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
             verdict: judgement.verdict(),

@@ -15,6 +15,16 @@ pub struct Resources {
     pub threads: Option<u64>,
 }
 
+impl Resources {
+    /// With the processor time per event: of everything sent, or, where others sent, read.
+    pub(super) fn per_event(&self, produced: u64, consumed: u64) -> Self {
+        let handled = if produced > 0 { produced } else { consumed };
+        let cpu_seconds = self.cpu_seconds.filter(|_| handled > 0);
+        let cpu_us_per_event = cpu_seconds.map(|seconds| seconds * 1e6 / handled as f64);
+        Self { cpu_us_per_event, ..self.clone() }
+    }
+}
+
 /// Measures a run's [`Resources`]: from [`Self::start`] to [`Self::finish`].
 #[derive(Clone, Debug)]
 pub struct ResourceMeter {
