@@ -22,6 +22,17 @@ deny:
 test:
     cargo test --workspace
 
+# What is too slow for every change: many more seeds, and the benches that need no server
+nightly:
+    STREAMGAUGE_SIM_SEEDS=20000 cargo test --package streamgauge-actors --test it -- --nocapture exactly
+    cargo bench --bench codec --bench arrivals --bench stages --bench embedded
+    cargo bench --bench daemon -- overhead
+
+# Before a release: what continuous integration runs, the nightly rest, and what is packaged
+release-check: all nightly
+    cargo build --profile dist --locked --package streamgauge --bin streamgauge --all-features
+    target/dist/streamgauge run smoke
+
 # A benchmark in seconds
 smoke:
     cargo run --release -- run smoke

@@ -36,7 +36,8 @@ fn main() {
         Some("overhead") => overhead(option("--rounds", 5), option("--seconds", 30)),
         Some("soak") => soak(option("--minutes", 60)),
         _ => println!(
-            "usage: cargo bench --bench daemon -- overhead|soak [--rounds N] [--seconds N] [--minutes N]"
+            "usage: cargo bench --bench daemon -- overhead|soak [--rounds N] [--seconds N] \
+             [--minutes N]"
         ),
     }
 }

@@ -79,8 +79,8 @@ fn measure(host: &Foreground, case: Case, seconds: f64, run: usize) -> (f64, f64
     let plan = Arc::new(plan(case, seconds, run));
     host.ask(StartRun { plan }).expect("the supervisor answers").expect("nothing else runs");
     let outcome = host.outcome(Duration::from_mins(2)).expect("the run ends");
-    let judgement = outcome.judge(&Mode::Run);
-    assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
+    let judgement = outcome.judge();
+    assert_eq!(judgement.verdict(), Verdict::Pass, "{:?}", judgement.texts());
     let cpu = used().0 - before;
     (outcome.throughput().1, cpu * 1e9 / outcome.counters.consumed as f64)
 }

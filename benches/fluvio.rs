@@ -1,8 +1,9 @@
 //! What the Fluvio ports cost against the client used bare: same settings, same process, in turns.
 //!
 //! ```text
-//! STREAMGAUGE_TEST_FLUVIO=host:port cargo bench --bench fluvio -- produce [--records N] [--rounds N] [--partitions N]
-//! STREAMGAUGE_TEST_FLUVIO=host:port cargo bench --bench fluvio -- drain   [--records N] [--rounds N] [--partitions N]
+//! export STREAMGAUGE_TEST_FLUVIO=host:port
+//! cargo bench --bench fluvio -- produce [--records N] [--rounds N] [--partitions N]
+//! cargo bench --bench fluvio -- drain   [--records N] [--rounds N] [--partitions N]
 //! ```
 //!
 //! Both put the whole program beside them, as `benches/kafka.rs` does. The bare loops are those of
@@ -42,7 +43,8 @@ fn main() {
     let command = arguments.first().map(String::as_str);
     if !matches!(command, Some("produce" | "drain")) {
         println!(
-            "usage: cargo bench --bench fluvio -- produce|drain [--records N] [--rounds N] [--partitions N]"
+            "usage: cargo bench --bench fluvio -- produce|drain [--records N] [--rounds N] \
+             [--partitions N]"
         );
         return;
     }

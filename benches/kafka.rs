@@ -267,72 +267,95 @@ impl Bench {
         self.ours().create();
         let clock = RunClock::start();
         let (start, processor) = (clock.now(), processor_seconds());
-        // Latencies count in the second half: a JVM's first seconds are slow.
-        let settled = start as u64 + seconds * SECOND as u64 / 2;
-        let due_by = |now: i64| ((now - start) as u64 * rate / SECOND as u64).min(rate * seconds);
+        let pace = Pace { clock, start, rate, seconds };
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut writer =
-                    self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
-                let (mut sent, mut turns, mut latest, mut acks) = (0, 0_u64, 0, 0_u64);
-                while sent < rate * seconds || writer.in_flight() > 0 {
-                    let due = due_by(clock.now());
-                    while sent < due {
-                        let mut payload = PAYLOAD;
-                        payload[..8].copy_from_slice(&clock.now().to_be_bytes());
-                        let partition = (sent % u64::from(self.partitions)) as u32;
-                        assert_eq!(
-                            writer
-                                .send(partition, b"", &payload, clock.now() as u64)
-                                .expect("a queue"),
-                            Sent::Ok
-                        );
-                        sent += 1;
-                    }
-                    let turn = clock.now();
-                    let visited = writer.poll_acks(BUDGET, &mut |ack| {
-                        if ack.token > settled {
-                            latest = latest.max(clock.now() - ack.token as i64);
-                        }
-                    });
-                    acks += visited.expect("a broker") as u64;
-                    // A turn lasts a millisecond, acknowledgements or not.
-                    let left = MILLISECOND - (clock.now() - turn);
-                    if left > 0 {
-                        std::thread::sleep(Duration::from_nanos(left as u64));
-                    }
-                    turns += 1;
-                }
-                println!(
-                    "writer: {acks} acknowledged in {turns} turns, the slowest after {} ms",
-                    latest / MILLISECOND
-                );
-            });
-            scope.spawn(|| {
-                let begin: Vec<_> = (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
-                let mut reader = self.broker.reader(&self.topic, &begin).expect("a reader");
-                let (mut read, mut turns, mut sum, mut counted) = (0, 0_u64, 0, 0_u64);
-                while read < rate * seconds {
-                    let visited = reader.poll(BUDGET, 4096, &mut |record| {
-                        let sent: [u8; 8] = record.payload[..8].try_into().expect("eight bytes");
-                        if i64::from_be_bytes(sent) > settled as i64 {
-                            sum += clock.now() - i64::from_be_bytes(sent);
-                            counted += 1;
-                        }
-                    });
-                    read += visited.expect("records") as u64;
-                    turns += 1;
-                }
-                let mean = sum as f64 / counted as f64 / MILLISECOND as f64;
-                println!("reader: {read} read in {turns} turns, {mean:.2} ms after they were sent, on average");
-            });
+            scope.spawn(|| self.write_paced(&pace));
+            scope.spawn(|| self.read_paced(&pace));
         });
-        let took = (clock.now() - start) as f64 / SECOND as f64;
+        let took = (pace.clock.now() - start) as f64 / SECOND as f64;
         let share = (processor_seconds() - processor) / took;
         println!(
             "{rate} records/s for {took:.1} s, written and read: {:.1} % of a core",
             share * 100.0
         );
         self.ours().delete();
+    }
+
+    fn write_paced(&self, pace: &Pace) {
+        let Pace { clock, .. } = pace;
+        let mut writer = self.broker.writer(&self.topic, WriterRole::Events).expect("a writer");
+        let (mut sent, mut turns, mut latest, mut acks) = (0, 0_u64, 0, 0_u64);
+        while sent < pace.records() || writer.in_flight() > 0 {
+            let due = pace.due_by(clock.now());
+            while sent < due {
+                let mut payload = PAYLOAD;
+                payload[..8].copy_from_slice(&clock.now().to_be_bytes());
+                let partition = (sent % u64::from(self.partitions)) as u32;
+                let taken = writer.send(partition, b"", &payload, clock.now() as u64);
+                assert_eq!(taken.expect("a queue"), Sent::Ok);
+                sent += 1;
+            }
+            let turn = clock.now();
+            let visited = writer.poll_acks(BUDGET, &mut |ack| {
+                if ack.token as i64 > pace.settled() {
+                    latest = latest.max(clock.now() - ack.token as i64);
+                }
+            });
+            acks += visited.expect("a broker") as u64;
+            // A turn lasts a millisecond, acknowledgements or not.
+            let left = MILLISECOND - (clock.now() - turn);
+            if left > 0 {
+                std::thread::sleep(Duration::from_nanos(left as u64));
+            }
+            turns += 1;
+        }
+        let latest = latest / MILLISECOND;
+        println!("writer: {acks} acknowledged in {turns} turns, the slowest after {latest} ms");
+    }
+
+    fn read_paced(&self, pace: &Pace) {
+        let begin: Vec<_> =
+            (0..self.partitions).map(|partition| (partition, StartAt::Earliest)).collect();
+        let mut reader = self.broker.reader(&self.topic, &begin).expect("a reader");
+        let (mut read, mut turns, mut sum, mut counted) = (0, 0_u64, 0, 0_u64);
+        while read < pace.records() {
+            let visited = reader.poll(BUDGET, 4096, &mut |record| {
+                let sent: [u8; 8] = record.payload[..8].try_into().expect("eight bytes");
+                let sent = i64::from_be_bytes(sent);
+                if sent > pace.settled() {
+                    sum += pace.clock.now() - sent;
+                    counted += 1;
+                }
+            });
+            read += visited.expect("records") as u64;
+            turns += 1;
+        }
+        let mean = sum as f64 / counted as f64 / MILLISECOND as f64;
+        println!(
+            "reader: {read} read in {turns} turns, {mean:.2} ms after they were sent, on average"
+        );
+    }
+}
+
+/// A fixed rate, from a start on.
+struct Pace {
+    clock: RunClock,
+    start: i64,
+    rate: u64,
+    seconds: u64,
+}
+
+impl Pace {
+    fn records(&self) -> u64 {
+        self.rate * self.seconds
+    }
+
+    /// Latencies count in the second half: a JVM's first seconds are slow.
+    fn settled(&self) -> i64 {
+        self.start + self.seconds as i64 * SECOND / 2
+    }
+
+    fn due_by(&self, now: i64) -> u64 {
+        ((now - self.start) as u64 * self.rate / SECOND as u64).min(self.records())
     }
 }

@@ -2,7 +2,7 @@
 //! error.
 //!
 //! - [`flags`]: what several commands take, and the settings that flags stand for
-//! - [`error`]: what can go wrong, and its exit code
+//! - [`error`]: what can go wrong; [`exit`]: what the program ends with
 //! - [`session`]: settings resolved, logging on ([`logging`]); [`broker`]: the broker they name
 //! - [`perform`]: a run in the foreground, its progress and its reports
 //! - [`stored`]: reports made earlier, by id or file
@@ -15,6 +15,7 @@ mod config;
 mod ctl;
 mod doctor;
 mod error;
+mod exit;
 mod flags;
 mod follow;
 mod generate;
@@ -42,18 +43,25 @@ use streamgauge_actors::RunClock;
 
 use self::session::{Global, Session};
 
-const AFTER_HELP: &str = "\
+const SETTINGS_HELP: &str = "\
 Settings: defaults < /etc/streamgauge/config.toml < --config < WORKLOAD < environment
 (STREAMGAUGE__SECTION__KEY=value) < flags. `streamgauge config show` lists them all.
+";
 
-Exit codes: 0 pass; 1 runtime error; 2 usage; 3 broker unreachable; 4 audit failed;
-5 inconclusive; 78 bad configuration; 99 a threshold failed, or broker-limited;
-130, 143 signals.";
+fn after_help() -> String {
+    format!("{SETTINGS_HELP}\n{}", exit::help())
+}
 
 /// Measures streaming systems: drives an advertising-analytics stream through a broker, checks
 /// every count, reports honest latency.
 #[derive(Parser)]
-#[command(name = "streamgauge", version, max_term_width = 80, after_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(
+    name = "streamgauge",
+    version,
+    max_term_width = 80,
+    after_help = after_help(),
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,

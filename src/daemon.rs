@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  HTTP --StartRun, StopRun, RestartRun, SetRate--> Supervisor --RunFact--> live, metrics
-//!    ^                                                 ^   '-------------> keeper thread --> history
+//!    ^                                                 ^   '----------> keeper thread --> history
 //!    '--- reads live, history, metrics        StartRun '---- schedule, signals ---'
 //! ```
 //!
@@ -51,7 +51,9 @@ pub struct DaemonSetup {
     pub layers: Layers,
     /// Where history, lock and the record of own topics are kept.
     pub folder: PathBuf,
-    /// Makes the broker's adapter: [`Resolved::open_broker`](crate::config::Resolved::open_broker), or what a test puts in its place.
+    /// Makes the broker's adapter:
+    /// [`Resolved::open_broker`](crate::config::Resolved::open_broker), or what a test puts in its
+    /// place.
     pub open_broker: OpenBroker,
     /// Opens the door for callers: `http::open`.
     pub open_endpoint: OpenEndpoint,
@@ -121,7 +123,8 @@ impl Daemon {
             .name("streamgauge-keeper".to_owned())
             .spawn(move || keeper.keep(&inbox))
             .context("no thread could be started")?;
-        tracing::info!(address = %endpoint.address(), folder = %folder.display(), "the daemon listens");
+        let address = endpoint.address();
+        tracing::info!(%address, folder = %folder.display(), "the daemon listens");
         Ok(Self { shared, endpoint, notes, keeper: Some(keeper), _lock: lock, folder })
     }
 
@@ -183,7 +186,8 @@ fn own(folder: &std::path::Path) -> anyhow::Result<File> {
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(anyhow!(
-            "another daemon owns the state folder `{}`: stop it first, or give this one another folder (--state-dir)",
+            "another daemon owns the state folder `{}`: stop it first, or give this one another \
+             folder (--state-dir)",
             folder.display()
         )),
         Err(TryLockError::Error(error)) => {

@@ -27,7 +27,7 @@ use rusqlite::{
     params,
 };
 use serde::Serialize;
-use streamgauge_actors::{RunState, Verdict};
+use streamgauge_actors::{Grade, RunState, Verdict};
 
 use crate::report::Report;
 
@@ -42,6 +42,9 @@ const WAL_BYTES: i64 = 4 << 20;
 
 /// Why a run has no report whose process ended before it did.
 const NEVER_ENDED: &str = "the daemon ended before the run did";
+
+/// How grave it is that a run has no report.
+const NO_REPORT: Grade = Grade::Error;
 
 /// The columns of a [`RunRow`], in its order.
 const COLUMNS: &str = "run_id, state, workload, broker, started_at_ms, finished_at_ms, verdict, reason, exit_code, \
@@ -165,8 +168,8 @@ impl History {
         self.write(|transaction| {
             transaction.execute(
                 "INSERT INTO runs (run_id, state, workload, broker, started_at_ms, verdict, reason, exit_code)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
-                params![run_id, state, workload, broker, started_at_ms, verdict, reason],
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![run_id, state, workload, broker, started_at_ms, verdict, reason, NO_REPORT.exit_code()],
             )?;
             Ok(())
         })
@@ -211,8 +214,15 @@ impl History {
     pub fn recover(&self) -> anyhow::Result<usize> {
         self.write(|transaction| {
             transaction.execute(
-                "UPDATE runs SET state = ?1, verdict = ?2, reason = ?3, exit_code = 1 WHERE state = ?4",
-                params![name(RunState::Failed), name(Verdict::Fail), NEVER_ENDED, name(RunState::Running)],
+                "UPDATE runs SET state = ?1, verdict = ?2, reason = ?3, exit_code = ?4
+                 WHERE state = ?5",
+                params![
+                    name(RunState::Failed),
+                    name(Verdict::Fail),
+                    NEVER_ENDED,
+                    NO_REPORT.exit_code(),
+                    name(RunState::Running)
+                ],
             )
         })
     }

@@ -1,9 +1,20 @@
 //! streamgauge: the program around the pipeline (`streamgauge-actors`).
 //!
 //! ```text
-//! arguments --cli--> Settings --config--> RunPlan --foreground--> pipeline --RunOutcome--> report
-//!                                            ^
-//!                     broker (embedded, kafka), guarded by topics; dead_letters; truth
+//!  arguments --cli--> layers --config--> Settings --plan--> RunPlan
+//!                                                              |
+//!           +--------------------------------------------------+----------------------+
+//!           v                           v                                             v
+//!  one run, waited for      matrix: one cell's run after another      daemon <--requests-- http
+//!           |                           |                    (by its schedule or on request)
+//!           '---------------------------+---------------------------------------------'
+//!                                       | StartRun
+//!                                       v
+//!                     Supervisor (streamgauge-actors) --ports--> broker: embedded, kafka, fluvio
+//!                          |                     |               (deletes own topics alone)
+//!                  RunFact |                     | RunOutcome
+//!                          v                     v
+//!              live, metrics --> http         report, held against thresholds --> files, history
 //! ```
 
 pub mod broker;

@@ -70,7 +70,6 @@ impl<'a> Recipe<'a> {
     ) -> Result<PlannedRun, E> {
         let settings = &self.resolved.settings;
         let context = ReportContext {
-            mode: self.mode,
             config: settings.to_json(),
             rerun: self.rerun(),
             process_started_ns,

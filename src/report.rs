@@ -37,8 +37,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgauge_actors::{
-    AuditTotals, Finding, Mode, Nanos, PerLatency, RunState, Second, StageCounters, Verdict,
-    WindowAudit,
+    AuditTotals, Cause, Finding, Grade, Nanos, PerLatency, RunState, Second, StageCounters,
+    Verdict, WindowAudit,
 };
 
 pub use self::format::Format;
@@ -59,8 +59,6 @@ pub const SCHEMA: &str = include_str!("../schemas/report.schema.json");
 /// What a report says besides what the pipeline measured.
 #[derive(Clone, Debug)]
 pub struct ReportContext {
-    /// Which stages ran.
-    pub mode: Mode,
     /// The resolved configuration, secrets redacted.
     pub config: Value,
     /// The command line that makes this run again.
@@ -89,9 +87,11 @@ pub struct Report {
     /// Why, the gravest first; never empty.
     #[cfg_attr(test, schemars(length(min = 1), inner(length(min = 1))))]
     pub reasons: Vec<String>,
-    /// The exit code that goes with it: 1 an error, 4 a wrong count, 5 inconclusive, 99
-    /// broker-limited or a threshold that failed, 0 otherwise. (A command that a signal stopped
-    /// ends with 128 + the signal instead of 0.)
+    /// The cause of each reason, in their order; empty in a report of an older program.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(length(min = 1)))]
+    pub causes: Vec<Cause>,
+    /// The exit code that goes with it, as in [`Grade::TABLE`].
     #[cfg_attr(test, schemars(extend("enum" = [0, 1, 4, 5, 99])))]
     pub exit_code: u8,
     /// The command to try next.
@@ -294,6 +294,11 @@ impl Versions {
 }
 
 impl Report {
+    /// How grave its verdict is.
+    pub fn grade(&self) -> Grade {
+        Grade::of(self.verdict, self.exit_code)
+    }
+
     /// The report as indented JSON, with a line end (`-o json`).
     ///
     /// # Errors

@@ -1,11 +1,10 @@
 //! The latency actor: reads the results back, judges every count, and measures what only a reader
-//! can. It has one of three jobs.
-//!
-//! | job | reads | is sent | hands over |
-//! |---|---|---|---|
-//! | [`RunAudit`](run_audit::RunAudit) | the run's results | `Acknowledged` by the producers; `WindowWritten`, `WindowAcknowledged` and `ResultsComplete` by the result writer | the audit of a whole run |
-//! | [`ResultsJudge`](results_judge::ResultsJudge) | any processor's results | nothing | their latencies, and an audit where the truth is given |
-//! | [`TruthKeeper`](truth_keeper::TruthKeeper) | nothing | `Acknowledged` by the producers | the truth of producers that run alone |
+//! can. It has one of three jobs:
+//! - [`run_audit`] audits a whole run. It reads the run's results, and is sent `Acknowledged` by
+//!   the producers, `WindowWritten`, `WindowAcknowledged` and `ResultsComplete` by the result
+//!   writer.
+//! - [`results_judge`] measures any processor's results, and audits them where the truth is given.
+//! - [`truth_keeper`] keeps the truth of producers that run alone, which send it `Acknowledged`.
 //!
 //! Each hands over [`Measured`](crate::measures::run_measures::Measured) once, when all is known.
 

@@ -17,8 +17,8 @@
 //!  +----------+                      +------------------+         |
 //!        |                  PanesClosed |      ^ WindowsMerged    |
 //!        | Acknowledged                 v      |                  |
-//!        |                           +--------------+ WindowWritten, WindowAcknowledged, ResultsComplete
-//!        |                           | ResultWriter |-----.       |
+//!        |                           +--------------+  WindowWritten, WindowAcknowledged,
+//!        |                           | ResultWriter |-----.  ResultsComplete
 //!        |                           +--------------+     |       |
 //!        |                     results |                  v       |
 //!        |                    ( results ) results    +---------+  |
@@ -77,7 +77,7 @@ pub use self::ports::{
 };
 pub use self::producer::{Producer, ProducerRole};
 pub use self::result_writer::{ResultWriter, ResultWriterRole, WriterOut};
-pub use self::run::facts::{RunFact, RunMeasured, StageMeasured};
+pub use self::run::facts::{FactsHeard, RunFact, RunMeasured, StageMeasured};
 pub use self::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
@@ -85,7 +85,7 @@ pub use self::run::outcome::{CLOCK_STEP_LIMIT_NS, Ending, RunOutcome};
 pub use self::run::plan::RunPlan;
 pub use self::run::states::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_effect};
 pub use self::run::supervisor::Supervisor;
-pub use self::run::verdict::{Judgement, Verdict};
+pub use self::run::verdict::{Cause, Grade, Judgement, Reason, Verdict};
 pub use self::stage::flow::{
     Acknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
 };

@@ -1,13 +1,13 @@
 //! Producer: sends every event at its intended time, and knows what became of each.
 //!
-//! Owns: its schedule (`workload/pacing.rs`), its random stream and encoder (`stream/event.rs`), a writer of the
-//! events topic, its part of the ledger. Receives: orders. Sends: [`Acknowledged`] to the latency
-//! actor, once per window.
+//! Owns: its schedule (`workload/pacing.rs`), its random stream and encoder (`stream/event.rs`), a
+//! writer of the events topic, its part of the ledger. Receives: orders. Sends: [`Acknowledged`] to
+//! the latency actor, once per window.
 //!
 //! Its first record on every partition is its progress record; others follow whenever it had
 //! nothing for a partition for the progress interval, at each window's end, and at its own end
-//! (`stream/progress.rs`). A full client is backpressure: the event waits, keeps its intended time, and is
-//! stamped again when it is handed over.
+//! (`stream/progress.rs`). A full client is backpressure: the event waits, keeps its intended time,
+//! and is stamped again when it is handed over.
 
 mod backpressure;
 mod lanes;
@@ -462,12 +462,12 @@ mod tests {
     const BASE: Nanos = 1_700_000_000 * SECOND;
 
     /// Full when told so; stores at once.
-    struct Switched {
+    struct SwitchableClient {
         full: Arc<AtomicBool>,
         acks: Vec<Ack>,
     }
 
-    impl EventWriter for Switched {
+    impl EventWriter for SwitchableClient {
         fn send(
             &mut self,
             partition: u32,
@@ -511,7 +511,7 @@ mod tests {
         let campaigns =
             Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
         let (clock, full) = (Arc::new(SimClock::at(BASE)), Arc::new(AtomicBool::new(false)));
-        let writer = Box::new(Switched { full: Arc::clone(&full), acks: Vec::new() });
+        let writer = Box::new(SwitchableClient { full: Arc::clone(&full), acks: Vec::new() });
         let role = ProducerRole {
             index: 0,
             generation: 1,

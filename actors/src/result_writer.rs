@@ -1,9 +1,9 @@
 //! ResultWriter: merges the panes of all partitions, and writes one result per window and campaign.
 //!
-//! Owns: the merge (`result_writer/merge.rs`) and a writer of the results topic. Receives: [`PanesClosed`] from
-//! the aggregators. Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the log stamps no
-//! insertion time) and at last [`ResultsComplete`] to the latency actor, [`WindowsMerged`] to the
-//! aggregators.
+//! Owns: the merge (`result_writer/merge.rs`) and a writer of the results topic. Receives:
+//! [`PanesClosed`] from the aggregators. Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the
+//! log stamps no insertion time) and at last [`ResultsComplete`] to the latency actor,
+//! [`WindowsMerged`] to the aggregators.
 
 pub(crate) mod merge;
 
@@ -112,7 +112,7 @@ struct Unacknowledged {
     /// Window and greatest `produce_time` (ms), by token.
     results: BTreeMap<u64, (i64, i64)>,
     next_token: u64,
-    /// Of each window: how many are waited for, and the latencies of the others.
+    /// How many results of each window are waited for, and the latencies of its others.
     windows: BTreeMap<i64, (u64, Vec<Nanos>)>,
 }
 

@@ -2,6 +2,8 @@
 //! reads no clock, sends nothing and starts nothing: the supervisor does, by what it says.
 
 pub(crate) mod facts;
+pub(crate) mod helper;
+pub(crate) mod machinery;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod pipeline;
@@ -311,6 +313,7 @@ impl Run {
         let Measured { measures, truth } = self.measured.unwrap_or_default();
         RunOutcome {
             spec: (*self.spec).clone(),
+            mode: self.mode,
             broker: self.broker.unwrap_or_default(),
             generation: self.id.generation,
             ending: self.ending.unwrap_or(Ending::Completed),
@@ -372,7 +375,9 @@ mod tests {
     }
 
     fn finish_all(run: &mut Run, at_ns: Nanos) {
-        STAGES.into_iter().for_each(|stage| finish(run, stage, at_ns));
+        for stage in STAGES {
+            finish(run, stage, at_ns);
+        }
         run.measured(Measured::default());
     }
 

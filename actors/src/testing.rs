@@ -4,6 +4,7 @@
 //! `testing`.
 
 mod dice;
+mod faults;
 mod faulty_broker;
 mod injection;
 mod sim_clock;
@@ -11,8 +12,9 @@ mod sim_log;
 mod small_run;
 
 pub use self::dice::Dice;
+pub use self::faults::{Expected, Fault, FaultKind, Injection, StoredRecord, TrueCount};
 pub use self::faulty_broker::FaultyBroker;
-pub use self::injection::{Expected, Fault, FaultKind, Injection, Injector, StoredRecord, Truth};
+pub use self::injection::Injector;
 pub use self::sim_clock::SimClock;
 pub use self::sim_log::{SimLog, SimReader, SimWriter, Stress, StressCounts, Topic};
 pub use self::small_run::{NoDeadLetters, small_spec};

@@ -218,14 +218,14 @@ mod tests {
     const BASE: Nanos = 1_700_000_000 * SECOND;
 
     /// A topic that another program fills.
-    struct Fed {
+    struct ForeignTopic {
         /// Event times still to be read, per partition.
         left: Vec<Vec<Nanos>>,
         paused: Vec<bool>,
         endless: bool,
     }
 
-    impl EventReader for Fed {
+    impl EventReader for ForeignTopic {
         fn poll(
             &mut self,
             _budget: Duration,
@@ -241,8 +241,9 @@ mod tests {
                     times.push(time + 1);
                 }
                 let event = format!(
-                    r#"{{"user_id":"u","page_id":"p","ad_id":"a","ad_type":"image","event_type":"view",
-                    "event_time_ns":{time},"window_id":0,"ip_address":"1.2.3.4","campaign_id":1,"produce_time":{}}}"#,
+                    r#"{{"user_id":"u","page_id":"p","ad_id":"a","ad_type":"image",
+                    "event_type":"view","event_time_ns":{time},"window_id":0,
+                    "ip_address":"1.2.3.4","campaign_id":1,"produce_time":{}}}"#,
                     time / MILLISECOND
                 );
                 visited += 1;
@@ -279,7 +280,7 @@ mod tests {
     ) -> WindowAggregator<ForeignStream> {
         let spec = Arc::new(RunSpec { max_open_windows: 2, ..small_spec("foreign") });
         let owned: Vec<u32> = (0..left.len() as u32).collect();
-        let reader = Fed { paused: vec![false; left.len()], left, endless };
+        let reader = ForeignTopic { paused: vec![false; left.len()], left, endless };
         let aggregate = Aggregate {
             follow: Follow { from: StartAt::Earliest, until_idle_ns },
             base_event_time_ns: 0,

@@ -33,10 +33,21 @@ pub(super) struct AggregateArgs {
     #[command(flatten)]
     window: WindowFlag,
     /// Align windows on this time: nanoseconds since the Unix epoch, or 2026-11-23T00:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = base_event_time, default_value = "0", help_heading = "Aggregation")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = base_event_time,
+        default_value = "0",
+        help_heading = "Aggregation"
+    )]
     base_event_time: Nanos,
     /// Take only campaigns 1 to N; without it any campaign is taken
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Aggregation")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Aggregation"
+    )]
     campaigns: Option<u32>,
     #[command(flatten)]
     aggregator: AggregatorFlags,
@@ -53,7 +64,10 @@ fn base_event_time(text: &str) -> Result<Nanos, String> {
         return Ok(nanos);
     }
     let time = humantime::parse_rfc3339_weak(text).map_err(|_| {
-        format!("`{text}` is no time: write nanoseconds since the Unix epoch, or a time like 2026-11-23T00:00:00Z")
+        format!(
+            "`{text}` is no time: write nanoseconds since the Unix epoch, or a time like \
+             2026-11-23T00:00:00Z"
+        )
     })?;
     let since = time
         .duration_since(std::time::UNIX_EPOCH)

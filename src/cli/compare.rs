@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use streamgauge_actors::Grade;
 
 use super::error::{CliError, CliResult};
 use super::session::Session;
-use super::{output, stored};
+use super::{exit, output, stored};
 use crate::report::compare::{Comparison, Regression, compare, words};
 
-/// The exit code where something got worse by more than the limit.
-const REGRESSED: u8 = 99;
+/// How grave it is where something got worse by more than the limit.
+const REGRESSED: Grade = Grade::FellShort;
 
 /// Compare two runs: significance tested, unlike workloads refused
 ///
@@ -21,7 +22,7 @@ const REGRESSED: u8 = 99;
 /// corrected for their autocorrelation and for the number of metrics. Broker, version and machine
 /// may differ; the workload may not.
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = after_help())]
 pub(super) struct CompareArgs {
     /// The run to compare with: its JSON report, or its id in the history
     base: String,
@@ -39,9 +40,14 @@ pub(super) struct CompareArgs {
     output: Form,
 }
 
-const AFTER_HELP: &str = "\
-Exit codes: 0 compared; 2 the workloads are unlike, or a report cannot be read;
-99 a regression, with --fail-on-regression.";
+fn after_help() -> String {
+    let (compared, unlike, regressed) =
+        (Grade::Pass.exit_code(), exit::USAGE, REGRESSED.exit_code());
+    format!(
+        "Exit codes: {compared} compared; {unlike} the workloads are unlike, or a report cannot be \
+         read;\n{regressed} a regression, with --fail-on-regression."
+    )
+}
 
 /// The form of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,7 +127,7 @@ fn gate(limit: Option<Share>, regressions: &[Regression]) -> ExitCode {
     for regression in regressions {
         eprintln!("  {regression}");
     }
-    ExitCode::from(REGRESSED)
+    exit::of_runs(REGRESSED, None)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use streamgauge_actors::{Broker, Clock, Nanos, PortError, Retry, StampedBy};
 use self::trial::Trial;
 use super::broker::BrokerFlags;
 use super::error::{CliError, CliResult};
+use super::exit::UNREACHABLE;
 use super::flags::{EventsTopicFlag, ResultsTopicFlag};
 use super::output::{self, OutputArgs};
 use super::session::Session;
@@ -34,9 +35,6 @@ pub(super) struct DoctorArgs {
     #[command(flatten)]
     output: OutputArgs,
 }
-
-/// The exit code where the broker does not answer.
-const UNREACHABLE: u8 = 3;
 
 /// Files that a run may have open: sockets to every broker, and reports.
 const OPEN_FILES: u64 = 1024;

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstream::eprintln;
+use streamgauge_actors::Grade;
 
+use super::exit;
 use crate::config::ConfigError;
 
 /// What a command ends with, unless it fails.
@@ -13,15 +15,15 @@ pub(super) type CliResult = Result<ExitCode, CliError>;
 /// A command that failed.
 #[derive(Debug)]
 pub(super) enum CliError {
-    /// Arguments that make no sense together. Exit code 2.
+    /// Arguments that make no sense together.
     Usage(String),
-    /// The broker does not answer. Exit code 3.
+    /// The broker does not answer.
     Unreachable(String),
-    /// The configuration cannot be used. Exit code 78.
+    /// The configuration cannot be used.
     Config(ConfigError),
-    /// Anything else. Exit code 1.
+    /// Anything else.
     Runtime(anyhow::Error),
-    /// Who read our output has gone: nothing is wrong. Exit code 0.
+    /// Who read our output has gone: nothing is wrong.
     OutputClosed,
 }
 
@@ -29,11 +31,11 @@ impl CliError {
     /// The process's exit code.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::OutputClosed => 0,
-            Self::Runtime(_) => 1,
-            Self::Usage(_) => 2,
-            Self::Unreachable(_) => 3,
-            Self::Config(_) => 78,
+            Self::OutputClosed => Grade::Pass.exit_code(),
+            Self::Runtime(_) => Grade::Error.exit_code(),
+            Self::Usage(_) => exit::USAGE,
+            Self::Unreachable(_) => exit::UNREACHABLE,
+            Self::Config(_) => exit::BAD_CONFIGURATION,
         }
     }
 

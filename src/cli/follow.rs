@@ -70,7 +70,8 @@ impl FollowFlags {
 pub(super) fn check_followed(settings: &Settings, topic: &str, flag: &str) -> Result<(), CliError> {
     if settings.broker.kind.profile().is_in_process() {
         return Err(CliError::Usage(format!(
-            "the embedded log lives only inside a `run`, so nobody else can fill its topics: use {}",
+            "the embedded log lives only inside a `run`, so nobody else can fill its \
+             topics: use {}",
             broker::example_flags()
         )));
     }

@@ -21,7 +21,12 @@ const WORKLOAD_WIDTH: usize = 15;
 #[derive(Args)]
 pub(super) struct HistoryArgs {
     /// So many at most
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     limit: u32,
     /// Only those that ended so
     #[arg(long, value_enum, value_name = "STATE")]

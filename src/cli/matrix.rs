@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anstream::eprintln;
 use anyhow::Context;
@@ -12,12 +11,13 @@ use streamgauge_actors::{Clock, SECOND, Verdict};
 
 use super::broker::connect;
 use super::error::{CliError, CliResult};
+use super::exit;
 use super::flags::{RunFlags, in_a_folder};
 use super::output::{self, Format, OutputArgs};
 use super::perform::{RunStart, check_writable, measure, remember};
 use super::session::Session;
 use crate::config::{Assignment, Layers, choices};
-use crate::daemon::signals::Signals;
+use crate::daemon::signals::{self, Signals};
 use crate::matrix::cells::Dimension;
 use crate::matrix::figures::Run;
 use crate::matrix::format::Format as FileFormat;
@@ -34,7 +34,7 @@ use crate::report::{Host, Report, Versions, rfc3339, tables};
 /// round, each round in another order, so that what changes on the machine falls on all alike. The
 /// same on the embedded log is shown as the harness's own floor.
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = after_help())]
 #[allow(clippy::doc_markdown, reason = "help texts are shown as they are")]
 pub(super) struct MatrixArgs {
     /// Preset or TOML file, maybe with a [matrix] table [default: classic]
@@ -51,13 +51,24 @@ pub(super) struct MatrixArgs {
     baseline: Vec<(String, String)>,
     /// Where a setting has a value, set another one too, as broker.kind=redpanda
     /// broker.kafka.bootstrap_servers=b:9092; repeatable
-    #[arg(long, num_args = 2, value_names = ["KEY=VALUE", "KEY=VALUE"], value_parser = pair, help_heading = "Matrix")]
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["KEY=VALUE", "KEY=VALUE"],
+        value_parser = pair,
+        help_heading = "Matrix"
+    )]
     with: Vec<(String, String)>,
     /// Write each run's JSON report to this folder, besides the history
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     runs_to: Option<PathBuf>,
     /// Write the report to a file, its form by its extension: html, md, json or csv; repeatable
-    #[arg(long = "report", value_name = "FILE", value_parser = report_file, help_heading = "Reports")]
+    #[arg(
+        long = "report",
+        value_name = "FILE",
+        value_parser = report_file,
+        help_heading = "Reports"
+    )]
     reports: Vec<PathBuf>,
     #[command(flatten)]
     flags: RunFlags,
@@ -65,8 +76,12 @@ pub(super) struct MatrixArgs {
     output: OutputArgs,
 }
 
-const AFTER_HELP: &str = "\
-Exit codes: the gravest of all runs; 130, 143 where a signal ended it and nothing was graver.";
+fn after_help() -> String {
+    format!(
+        "Exit codes: the gravest of all runs; {} where a signal ended it and nothing was graver.",
+        signals::EXIT_CODES
+    )
+}
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
@@ -122,10 +137,7 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     });
     let report = report(&runs)?;
     hand_out(&report, args)?;
-    Ok(ExitCode::from(match (report.exit_code, signals.received()) {
-        (0, Some(signal)) if report.verdict == Verdict::Aborted => 128 + signal as u8,
-        (code, _) => code,
-    }))
+    Ok(exit::of_runs(report.grade(), signals.received()))
 }
 
 /// What the arguments ask for: those that hold several values are varied, the others are set.

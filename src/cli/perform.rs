@@ -2,15 +2,15 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anstream::eprintln;
 use anyhow::Context;
-use streamgauge_actors::{Clock, Mode, Nanos, RunClock, RunOutcome, RunState, to_millis};
+use streamgauge_actors::{Clock, Mode, Nanos, RunClock, RunOutcome, to_millis};
 
 use super::broker::connect;
 use super::error::{CliError, CliResult};
+use super::exit;
 use super::output::{self, Format};
 use super::progress::Progress;
 use super::session::Session;
@@ -92,7 +92,7 @@ pub(super) fn perform(session: &Session, job: &Job<'_>) -> CliResult {
         Err(error) => return Err(error),
     }
     written.context("the run is over, but its report is not complete")?;
-    Ok(exit_code(&report, signal))
+    Ok(exit::of_runs(report.grade(), signal))
 }
 
 /// Makes the run, and its report. `label`: what its progress begins with.
@@ -164,15 +164,5 @@ fn print(report: &Report, format: Format) -> Result<(), CliError> {
         Format::Table => terminal::render(report, output::colour()),
         Format::Json => report.to_json()?,
         Format::Ndjson => report.to_ndjson()?,
-    })
-}
-
-/// The verdict's exit code; a run that a signal stopped, and that has no fault, ends as by that
-/// signal.
-fn exit_code(report: &Report, signal: Option<i32>) -> ExitCode {
-    let stopped = report.ending.how == RunState::Stopped;
-    ExitCode::from(match (report.exit_code, signal) {
-        (0, Some(signal)) if stopped => 128 + signal as u8,
-        (code, _) => code,
     })
 }

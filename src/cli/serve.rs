@@ -1,6 +1,5 @@
 //! `streamgauge serve`: the daemon.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use clap::Args;
 
 use super::broker::BrokerFlags;
 use super::error::{CliError, CliResult};
+use super::exit;
 use super::flags::ThresholdFlag;
 use super::session::Session;
 use crate::config::{Assignment, Resolved};
@@ -55,7 +55,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
                 "the daemon ends, once a run under way is drained; a second signal quits at once"
             );
             daemon.stop();
-            return Ok(ExitCode::from(128 + signal as u8));
+            return Ok(exit::by_signal(signal));
         }
         if signals.take_reload() {
             daemon.reload();

@@ -19,7 +19,13 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
     /// Any setting, as topics.keep=true; repeatable
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment, help_heading = "Settings")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY=VALUE",
+        value_parser = assignment,
+        help_heading = "Settings"
+    )]
     set: Vec<Assignment>,
     /// Folder for history and the record of own topics
     /// [default: $XDG_STATE_HOME/streamgauge, else ~/.local/state/streamgauge]

@@ -48,8 +48,8 @@ fn of_run(session: &Session, id: &str) -> Result<Report, CliError> {
     let folder = session.state_folder();
     let Some(history) = History::open_existing(&folder)? else {
         return Err(CliError::Usage(format!(
-            "no run `{id}`: there is no history in `{}` yet (`streamgauge run` makes one; --state-dir names another \
-             folder), nor a file of this name",
+            "no run `{id}`: there is no history in `{}` yet (`streamgauge run` makes one; \
+             --state-dir names another folder), nor a file of this name",
             folder.display()
         )));
     };

@@ -139,7 +139,8 @@ impl Desk {
         let mut own = self.record.of_broker(&self.address)?;
         if let Some(foreign) = names.iter().find(|name| !own.iter().any(|own| own.name == **name)) {
             return Err(CliError::Usage(format!(
-                "`{foreign}` is no topic that this program created on {}: `streamgauge topics list` shows those",
+                "`{foreign}` is no topic that this program created on {}: `streamgauge topics \
+                 list` shows those",
                 self.address
             )));
         }

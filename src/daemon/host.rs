@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use anyhow::Context as _;
-use streamgauge_actors::{RunFact, Supervisor};
+use streamgauge_actors::{FactsHeard, RunFact, Supervisor};
 
 /// Passes on what happens to runs.
 struct Listener<F>(F);
@@ -20,6 +20,13 @@ impl<F: FnMut(RunFact) + Unpin + 'static> Handler<RunFact> for Listener<F> {
     fn handle(&mut self, fact: RunFact, _ctx: &mut Context<Self>) {
         (self.0)(fact);
     }
+}
+
+impl<F: FnMut(RunFact) + Unpin + 'static> Handler<FactsHeard> for Listener<F> {
+    type Result = ();
+
+    // Messages come in their order: what was told before has been passed on.
+    fn handle(&mut self, _: FactsHeard, _ctx: &mut Context<Self>) {}
 }
 
 /// The system that the supervisor lives in.
@@ -44,7 +51,7 @@ impl Host {
                 let supervisor = runner.block_on(async {
                     let listener = Listener(hear).start();
                     Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
-                        Supervisor::new(listener.recipient())
+                        Supervisor::new(listener.clone().recipient(), listener.recipient())
                     })
                 });
                 if to_us.send((supervisor, System::current())).is_ok() {

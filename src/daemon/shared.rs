@@ -163,11 +163,6 @@ impl Shared {
         }
     }
 
-    /// Whether a run was ordered, and is not reported yet.
-    pub fn is_ordered(&self, run_id: &str) -> bool {
-        self.contexts(|contexts| contexts.contains_key(run_id))
-    }
-
     /// What was asked for when a run was started; `None`: it is no run of this daemon, or too old.
     pub fn request_of(&self, run_id: &str) -> Option<RunRequest> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).get(run_id).cloned()

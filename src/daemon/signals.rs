@@ -6,6 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+/// What a program ends with that a signal ended is this and the signal's number.
+const SIGNALLED: i32 = 128;
+
+/// The exit codes of SIGINT and SIGTERM, for people.
+pub const EXIT_CODES: &str = "130, 143";
+
+/// What a program ends with that this signal ended.
+pub fn exit_code(signal: i32) -> i32 {
+    SIGNALLED + signal
+}
+
 /// The signals of this process.
 pub struct Signals {
     last: Arc<AtomicUsize>,
@@ -24,7 +35,7 @@ impl Signals {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_conditional_shutdown(
                 signal,
-                128 + signal,
+                exit_code(signal),
                 Arc::clone(&armed),
             )?;
             signal_hook::flag::register(signal, Arc::clone(&armed))?;
@@ -53,5 +64,16 @@ impl Signals {
     /// Whether SIGHUP came since the last call.
     pub fn take_reload(&self) -> bool {
         self.reload.swap(false, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_told_the_codes_of_both_signals() {
+        let codes = [SIGINT, SIGTERM].map(|signal| exit_code(signal).to_string());
+        assert_eq!(EXIT_CODES, codes.join(", "));
     }
 }

@@ -13,7 +13,10 @@ use crate::live::RunView;
 
 /// Answers that every path of the API may give.
 macro_rules! described {
-    ($(#[$about:meta])* $name:ident, $method:ident, $path:literal, ($($parameter:tt)*), [$($body:tt)*], [$($response:tt)*]) => {
+    (
+        $(#[$about:meta])* $name:ident, $method:ident, $path:literal,
+        ($($parameter:tt)*), [$($body:tt)*], [$($response:tt)*]
+    ) => {
         $(#[$about])*
         #[utoipa::path(
             $method,
@@ -22,9 +25,12 @@ macro_rules! described {
             $($body)*
             responses(
                 $($response)*
-                (status = 400, description = "the request cannot be read", body = Problem, content_type = "application/problem+json"),
-                (status = 401, description = "a token is asked for", body = Problem, content_type = "application/problem+json"),
-                (status = 403, description = "a foreign Host or Origin", body = Problem, content_type = "application/problem+json"),
+                (status = 400, description = "the request cannot be read",
+                 body = Problem, content_type = "application/problem+json"),
+                (status = 401, description = "a token is asked for",
+                 body = Problem, content_type = "application/problem+json"),
+                (status = 403, description = "a foreign Host or Origin",
+                 body = Problem, content_type = "application/problem+json"),
             ),
             security((), ("token" = [])),
         )]
@@ -32,17 +38,24 @@ macro_rules! described {
     };
 }
 
-/// The same of an order, which has a body, and which a daemon that is about to end does not take.
+/// Answers that every order may give: it has a body, and a daemon that is about to end takes none.
 macro_rules! order {
-    ($(#[$about:meta])* $name:ident, $method:ident, $path:literal, ($($parameter:tt)*), [$($body:tt)*], [$($response:tt)*]) => {
+    (
+        $(#[$about:meta])* $name:ident, $method:ident, $path:literal,
+        ($($parameter:tt)*), [$($body:tt)*], [$($response:tt)*]
+    ) => {
         described!(
             $(#[$about])* $name, $method, $path, ($($parameter)*), [$($body)*],
             [
                 $($response)*
-                (status = 408, description = "the body did not come in time", body = Problem, content_type = "application/problem+json"),
-                (status = 413, description = "the body is too large", body = Problem, content_type = "application/problem+json"),
-                (status = 415, description = "the body is not application/json", body = Problem, content_type = "application/problem+json"),
-                (status = 503, description = "the daemon is draining", body = Problem, content_type = "application/problem+json"),
+                (status = 408, description = "the body did not come in time",
+                 body = Problem, content_type = "application/problem+json"),
+                (status = 413, description = "the body is too large",
+                 body = Problem, content_type = "application/problem+json"),
+                (status = 415, description = "the body is not application/json",
+                 body = Problem, content_type = "application/problem+json"),
+                (status = 503, description = "the daemon is draining",
+                 body = Problem, content_type = "application/problem+json"),
             ]
         );
     };
@@ -73,13 +86,18 @@ described!(
     list_runs, get, "/api/v1/runs",
     (
         ("status" = Option<StateName>, Query, description = "only runs in this state"),
-        ("limit" = Option<u32>, Query, description = "runs of a page; 50 unless said otherwise", minimum = 1, maximum = 1000),
-        ("before" = Option<String>, Query, description = "`next_before` of the page before", pattern = "^[0-9]{8}-[0-9]{6}-[0-9a-f]{4}$"),
+        ("limit" = Option<u32>, Query,
+         description = "runs of a page; 50 unless said otherwise", minimum = 1, maximum = 1000),
+        ("before" = Option<String>, Query,
+         description = "`next_before` of the page before",
+         pattern = "^[0-9]{8}-[0-9]{6}-[0-9a-f]{4}$"),
     ), [],
     [
         (status = 200, description = "a page of runs", body = RunList),
-        (status = 404, description = "`before` names no run", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "a parameter is impossible", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`before` names no run",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "a parameter is impossible",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 order!(
@@ -87,17 +105,22 @@ order!(
     start_run, post, "/api/v1/runs", (),
     [request_body(content = Option<StartBody>, description = "both keys may be left out"),],
     [
-        (status = 202, description = "accepted", body = Accepted, headers(("Location" = String, description = "the run"))),
-        (status = 409, description = "a run is under way", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "the workload or a setting is impossible", body = Problem, content_type = "application/problem+json"),
+        (status = 202, description = "accepted",
+         body = Accepted, headers(("Location" = String, description = "the run"))),
+        (status = 409, description = "a run is under way",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "the workload or a setting is impossible",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
     /// How a run is, or was
-    show_run, get, "/api/v1/runs/{run_id}", (("run_id" = String, Path, description = "the run"),), [],
+    show_run, get, "/api/v1/runs/{run_id}",
+    (("run_id" = String, Path, description = "the run"),), [],
     [
         (status = 200, description = "the run", body = RunView),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 order!(
@@ -106,31 +129,43 @@ order!(
     [request_body(content = RateBody),],
     [
         (status = 200, description = "the rate is set", body = RateSet),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "the run has no rate to set now", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "the rate is impossible", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "the run has no rate to set now",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "the rate is impossible",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 order!(
     /// Stop a run
-    stop_run, post, "/api/v1/runs/{run_id}/stop", (("run_id" = String, Path, description = "the run"),),
+    stop_run, post, "/api/v1/runs/{run_id}/stop",
+    (("run_id" = String, Path, description = "the run"),),
     [request_body(content = Option<StopBody>, description = "may be left out"),],
     [
         (status = 202, description = "the run is told to stop", body = Stopping),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "the run is over, or draining already", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "the mode is none", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "the run is over, or draining already",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "the mode is none",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 order!(
     /// Stop a run, and start it (or another workload) as a new one
-    restart_run, post, "/api/v1/runs/{run_id}/restart", (("run_id" = String, Path, description = "the run"),),
+    restart_run, post, "/api/v1/runs/{run_id}/restart",
+    (("run_id" = String, Path, description = "the run"),),
     [request_body(content = Option<RestartBody>, description = "may be left out"),],
     [
-        (status = 202, description = "accepted", body = Accepted, headers(("Location" = String, description = "the new run"))),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "another run is under way", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "the workload or a setting is impossible", body = Problem, content_type = "application/problem+json"),
+        (status = 202, description = "accepted",
+         body = Accepted, headers(("Location" = String, description = "the new run"))),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "another run is under way",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "the workload or a setting is impossible",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
@@ -138,7 +173,8 @@ described!(
     report, get, "/api/v1/runs/{run_id}/report",
     (
         ("run_id" = String, Path, description = "the run"),
-        ("format" = Option<FormatName>, Query, description = "the form; json unless said otherwise"),
+        ("format" = Option<FormatName>, Query,
+         description = "the form; json unless said otherwise"),
     ), [],
     [
         (status = 200, description = "the report; as JSON by schemas/report.schema.json", content(
@@ -148,27 +184,36 @@ described!(
             (String = "text/csv"),
             (String = "text/plain"),
         )),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "the run is not over", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "no such form", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "the run is not over",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "no such form",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
     /// A run's seconds and windows, so far
-    timeseries, get, "/api/v1/runs/{run_id}/timeseries", (("run_id" = String, Path, description = "the run"),), [],
+    timeseries, get, "/api/v1/runs/{run_id}/timeseries",
+    (("run_id" = String, Path, description = "the run"),), [],
     [
         (status = 200, description = "rows as in the report", body = Timeseries),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
     /// The distributions of a run's latencies: (microseconds, samples) of every bucket that holds
     /// some
-    histogram, get, "/api/v1/runs/{run_id}/histogram", (("run_id" = String, Path, description = "the run"),), [],
+    histogram, get, "/api/v1/runs/{run_id}/histogram",
+    (("run_id" = String, Path, description = "the run"),), [],
     [
-        (status = 200, description = "one distribution per latency; null where nothing was measured", body = Object),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "the run is not over", body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = Object,
+         description = "one distribution per latency; null where nothing was measured"),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "the run is not over",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
@@ -179,8 +224,10 @@ described!(
         ("Last-Event-ID" = Option<String>, Header, description = "go on after this event"),
     ), [],
     [
-        (status = 200, description = "server-sent events", body = ProgressEvent, content_type = "text/event-stream"),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "server-sent events",
+         body = ProgressEvent, content_type = "text/event-stream"),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
@@ -193,13 +240,17 @@ described!(
     ), [],
     [
         (status = 200, description = "conclusion, metrics, tests", body = Object),
-        (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "a run is not over, or unlike workloads", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such run",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "a run is not over, or unlike workloads",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 
 /// Whether the process lives
-#[utoipa::path(get, path = "/livez", responses((status = 200, description = "it does", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/livez", responses(
+    (status = 200, description = "it does", body = String, content_type = "text/plain")
+))]
 fn livez() {}
 
 /// Whether a run could start now
@@ -210,7 +261,9 @@ fn livez() {}
 fn readyz() {}
 
 /// Metrics for Prometheus
-#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "all metrics", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "all metrics", body = String, content_type = "text/plain")
+))]
 fn metrics() {}
 
 /// One server-sent event.
@@ -271,9 +324,13 @@ impl Modify for Token {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "streamgauge", description = "Runs of a benchmark daemon: started, stopped, restarted, watched, compared."),
+    info(
+        title = "streamgauge",
+        description = "Runs of a benchmark daemon: started, stopped, restarted, watched, compared."
+    ),
     paths(
-        version, config, workloads, status, list_runs, start_run, show_run, set_rate, stop_run, restart_run, report,
+        version, config, workloads, status, list_runs, start_run, show_run, set_rate, stop_run,
+        restart_run, report,
         timeseries, histogram, events, compare, livez, readyz, metrics
     ),
     components(schemas(StateName, FormatName)),

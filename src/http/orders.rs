@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -19,10 +18,6 @@ use super::runs::known;
 use crate::daemon::planner::RunRequest;
 use crate::live::Links;
 use crate::units::Rate;
-
-/// How often, and how long in between, an accepted run is looked for: a second in all.
-const FACT_LOOKS: u32 = 500;
-const FACT_WAIT: Duration = Duration::from_millis(2);
 
 /// Which run to start.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -175,16 +170,9 @@ fn texts(set: Option<BTreeMap<String, Json>>) -> Result<BTreeMap<String, String>
     set.unwrap_or_default().into_iter().map(text).collect()
 }
 
-/// The answer to an order that was accepted. The supervisor's facts come through another thread:
-/// whoever follows the link finds the run there.
-async fn accepted(api: &Api, run_id: String) -> HttpResponse {
-    let is_unknown = || api.shared.is_ordered(&run_id) && api.shared.live.run(&run_id).is_none();
-    for _ in 0..FACT_LOOKS {
-        if !is_unknown() {
-            break;
-        }
-        tokio::time::sleep(FACT_WAIT).await;
-    }
+/// The answer to an order that was accepted. The supervisor gave its own when the run was known
+/// here: whoever follows the link finds it.
+fn accepted(run_id: String) -> HttpResponse {
     let links = Links::of(&run_id);
     HttpResponse::Accepted()
         .insert_header((LOCATION, links.itself.clone()))
@@ -207,7 +195,7 @@ pub(super) async fn start(
     let plan = planned(&api, RunRequest { workload, set: texts(set)? }).await?;
     let run_id = plan.spec.run_id.clone();
     let answer = api.supervisor.send(StartRun { plan }).await.ok();
-    Ok(accepted(&api, api.shared.ordered(run_id, answer)?).await)
+    Ok(accepted(api.shared.ordered(run_id, answer)?))
 }
 
 pub(super) async fn restart(
@@ -236,7 +224,7 @@ pub(super) async fn restart(
     let run_id = plan.spec.run_id.clone();
     let order = RestartRun { run_id: Some(before), mode: mode.into(), plan };
     let answer = api.supervisor.send(order).await.ok();
-    Ok(accepted(&api, api.shared.ordered(run_id, answer)?).await)
+    Ok(accepted(api.shared.ordered(run_id, answer)?))
 }
 
 /// The supervisor's answer to an order.

@@ -12,7 +12,8 @@ const POLICY: &str =
 macro_rules! files {
     ($($name:literal $media:literal $path:literal;)*) => {
         /// Name, media type, contents.
-        const FILES: &[(&str, &str, &str)] = &[$(($name, $media, include_str!(concat!("../assets/", $path)))),*];
+        const FILES: &[(&str, &str, &str)] =
+            &[$(($name, $media, include_str!(concat!("../assets/", $path)))),*];
     };
 }
 

@@ -84,8 +84,11 @@ impl Problem {
     }
 
     pub(super) fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a token is asked for, and none that fits was shown")
-            .with_hint("send the header `Authorization: Bearer TOKEN` (streamgauge ctl: STREAMGAUGE_TOKEN_FILE)")
+        let detail = "a token is asked for, and none that fits was shown";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).with_hint(
+            "send the header `Authorization: Bearer TOKEN` (streamgauge ctl: \
+             STREAMGAUGE_TOKEN_FILE)",
+        )
     }
 
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {

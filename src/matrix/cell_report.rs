@@ -9,9 +9,6 @@ use super::figures::{CellFigure, CellFigures, Figure, Run};
 use super::plan::Plan;
 use crate::report::{BrokerReport, LatencyFigures, tables};
 
-/// Exit codes, the gravest first.
-const PRECEDENCE: [u8; 5] = [1, 4, 5, 99, 0];
-
 /// One cell.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -81,11 +78,6 @@ impl CellReport {
     }
 }
 
-/// How grave an exit code is: the less, the graver.
-pub(super) fn gravity(code: u8) -> usize {
-    PRECEDENCE.iter().position(|&known| known == code).unwrap_or(0)
-}
-
 /// The report of a cell's runs.
 pub(super) fn cell_report(
     plan: &Plan,
@@ -99,8 +91,7 @@ pub(super) fn cell_report(
     for run in runs {
         *verdicts.entry(run.verdict().name()).or_insert(0) += 1;
     }
-    let gravest =
-        runs.iter().min_by_key(|run| (gravity(run.exit_code()), run.verdict() != Verdict::Aborted));
+    let gravest = runs.iter().min_by_key(|run| run.grade());
     let completed: Vec<_> = runs.iter().filter_map(|run| run.completed()).collect();
     let reports =
         || runs.iter().filter_map(|run| run.result.as_ref().ok()).map(|(report, _)| report);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use streamgauge_actors::{LatencyKind, PerLatency, RunState, Verdict};
+use streamgauge_actors::{Grade, LatencyKind, PerLatency, RunState, Verdict};
 
 use crate::report::compare::{Better, Metric, Per};
 use crate::report::{LatencyFigures, Report};
@@ -118,14 +118,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// The verdict on it.
-    pub fn verdict(&self) -> Verdict {
-        self.result.as_ref().map_or(Verdict::Fail, |(report, _)| report.verdict)
+    /// How grave its verdict is.
+    pub fn grade(&self) -> Grade {
+        self.result.as_ref().map_or(Grade::Error, |(report, _)| report.grade())
     }
 
-    /// The exit code that goes with it.
-    pub fn exit_code(&self) -> u8 {
-        self.result.as_ref().map_or(1, |(report, _)| report.exit_code)
+    /// The verdict on it.
+    pub fn verdict(&self) -> Verdict {
+        self.result.as_ref().map_or(Grade::Error.verdict(), |(report, _)| report.verdict)
     }
 
     /// Why.

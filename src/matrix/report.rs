@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value as Json;
-use streamgauge_actors::Verdict;
+use streamgauge_actors::{Grade, Verdict};
 
-use super::cell_report::{CellReport, cell_report, gravity};
+use super::cell_report::{CellReport, cell_report};
 use super::cells::Dimension;
 use super::figures::{CellFigures, Run};
 use super::plan::Plan;
@@ -132,6 +132,11 @@ pub struct RunReport {
 }
 
 impl MatrixReport {
+    /// How grave its verdict is.
+    pub fn grade(&self) -> Grade {
+        Grade::of(self.verdict, self.exit_code)
+    }
+
     /// The report of what was run.
     ///
     /// # Errors
@@ -160,20 +165,16 @@ impl MatrixReport {
                 cell_report(plan, at, &of_cell(at).collect::<Vec<_>>(), &figures[at], is_valid(at))
             })
             .collect();
-        let exit_code =
-            runs.iter().map(Run::exit_code).min_by_key(|&code| gravity(code)).unwrap_or(0);
-        let verdict = match exit_code {
-            0 if context.aborted => Verdict::Aborted,
-            0 => Verdict::Pass,
-            5 => Verdict::Inconclusive,
-            _ => Verdict::Fail,
+        let grade = match runs.iter().map(Run::grade).min() {
+            None | Some(Grade::Stopped | Grade::Pass) if context.aborted => Grade::Stopped,
+            gravest => gravest.unwrap_or(Grade::Pass),
         };
         let comparisons = comparisons(&cells, &figures);
         Ok(Self {
             schema_version: SCHEMA_VERSION,
-            verdict,
+            verdict: grade.verdict(),
             reasons: reasons(plan, runs, &cells, context.aborted),
-            exit_code,
+            exit_code: grade.exit_code(),
             next: next(runs, &cells, &comparisons),
             workload: plan.base.settings.workload.name.clone(),
             started_at: context.started_at.clone(),
@@ -220,7 +221,7 @@ fn next(runs: &[Run], cells: &[CellReport], comparisons: &[CellComparison]) -> S
     let id = |run: &Run| run.result.as_ref().ok().map(|(report, _)| report.run_id.clone());
     let bad =
         runs.iter().filter(|run| matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive));
-    if let Some(gravest) = bad.min_by_key(|run| gravity(run.exit_code())) {
+    if let Some(gravest) = bad.min_by_key(|run| run.grade()) {
         return id(gravest).map_or_else(
             || "streamgauge doctor".to_owned(),
             |id| format!("streamgauge report {id}"),
@@ -245,7 +246,7 @@ fn run_report(run: &Run) -> RunReport {
         place: run.place + 1,
         started_at: report.map(|(report, _)| report.started_at.clone()),
         verdict: run.verdict(),
-        exit_code: run.exit_code(),
+        exit_code: run.grade().exit_code(),
         reason: run.reason().to_owned(),
         file: report.and_then(|(_, file)| file.clone()),
         figures: run.figures(),
@@ -264,7 +265,7 @@ fn varied(key: &str, cells: &[CellReport]) -> Varied {
 
 /// Why the verdict is what it is: every cell that is no result, then what passed.
 fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Vec<String> {
-    let mut bad: Vec<(usize, String)> = Vec::new();
+    let mut bad: Vec<(Grade, String)> = Vec::new();
     for (at, cell) in cells.iter().enumerate() {
         let failed: Vec<&Run> = runs
             .iter()
@@ -272,15 +273,15 @@ fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Ve
                 run.cell == at && matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive)
             })
             .collect();
-        let Some(gravest) = failed.iter().min_by_key(|run| gravity(run.exit_code())) else {
+        let Some(gravest) = failed.iter().min_by_key(|run| run.grade()) else {
             continue;
         };
         let played = runs.iter().filter(|run| run.cell == at).count();
         let which = format!("{} of {played} run(s) of {}", failed.len(), cell.title());
         let text = format!("{which}: {}: {}", tables::verdict(gravest.verdict()), gravest.reason());
-        bad.push((gravity(gravest.exit_code()), text));
+        bad.push((gravest.grade(), text));
     }
-    bad.sort_by_key(|(gravity, _)| *gravity);
+    bad.sort_by_key(|(grade, _)| *grade);
     let mut reasons: Vec<String> = bad.into_iter().map(|(_, text)| text).collect();
     if aborted {
         reasons.push(format!("stopped after {} of {} run(s)", runs.len(), plan.runs()));

@@ -3,8 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use streamgauge_actors::{
-    ArrivalKind, AuditTotals, Ending, LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos,
-    PerLatency, RunOutcome, RunState, SECOND, StageCounters, Verdict,
+    ArrivalKind, AuditTotals, Cause, Ending, Judgement, LatencyHistogram, LatencyKind, MILLISECOND,
+    Mode, Nanos, PerLatency, Reason, RunOutcome, SECOND, StageCounters,
 };
 
 use super::latency::LatencyFigures;
@@ -14,16 +14,12 @@ use super::{
     BrokerReport, Drain, EndingReport, ModeName, Report, ReportContext, SCHEMA_VERSION,
     ThresholdRow, Throughput, Topics, next_step,
 };
-use crate::config::Threshold;
-
-/// The exit code of a run that did all it should, and not as well as was asked.
-const THRESHOLD_FAILED: u8 = 99;
 
 impl Report {
     /// The report of a run that ended, however it ended.
     pub fn new(outcome: &RunOutcome, context: &ReportContext) -> Self {
-        let mode = &context.mode;
-        let judgement = outcome.judge(mode);
+        let mode = &outcome.mode;
+        let mut judgement = outcome.judge();
         let events = outcome.counters.reported();
         let stepped = outcome.clock_stepped();
         let mut resources = context.resources.clone();
@@ -35,10 +31,11 @@ impl Report {
             .map(|seconds| seconds * 1e6 / handled as f64);
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
-            verdict: judgement.verdict,
+            verdict: judgement.verdict(),
             next: String::new(),
-            reasons: judgement.reasons,
-            exit_code: judgement.exit_code,
+            reasons: judgement.texts(),
+            causes: judgement.causes(),
+            exit_code: judgement.exit_code(),
             notes: notes(outcome, mode),
             run_id: outcome.spec.run_id.clone(),
             mode: mode_name(mode),
@@ -64,7 +61,7 @@ impl Report {
             wall_step_ms: outcome.wall_step_ns as f64 / MILLISECOND as f64,
             events,
             throughput: throughput(outcome, context),
-            audit: audit(outcome, mode),
+            audit: audit(outcome),
             thresholds: Vec::new(),
             drain: drain(outcome, context),
             latency: PerLatency::from_fn(|kind| LatencyFigures::of(kind, outcome.latency(kind)?)),
@@ -83,36 +80,32 @@ impl Report {
             host: context.host.clone(),
             rerun: context.rerun.clone(),
         };
-        report.apply(&context.thresholds);
-        report.next = next_step::next_step(outcome, mode, &report);
+        report.thresholds = thresholds::judge(&context.thresholds, &report);
+        // A run that failed measured nothing that a threshold could judge.
+        if !matches!(outcome.ending, Ending::Failed { .. }) {
+            judgement = judgement.with(report.thresholds.iter().filter_map(failed_threshold));
+        }
+        report.pronounce(&judgement);
+        report.next = next_step::next_step(outcome, judgement.cause(), &report);
         report
     }
 
-    /// Judges the thresholds. A failed one turns a pass into a failure, and follows the reasons of
-    /// anything graver.
-    fn apply(&mut self, thresholds: &[Threshold]) {
-        self.thresholds = thresholds::judge(thresholds, self);
-        let failed: Vec<String> =
-            self.thresholds.iter().filter(|row| !row.passed).map(failed_threshold).collect();
-        if failed.is_empty() || self.ending.how == RunState::Failed {
-            // A run that failed measured nothing that a threshold could judge.
-            return;
-        }
-        if self.verdict == Verdict::Pass {
-            (self.verdict, self.exit_code) = (Verdict::Fail, THRESHOLD_FAILED);
-            self.reasons.splice(0..0, failed);
-        } else {
-            self.reasons.extend(failed);
-        }
+    fn pronounce(&mut self, judgement: &Judgement) {
+        (self.verdict, self.exit_code) = (judgement.verdict(), judgement.exit_code());
+        (self.reasons, self.causes) = (judgement.texts(), judgement.causes());
     }
 }
 
-fn failed_threshold(row: &ThresholdRow) -> String {
+fn failed_threshold(row: &ThresholdRow) -> Option<Reason> {
+    if row.passed {
+        return None;
+    }
     let observed = row.observed.map_or_else(
         || "was not measured".to_owned(),
         |observed| format!("was {}", exact(observed)),
     );
-    format!("threshold failed: {}, but it {observed}", row.expression)
+    let text = format!("threshold failed: {}, but it {observed}", row.expression);
+    Some(Reason::new(Cause::ThresholdFailed, text))
 }
 
 fn mode_name(mode: &Mode) -> ModeName {
@@ -173,7 +166,7 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
     // A run that was stopped in its warm-up has no rate of its measured part.
     let began = outcome.base_ns.is_some() && outcome.measured_seconds() > 0.0;
     let (produced, consumed) = outcome.throughput();
-    match &context.mode {
+    match &outcome.mode {
         mode @ (Mode::Run | Mode::Produce) => Throughput {
             target_per_second: outcome.spec.target(*mode),
             produced_per_second: began.then_some(produced),
@@ -196,14 +189,14 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
 }
 
 /// The audit's sums; what became of single events, the aggregators count.
-fn audit(outcome: &RunOutcome, mode: &Mode) -> Option<AuditTotals> {
+fn audit(outcome: &RunOutcome) -> Option<AuditTotals> {
     let StageCounters { events_lost, events_duplicated, events_reordered, .. } = outcome.counters;
-    let sums = outcome.audit(mode)?.clone();
+    let sums = outcome.audit()?.clone();
     Some(AuditTotals { events_lost, events_duplicated, events_reordered, ..sums })
 }
 
 fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {
-    if !matches!(context.mode, Mode::Aggregate(_)) {
+    if !matches!(outcome.mode, Mode::Aggregate(_)) {
         return None;
     }
     let events = outcome.counters.results_events;

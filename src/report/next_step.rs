@@ -1,6 +1,6 @@
 //! The command to try next, by how a run went.
 
-use streamgauge_actors::{ArrivalKind, Mode, RunOutcome, Verdict};
+use streamgauge_actors::{ArrivalKind, Cause, Grade, Mode, RunOutcome};
 
 use super::Report;
 use crate::broker;
@@ -14,30 +14,30 @@ fn is_broker_flag(flag: &str) -> bool {
 /// The share of what a broker took that it should take with ease.
 const COMFORTABLE_SHARE: f64 = 0.8;
 
-/// The command to try next after a run, whose report lacks nothing else.
-pub fn next_step(outcome: &RunOutcome, mode: &Mode, report: &Report) -> String {
+/// The command to try next after a run, whose report lacks nothing else. `cause`: what decided the
+/// verdict.
+pub fn next_step(outcome: &RunOutcome, cause: Cause, report: &Report) -> String {
     let rerun = &report.rerun;
-    match (report.verdict, report.exit_code) {
-        (Verdict::Pass, _) => after_a_pass(outcome, mode, rerun),
-        (_, 1) => keeping_broker("streamgauge doctor", rerun),
-        (_, 4) => after_wrong_counts(outcome, mode, rerun),
-        (_, 99) if outcome.judge(mode).exit_code == 99 => at_a_comfortable_rate(outcome, rerun),
-        (_, 99) => after_a_failed_threshold(outcome, mode, report),
-        (Verdict::Inconclusive, _)
+    match (cause, cause.grade()) {
+        (Cause::BrokerLimited, _) => at_a_comfortable_rate(outcome, rerun),
+        (Cause::ThresholdFailed, _) => after_a_failed_threshold(outcome, report),
+        (_, Grade::Pass) => after_a_pass(outcome, rerun),
+        (_, Grade::Error) => keeping_broker("streamgauge doctor", rerun),
+        (_, Grade::WrongCount) => after_wrong_counts(outcome, rerun),
+        (_, Grade::Inconclusive)
             if outcome.counters.sent_late_generator > 0 && !outcome.clock_stepped() =>
         {
             with_flag(rerun, "--rate", &rate_text(outcome.spec.rate / 2.0))
         }
-        _ => rerun.to_owned(),
+        (_, Grade::Inconclusive | Grade::FellShort | Grade::Stopped) => rerun.to_owned(),
     }
 }
 
 /// Less load helps a latency; what else was asked for may depend on anything.
-fn after_a_failed_threshold(outcome: &RunOutcome, mode: &Mode, report: &Report) -> String {
+fn after_a_failed_threshold(outcome: &RunOutcome, report: &Report) -> String {
     let too_slow =
         report.thresholds.iter().any(|row| !row.passed && row.expression.starts_with("latency."));
-    let paced =
-        matches!(mode, Mode::Run | Mode::Produce) && outcome.spec.arrivals != ArrivalKind::Max;
+    let paced = outcome.mode.produces() && outcome.spec.arrivals != ArrivalKind::Max;
     if too_slow && paced {
         at_a_comfortable_rate(outcome, &report.rerun)
     } else {
@@ -45,10 +45,10 @@ fn after_a_failed_threshold(outcome: &RunOutcome, mode: &Mode, report: &Report) 
     }
 }
 
-fn after_a_pass(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {
+fn after_a_pass(outcome: &RunOutcome, rerun: &str) -> String {
     let spec = &outcome.spec;
     let embedded = outcome.broker.kind == "embedded";
-    match mode {
+    match outcome.mode {
         Mode::Run if spec.workload == "smoke" => keeping_broker("streamgauge run", rerun),
         Mode::Run if spec.arrivals == ArrivalKind::Max => {
             at_a_comfortable_rate(outcome, &with_flag(rerun, "--arrivals", "poisson"))
@@ -74,8 +74,8 @@ fn after_a_pass(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {
     }
 }
 
-fn after_wrong_counts(outcome: &RunOutcome, mode: &Mode, rerun: &str) -> String {
-    match mode {
+fn after_wrong_counts(outcome: &RunOutcome, rerun: &str) -> String {
+    match outcome.mode {
         Mode::Aggregate(_) if outcome.counters.late > 0 => {
             let flag = outcome.lateness_flag();
             let (name, value) = flag.split_once(' ').unwrap_or((&flag, ""));
@@ -177,7 +177,8 @@ mod tests {
             keeping_broker("streamgauge doctor", rerun),
             "streamgauge doctor --broker kafka --bootstrap-servers h:9092"
         );
-        let rerun = "streamgauge run --set broker.kind=kafka --set topics.keep=true --set 'broker.kafka.x=a b'";
+        let rerun = "streamgauge run --set broker.kind=kafka --set topics.keep=true \
+                     --set 'broker.kafka.x=a b'";
         assert_eq!(
             keeping_broker("streamgauge doctor", rerun),
             "streamgauge doctor --set broker.kind=kafka --set 'broker.kafka.x=a b'"

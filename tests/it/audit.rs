@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
-    Broker, Finding, FindingKind, Mode, RunOutcome, Verdict,
+    Broker, Finding, FindingKind, RunOutcome, Verdict,
     testing::{Expected, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec},
 };
 
@@ -34,12 +34,12 @@ fn audited(name: &str, kind: Option<FaultKind>) -> (Arc<RunOutcome>, Vec<Injecti
 /// The audit of a run with one such fault finds exactly that; gives the fault, and the findings.
 fn flagged(name: &str, kind: FaultKind) -> (Injection, Vec<Finding>) {
     let (outcome, injections, expected) = audited(name, Some(kind));
-    let judgement = outcome.judge(&Mode::Run);
+    let judgement = outcome.judge();
     assert_eq!(
-        (judgement.verdict, judgement.exit_code),
+        (judgement.verdict(), judgement.exit_code()),
         (Verdict::Fail, 4),
         "{:?}",
-        judgement.reasons
+        judgement.texts()
     );
     assert_eq!(injections.len(), 1, "one fault strikes");
     let mut findings = outcome.findings.clone();
@@ -63,12 +63,12 @@ fn names(findings: &[Finding], kind: FindingKind, window: i64, injection: &Injec
 #[test]
 fn a_run_without_faults_passes() {
     let (outcome, injections, expected) = audited("control", None);
-    let judgement = outcome.judge(&Mode::Run);
+    let judgement = outcome.judge();
     assert_eq!(
-        (judgement.verdict, judgement.exit_code),
+        (judgement.verdict(), judgement.exit_code()),
         (Verdict::Pass, 0),
         "{:?}",
-        judgement.reasons
+        judgement.texts()
     );
     assert_eq!((injections.len(), outcome.findings.len()), (0, 0));
     let audit = &outcome.measures.as_ref().unwrap().audit;

@@ -170,7 +170,10 @@ fn json_and_markdown_say_the_same() {
 fn unlike_workloads_are_refused_unless_forced() {
     let base = run("r-1", 1.0);
     let mut candidate = run("r-2", 1.0);
-    candidate.config = json!({"workload": {"rate": 20_000.0, "name": "other", "seed": 7}, "topics": {"partitions": 4}});
+    candidate.config = json!({
+        "workload": {"rate": 20_000.0, "name": "other", "seed": 7},
+        "topics": {"partitions": 4},
+    });
     let files = Files::new(&base, &candidate);
     let output = files.compare(&[]);
     assert_code(&output, 2);

@@ -191,7 +191,8 @@ fn a_new_configuration_is_in_force_for_the_next_run_and_a_bad_one_is_not() {
     process.signal("HUP");
     wait_for("the error", || process.log().contains("the configuration stays as it was"));
     assert_eq!(rate(), "1k/s");
-    let body = json!({"workload": "smoke", "set": {"workload.duration": "200ms", "workload.window": "100ms"}});
+    let set = json!({"workload.duration": "200ms", "workload.window": "100ms"});
+    let body = json!({"workload": "smoke", "set": set});
     // The broken file is not in force: runs start as if nobody had touched it.
     let run_id = process.start_run(&body);
     process.wait_for_state("completed");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Ack, ArrivalKind, Broker, BrokerDescription, Ending, EventReader, EventWriter, MILLISECOND,
-    Mode, PortError, Record, RestartRun, RunOutcome, RunSpec, RunState, SECOND, Sent, SetRate,
-    StageId, StartAt, StartRun, StopMode, StopRun, TopicAdmin, Verdict, WriterRole,
+    PortError, Record, RestartRun, RunOutcome, RunSpec, RunState, SECOND, Sent, SetRate, StageId,
+    StartAt, StartRun, StopMode, StopRun, TopicAdmin, Verdict, WriterRole,
     testing::{Fault, FaultKind, FaultyBroker, small_spec},
 };
 
@@ -212,16 +212,16 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
     let host = Foreground::start().unwrap();
     let failed = play(&host, runs::plan(spec, broker, &clock));
     assert!(inner.admin().unwrap().list().unwrap().is_empty(), "its topics are deleted");
-    let judgement = failed.judge(&Mode::Run);
+    let judgement = failed.judge();
     assert_eq!(
-        (judgement.verdict, judgement.exit_code),
+        (judgement.verdict(), judgement.exit_code()),
         (Verdict::Fail, 1),
         "{:?}",
-        judgement.reasons
+        judgement.texts()
     );
     let after = play(&host, runs::plan(small_spec("after"), inner, &clock));
-    let judgement = after.judge(&Mode::Run);
-    assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
+    let judgement = after.judge();
+    assert_eq!(judgement.verdict(), Verdict::Pass, "{:?}", judgement.texts());
     failed
 }
 
@@ -399,6 +399,6 @@ fn a_run_is_stopped_or_replaced_while_it_is_being_prepared() {
         (Ending::Stopped { drained: false }, "slow")
     );
     let next = outcome(&host);
-    assert_eq!((next.judge(&Mode::Run).verdict, &*next.spec.run_id), (Verdict::Pass, "next"));
+    assert_eq!((next.judge().verdict(), &*next.spec.run_id), (Verdict::Pass, "next"));
     assert!(inner.admin().unwrap().list().unwrap().is_empty());
 }

@@ -155,7 +155,7 @@ fn matrix_report(is_clean: bool) -> MatrixReport {
         finished_at: "2026-11-24T12:10:00.000Z".to_owned(),
         aborted: !is_clean,
         versions: Versions::new(Some("2.12.1".to_owned()), None),
-        host: context(Mode::Run).host,
+        host: context().host,
     };
     let mut report = MatrixReport::new(&plan, &runs, &context).unwrap();
     // A setting more is no change of the report.

@@ -116,7 +116,8 @@ fn other_programs_read_the_tables() {
         })
         .collect();
     assert!(empty.is_empty(), "a run that measured everything fills every column: {empty:?}");
-    let figures = "SELECT windows_exact, events_lost, seed, end_to_end_p50_ms FROM runs WHERE verdict = 'pass'";
+    let figures = "SELECT windows_exact, events_lost, seed, end_to_end_p50_ms FROM runs \
+                   WHERE verdict = 'pass'";
     let figures: (i64, i64, String, f64) = database
         .query_row(figures, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .unwrap();
@@ -124,7 +125,8 @@ fn other_programs_read_the_tables() {
         figures,
         (6, 0, "42".to_owned(), report.latency.get(LatencyKind::EndToEnd).unwrap().p50_ms.unwrap())
     );
-    let seconds = "SELECT count(*), sum(produced), min(start_ms), max(event_latency_p99_ms) FROM seconds WHERE run_id = 'r-0000'";
+    let seconds = "SELECT count(*), sum(produced), min(start_ms), max(event_latency_p99_ms) \
+                   FROM seconds WHERE run_id = 'r-0000'";
     let seconds: (i64, i64, i64, Option<f64>) = database
         .query_row(seconds, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .unwrap();

@@ -249,7 +249,8 @@ fn slow_and_oversized_requests_are_cut_off() {
         "408",
         "a head that does not end"
     );
-    let body = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    let body = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n\
+        Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     assert_eq!(status(body), "408", "a body that does not come");
     let huge =
         format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(300_000));

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge::metrics::ProcessUsage;
 use streamgauge_actors::{
-    Broker, Ending, MILLISECOND, Mode, RestartRun, RunPlan, RunState, RunStatus, SECOND,
-    SharedClock, StopMode, StopRun, Verdict, testing::small_spec,
+    Broker, Ending, MILLISECOND, RestartRun, RunPlan, RunState, RunStatus, SECOND, SharedClock,
+    StopMode, StopRun, Verdict, testing::small_spec,
 };
 
 use streamgauge_support::wait_for;
@@ -74,8 +74,8 @@ impl Bench {
     fn passes(&mut self) {
         let plan = self.plan();
         let outcome = play(&self.host, plan);
-        let judgement = outcome.judge(&Mode::Run);
-        assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
+        let judgement = outcome.judge();
+        assert_eq!(judgement.verdict(), Verdict::Pass, "{:?}", judgement.texts());
     }
 
     /// Starts a run, and waits until events flow.
@@ -89,7 +89,7 @@ impl Bench {
         let outcome = outcome(&self.host);
         let drained = mode == StopMode::Drain;
         assert_eq!(outcome.ending, Ending::Stopped { drained });
-        assert_eq!(outcome.judge(&Mode::Run).verdict, Verdict::Aborted);
+        assert_eq!(outcome.judge().verdict(), Verdict::Aborted);
         if drained {
             self.drained += 1;
             let audit = &outcome.measures.as_ref().expect("what was sent is audited").audit;
@@ -114,7 +114,7 @@ impl Bench {
         self.restarted += 1;
         let outcome = outcome(&self.host);
         assert_eq!(outcome.spec.run_id, plan.spec.run_id);
-        assert_eq!(outcome.judge(&Mode::Run).verdict, Verdict::Pass);
+        assert_eq!(outcome.judge().verdict(), Verdict::Pass);
     }
 
     /// Restarts a run that never ends by itself, again and again: every other time as soon as it is
@@ -226,7 +226,8 @@ fn child_that_plays_alone() {
     let (early, late) = bench.restart_in_a_row();
     let after = bench.left(Some(first));
     println!(
-        "{RESTARTS} restarts in a row: {after:?}; resident {early} bytes after {}, {late} at the end",
+        "{RESTARTS} restarts in a row: {after:?}; resident {early} bytes after {}, {late} at \
+         the end",
         RESTARTS / 4
     );
     assert_eq!(after, first);

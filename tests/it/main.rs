@@ -23,4 +23,5 @@ mod report_schema;
 mod report_terminal;
 mod support;
 mod thresholds;
+mod tidy;
 mod verdict;

@@ -61,7 +61,7 @@ fn matrix(plan: &Plan, of: impl Fn(usize, usize) -> Report) -> MatrixReport {
             Run { cell, round, place, result: Ok((report, None)) }
         })
         .collect();
-    let described = context(Mode::Run);
+    let described = context();
     let context = MatrixContext {
         started_at: "2026-11-24T12:00:00.000Z".to_owned(),
         finished_at: "2026-11-24T12:10:00.000Z".to_owned(),

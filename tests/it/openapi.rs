@@ -65,5 +65,6 @@ fn a_property_based_tester_finds_nothing_undocumented() {
     assert_eq!(lab.get("/livez").status, 200);
 }
 
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_schema_conformance,\
                       response_headers_conformance,unsupported_method,allow_header_conformance";

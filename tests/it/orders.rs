@@ -1,15 +1,16 @@
-//! Every order in every state does what the table says (`actors/src/run/states.rs`): all cells, on a
-//! supervisor that is really in that state.
+//! Every order in every state does what the table says (`actors/src/run/states.rs`): all cells, on
+//! a supervisor that is really in that state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgauge::daemon::foreground::Foreground;
+use streamgauge::daemon::host::Host;
 use streamgauge_actors::{
     Broker, BrokerDescription, Effect, Ending, EventReader, EventWriter, GetStatus, MILLISECOND,
-    OrderKind, PortError, Record, Refusal, RestartRun, RunPlan, RunSpec, RunState, SECOND, SetRate,
-    StartAt, StartRun, StopMode, StopRun, TopicAdmin, WriterRole, order_effect,
+    OrderKind, PortError, Record, Refusal, RestartRun, RunFact, RunPlan, RunSpec, RunState, SECOND,
+    SetRate, StartAt, StartRun, StopMode, StopRun, TopicAdmin, WriterRole, order_effect,
     testing::small_spec,
 };
 
@@ -259,4 +260,22 @@ fn failed() {
 #[test]
 fn stopped() {
     check_all(RunState::Stopped);
+}
+
+#[test]
+fn an_order_is_answered_once_its_fact_is_heard() {
+    let heard = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&heard);
+    let host = Host::start(move |fact| {
+        if matches!(fact, RunFact::Accepted { .. }) {
+            // An answer that did not wait would come in the meantime.
+            std::thread::sleep(Duration::from_millis(200));
+            told.store(true, Ordering::Relaxed);
+        }
+    })
+    .unwrap();
+    let clock = runs::clock();
+    let plan = runs::plan(small_spec("heard"), runs::embedded(&clock), &clock);
+    host.ask(StartRun { plan: Arc::new(plan) }).unwrap().unwrap();
+    assert!(heard.load(Ordering::Relaxed));
 }

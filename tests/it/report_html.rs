@@ -48,7 +48,8 @@ fn the_verdict_comes_first_then_why_then_what_to_try() {
     assert!(html.starts_with("<!DOCTYPE html>"));
     assert!(html.contains("<title>PASS: classic, run r-7f3a</title>"));
     let seen = text(&html[html.find("<body>").unwrap()..]);
-    let headline = "To the figures ✓ PASS : every count of all 6 windows is exact Next: streamgauge run classic --seed 42";
+    let headline = "To the figures ✓ PASS : every count of all 6 windows is exact Next: \
+                    streamgauge run classic --seed 42";
     assert!(seen.starts_with(headline), "{seen}");
 }
 
@@ -125,7 +126,7 @@ fn nothing_of_a_run_becomes_markup() {
     run.spec.events_topic = HOSTILE.to_owned();
     run.broker.kind = HOSTILE.to_owned();
     run.broker.version = HOSTILE.to_owned();
-    let mut context = context(Mode::Run);
+    let mut context = context();
     context.rerun = HOSTILE.to_owned();
     context.host.cpu = Some(HOSTILE.to_owned());
     context.config = json!({HOSTILE: {HOSTILE: HOSTILE}});

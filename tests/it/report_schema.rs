@@ -183,7 +183,7 @@ fn the_other_parts_of_the_pipeline() {
 
 #[test]
 fn thresholds_are_listed_with_what_was_observed() {
-    let mut context = context(Mode::Run);
+    let mut context = context();
     context.thresholds = ["events.late == 0", "drain.seconds < 1"]
         .map(|text| Threshold::parse(text).unwrap())
         .to_vec();

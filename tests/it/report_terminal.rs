@@ -113,7 +113,7 @@ fn huge_numbers_and_long_names_stay_inside() {
             (Some(123_456.7), Some(999_999.0));
     }
     run.ending = Ending::failed(format!("no answer from {}", "broker.example:9092,".repeat(9)));
-    let mut context = context(Mode::Run);
+    let mut context = context();
     context.rerun = format!(
         "streamgauge run --broker kafka --bootstrap-servers {}",
         "broker.example:9092,".repeat(9)

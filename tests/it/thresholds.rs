@@ -5,21 +5,21 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::outcomes::{AGGREGATE, context, failed, passed, report};
+use crate::support::outcomes::{AGGREGATE, context, failed, of_mode, passed, report};
 use serde_json::{Value, json};
 use streamgauge::config::Layers;
 use streamgauge::config::Threshold;
 use streamgauge::report::{Format, Report, terminal};
-use streamgauge_actors::{Ending, Mode, RunOutcome, SECOND, Verdict};
+use streamgauge_actors::{Cause, Ending, Mode, RunOutcome, SECOND, Verdict};
 use tempfile::TempDir;
 
 /// Makes something go wrong with a run.
 type Trouble = fn(&mut RunOutcome);
 
 fn judged(outcome: &RunOutcome, mode: Mode, expressions: &[&str]) -> Report {
-    let mut context = context(mode);
+    let mut context = context();
     context.thresholds = expressions.iter().map(|text| Threshold::parse(text).unwrap()).collect();
-    Report::new(outcome, &context)
+    Report::new(&of_mode(outcome, mode), &context)
 }
 
 /// Paths of all numbers below a value, lists left out.
@@ -64,6 +64,8 @@ fn a_failed_threshold_turns_a_pass_into_a_failure() {
         &["latency.result_latency.p99_ms < 5", "audit.events_lost == 0", "drain.per_second > 0"],
     );
     assert_eq!((report.verdict, report.exit_code), (Verdict::Fail, 99));
+    assert_eq!(report.causes.last(), Some(&Cause::NoFault));
+    assert!(report.causes.len() > 1 && report.causes[0] == Cause::ThresholdFailed);
     assert_eq!(
         report.reasons,
         [

@@ -1,38 +1,43 @@
 //! The verdict on a run: what outranks what, and what is never a pass.
 
-use crate::support::outcomes::{AGGREGATE, FOLLOW, passed};
+use crate::support::outcomes::{AGGREGATE, FOLLOW, of_mode, passed};
 use streamgauge_actors::{
-    ArrivalKind, Ending, FailureKind, LatencyKind, Mode, RunOutcome, SECOND, StageId, Verdict,
+    ArrivalKind, Cause, Ending, FailureKind, LatencyKind, Mode, RunOutcome, SECOND, StageId,
+    Verdict,
 };
 
 /// Makes something go wrong with a run.
 type Trouble = fn(&mut RunOutcome);
 
 /// What can go wrong, in order of precedence.
-const TROUBLES: [(&str, Trouble, Verdict, u8); 6] = [
-    ("result-writer failed: disk full", fail, Verdict::Fail, 1),
-    ("3 event(s) lost", |run| run.counters.events_lost = 3, Verdict::Fail, 4),
+const TROUBLES: [(&str, Trouble, Cause, Verdict, u8); 6] = [
+    ("result-writer failed: disk full", fail, Cause::StageFailed, Verdict::Fail, 1),
+    ("3 event(s) lost", |run| run.counters.events_lost = 3, Cause::EventsLost, Verdict::Fail, 4),
     (
         "stopped on request",
         |run| run.ending = Ending::Stopped { drained: true },
+        Cause::Stopped,
         Verdict::Aborted,
         0,
     ),
     (
         "the wall clock stepped by 2000 ms",
         |run| run.wall_step_ns = 2 * SECOND,
+        Cause::ClockStepped,
         Verdict::Inconclusive,
         5,
     ),
     (
         "generator-limited: 5.0 %",
         |run| run.counters.sent_late_generator = 120_000,
+        Cause::GeneratorLimited,
         Verdict::Inconclusive,
         5,
     ),
     (
         "broker-limited: 5.0 %",
         |run| run.counters.sent_late_backpressure = 120_000,
+        Cause::BrokerLimited,
         Verdict::Fail,
         99,
     ),
@@ -48,7 +53,7 @@ fn fail(run: &mut RunOutcome) {
 
 #[test]
 fn every_trouble_outranks_those_after_it() {
-    for (i, (reason, cause, verdict, code)) in TROUBLES.iter().enumerate() {
+    for (i, (reason, trouble, cause, verdict, code)) in TROUBLES.iter().enumerate() {
         for (j, (_, less, ..)) in TROUBLES.iter().enumerate().skip(i) {
             // Two endings exclude each other, and a late event has one cause that prevails.
             if (i, j) == (0, 2) || (i, j) == (4, 5) {
@@ -56,32 +61,34 @@ fn every_trouble_outranks_those_after_it() {
             }
             let mut run = passed(6);
             less(&mut run);
-            cause(&mut run);
-            let judgement = run.judge(&Mode::Run);
+            trouble(&mut run);
+            let judgement = run.judge();
+            assert_eq!(judgement.cause(), *cause);
+            assert!(judgement.causes().is_sorted());
             assert_eq!(
-                (judgement.verdict, judgement.exit_code),
+                (judgement.verdict(), judgement.exit_code()),
                 (*verdict, *code),
                 "{reason}, and trouble {j}"
             );
-            assert!(judgement.reasons[0].starts_with(reason), "{:?}", judgement.reasons);
+            assert!(judgement.texts()[0].starts_with(reason), "{:?}", judgement.texts());
         }
     }
 }
 
 #[test]
 fn all_exact_is_a_pass() {
-    let judgement = passed(6).judge(&Mode::Run);
-    assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Pass, 0));
-    assert_eq!(judgement.reasons, ["every count of all 6 windows is exact"]);
+    let judgement = passed(6).judge();
+    assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Pass, 0));
+    assert_eq!(judgement.texts(), ["every count of all 6 windows is exact"]);
 }
 
 #[test]
 fn exact_counts_without_one_result_latency_are_no_pass() {
     let mut run = passed(1);
     run.latencies.remove(&LatencyKind::ResultLatency);
-    let judgement = run.judge(&Mode::Run);
-    assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Inconclusive, 5));
-    assert!(judgement.reasons[0].contains("no whole window"), "{:?}", judgement.reasons);
+    let judgement = run.judge();
+    assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Inconclusive, 5));
+    assert!(judgement.texts()[0].contains("no whole window"), "{:?}", judgement.texts());
 }
 
 #[test]
@@ -100,9 +107,9 @@ fn every_wrong_count_fails() {
     for (reason, cause) in wrongs {
         let mut run = passed(6);
         cause(&mut run);
-        let judgement = run.judge(&Mode::Run);
-        assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Fail, 4), "{reason}");
-        assert!(judgement.reasons[0].starts_with(reason), "{:?}", judgement.reasons);
+        let judgement = run.judge();
+        assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Fail, 4), "{reason}");
+        assert!(judgement.texts()[0].starts_with(reason), "{:?}", judgement.texts());
     }
 }
 
@@ -112,14 +119,14 @@ fn audit(run: &mut RunOutcome) -> &mut streamgauge_actors::AuditTotals {
 
 #[test]
 fn what_was_not_checked_is_no_pass() {
-    let unaudited = RunOutcome { measures: None, ..passed(6) }.judge(&Mode::Run);
-    assert_eq!((unaudited.verdict, unaudited.exit_code), (Verdict::Fail, 1));
-    let empty = passed(0).judge(&Mode::Run);
-    assert_eq!((empty.verdict, empty.exit_code), (Verdict::Inconclusive, 5));
+    let unaudited = RunOutcome { measures: None, ..passed(6) }.judge();
+    assert_eq!((unaudited.verdict(), unaudited.exit_code()), (Verdict::Fail, 1));
+    let empty = passed(0).judge();
+    assert_eq!((empty.verdict(), empty.exit_code()), (Verdict::Inconclusive, 5));
     let mut idle = passed(6);
     (idle.counters.consumed, idle.counters.results_read, idle.counters.produced) = (0, 0, 0);
     for mode in [Mode::Produce, AGGREGATE, Mode::Latency(FOLLOW)] {
-        assert_eq!(idle.judge(&mode).exit_code, 5, "{mode:?}");
+        assert_eq!(of_mode(&idle, mode).judge().exit_code(), 5, "{mode:?}");
     }
 }
 
@@ -127,10 +134,10 @@ fn what_was_not_checked_is_no_pass() {
 fn late_events_of_foreign_topics_name_the_lateness_that_would_have_sufficed() {
     let mut run = passed(6);
     (run.counters.late, run.counters.late_needed_ns) = (17, 1_233_000_001);
-    let judgement = run.judge(&AGGREGATE);
-    assert_eq!((judgement.verdict, judgement.exit_code), (Verdict::Fail, 4));
+    let judgement = of_mode(&run, AGGREGATE).judge();
+    assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Fail, 4));
     assert_eq!(
-        judgement.reasons,
+        judgement.texts(),
         ["17 event(s) late: --allowed-lateness 1234ms would have sufficed"]
     );
     run.counters.late_needed_ns = 1_234_000_000;
@@ -141,18 +148,18 @@ fn late_events_of_foreign_topics_name_the_lateness_that_would_have_sufficed() {
 fn what_has_no_schedule_is_not_late() {
     let mut run = passed(6);
     (run.counters.sent_late_generator, run.spec.arrivals) = (2_400_000, ArrivalKind::Max);
-    assert_eq!(run.judge(&Mode::Run).verdict, Verdict::Pass);
+    assert_eq!(run.judge().verdict(), Verdict::Pass);
 }
 
 #[test]
 fn a_part_of_the_pipeline_is_judged_by_what_it_does() {
     let mut run = passed(6);
     run.measures = None;
-    assert_eq!(run.judge(&Mode::Produce).reasons, ["every event was acknowledged"]);
-    assert_eq!(run.judge(&AGGREGATE).reasons, ["no event was late"]);
-    let unaudited = run.judge(&Mode::Latency(FOLLOW));
-    assert_eq!(unaudited.verdict, Verdict::Pass);
-    assert!(unaudited.reasons[0].contains("not audited"), "{:?}", unaudited.reasons);
+    assert_eq!(of_mode(&run, Mode::Produce).judge().texts(), ["every event was acknowledged"]);
+    assert_eq!(of_mode(&run, AGGREGATE).judge().texts(), ["no event was late"]);
+    let unaudited = of_mode(&run, Mode::Latency(FOLLOW)).judge();
+    assert_eq!(unaudited.verdict(), Verdict::Pass);
+    assert!(unaudited.texts()[0].contains("not audited"), "{:?}", unaudited.texts());
     run.counters.rejected = 2;
-    assert_eq!(run.judge(&Mode::Produce).exit_code, 1);
+    assert_eq!(of_mode(&run, Mode::Produce).judge().exit_code(), 1);
 }

@@ -140,7 +140,8 @@ fn times_and_counts_at_the_ends_of_their_range_are_as_good_as_any() {
 
     // And the same for who judges the results of others.
     let most = format!(
-        r#"{{"window_id":{0},"campaign_id":{1},"count":{1},"max_produce_time":{2},"window_start":{2},"window_end":{0}}}"#,
+        r#"{{"window_id":{0},"campaign_id":{1},"count":{1},"max_produce_time":{2},
+            "window_start":{2},"window_end":{0}}}"#,
         i64::MAX,
         u64::MAX,
         i64::MIN

@@ -523,9 +523,8 @@ fn the_image_is_what_the_unit_and_the_manifest_say() {
     assert_eq!(copied, "/usr/local/bin/streamgauge");
 
     let build = install.split("&&").find(|part| part.contains("cargo build")).unwrap();
-    for flag in
-        ["--release", "--locked", "--all-features", "--package streamgauge", "--bin streamgauge"]
-    {
+    let program = "--package streamgauge --bin streamgauge";
+    for flag in ["--profile dist", "--locked", "--all-features", program] {
         assert!(build.contains(flag), "{build} has no {flag}");
     }
     // "All features" are the program's: none is for tests alone.

@@ -28,7 +28,8 @@ const REQUIRE: &str = "STREAMGAUGE_REQUIRE_GRAFANA_SCHEMA";
 /// its members).
 const HEADER: &str = r"
 import type * as schema from '@grafana/schema';
-import type * as dashboard from './node_modules/@grafana/schema/dist/types/raw/dashboard/x/types.gen';
+import type * as dashboard
+  from './node_modules/@grafana/schema/dist/types/raw/dashboard/x/types.gen';
 type Plain<T> =
   T extends string ? `${T}`
   : T extends Array<infer U> ? Plain<U>[]
@@ -46,8 +47,14 @@ interface Query extends schema.DataQuery {
   legendFormat?: string;
 }
 /** What an annotation of Prometheus holds besides. */
-interface OfPrometheus { titleFormat?: string; textFormat?: string; tagKeys?: string; useValueForTime?: boolean }
-type Annotation = Omit<dashboard.AnnotationQuery, 'target'> & OfPrometheus & { target?: Partial<Query> };
+interface OfPrometheus {
+  titleFormat?: string;
+  textFormat?: string;
+  tagKeys?: string;
+  useValueForTime?: boolean;
+}
+type Annotation =
+  Omit<dashboard.AnnotationQuery, 'target'> & OfPrometheus & { target?: Partial<Query> };
 type Whole = Omit<dashboard.Dashboard, 'panels' | 'annotations'>;
 type Frame = Omit<dashboard.Panel, 'options' | 'fieldConfig' | 'targets'>;
 type Field = Omit<dashboard.FieldConfig, 'custom'>;

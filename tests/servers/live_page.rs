@@ -105,7 +105,8 @@ fn open_page(browser: &Browser, daemon: &Daemon) {
 
 /// Fills the form with a small run of so many seconds.
 fn fill_form(browser: &Browser, seconds: u32) {
-    let choose = "const list = document.getElementById('workload'); list.value = 'smoke'; list.dispatchEvent(new Event('change'))";
+    let choose = "const list = document.getElementById('workload'); list.value = 'smoke'; \
+                  list.dispatchEvent(new Event('change'))";
     browser.run(choose, &[]);
     browser.fill("#rate", "5k/s");
     browser.fill("#duration", &format!("{seconds}s"));
@@ -220,7 +221,8 @@ fn tab_to(browser: &Browser, css: &str) {
     for _ in 0..TABS {
         browser.press([TAB]);
         let outline = "const at = document.activeElement; const style = getComputedStyle(at); \
-            return [at.matches(arguments[0]), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 1 || \
+            return [at.matches(arguments[0]), \
+                style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 1 || \
                 at.matches('.switch input'), at.outerHTML.slice(0, 120)]";
         let seen = browser.run(outline, &[json!(css)]);
         assert_eq!(seen[1], true, "no visible focus on {}", seen[2]);
@@ -315,11 +317,13 @@ for (const css of ["main", "body > header", "body > footer", "h1", "[aria-live=p
 if (document.documentElement.lang === "") complaints.push("the page has no language");
 if (document.title === "") complaints.push("the page has no title");
 const ids = all("[id]").map((node) => node.id);
-for (const id of ids.filter((id, at) => ids.indexOf(id) !== at)) complaints.push(`the id ${id} is there twice`);
+for (const id of ids.filter((id, at) => ids.indexOf(id) !== at))
+  complaints.push(`the id ${id} is there twice`);
 for (const name of ["aria-describedby", "aria-labelledby", "aria-controls", "for"]) {
   for (const node of all(`[${name}]`)) {
     for (const id of node.getAttribute(name).split(" ")) {
-      if (!node.closest("[hidden]") && document.getElementById(id) === null) complaints.push(`${name}=${id} leads nowhere`);
+      if (!node.closest("[hidden]") && document.getElementById(id) === null)
+        complaints.push(`${name}=${id} leads nowhere`);
     }
   }
 }
@@ -329,11 +333,13 @@ for (const heading of all("h1, h2, h3, h4")) {
   if (next > level + 1) complaints.push(`a level is left out before “${heading.textContent}”`);
   level = next;
 }
-for (const node of all("[tabindex]")) if (node.tabIndex > 0) complaints.push(`tabindex ${node.tabIndex}`);
+for (const node of all("[tabindex]"))
+  if (node.tabIndex > 0) complaints.push(`tabindex ${node.tabIndex}`);
 for (const image of all("img:not([alt])")) complaints.push(`no alt: ${image.outerHTML}`);
 for (const cell of all("th:not([scope])")) complaints.push(`no scope: ${cell.outerHTML}`);
 for (const link of all("a[href^='#']")) {
-  if (document.querySelector(link.getAttribute("href")) === null) complaints.push(`${link.outerHTML} leads nowhere`);
+  if (document.querySelector(link.getAttribute("href")) === null)
+    complaints.push(`${link.outerHTML} leads nowhere`);
 }
 return complaints;
 "#;

@@ -172,12 +172,12 @@ impl Auditor {
                 self.find(FindingKind::ResultMissing, window_id, campaign_id, None, 1);
             }
             // Without a result all of everyone's events are missing.
-            let known = open.written.is_some() || found.is_none();
+            let shows_producers = open.written.is_some() || found.is_none();
             let found = found.unwrap_or(0);
             let missing = acknowledged.saturating_sub(found);
             let extra = found.saturating_sub(acknowledged.saturating_add(unknown));
             let in_panes = open.by_producer.get(&campaign_id).map_or(&[][..], Vec::as_slice);
-            let panes = known.then_some(in_panes);
+            let panes = shows_producers.then_some(in_panes);
             let (missing, extra) = self.name_producers(window_id, truths, panes, missing, extra);
             self.totals.events_missing = self.totals.events_missing.saturating_add(missing);
             self.totals.events_extra = self.totals.events_extra.saturating_add(extra);

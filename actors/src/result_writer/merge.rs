@@ -62,11 +62,11 @@ impl Merge {
                 self.windows.entry(pane.window_id).or_default().insert(partition, pane);
             }
         }
-        let known = &mut self.closed_before[partition as usize];
-        *known = closed_before.max(*known);
+        let before = &mut self.closed_before[partition as usize];
+        *before = closed_before.max(*before);
         if by_log {
-            let known = &mut self.closed_by_log_before[partition as usize];
-            *known = closed_before.max(*known);
+            let before = &mut self.closed_by_log_before[partition as usize];
+            *before = closed_before.max(*before);
         }
     }
 
@@ -196,7 +196,8 @@ mod tests {
             let mut keys: Vec<_> = by_pane.keys().copied().collect();
             keys.sort_by_key(|&(w, p)| (w as u64 * 31 + u64::from(p)).wrapping_mul(seed | 1));
             for (window, partition) in keys {
-                shuffled.set(closed(partition, i64::MIN, vec![pane(window, &by_pane[&(window, partition)])]));
+                let rows = &by_pane[&(window, partition)];
+                shuffled.set(closed(partition, i64::MIN, vec![pane(window, rows)]));
             }
             for partition in 0..3 {
                 in_order.set(closed(partition, i64::MAX, vec![]));

@@ -50,6 +50,12 @@ pub enum RunFact {
     Finished(Arc<RunOutcome>),
 }
 
+/// Supervisor -> whoever listens, after the facts that an order led to: answered once they are
+/// heard. No order is answered before.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct FactsHeard;
+
 /// What a stage's report adds to what is known of the run.
 #[derive(Clone, Debug)]
 pub struct StageMeasured {

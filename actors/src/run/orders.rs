@@ -1,4 +1,5 @@
-//! Orders from outside to the supervisor, and its answers.
+//! Orders from outside to the supervisor, and its answers. An order is answered once whoever
+//! listens has heard what it led to.
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ use crate::run::states::RunState;
 use crate::stage_id::StageId;
 use crate::truth::findings::Finding;
 use crate::truth::table::TruthTable;
+use crate::workload::mode::Mode;
 use crate::workload::spec::RunSpec;
 
 /// How a run ended.
@@ -58,6 +59,8 @@ impl Ending {
 pub struct RunOutcome {
     /// The resolved workload.
     pub spec: RunSpec,
+    /// Which stages it had.
+    pub mode: Mode,
     /// The broker.
     pub broker: BrokerDescription,
     /// The pipeline's last generation.

@@ -18,9 +18,9 @@ use crate::producer::ProducerRole;
 use crate::result_writer::{ResultWriterRole, WriterOut};
 use crate::run::facts::RunMeasured;
 use crate::run::plan::RunPlan;
-use crate::run::prepare::{AggregatorPort, Prepared, ProducerPorts, ResultPort, StagePorts};
-use crate::run::wiring::{MergedInboxes, Started, audited_route, send, unaudited_route};
-use crate::stage::driver::{Begin, Driven, Heartbeat, Reporting, Route, Waiting};
+use crate::run::prepare::{AggregatorPort, ProducerPorts, ResultPort, RunBasis, StagePorts};
+use crate::run::wiring::{AggregatorInboxes, StageAddress, audited_route, send, unaudited_route};
+use crate::stage::driver::{Begin, Heartbeat, MailboxCount, Reporting, Route, StageDriver};
 use crate::stage::flow::{Acknowledged, PanesClosed, WindowsMerged};
 use crate::stage::reports::{StageFailed, StageReport};
 use crate::stage::{Receive, Role, Stage, StageOrder};
@@ -55,21 +55,21 @@ pub struct Reports {
     /// Takes the audit's result.
     pub measured: Recipient<RunMeasured>,
     /// What waits in the supervisor's mailbox.
-    pub supervisor_waiting: Waiting,
+    pub supervisor_waiting: MailboxCount,
 }
 
 /// The stages that were started so far, and what each of them is given.
-struct Starting<'a> {
+struct PipelineBuilder<'a> {
     plan: &'a RunPlan,
     spec: Arc<RunSpec>,
     reports: &'a Reports,
     pipeline: Pipeline,
 }
 
-impl Starting<'_> {
-    fn add<R: Role>(&mut self, role: R, route: Route<<R::Stage as Stage>::Out>) -> Started<R> {
+impl PipelineBuilder<'_> {
+    fn add<R: Role>(&mut self, role: R, route: Route<<R::Stage as Stage>::Out>) -> StageAddress<R> {
         let id = role.id();
-        let (heartbeat, waiting) = (Heartbeat::default(), Waiting::default());
+        let (heartbeat, waiting) = (Heartbeat::default(), MailboxCount::default());
         let reporting = Reporting {
             run_id: self.spec.run_id.clone(),
             pipeline: self.reports.pipeline,
@@ -82,8 +82,8 @@ impl Starting<'_> {
         };
         let arbiter = Arbiter::new();
         let clock = Arc::clone(&self.plan.clock);
-        let address = Driven::start_in_arbiter(&arbiter.handle(), move |_| {
-            Driven::new(role, clock, route, reporting)
+        let address = StageDriver::start_in_arbiter(&arbiter.handle(), move |_| {
+            StageDriver::new(role, clock, route, reporting)
         });
         self.pipeline.stages.push(StageHandle {
             id,
@@ -92,7 +92,7 @@ impl Starting<'_> {
             heartbeat,
         });
         self.pipeline.arbiters.push(arbiter);
-        Started { address, waiting }
+        StageAddress { address, waiting }
     }
 
     /// Where the latency actor hands over what was measured.
@@ -104,7 +104,7 @@ impl Starting<'_> {
         })
     }
 
-    fn run_audit(&mut self, reader: Box<dyn EventReader>) -> Started<RunAuditRole> {
+    fn run_audit(&mut self, reader: Box<dyn EventReader>) -> StageAddress<RunAuditRole> {
         let (spec, clock) = (Arc::clone(&self.spec), Arc::clone(&self.plan.clock));
         self.add(RunAuditRole { spec, clock, reader }, self.measured())
     }
@@ -114,7 +114,7 @@ impl Starting<'_> {
         port: ResultPort,
         base_event_time_ns: Option<Nanos>,
         route: Route<WriterOut>,
-    ) -> Started<ResultWriterRole> {
+    ) -> StageAddress<ResultWriterRole> {
         let ResultPort { writer, partitions } = port;
         let (spec, clock) = (Arc::clone(&self.spec), Arc::clone(&self.plan.clock));
         self.add(ResultWriterRole { spec, clock, writer, partitions, base_event_time_ns }, route)
@@ -124,8 +124,8 @@ impl Starting<'_> {
     fn aggregators<R: Role>(
         &mut self,
         aggregators: Vec<AggregatorPort>,
-        writer: &Started<ResultWriterRole>,
-        merged: &MergedInboxes,
+        writer: &StageAddress<ResultWriterRole>,
+        merged: &AggregatorInboxes,
         role: impl Fn(AggregatorParts) -> R,
     ) where
         R::Stage: Stage<Out = PanesClosed> + Receive<WindowsMerged>,
@@ -140,7 +140,7 @@ impl Starting<'_> {
         assert!(merged.set(inboxes).is_ok(), "set once");
     }
 
-    fn producers<R: Role>(&mut self, ports: ProducerPorts, latency: &Started<R>)
+    fn producers<R: Role>(&mut self, ports: ProducerPorts, latency: &StageAddress<R>)
     where
         R::Stage: Receive<Acknowledged>,
     {
@@ -158,38 +158,38 @@ impl Starting<'_> {
 impl Pipeline {
     /// Starts the stages, each on an arbiter of its own, downstream first. They wait for
     /// [`Self::begin`].
-    pub fn start(plan: &RunPlan, prepared: Prepared, reports: &Reports) -> Self {
-        let Prepared { spec, ports, .. } = prepared;
+    pub fn start(plan: &RunPlan, basis: RunBasis, reports: &Reports) -> Self {
+        let RunBasis { spec, ports, .. } = basis;
         let pipeline = Self { stages: Vec::new(), arbiters: Vec::new(), retired: Arc::default() };
-        let mut starting = Starting { plan, spec, reports, pipeline };
-        let merged = MergedInboxes::default();
+        let mut builder = PipelineBuilder { plan, spec, reports, pipeline };
+        let merged = AggregatorInboxes::default();
         match ports {
             StagePorts::Run { results, writer, aggregators, producers } => {
-                let audit = starting.run_audit(results);
+                let audit = builder.run_audit(results);
                 let route = audited_route(&audit, Arc::clone(&merged));
-                let writer = starting.result_writer(writer, None, route);
-                starting.aggregators(aggregators, &writer, &merged, OwnAggregatorRole);
-                starting.producers(producers, &audit);
+                let writer = builder.result_writer(writer, None, route);
+                builder.aggregators(aggregators, &writer, &merged, OwnAggregatorRole);
+                builder.producers(producers, &audit);
             }
             StagePorts::Produce(producers) => {
-                let role = TruthKeeperRole { producers: starting.spec.producers };
-                let keeper = starting.add(role, starting.measured());
-                starting.producers(producers, &keeper);
+                let role = TruthKeeperRole { producers: builder.spec.producers };
+                let keeper = builder.add(role, builder.measured());
+                builder.producers(producers, &keeper);
             }
             StagePorts::Aggregate { aggregate, writer, aggregators } => {
                 let base = Some(aggregate.base_event_time_ns);
                 let route = unaudited_route(Arc::clone(&merged));
-                let writer = starting.result_writer(writer, base, route);
+                let writer = builder.result_writer(writer, base, route);
                 let role = |parts| ForeignAggregatorRole { parts, aggregate };
-                starting.aggregators(aggregators, &writer, &merged, role);
+                builder.aggregators(aggregators, &writer, &merged, role);
             }
             StagePorts::Latency { follow, results: reader, partitions } => {
-                let (spec, truth) = (Arc::clone(&starting.spec), plan.truth.clone());
+                let (spec, truth) = (Arc::clone(&builder.spec), plan.truth.clone());
                 let role = ResultsJudgeRole { spec, reader, partitions, follow, truth };
-                starting.add(role, starting.measured());
+                builder.add(role, builder.measured());
             }
         }
-        starting.pipeline
+        builder.pipeline
     }
 
     /// Begins the run: window 0 starts at `base_ns`.

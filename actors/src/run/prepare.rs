@@ -13,7 +13,7 @@ use crate::workload::spec::RunSpec;
 
 /// The ports of a run's stages, made and connected, and the workload as the topics' real shape
 /// completes it.
-pub struct Prepared {
+pub struct RunBasis {
     /// The workload, with the topics' real partition count.
     pub spec: Arc<RunSpec>,
     /// The broker.
@@ -24,7 +24,7 @@ pub struct Prepared {
 
 /// The ports of the stages that a mode has.
 pub enum StagePorts {
-    /// Of a whole run.
+    /// The ports of a whole run.
     Run {
         /// Reads the results back.
         results: Box<dyn EventReader>,
@@ -35,9 +35,9 @@ pub enum StagePorts {
         /// The producers'.
         producers: ProducerPorts,
     },
-    /// Of producers alone.
+    /// The ports of producers alone.
     Produce(ProducerPorts),
-    /// Of aggregators and result writer alone.
+    /// The ports of aggregators and result writer alone.
     Aggregate {
         /// How the events topic is read.
         aggregate: Aggregate,
@@ -46,7 +46,7 @@ pub enum StagePorts {
         /// Each aggregator's.
         aggregators: Vec<AggregatorPort>,
     },
-    /// Of the latency actor alone.
+    /// The port of the latency actor alone.
     Latency {
         /// How the results topic is read.
         follow: Follow,
@@ -86,7 +86,7 @@ pub struct ProducerPorts {
 ///
 /// # Errors
 /// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose.
-pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
+pub fn prepare(plan: &RunPlan) -> Result<RunBasis, PortError> {
     let mut spec = plan.spec.clone();
     let description = plan.broker.describe()?;
     spec.log_append_time = description.log_append_time;
@@ -103,7 +103,7 @@ pub fn prepare(plan: &RunPlan) -> Result<Prepared, PortError> {
     let spec = Arc::new(spec);
     let ports =
         Connector { broker: &*plan.broker, spec: &spec, result_partitions }.connect(plan)?;
-    Ok(Prepared { broker: description, ports, spec })
+    Ok(RunBasis { broker: description, ports, spec })
 }
 
 /// Connects the ports of one run.

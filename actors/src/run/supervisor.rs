@@ -1,8 +1,9 @@
 //! The supervisor: takes orders, owns the present run, and watches its stages.
 //!
-//! Owns: the present run (`run.rs`), and its pipeline (`run/pipeline.rs`). Receives: [`StartRun`], [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`]
-//! from outside; [`StageReport`], [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders
-//! to every stage, [`RunFact`]s to whoever listens.
+//! Owns: the present run (`run.rs`), and its pipeline (`run/pipeline.rs`). Receives: [`StartRun`],
+//! [`StopRun`], [`RestartRun`], [`SetRate`], [`GetStatus`] from outside; [`StageReport`],
+//! [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders to every stage, [`RunFact`]s to
+//! whoever listens.
 //!
 //! It lives on an arbiter of its own and never blocks: topics, connections and the end of threads
 //! are waited for on helper threads, which answer by a message.
@@ -15,19 +16,21 @@ use tracing::{error, info, warn};
 
 use crate::failure::{FailureKind, StageError, caught};
 use crate::ports::PortError;
-use crate::run::facts::{RunFact, RunMeasured};
+use crate::run::facts::{FactsHeard, RunFact, RunMeasured};
+use crate::run::helper::helper;
+use crate::run::machinery::Machinery;
 use crate::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
 use crate::run::outcome::Ending;
 use crate::run::pipeline::{Pipeline, Reports};
 use crate::run::plan::RunPlan;
-use crate::run::prepare::{Prepared, prepare};
+use crate::run::prepare::{RunBasis, prepare};
 use crate::run::states::{Effect, OrderKind, RunState, order_effect};
 use crate::run::topics::delete_topics;
 use crate::run::{Consequence, Run, Sight};
 use crate::stage::StageOrder;
-use crate::stage::driver::Waiting;
+use crate::stage::driver::MailboxCount;
 use crate::stage::reports::{StageFailed, StageReport};
 use crate::stage_id::PipelineId;
 
@@ -36,16 +39,20 @@ const TICK: Duration = Duration::from_millis(20);
 /// The first generation; a rebuilt pipeline would be the next.
 const FIRST_GENERATION: u16 = 1;
 
+/// What an order is answered with.
+type Answer = ResponseFuture<Result<(), Refusal>>;
+
 /// The supervisor actor.
 pub struct Supervisor {
     present: Option<Present>,
     next: Option<Arc<RunPlan>>,
     last: RunStatus,
     listener: Recipient<RunFact>,
+    heard: Recipient<FactsHeard>,
     /// Runs so far.
     runs: u64,
     /// Reports and failures in its mailbox.
-    waiting: Waiting,
+    waiting: MailboxCount,
 }
 
 /// The present run, with what it is made from and what it runs on.
@@ -55,22 +62,10 @@ struct Present {
     machinery: Machinery,
 }
 
-/// What a run has that must be ended on a thread of its own, because that may block.
-#[derive(Default)]
-enum Machinery {
-    /// Nothing, yet or any more.
-    #[default]
-    Nothing,
-    /// Ports of a run that was stopped before they were of use.
-    Unused(Prepared),
-    /// The stages.
-    Running(Pipeline),
-}
-
 /// A helper thread -> Supervisor: topics and ports are made, or are not.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Ready(Result<Prepared, PortError>);
+struct Ready(Result<RunBasis, PortError>);
 
 /// A helper thread -> Supervisor: threads have ended, topics are deleted.
 #[derive(Message)]
@@ -80,21 +75,33 @@ struct TornDown {
 }
 
 impl Supervisor {
-    /// A supervisor that tells `listener` what happens to runs.
-    pub fn new(listener: Recipient<RunFact>) -> Self {
+    /// A supervisor that tells `listener` what happens to runs; `heard` is the same actor.
+    pub fn new(listener: Recipient<RunFact>, heard: Recipient<FactsHeard>) -> Self {
         Self {
             present: None,
             next: None,
             last: RunStatus::default(),
             listener,
+            heard,
             runs: 0,
-            waiting: Waiting::default(),
+            waiting: MailboxCount::default(),
         }
     }
 
     /// Facts are few, and whoever listens keeps up: none may be lost to a full mailbox.
     fn tell(&self, fact: RunFact) {
         self.listener.do_send(fact);
+    }
+
+    /// An order's answer, which comes once what it led to is heard: who has it finds the run where
+    /// the listener keeps it.
+    fn answer(&self, answer: Result<(), Refusal>) -> Answer {
+        let heard = self.heard.send(FactsHeard);
+        Box::pin(async move {
+            // A listener that is gone keeps nothing.
+            let _ = heard.await;
+            answer
+        })
     }
 
     fn state(&self) -> RunState {
@@ -126,7 +133,7 @@ impl Supervisor {
         self.present =
             Some(Present { run, machinery: Machinery::Nothing, plan: Arc::clone(&plan) });
         let broken =
-            |why| Ready(Err(PortError::fatal(format!("the run could not be prepared: {why}"))));
+            |why| Ready(Err(PortError::fatal(format!("the run could not be basis: {why}"))));
         helper("prepare", ctx.address(), move || Ready(prepare(&plan)), broken);
     }
 
@@ -265,6 +272,53 @@ impl Supervisor {
         Ok(())
     }
 
+    fn stop(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        if let Some(run_id) = &order.run_id {
+            if self.next.as_ref().is_some_and(|next| next.spec.run_id == *run_id) {
+                self.queue(None);
+                return Ok(());
+            }
+            self.is_present(run_id)?;
+        }
+        let kind = match order.mode {
+            StopMode::Drain => OrderKind::StopDrain,
+            StopMode::Abandon => OrderKind::StopAbandon,
+        };
+        self.apply(kind, None, order.mode, ctx)
+    }
+
+    fn restart(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        // A run that is over is started again, unless another one is under way.
+        if let Some(run_id) = order.run_id.as_ref().filter(|_| self.present.is_some()) {
+            self.is_present(run_id)?;
+        }
+        self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)
+    }
+
+    fn set_rate(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        if let Some(run_id) = &order.run_id {
+            self.is_present(run_id)?;
+        }
+        let rate = order.events_per_second;
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(self.refusal("the rate must be more than 0 events per second"));
+        }
+        let present = self.present.as_ref();
+        if let Some(reason) = present.and_then(|present| present.run.refuses_rate(rate)) {
+            return Err(self.refusal(reason));
+        }
+        self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
+        if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
+            &mut self.present
+        {
+            let at_ns = plan.clock.now();
+            run.set_rate(at_ns, rate);
+            pipeline.order(StageOrder::SetRate { at_ns, events_per_second: rate });
+            self.tell(RunFact::RateChanged(rate));
+        }
+        Ok(())
+    }
+
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
             &mut self.present
@@ -283,47 +337,6 @@ impl Supervisor {
     }
 }
 
-impl Machinery {
-    /// Ends it, whatever it takes. Blocks.
-    fn end(self, plan: &RunPlan, patience: Duration) {
-        match self {
-            Self::Nothing => {}
-            Self::Unused(prepared) => drop(prepared),
-            Self::Running(pipeline) => {
-                for stage in pipeline.stop(patience) {
-                    warn!(
-                        run_id = plan.spec.run_id,
-                        %stage,
-                        "the stage is frozen: its thread and its ports are left behind"
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// Runs what may block on a thread of its own, and sends the supervisor what it gives; where there
-/// is no thread to be had, or it panics, what `broken` makes of the reason. A run that waits for an
-/// answer gets one.
-fn helper<M>(
-    name: &str,
-    supervisor: Addr<Supervisor>,
-    work: impl FnOnce() -> M + Send + 'static,
-    broken: impl Fn(String) -> M + Copy + Send + 'static,
-) where
-    M: Message<Result = ()> + Send + 'static,
-    Supervisor: Handler<M>,
-{
-    let address = supervisor.clone();
-    let spawned =
-        std::thread::Builder::new().name(format!("streamgauge-{name}")).spawn(move || {
-            supervisor.do_send(caught(work).unwrap_or_else(|error| broken(error.cause)));
-        });
-    if let Err(error) = spawned {
-        address.do_send(broken(format!("no thread could be started: {error}")));
-    }
-}
-
 impl Actor for Supervisor {
     type Context = Context<Self>;
 
@@ -339,8 +352,8 @@ impl Handler<Ready> for Supervisor {
     fn handle(&mut self, Ready(ready): Ready, ctx: &mut Context<Self>) {
         let Some(Present { plan, run, machinery }) = &mut self.present else { return };
         run.preparing = false;
-        let prepared = match ready {
-            Ok(prepared) => prepared,
+        let basis = match ready {
+            Ok(basis) => basis,
             Err(error) => {
                 let kind = FailureKind::of(&error);
                 let failed = Ending::Failed { stage: None, kind, cause: error.message };
@@ -349,9 +362,9 @@ impl Handler<Ready> for Supervisor {
                 return self.end(ending, ctx);
             }
         };
-        run.completed(Arc::clone(&prepared.spec), prepared.broker.clone());
+        run.completed(Arc::clone(&basis.spec), basis.broker.clone());
         if let Some(stopped) = run.ending.take() {
-            *machinery = Machinery::Unused(prepared);
+            *machinery = Machinery::Unused(basis);
             return self.end(stopped, ctx);
         }
         let reports = Reports {
@@ -362,7 +375,7 @@ impl Handler<Ready> for Supervisor {
             measured: ctx.address().recipient(),
         };
         // An arbiter panics where it gets no thread or no descriptor.
-        let pipeline = match caught(|| Pipeline::start(plan, prepared, &reports)) {
+        let pipeline = match caught(|| Pipeline::start(plan, basis, &reports)) {
             Ok(pipeline) => pipeline,
             Err(StageError { cause, .. }) => return self.end(Ending::failed(cause), ctx),
         };
@@ -425,69 +438,38 @@ impl Handler<RunMeasured> for Supervisor {
 }
 
 impl Handler<StartRun> for Supervisor {
-    type Result = Result<(), Refusal>;
+    type Result = Answer;
 
-    fn handle(&mut self, order: StartRun, ctx: &mut Context<Self>) -> Self::Result {
-        self.apply(OrderKind::Start, Some(order.plan), StopMode::Drain, ctx)
+    fn handle(&mut self, order: StartRun, ctx: &mut Context<Self>) -> Answer {
+        let answer = self.apply(OrderKind::Start, Some(order.plan), StopMode::Drain, ctx);
+        self.answer(answer)
     }
 }
 
 impl Handler<StopRun> for Supervisor {
-    type Result = Result<(), Refusal>;
+    type Result = Answer;
 
-    fn handle(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some(run_id) = &order.run_id {
-            if self.next.as_ref().is_some_and(|next| next.spec.run_id == *run_id) {
-                self.queue(None);
-                return Ok(());
-            }
-            self.is_present(run_id)?;
-        }
-        let kind = match order.mode {
-            StopMode::Drain => OrderKind::StopDrain,
-            StopMode::Abandon => OrderKind::StopAbandon,
-        };
-        self.apply(kind, None, order.mode, ctx)
+    fn handle(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Answer {
+        let answer = self.stop(order, ctx);
+        self.answer(answer)
     }
 }
 
 impl Handler<RestartRun> for Supervisor {
-    type Result = Result<(), Refusal>;
+    type Result = Answer;
 
-    fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Self::Result {
-        // A run that is over is started again, unless another one is under way.
-        if let Some(run_id) = order.run_id.as_ref().filter(|_| self.present.is_some()) {
-            self.is_present(run_id)?;
-        }
-        self.apply(OrderKind::Restart, Some(order.plan), order.mode, ctx)
+    fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Answer {
+        let answer = self.restart(order, ctx);
+        self.answer(answer)
     }
 }
 
 impl Handler<SetRate> for Supervisor {
-    type Result = Result<(), Refusal>;
+    type Result = Answer;
 
-    fn handle(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some(run_id) = &order.run_id {
-            self.is_present(run_id)?;
-        }
-        let rate = order.events_per_second;
-        if !(rate.is_finite() && rate > 0.0) {
-            return Err(self.refusal("the rate must be more than 0 events per second"));
-        }
-        let present = self.present.as_ref();
-        if let Some(reason) = present.and_then(|present| present.run.refuses_rate(rate)) {
-            return Err(self.refusal(reason));
-        }
-        self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
-        if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
-            &mut self.present
-        {
-            let at_ns = plan.clock.now();
-            run.set_rate(at_ns, rate);
-            pipeline.order(StageOrder::SetRate { at_ns, events_per_second: rate });
-            self.tell(RunFact::RateChanged(rate));
-        }
-        Ok(())
+    fn handle(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Answer {
+        let answer = self.set_rate(order, ctx);
+        self.answer(answer)
     }
 }
 

@@ -50,9 +50,9 @@ pub(crate) fn prepare_results_topic(
         return Ok(topic.partitions.len() as u32);
     }
     Err(PortError::fatal(format!(
-        "topic `{}` does not stamp its records with the insertion time, so result_latency cannot be measured; set \
-         message.timestamp.type=LogAppendTime on it (kafka-configs --alter --entity-type topics --entity-name {} \
-         --add-config message.timestamp.type=LogAppendTime)",
+        "topic `{}` does not stamp its records with the insertion time, so result_latency cannot \
+         be measured; set message.timestamp.type=LogAppendTime on it (kafka-configs --alter \
+         --entity-type topics --entity-name {} --add-config message.timestamp.type=LogAppendTime)",
         spec.results_topic, spec.results_topic
     )))
 }
@@ -64,8 +64,8 @@ fn existing_topic(
 ) -> Result<TopicDescription, PortError> {
     admin.describe(name)?.ok_or_else(|| {
         PortError::fatal(format!(
-            "there is no topic `{name}`: create it (`streamgauge topics create {flag} {name}`), or leave the topic's name \
-             out to have one made for the run"
+            "there is no topic `{name}`: create it (`streamgauge topics create {flag} {name}`), or \
+             leave the topic's name out to have one made for the run"
         ))
     })
 }

@@ -1,9 +1,8 @@
-//! The verdict on a finished run.
+//! The verdict on a finished run: causes, which of them decides, and the exit code of each.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::MILLISECOND;
-use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
 use crate::run::outcome::{Ending, RunOutcome};
 use crate::truth::findings::AuditTotals;
@@ -38,107 +37,260 @@ impl Verdict {
     }
 }
 
-/// A verdict, why, and the exit code of the command that made the run.
+/// How grave what is known of a run is. Of several runs the gravest counts, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// A stage, the broker or the program failed.
+    Error,
+    /// A count is wrong.
+    WrongCount,
+    /// Nothing can be said about the broker.
+    Inconclusive,
+    /// All is exact, and not as good as was asked for.
+    FellShort,
+    /// It was stopped, and nothing was wrong until then.
+    Stopped,
+    /// All is well.
+    Pass,
+}
+
+impl Grade {
+    /// Every grade with its verdict, the exit code of the command that made the run, and what that
+    /// code is in words. (A command that a signal stopped ends by that signal instead of with 0.)
+    pub const TABLE: [(Self, Verdict, u8, &'static str); 6] = [
+        (Self::Error, Verdict::Fail, 1, "runtime error"),
+        (Self::WrongCount, Verdict::Fail, 4, "audit failed"),
+        (Self::Inconclusive, Verdict::Inconclusive, 5, "inconclusive"),
+        (Self::FellShort, Verdict::Fail, 99, "a threshold failed, or broker-limited"),
+        (Self::Stopped, Verdict::Aborted, 0, "stopped on request"),
+        (Self::Pass, Verdict::Pass, 0, "pass"),
+    ];
+
+    /// The grade that a report tells by its verdict and exit code; whatever fits none is an error.
+    pub fn of(verdict: Verdict, exit_code: u8) -> Self {
+        let fits = |row: &&(Self, Verdict, u8, &str)| (row.1, row.2) == (verdict, exit_code);
+        let by_code = |row: &&(Self, Verdict, u8, &str)| row.2 == exit_code;
+        let found = Self::TABLE.iter().find(fits).or_else(|| Self::TABLE.iter().rfind(by_code));
+        found.map_or(Self::Error, |row| row.0)
+    }
+
+    /// The verdict that goes with it.
+    pub fn verdict(self) -> Verdict {
+        Self::TABLE[self as usize].1
+    }
+
+    /// The exit code of the command that made the run.
+    pub fn exit_code(self) -> u8 {
+        Self::TABLE[self as usize].2
+    }
+}
+
+/// Why a verdict is what it is. Of several causes the first in this order decides, and the others
+/// follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A stage failed, or the run before it had stages.
+    StageFailed,
+    /// A whole run ended without its audit.
+    AuditMissing,
+    /// The broker rejected events.
+    EventsRejected,
+    /// Windows have a wrong count.
+    WindowsWrong,
+    /// Acknowledged events are in no result.
+    EventsMissing,
+    /// Results hold events too many.
+    EventsExtra,
+    /// Results never came.
+    ResultsMissing,
+    /// Results came again.
+    ResultsDuplicated,
+    /// Serial numbers are missing.
+    EventsLost,
+    /// Serial numbers came again.
+    EventsDuplicated,
+    /// Serial numbers came out of order.
+    EventsReordered,
+    /// Events came after their window had closed.
+    EventsLate,
+    /// It was stopped on request.
+    Stopped,
+    /// There was nothing to measure.
+    NothingMeasured,
+    /// No result has a latency that counts.
+    NoResultLatency,
+    /// The wall clock was stepped.
+    ClockStepped,
+    /// The generator was late by itself.
+    GeneratorLimited,
+    /// The generator was late because the broker's client was full.
+    BrokerLimited,
+    /// A threshold does not hold.
+    ThresholdFailed,
+    /// Nothing is wrong with the run itself.
+    NoFault,
+}
+
+impl Cause {
+    /// How grave it is.
+    pub fn grade(self) -> Grade {
+        match self {
+            Self::StageFailed | Self::AuditMissing | Self::EventsRejected => Grade::Error,
+            Self::WindowsWrong
+            | Self::EventsMissing
+            | Self::EventsExtra
+            | Self::ResultsMissing
+            | Self::ResultsDuplicated
+            | Self::EventsLost
+            | Self::EventsDuplicated
+            | Self::EventsReordered
+            | Self::EventsLate => Grade::WrongCount,
+            Self::Stopped => Grade::Stopped,
+            Self::NothingMeasured
+            | Self::NoResultLatency
+            | Self::ClockStepped
+            | Self::GeneratorLimited => Grade::Inconclusive,
+            Self::BrokerLimited | Self::ThresholdFailed => Grade::FellShort,
+            Self::NoFault => Grade::Pass,
+        }
+    }
+}
+
+/// A cause, and what it was this time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The cause.
+    pub cause: Cause,
+    /// A sentence for people.
+    pub text: String,
+}
+
+impl Reason {
+    /// `text`: a sentence for people.
+    pub fn new(cause: Cause, text: impl Into<String>) -> Self {
+        Self { cause, text: text.into() }
+    }
+}
+
+/// What a run is judged by: its reasons, the one that decides first; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
+    reasons: Vec<Reason>,
+}
+
+impl Judgement {
+    /// The same with further reasons, each at its place.
+    #[must_use]
+    pub fn with(mut self, further: impl IntoIterator<Item = Reason>) -> Self {
+        self.reasons.extend(further);
+        self.reasons.sort_by_key(|reason| reason.cause);
+        self
+    }
+
+    /// The cause that decides.
+    pub fn cause(&self) -> Cause {
+        self.reasons.first().map_or(Cause::NoFault, |reason| reason.cause)
+    }
+
+    /// How grave it is.
+    pub fn grade(&self) -> Grade {
+        self.cause().grade()
+    }
+
     /// The verdict.
-    pub verdict: Verdict,
-    /// Why, the gravest first; never empty.
-    pub reasons: Vec<String>,
-    /// 1 runtime error, 4 audit failed, 5 inconclusive, 99 broker-limited, 0 pass (or stopped on
-    /// request, nothing wrong).
-    pub exit_code: u8,
+    pub fn verdict(&self) -> Verdict {
+        self.grade().verdict()
+    }
+
+    /// The exit code of the command that made the run.
+    pub fn exit_code(&self) -> u8 {
+        self.grade().exit_code()
+    }
+
+    /// What the reasons say.
+    pub fn texts(&self) -> Vec<String> {
+        self.reasons.iter().map(|reason| reason.text.clone()).collect()
+    }
+
+    /// The causes, one for each reason.
+    pub fn causes(&self) -> Vec<Cause> {
+        self.reasons.iter().map(|reason| reason.cause).collect()
+    }
 }
 
 impl RunOutcome {
-    /// Judges the run by what its stages can know. In order of precedence: error, wrong counts,
-    /// stopped on request, clock or generator, broker. The reasons of lower precedence follow the
-    /// one that decides.
-    pub fn judge(&self, mode: &Mode) -> Judgement {
-        let errors = self.errors(mode);
-        let wrong = self.audit_failures(mode);
-        let doubts = self.doubts(mode);
-        let limited = self.broker_limit(mode);
-        let (verdict, exit_code) = if !errors.is_empty() {
-            (Verdict::Fail, 1)
-        } else if !wrong.is_empty() {
-            (Verdict::Fail, 4)
-        } else if matches!(self.ending, Ending::Stopped { .. }) {
-            (Verdict::Aborted, 0)
-        } else if !doubts.is_empty() {
-            (Verdict::Inconclusive, 5)
-        } else if limited.is_some() {
-            (Verdict::Fail, 99)
-        } else {
-            (Verdict::Pass, 0)
-        };
-        let mut reasons = errors;
-        reasons.extend(wrong);
-        reasons.extend(self.stopped(mode));
+    /// Judges the run by what its stages can know.
+    pub fn judge(&self) -> Judgement {
+        let mut reasons: Vec<Reason> = self.error().into_iter().collect();
+        reasons.extend(self.wrong_counts());
+        reasons.extend(self.stopped());
         if !matches!(self.ending, Ending::Failed { .. }) {
-            reasons.extend(doubts);
+            reasons.extend(self.doubts());
         }
-        reasons.extend(limited);
+        reasons.extend(self.limit().filter(|limit| limit.cause == Cause::BrokerLimited));
         if reasons.is_empty() {
-            reasons.push(self.praise(mode));
+            reasons.push(Reason::new(Cause::NoFault, self.praise()));
         }
-        Judgement { verdict, reasons, exit_code }
+        Judgement { reasons: Vec::new() }.with(reasons)
     }
 
     /// What broke: a stage, the audit itself, or a delivery.
-    fn errors(&self, mode: &Mode) -> Vec<String> {
+    fn error(&self) -> Option<Reason> {
         match &self.ending {
             Ending::Failed { stage, cause, .. } => {
                 let stage = stage.map_or_else(|| "the run".to_owned(), |stage| stage.to_string());
-                vec![format!("{stage} failed: {cause}")]
+                Some(Reason::new(Cause::StageFailed, format!("{stage} failed: {cause}")))
             }
-            Ending::Completed if *mode == Mode::Run && self.measures.is_none() => {
-                vec!["the run ended without its audit: not one count was checked".to_owned()]
+            Ending::Completed if self.mode == Mode::Run && self.measures.is_none() => {
+                let text = "the run ended without its audit: not one count was checked";
+                Some(Reason::new(Cause::AuditMissing, text))
             }
-            Ending::Completed if *mode == Mode::Produce && self.counters.rejected > 0 => {
-                vec![format!("{} event(s) rejected by the broker", self.counters.rejected)]
+            Ending::Completed if self.mode == Mode::Produce && self.counters.rejected > 0 => {
+                let text = format!("{} event(s) rejected by the broker", self.counters.rejected);
+                Some(Reason::new(Cause::EventsRejected, text))
             }
-            Ending::Completed | Ending::Stopped { .. } => Vec::new(),
+            Ending::Completed | Ending::Stopped { .. } => None,
         }
     }
 
     /// What the audit, or the serial numbers and watermarks, hold against the run; empty where all
     /// is exact.
-    pub fn audit_failures(&self, mode: &Mode) -> Vec<String> {
+    fn wrong_counts(&self) -> Vec<Reason> {
         let counters = &self.counters;
-        let mut failures = Vec::new();
-        let mut check = |count: u64, what: &str| {
+        let mut wrong = Vec::new();
+        let mut check = |count: u64, cause: Cause, what: &str| {
             if count > 0 {
-                failures.push(format!("{count} {what}"));
+                wrong.push(Reason::new(cause, format!("{count} {what}")));
             }
         };
-        if let Some(audit) = self.audit(mode) {
-            check(
-                audit.windows.saturating_sub(audit.windows_exact),
-                "window(s) with a wrong count",
-            );
-            check(audit.events_missing, "acknowledged event(s) missing from the results");
-            check(audit.events_extra, "event(s) too many in the results");
-            check(audit.results_missing, "result(s) missing");
-            check(audit.results_duplicated, "result(s) duplicated");
+        if let Some(audit) = self.audit() {
+            let windows = audit.windows.saturating_sub(audit.windows_exact);
+            check(windows, Cause::WindowsWrong, "window(s) with a wrong count");
+            let what = "acknowledged event(s) missing from the results";
+            check(audit.events_missing, Cause::EventsMissing, what);
+            check(audit.events_extra, Cause::EventsExtra, "event(s) too many in the results");
+            check(audit.results_missing, Cause::ResultsMissing, "result(s) missing");
+            check(audit.results_duplicated, Cause::ResultsDuplicated, "result(s) duplicated");
         }
-        check(counters.events_lost, "event(s) lost");
-        check(counters.events_duplicated, "event(s) duplicated");
-        check(counters.events_reordered, "event(s) reordered");
-        match mode {
+        check(counters.events_lost, Cause::EventsLost, "event(s) lost");
+        check(counters.events_duplicated, Cause::EventsDuplicated, "event(s) duplicated");
+        check(counters.events_reordered, Cause::EventsReordered, "event(s) reordered");
+        let late = match self.mode {
             Mode::Aggregate(_) => {
-                let hint = format!("event(s) late: {} would have sufficed", self.lateness_flag());
-                check(counters.late, &hint);
+                format!("event(s) late: {} would have sufficed", self.lateness_flag())
             }
-            _ => check(counters.late, "event(s) late"),
-        }
-        failures
+            Mode::Run | Mode::Produce | Mode::Latency(_) => "event(s) late".to_owned(),
+        };
+        check(counters.late, Cause::EventsLate, &late);
+        wrong
     }
 
     /// The audit's sums, where there was an audit: in whole runs, and where `latency` was given the
     /// truth.
-    pub fn audit(&self, mode: &Mode) -> Option<&AuditTotals> {
-        match mode {
+    pub fn audit(&self) -> Option<&AuditTotals> {
+        match self.mode {
             Mode::Run | Mode::Latency(_) => self.measures.as_ref().map(|measures| &measures.audit),
             Mode::Produce | Mode::Aggregate(_) => None,
         }
@@ -152,67 +304,58 @@ impl RunOutcome {
         format!("--allowed-lateness {needed_ms}ms")
     }
 
-    fn stopped(&self, mode: &Mode) -> Option<String> {
+    fn stopped(&self) -> Option<Reason> {
         let Ending::Stopped { drained } = self.ending else { return None };
-        let how = match (drained, self.audit(mode).is_some()) {
+        let how = match (drained, self.audit().is_some()) {
             (true, true) => "drained and audited",
             (true, false) => "drained, not audited",
             (false, _) => "abandoned, not audited",
         };
-        Some(format!("stopped on request before its end; {how}"))
+        let text = format!("stopped on request before its end; {how}");
+        Some(Reason::new(Cause::Stopped, text))
+    }
+
+    /// What kept the run from measuring anything, if something did.
+    fn emptiness(&self) -> Option<&'static str> {
+        let (is_empty, what) = match self.mode {
+            Mode::Run => (
+                self.measures.as_ref().is_some_and(|measures| measures.audit.windows == 0),
+                "no window was audited",
+            ),
+            Mode::Produce => (self.counters.produced == 0, "no event was produced"),
+            Mode::Aggregate(_) => (self.counters.consumed == 0, "no event came"),
+            Mode::Latency(_) => (self.counters.results_read == 0, "no result came"),
+        };
+        is_empty.then_some(what)
     }
 
     /// Why nothing can be concluded.
-    fn doubts(&self, mode: &Mode) -> Vec<String> {
+    fn doubts(&self) -> Vec<Reason> {
         let mut doubts = Vec::new();
-        let nothing = match mode {
-            Mode::Run => self.measures.as_ref().is_some_and(|measures| measures.audit.windows == 0),
-            Mode::Produce => self.counters.produced == 0,
-            Mode::Aggregate(_) => self.counters.consumed == 0,
-            Mode::Latency(_) => self.counters.results_read == 0,
-        };
-        if nothing {
-            let what = match mode {
-                Mode::Run => "no window was audited",
-                Mode::Produce => "no event was produced",
-                Mode::Aggregate(_) => "no event came",
-                Mode::Latency(_) => "no result came",
-            };
-            doubts.push(format!("nothing was measured: {what}"));
-        } else if *mode == Mode::Run
-            && self
-                .latencies
-                .get(&LatencyKind::ResultLatency)
-                .is_none_or(LatencyHistogram::is_empty)
-        {
-            doubts.push(
-                "no result latency was measured: no whole window lies in the measured part"
-                    .to_owned(),
-            );
+        let has_result_latency = self
+            .latencies
+            .get(&LatencyKind::ResultLatency)
+            .is_some_and(|samples| !samples.is_empty());
+        if let Some(what) = self.emptiness() {
+            let text = format!("nothing was measured: {what}");
+            doubts.push(Reason::new(Cause::NothingMeasured, text));
+        } else if self.mode == Mode::Run && !has_result_latency {
+            let text = "no result latency was measured: no whole window lies in the measured part";
+            doubts.push(Reason::new(Cause::NoResultLatency, text));
         }
         // Aggregation alone measures spans of the run clock, which a step does not touch.
-        if self.clock_stepped() && !matches!(mode, Mode::Aggregate(_)) {
-            doubts.push(format!(
-                "the wall clock stepped by {} ms during the run",
-                self.wall_step_ns / MILLISECOND
-            ));
+        if self.clock_stepped() && !matches!(self.mode, Mode::Aggregate(_)) {
+            let step_ms = self.wall_step_ns / MILLISECOND;
+            let text = format!("the wall clock stepped by {step_ms} ms during the run");
+            doubts.push(Reason::new(Cause::ClockStepped, text));
         }
-        if let Some(Limit::Generator(share)) = self.limit(mode) {
-            doubts.push(self.limit_reason("generator", share));
-        }
+        doubts.extend(self.limit().filter(|limit| limit.cause == Cause::GeneratorLimited));
         doubts
     }
 
-    fn broker_limit(&self, mode: &Mode) -> Option<String> {
-        match self.limit(mode) {
-            Some(Limit::Broker(share)) => Some(self.limit_reason("broker", share)),
-            _ => None,
-        }
-    }
-
-    fn praise(&self, mode: &Mode) -> String {
+    fn praise(&self) -> String {
         let counters = &self.counters;
-        match (mode, self.audit(mode)) {
+        match (self.mode, self.audit()) {
             (Mode::Produce, _) if counters.unknown > 0 => format!(
                 "{} of {} events acknowledged; only the log knows about {}",
                 counters.acknowledged, counters.produced, counters.unknown
@@ -226,33 +369,57 @@ impl RunOutcome {
         }
     }
 
-    fn limit(&self, mode: &Mode) -> Option<Limit> {
-        let paced = matches!(mode, Mode::Run | Mode::Produce);
-        if !paced || self.spec.arrivals == ArrivalKind::Max {
+    /// What made the producers late, if too many events were.
+    fn limit(&self) -> Option<Reason> {
+        if !self.mode.produces() || self.spec.arrivals == ArrivalKind::Max {
             return None;
         }
         let sent = self.counters.produced_measured.max(1) as f64;
         let generator = self.counters.sent_late_generator as f64 / sent;
         let broker = self.counters.sent_late_backpressure as f64 / sent;
-        if generator + broker <= self.spec.send_delay_share {
-            None
-        } else if broker >= generator {
-            Some(Limit::Broker(generator + broker))
-        } else {
-            Some(Limit::Generator(generator + broker))
+        let share = generator + broker;
+        if share <= self.spec.send_delay_share {
+            return None;
         }
-    }
-
-    fn limit_reason(&self, who: &str, share: f64) -> String {
+        let (cause, who) = if broker >= generator {
+            (Cause::BrokerLimited, "broker")
+        } else {
+            (Cause::GeneratorLimited, "generator")
+        };
+        let percent = share * 100.0;
         let limit_ms = self.spec.send_delay_limit_ns / MILLISECOND;
-        format!(
-            "{who}-limited: {:.1} % of the events were sent more than {limit_ms} ms after their intended time",
-            share * 100.0
-        )
+        let text = format!(
+            "{who}-limited: {percent:.1} % of the events were sent more than {limit_ms} ms after \
+             their intended time"
+        );
+        Some(Reason::new(cause, text))
     }
 }
 
-enum Limit {
-    Generator(f64),
-    Broker(f64),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grade_is_found_by_its_verdict_and_exit_code() {
+        for (at, (grade, verdict, code, _)) in Grade::TABLE.into_iter().enumerate() {
+            assert_eq!((grade as usize, Grade::of(verdict, code)), (at, grade));
+        }
+        assert_eq!(Grade::of(Verdict::Fail, 77), Grade::Error);
+    }
+
+    #[test]
+    fn the_gravest_reason_comes_first_and_equals_stay_in_order() {
+        let reasons = [
+            Reason::new(Cause::ThresholdFailed, "a"),
+            Reason::new(Cause::EventsLost, "b"),
+            Reason::new(Cause::ThresholdFailed, "c"),
+            Reason::new(Cause::StageFailed, "d"),
+        ];
+        let judgement = Judgement { reasons: vec![Reason::new(Cause::NoFault, "fine")] };
+        assert_eq!(judgement.grade(), Grade::Pass);
+        let judgement = judgement.with(reasons);
+        assert_eq!(judgement.texts(), ["d", "b", "a", "c", "fine"]);
+        assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Fail, 1));
+    }
 }

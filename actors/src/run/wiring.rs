@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use crate::latency::run_audit::RunAuditRole;
 use crate::result_writer::WriterOut;
-use crate::stage::driver::{Driven, Route, To, Waiting};
+use crate::stage::driver::{MailboxCount, Route, StageDriver, To};
 use crate::stage::flow::{ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged};
 use crate::stage::{Receive, Role};
 
@@ -21,12 +21,12 @@ pub(crate) fn send<M: Message<Result = ()> + Send>(to: &Recipient<M>, message: M
 }
 
 /// A stage that was started, for those that send to it.
-pub(crate) struct Started<R: Role> {
-    pub(crate) address: Addr<Driven<R>>,
-    pub(crate) waiting: Waiting,
+pub(crate) struct StageAddress<R: Role> {
+    pub(crate) address: Addr<StageDriver<R>>,
+    pub(crate) waiting: MailboxCount,
 }
 
-impl<R: Role> Started<R> {
+impl<R: Role> StageAddress<R> {
     /// Where it takes messages of one type.
     pub(crate) fn inbox<M: Send + 'static>(&self) -> Inbox<M>
     where
@@ -48,7 +48,7 @@ impl<R: Role> Started<R> {
 /// Where a stage takes messages of one type; counts those that wait.
 pub(crate) struct Inbox<M: Send + 'static> {
     to: Recipient<To<M>>,
-    waiting: Waiting,
+    waiting: MailboxCount,
 }
 
 impl<M: Send + 'static> Inbox<M> {
@@ -63,19 +63,19 @@ impl<M: Send + 'static> Inbox<M> {
 }
 
 /// The inboxes of the aggregators, which start after the writer that tells them of merged windows.
-pub(crate) type MergedInboxes = Arc<OnceLock<Vec<Inbox<WindowsMerged>>>>;
+pub(crate) type AggregatorInboxes = Arc<OnceLock<Vec<Inbox<WindowsMerged>>>>;
 
 /// Tells every aggregator. Those whose mailbox had room are told again, if another's had none: the
 /// message is a fact, not a step.
-fn tell_merged(to: &MergedInboxes, message: WindowsMerged) -> Result<(), WriterOut> {
+fn tell_merged(to: &AggregatorInboxes, message: WindowsMerged) -> Result<(), WriterOut> {
     let aggregators = to.get().map_or(&[][..], Vec::as_slice);
     aggregators.iter().try_for_each(|to| to.take(message)).map_err(WriterOut::Merged)
 }
 
 /// Where a result writer's messages go in a whole run.
 pub(crate) fn audited_route(
-    audit: &Started<RunAuditRole>,
-    merged: MergedInboxes,
+    audit: &StageAddress<RunAuditRole>,
+    merged: AggregatorInboxes,
 ) -> Route<WriterOut> {
     let written: Inbox<WindowWritten> = audit.inbox();
     let acknowledged: Inbox<WindowAcknowledged> = audit.inbox();
@@ -91,7 +91,7 @@ pub(crate) fn audited_route(
 }
 
 /// Where a result writer's messages go if nobody audits its results.
-pub(crate) fn unaudited_route(merged: MergedInboxes) -> Route<WriterOut> {
+pub(crate) fn unaudited_route(merged: AggregatorInboxes) -> Route<WriterOut> {
     Box::new(move |out| match out {
         WriterOut::Merged(message) => tell_merged(&merged, message),
         WriterOut::Written(_) | WriterOut::Acknowledged(_) | WriterOut::Complete(_) => Ok(()),

@@ -27,9 +27,9 @@ const TRICKLE_NS: Nanos = 100 * MILLISECOND;
 /// Messages that wait in a mailbox (actix does not tell): senders count up, the receiver counts
 /// down.
 #[derive(Clone, Debug, Default)]
-pub struct Waiting(Arc<AtomicI64>);
+pub struct MailboxCount(Arc<AtomicI64>);
 
-impl Waiting {
+impl MailboxCount {
     /// A message is about to be sent.
     pub fn sent(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -90,9 +90,9 @@ pub struct Reporting {
     /// Takes the failure.
     pub failures: Recipient<StageFailed>,
     /// What waits in the supervisor's mailbox.
-    pub supervisor_waiting: Waiting,
+    pub supervisor_waiting: MailboxCount,
     /// What waits in the stage's own.
-    pub waiting: Waiting,
+    pub waiting: MailboxCount,
     /// Beats at every turn.
     pub heartbeat: Heartbeat,
     /// Set once the pipeline is stopped: a stage that wakes up after that has nothing to say to
@@ -123,7 +123,7 @@ enum Life<R: Role> {
 }
 
 /// The actor that drives a stage.
-pub struct Driven<R: Role> {
+pub struct StageDriver<R: Role> {
     id: StageId,
     life: Life<R>,
     clock: SharedClock,
@@ -142,7 +142,7 @@ pub struct Driven<R: Role> {
     ended: bool,
 }
 
-impl<R: Role> Driven<R> {
+impl<R: Role> StageDriver<R> {
     /// An actor for the stage that `role` becomes, to be started on an arbiter of its own.
     pub fn new(
         role: R,
@@ -314,7 +314,7 @@ impl<R: Role> Driven<R> {
     fn report(&mut self, at_ns: Nanos, finished: bool) {
         let Life::Working(stage) = &mut self.life else { return };
         let StageState { counters, latencies, findings, windows } = match caught(|| stage.state()) {
-            Ok(told) => told,
+            Ok(since_last) => since_last,
             Err(error) => return self.fail(error),
         };
         let Reporting { pipeline, waiting, supervisor_waiting, .. } = &self.reporting;
@@ -366,7 +366,7 @@ async fn tokio_yield() {
     .await;
 }
 
-impl<R: Role> Actor for Driven<R> {
+impl<R: Role> Actor for StageDriver<R> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
@@ -384,7 +384,7 @@ impl<R: Role> Actor for Driven<R> {
 #[rtype(result = "()")]
 pub struct To<M: Send + 'static>(pub M);
 
-impl<R: Role> Handler<Begin> for Driven<R> {
+impl<R: Role> Handler<Begin> for StageDriver<R> {
     type Result = ();
 
     fn handle(&mut self, Begin { base_ns }: Begin, ctx: &mut Context<Self>) {
@@ -392,7 +392,7 @@ impl<R: Role> Handler<Begin> for Driven<R> {
     }
 }
 
-impl<R: Role> Handler<StageOrder> for Driven<R> {
+impl<R: Role> Handler<StageOrder> for StageDriver<R> {
     type Result = ();
 
     fn handle(&mut self, order: StageOrder, ctx: &mut Context<Self>) {
@@ -400,7 +400,7 @@ impl<R: Role> Handler<StageOrder> for Driven<R> {
     }
 }
 
-impl<M: Send + 'static, R: Role> Handler<To<M>> for Driven<R>
+impl<M: Send + 'static, R: Role> Handler<To<M>> for StageDriver<R>
 where
     R::Stage: Receive<M>,
 {

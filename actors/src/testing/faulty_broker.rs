@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::injection::{Injector, StoredRecord};
+use super::faults::StoredRecord;
+use super::injection::Injector;
 use super::sim_log::Topic;
 use crate::ports::{
     Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StartAt, TimestampKind,

@@ -12,113 +12,8 @@ use crate::ports::PROGRESS_KEY;
 use crate::stream::event::{DecodedEvent, Serial, decode_event};
 use crate::stream::progress::ProgressRecord;
 use crate::stream::result::ResultRecord;
+use crate::testing::faults::{Expected, Fault, FaultKind, Injection, StoredRecord, TrueCount};
 use crate::truth::findings::{Finding, FindingKind};
-
-/// What happens to a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultKind {
-    /// An event vanishes.
-    DropEvent,
-    /// An event comes twice.
-    DoubleEvent,
-    /// An event's time is another one, in a later window.
-    MoveEvent,
-    /// Two neighbours of the same producer change places.
-    ReorderEvents,
-    /// An event comes after its window has closed in its partition.
-    DelayEvent,
-    /// A result vanishes.
-    DropResult,
-    /// A result comes twice.
-    DoubleResult,
-}
-
-impl FaultKind {
-    /// All kinds.
-    pub const ALL: [FaultKind; 7] = [
-        Self::DropEvent,
-        Self::DoubleEvent,
-        Self::MoveEvent,
-        Self::ReorderEvents,
-        Self::DelayEvent,
-        Self::DropResult,
-        Self::DoubleResult,
-    ];
-
-    fn strikes_results(self) -> bool {
-        matches!(self, Self::DropResult | Self::DoubleResult)
-    }
-}
-
-/// A fault to be injected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// What.
-    pub kind: FaultKind,
-    /// It strikes the first suitable record after so many events (or results) over all partitions.
-    pub after_records: u64,
-}
-
-/// A fault that struck.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Injection {
-    /// What.
-    pub kind: FaultKind,
-    /// The window of the event or result.
-    pub window_id: i64,
-    /// Where a moved event went.
-    pub to_window: Option<i64>,
-    /// Its campaign.
-    pub campaign_id: u64,
-    /// The event's producer; `None`: a result.
-    pub producer: Option<u32>,
-    /// The partition.
-    pub partition: u32,
-    /// The event's serial number.
-    n: u64,
-    /// Whether a late event came behind later serials.
-    overtaken: bool,
-}
-
-/// A record on its way to a reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredRecord {
-    /// The key.
-    pub key: Vec<u8>,
-    /// The value.
-    pub payload: Vec<u8>,
-    /// Insertion time.
-    pub timestamp_ns: Nanos,
-}
-
-/// What a right audit finds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expected {
-    /// Every finding, sorted.
-    pub findings: Vec<Finding>,
-    /// Windows with events or results.
-    pub windows: u64,
-    /// Of them: those in which no count is wrong.
-    pub windows_exact: u64,
-}
-
-impl Expected {
-    /// The sum over the findings of one kind.
-    pub fn count(&self, kind: FindingKind) -> u64 {
-        self.findings
-            .iter()
-            .filter(|finding| finding.kind == kind)
-            .map(|finding| finding.count)
-            .sum()
-    }
-
-    /// Puts findings into the order in which [`Self::findings`] are.
-    pub fn sort(findings: &mut [Finding]) {
-        findings.sort_by_key(|f| {
-            (f.kind, f.window_id, f.campaign_id, f.producer, f.partition, f.count)
-        });
-    }
-}
 
 /// An event of the run, with its record.
 #[derive(Clone, Debug)]
@@ -136,11 +31,26 @@ impl Event {
     fn producer(&self) -> usize {
         usize::from(self.serial.producer)
     }
+
+    /// The same event with another event time.
+    fn moved_to(&self, event_time_ns: Nanos) -> Self {
+        let text = String::from_utf8_lossy(&self.record.payload);
+        let field = |time: Nanos| format!("\"event_time_ns\":{time},");
+        let payload = text
+            .replacen(&field(self.decoded.event_time_ns), &field(event_time_ns), 1)
+            .into_bytes();
+        let decoded = DecodedEvent { event_time_ns, ..self.decoded };
+        Self {
+            record: StoredRecord { payload, ..self.record.clone() },
+            decoded,
+            serial: self.serial,
+        }
+    }
 }
 
 /// An event kept back until its fault can strike.
 #[derive(Debug)]
-struct Held {
+struct HeldEvent {
     fault: Fault,
     event: Event,
     /// Events of the partition that came since.
@@ -152,12 +62,12 @@ struct Held {
 
 /// One partition of the events topic.
 #[derive(Debug)]
-struct Lane {
+struct EventPartition {
     /// Event-time progress per producer, of what was let through.
     progress: Vec<Nanos>,
     /// One past the greatest serial let through, per producer.
     next: Vec<u64>,
-    held: Option<Held>,
+    held: Option<HeldEvent>,
 }
 
 /// Injects faults into a run's topics.
@@ -169,32 +79,11 @@ pub struct Injector {
     faults: Vec<Fault>,
     events: u64,
     results: u64,
-    lanes: Vec<Lane>,
+    partitions: Vec<EventPartition>,
     /// Counts that a fault has touched.
     touched: BTreeSet<(i64, u64)>,
-    truth: BTreeMap<(i64, u64), Truth>,
+    truth: BTreeMap<(i64, u64), TrueCount>,
     injections: Vec<Injection>,
-}
-
-/// What was acknowledged for one window and campaign.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Truth {
-    /// Events per producer.
-    pub by_producer: Vec<u64>,
-    /// Greatest produce time, milliseconds.
-    pub max_produce_ms: i64,
-}
-
-impl Truth {
-    /// Events of all producers.
-    pub fn count(&self) -> u64 {
-        self.by_producer.iter().sum()
-    }
-
-    fn sole_producer(&self) -> Option<u32> {
-        let mut with_events = (0_u32..).zip(&self.by_producer).filter(|&(_, &n)| n > 0);
-        with_events.next().filter(|_| with_events.next().is_none()).map(|(producer, _)| producer)
-    }
 }
 
 /// Records that a delayed copy lets pass.
@@ -216,7 +105,7 @@ impl Injector {
             faults,
             events: 0,
             results: 0,
-            lanes: Vec::new(),
+            partitions: Vec::new(),
             touched: BTreeSet::new(),
             truth: BTreeMap::new(),
             injections: Vec::new(),
@@ -229,7 +118,7 @@ impl Injector {
     }
 
     /// What was acknowledged, per window and campaign.
-    pub fn truth(&self) -> &BTreeMap<(i64, u64), Truth> {
+    pub fn truth(&self) -> &BTreeMap<(i64, u64), TrueCount> {
         &self.truth
     }
 
@@ -266,9 +155,9 @@ impl Injector {
     /// Takes a record that was appended to a partition of the events topic; lets through what
     /// readers shall see.
     pub fn event(&mut self, partition: u32, record: StoredRecord, out: &mut Vec<StoredRecord>) {
-        while self.lanes.len() <= partition as usize {
+        while self.partitions.len() <= partition as usize {
             let (progress, next) = (vec![Nanos::MIN; self.producers], vec![0; self.producers]);
-            self.lanes.push(Lane { progress, next, held: None });
+            self.partitions.push(EventPartition { progress, next, held: None });
         }
         if record.key == PROGRESS_KEY {
             return self.progress(partition, record, out);
@@ -285,7 +174,7 @@ impl Injector {
         truth.by_producer.resize(self.producers, 0);
         truth.by_producer[event.producer()] += 1;
         truth.max_produce_ms = truth.max_produce_ms.max(event.decoded.produce_time_ms);
-        match self.lanes[partition as usize].held.take() {
+        match self.partitions[partition as usize].held.take() {
             None => self.maybe_strike(partition, event, out),
             Some(held) => self.behind(partition, held, event, out),
         }
@@ -309,15 +198,15 @@ impl Injector {
             }
             _ => {}
         }
-        self.lanes[partition as usize].held =
-            Some(Held { fault, event, passed: 0, progress: Vec::new() });
+        self.partitions[partition as usize].held =
+            Some(HeldEvent { fault, event, passed: 0, progress: Vec::new() });
     }
 
     /// An event came while another one is held back.
     fn behind(
         &mut self,
         partition: u32,
-        mut held: Held,
+        mut held: HeldEvent,
         event: Event,
         out: &mut Vec<StoredRecord>,
     ) {
@@ -341,9 +230,9 @@ impl Injector {
             }
             FaultKind::ReorderEvents | FaultKind::MoveEvent if same_producer => {}
             _ => {
-                // Held on, while others pass.
+                // HeldEvent on, while others pass.
                 held.passed += 1;
-                self.lanes[partition as usize].held = Some(held);
+                self.partitions[partition as usize].held = Some(held);
                 self.pass(partition, &event, out);
                 return self.release(partition, out);
             }
@@ -354,7 +243,7 @@ impl Injector {
 
     /// A fault could not strike where it waited: its event passes unharmed, and another one will be
     /// hit.
-    fn give_up(&mut self, partition: u32, held: Held, out: &mut Vec<StoredRecord>) {
+    fn give_up(&mut self, partition: u32, held: HeldEvent, out: &mut Vec<StoredRecord>) {
         self.touched.remove(&held.event.place());
         self.faults.insert(0, held.fault);
         self.pass(partition, &held.event, out);
@@ -363,22 +252,22 @@ impl Injector {
 
     /// Lets go of what has waited long enough.
     fn release(&mut self, partition: u32, out: &mut Vec<StoredRecord>) {
-        let lane = &mut self.lanes[partition as usize];
-        let Some(held) = lane.held.take() else { return };
+        let place = &mut self.partitions[partition as usize];
+        let Some(held) = place.held.take() else { return };
         match held.fault.kind {
             FaultKind::DoubleEvent if held.passed >= COPY_DELAY => out.push(held.event.record),
             FaultKind::DelayEvent => {
                 // Past this, whatever the window's alignment, the partition has closed it.
                 let end =
                     held.event.decoded.event_time_ns + self.window_ns + self.allowed_lateness_ns;
-                if lane.progress.iter().all(|&progress| progress >= end) {
+                if place.progress.iter().all(|&progress| progress >= end) {
                     self.struck(held.fault.kind, partition, &held.event, None);
                     self.pass(partition, &held.event, out);
                 } else {
-                    lane.held = Some(held);
+                    place.held = Some(held);
                 }
             }
-            _ => lane.held = Some(held),
+            _ => place.held = Some(held),
         }
     }
 
@@ -387,13 +276,13 @@ impl Injector {
             return out.push(record);
         };
         let producer = progress.producer as usize;
-        if let Some(mut held) = self.lanes[partition as usize].held.take() {
+        if let Some(mut held) = self.partitions[partition as usize].held.take() {
             let neighbours =
                 matches!(held.fault.kind, FaultKind::ReorderEvents | FaultKind::MoveEvent);
             match (neighbours && held.event.producer() == producer, progress.last) {
                 (true, false) => {
                     held.progress.push(record);
-                    self.lanes[partition as usize].held = Some(held);
+                    self.partitions[partition as usize].held = Some(held);
                     return;
                 }
                 (true, true) => self.give_up(partition, held, out),
@@ -401,20 +290,20 @@ impl Injector {
                 (false, true) if held.fault.kind == FaultKind::DoubleEvent => {
                     out.push(held.event.record);
                 }
-                (false, _) => self.lanes[partition as usize].held = Some(held),
+                (false, _) => self.partitions[partition as usize].held = Some(held),
             }
         }
-        let lane = &mut self.lanes[partition as usize];
-        lane.progress[producer] = lane.progress[producer].max(progress.progress());
+        let place = &mut self.partitions[partition as usize];
+        place.progress[producer] = place.progress[producer].max(progress.progress());
         out.push(record);
         self.release(partition, out);
     }
 
     fn pass(&mut self, partition: u32, event: &Event, out: &mut Vec<StoredRecord>) {
-        let lane = &mut self.lanes[partition as usize];
+        let place = &mut self.partitions[partition as usize];
         let producer = event.producer();
-        lane.progress[producer] = lane.progress[producer].max(event.decoded.event_time_ns);
-        lane.next[producer] = lane.next[producer].max(event.serial.n + 1);
+        place.progress[producer] = place.progress[producer].max(event.decoded.event_time_ns);
+        place.next[producer] = place.next[producer].max(event.serial.n + 1);
         out.push(event.record.clone());
     }
 
@@ -427,7 +316,7 @@ impl Injector {
             producer: Some(u32::from(event.serial.producer)),
             partition,
             n: event.serial.n,
-            overtaken: self.lanes[partition as usize].next[event.producer()] > event.serial.n,
+            overtaken: self.partitions[partition as usize].next[event.producer()] > event.serial.n,
         });
     }
 
@@ -439,8 +328,8 @@ impl Injector {
             injection.findings(&self.truth, &mut findings);
             if let (FaultKind::DropEvent, Some(producer)) = (injection.kind, injection.producer) {
                 // The last events of a producer are missing all the same, but leave no gap.
-                let lane = &self.lanes[injection.partition as usize];
-                if lane.next[producer as usize] > injection.n {
+                let place = &self.partitions[injection.partition as usize];
+                if place.next[producer as usize] > injection.n {
                     *lost.entry((producer, injection.partition)).or_default() += 1;
                 }
             }
@@ -468,20 +357,20 @@ impl Injector {
 }
 
 impl Injection {
-    fn findings(&self, truth: &BTreeMap<(i64, u64), Truth>, findings: &mut Vec<Finding>) {
+    fn findings(&self, truth: &BTreeMap<(i64, u64), TrueCount>, findings: &mut Vec<Finding>) {
         let mut find = |kind, window_id, producer, partition, count| {
             let (window_id, campaign_id) = (Some(window_id), Some(self.campaign_id));
             findings.push(Finding { kind, window_id, campaign_id, producer, partition, count });
         };
         let (window, producer, partition) = (self.window_id, self.producer, Some(self.partition));
         let truth_of = |window: i64| truth.get(&(window, self.campaign_id));
-        let held = truth_of(window).map_or(0, Truth::count);
+        let held = truth_of(window).map_or(0, TrueCount::count);
         match self.kind {
             FaultKind::DoubleEvent => {
-                find(FindingKind::EventDuplicated, window, producer, partition, 1)
+                find(FindingKind::EventDuplicated, window, producer, partition, 1);
             }
             FaultKind::ReorderEvents => {
-                find(FindingKind::EventReordered, window, producer, partition, 1)
+                find(FindingKind::EventReordered, window, producer, partition, 1);
             }
             FaultKind::DropEvent | FaultKind::MoveEvent | FaultKind::DelayEvent => {
                 find(FindingKind::EventsMissing, window, producer, None, 1);
@@ -491,7 +380,7 @@ impl Injection {
             }
             FaultKind::DropResult => {
                 find(FindingKind::ResultMissing, window, None, None, 1);
-                let sole = truth_of(window).and_then(Truth::sole_producer);
+                let sole = truth_of(window).and_then(TrueCount::sole_producer);
                 find(FindingKind::EventsMissing, window, sole, None, held);
             }
             FaultKind::DoubleResult => find(FindingKind::ResultDuplicated, window, None, None, 1),
@@ -507,23 +396,6 @@ impl Injection {
             if truth_of(to).is_none() {
                 find(FindingKind::ResultExtra, to, None, None, 1);
             }
-        }
-    }
-}
-
-impl Event {
-    /// The same event with another event time.
-    fn moved_to(&self, event_time_ns: Nanos) -> Self {
-        let text = String::from_utf8_lossy(&self.record.payload);
-        let field = |time: Nanos| format!("\"event_time_ns\":{time},");
-        let payload = text
-            .replacen(&field(self.decoded.event_time_ns), &field(event_time_ns), 1)
-            .into_bytes();
-        let decoded = DecodedEvent { event_time_ns, ..self.decoded };
-        Self {
-            record: StoredRecord { payload, ..self.record.clone() },
-            decoded,
-            serial: self.serial,
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::dice::Dice;
-use super::injection::{Injector, StoredRecord};
+use super::faults::StoredRecord;
+use super::injection::Injector;
 use super::sim_clock::SimClock;
 use crate::clock::{Clock, MILLISECOND, Nanos};
 use crate::ports::{
@@ -110,12 +111,12 @@ impl SimLog {
     pub fn writer(&self, topic: Topic) -> SimWriter {
         let mut state = self.state();
         state.writers += 1;
-        let lanes = state.topic(topic).iter().map(|_| Lane::default()).collect();
+        let partitions = state.topic(topic).iter().map(|_| WriterPartition::default()).collect();
         SimWriter {
             log: self.clone(),
             id: state.writers,
             topic,
-            lanes,
+            partitions,
             in_flight: 0,
             full_until: Nanos::MIN,
         }
@@ -123,13 +124,13 @@ impl SimLog {
 
     /// A reader of some partitions of a topic, from their beginning.
     pub fn reader(&self, topic: Topic, partitions: &[u32]) -> SimReader {
-        let assigned = partitions.iter().map(|&id| Assigned {
+        let positions = partitions.iter().map(|&id| ReadPosition {
             id,
             next: 0,
             paused: false,
             stalled_until: Nanos::MIN,
         });
-        SimReader { log: self.clone(), topic, assigned: assigned.collect() }
+        SimReader { log: self.clone(), topic, positions: positions.collect() }
     }
 
     /// How often each stress came about.
@@ -167,7 +168,7 @@ impl State {
 
 /// One partition, as a writer sees it.
 #[derive(Default)]
-struct Lane {
+struct WriterPartition {
     buffered: VecDeque<(StoredRecord, u64)>,
     flush_at: Nanos,
     /// When each record in the log is acknowledged, with its token.
@@ -180,7 +181,7 @@ pub struct SimWriter {
     log: SimLog,
     id: u64,
     topic: Topic,
-    lanes: Vec<Lane>,
+    partitions: Vec<WriterPartition>,
     in_flight: u64,
     full_until: Nanos,
 }
@@ -189,21 +190,21 @@ impl SimWriter {
     /// Appends some of what has lingered long enough.
     fn flush(&mut self, now: Nanos) {
         let mut state = self.log.state();
-        for (partition, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.buffered.is_empty() || now < lane.flush_at {
+        for (partition, place) in self.partitions.iter_mut().enumerate() {
+            if place.buffered.is_empty() || now < place.flush_at {
                 continue;
             }
-            let batch = 1 + state.dice.below(lane.buffered.len() as u64) as usize;
+            let batch = 1 + state.dice.below(place.buffered.len() as u64) as usize;
             let (linger, slowness) = (state.stress.linger_ns, state.stress.ack_ns);
             let slowest = if state.dice.once_in(4) { slowness } else { slowness / 16 };
-            let ack_at = lane.last_ack_at.max(now + state.dice.between(0, slowest));
-            for (mut record, token) in lane.buffered.drain(..batch) {
+            let ack_at = place.last_ack_at.max(now + state.dice.between(0, slowest));
+            for (mut record, token) in place.buffered.drain(..batch) {
                 record.timestamp_ns = now;
                 state.append(self.topic, partition as u32, record);
-                lane.acks.push_back((ack_at, token));
+                place.acks.push_back((ack_at, token));
             }
-            lane.last_ack_at = ack_at;
-            lane.flush_at = now + state.dice.between(0, linger);
+            place.last_ack_at = ack_at;
+            place.flush_at = now + state.dice.between(0, linger);
             if ack_at - now > SLOW_ACK_NS {
                 state.counts.slow_acks += batch as u64;
             }
@@ -234,7 +235,7 @@ impl EventWriter for SimWriter {
             return Ok(Sent::Full);
         }
         let record = StoredRecord { key: key.to_vec(), payload: payload.to_vec(), timestamp_ns: 0 };
-        self.lanes[partition as usize].buffered.push_back((record, token));
+        self.partitions[partition as usize].buffered.push_back((record, token));
         self.in_flight += 1;
         Ok(Sent::Ok)
     }
@@ -247,11 +248,11 @@ impl EventWriter for SimWriter {
         let now = self.log.state().clock.now();
         self.flush(now);
         let mut visited = 0;
-        for (partition, lane) in self.lanes.iter_mut().enumerate() {
-            while let Some(&(at, token)) = lane.acks.front()
+        for (partition, place) in self.partitions.iter_mut().enumerate() {
+            while let Some(&(at, token)) = place.acks.front()
                 && at <= now
             {
-                lane.acks.pop_front();
+                place.acks.pop_front();
                 visited += 1;
                 visit(Ack { partition: partition as u32, token, delivery: Delivery::Acknowledged });
             }
@@ -265,7 +266,7 @@ impl EventWriter for SimWriter {
     }
 }
 
-struct Assigned {
+struct ReadPosition {
     id: u32,
     next: usize,
     paused: bool,
@@ -276,7 +277,7 @@ struct Assigned {
 pub struct SimReader {
     log: SimLog,
     topic: Topic,
-    assigned: Vec<Assigned>,
+    positions: Vec<ReadPosition>,
 }
 
 impl EventReader for SimReader {
@@ -288,26 +289,26 @@ impl EventReader for SimReader {
     ) -> Result<usize, PortError> {
         let state = &mut *self.log.state();
         let now = state.clock.now();
-        let first = state.dice.below(self.assigned.len() as u64) as usize;
+        let first = state.dice.below(self.positions.len() as u64) as usize;
         let mut visited = 0;
-        for i in 0..self.assigned.len() {
-            let at = (first + i) % self.assigned.len();
-            let assigned = &mut self.assigned[at];
-            let end = state.topic(self.topic)[assigned.id as usize].len();
-            if assigned.paused || now < assigned.stalled_until || assigned.next == end {
+        for i in 0..self.positions.len() {
+            let at = (first + i) % self.positions.len();
+            let positions = &mut self.positions[at];
+            let end = state.topic(self.topic)[positions.id as usize].len();
+            if positions.paused || now < positions.stalled_until || positions.next == end {
                 continue;
             }
             if state.dice.once_in(state.stress.stall_once_in) {
-                assigned.stalled_until = now + state.dice.between(1, state.stress.stall_ns);
+                positions.stalled_until = now + state.dice.between(1, state.stress.stall_ns);
                 state.counts.stalls += 1;
                 continue;
             }
             let share = 1 + state.dice.below(state.stress.read_limit) as usize;
-            let until = end.min(assigned.next + share.min(max_records - visited));
-            let records = &state.topic(self.topic)[assigned.id as usize][assigned.next..until];
-            for (offset, record) in (assigned.next as u64..).zip(records) {
+            let until = end.min(positions.next + share.min(max_records - visited));
+            let records = &state.topic(self.topic)[positions.id as usize][positions.next..until];
+            for (offset, record) in (positions.next as u64..).zip(records) {
                 visit(Record {
-                    partition: assigned.id,
+                    partition: positions.id,
                     offset,
                     key: &record.key,
                     payload: &record.payload,
@@ -316,14 +317,14 @@ impl EventReader for SimReader {
                 });
             }
             visited += records.len();
-            assigned.next = until;
+            positions.next = until;
         }
         Ok(visited)
     }
 
     fn set_paused(&mut self, partition: u32, paused: bool) -> Result<(), PortError> {
-        for assigned in self.assigned.iter_mut().filter(|assigned| assigned.id == partition) {
-            assigned.paused = paused;
+        for positions in self.positions.iter_mut().filter(|positions| positions.id == partition) {
+            positions.paused = paused;
             self.log.state().counts.pauses += u64::from(paused);
         }
         Ok(())
@@ -332,16 +333,16 @@ impl EventReader for SimReader {
     fn lag(&mut self) -> u64 {
         let state = self.log.state();
         let topic = state.topic(self.topic);
-        self.assigned
+        self.positions
             .iter()
-            .map(|assigned| (topic[assigned.id as usize].len() - assigned.next) as u64)
+            .map(|positions| (topic[positions.id as usize].len() - positions.next) as u64)
             .sum()
     }
 
     fn lag_of(&mut self, partition: u32) -> u64 {
         let state = self.log.state();
         let end = state.topic(self.topic)[partition as usize].len();
-        let assigned = self.assigned.iter().find(|assigned| assigned.id == partition);
-        assigned.map_or(0, |assigned| (end - assigned.next) as u64)
+        let positions = self.positions.iter().find(|positions| positions.id == partition);
+        positions.map_or(0, |positions| (end - positions.next) as u64)
     }
 }

@@ -80,7 +80,7 @@ pub const MAX_FINDINGS: usize = 200;
 pub struct AuditTotals {
     /// Windows judged.
     pub windows: u64,
-    /// Of them: all counts exact.
+    /// Windows judged whose counts are all exact.
     pub windows_exact: u64,
     /// Different (window, campaign) results read back.
     pub results: u64,

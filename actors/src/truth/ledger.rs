@@ -1,7 +1,8 @@
 //! The ground truth: what the producers had acknowledged, per window, campaign and producer.
 //!
 //! It shares neither state nor window code with the aggregator: producers file each acknowledged
-//! event under the window of its intended time by [`window_of`], the auditor compares (`latency/audit.rs`).
+//! event under the window of its intended time by [`window_of`], the auditor compares
+//! (`latency/auditor.rs`).
 
 use std::collections::BTreeMap;
 
@@ -246,7 +247,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_acknowledged_event_is_handed_over_once(events in prop::collection::vec((0i64..6, 1u32..4), 0..200)) {
+        fn every_acknowledged_event_is_handed_over_once(
+            events in prop::collection::vec((0i64..6, 1u32..4), 0..200),
+        ) {
             let mut counts = ProducerLedger::new(3);
             let mut found: BTreeMap<(i64, u32), u64> = BTreeMap::new();
             let mut expected: BTreeMap<(i64, u32), u64> = BTreeMap::new();
@@ -259,7 +262,8 @@ mod tests {
                 let sent_before = if i + 1 == sorted.len() { i64::MAX } else { window };
                 for (window, rows) in counts.take_complete(sent_before).1 {
                     for row in rows {
-                        prop_assert!(found.insert((window, row.campaign_id), row.acknowledged).is_none());
+                        let before = found.insert((window, row.campaign_id), row.acknowledged);
+                        prop_assert!(before.is_none());
                     }
                 }
             }

@@ -20,8 +20,8 @@ pub struct Partition {
     pub id: u32,
     /// Its windows.
     pub windows: PartitionWindows,
-    /// How far the result writer was told of its windows.
-    told_before: i64,
+    /// How far its windows are announced to the result writer.
+    announced_before: i64,
     /// Whether its reading rests for being too far ahead of the merge.
     pub paused: bool,
 }
@@ -35,10 +35,10 @@ impl Partition {
         outbox: &mut Vec<PanesClosed>,
     ) -> u64 {
         let closed_before = self.windows.closed_before();
-        if closed_before == self.told_before {
+        if closed_before == self.announced_before {
             return 0;
         }
-        self.told_before = closed_before;
+        self.announced_before = closed_before;
         let panes = self.windows.take_closed(slots);
         let count = panes.len() as u64;
         outbox.push(PanesClosed { partition: self.id, closed_before, panes, by_log });
@@ -98,7 +98,7 @@ impl Counting {
         let partition = |&id: &u32| Partition {
             id,
             windows: PartitionWindows::new(shape, producers),
-            told_before: i64::MIN,
+            announced_before: i64::MIN,
             paused: false,
         };
         let mut index = vec![usize::MAX; owned.iter().max().map_or(0, |&id| id as usize + 1)];

@@ -125,14 +125,14 @@ pub struct PartitionWindows {
 impl PartitionWindows {
     /// Windows fed by `producers` producers, none of which was heard yet.
     pub fn new(shape: WindowShape, producers: u32) -> Self {
-        let unheard = ProducerState {
+        let silent = ProducerState {
             progress: Nanos::MIN,
             generation: 0,
             serials: SerialTracker::default(),
         };
         Self {
             shape,
-            producers: vec![unheard; producers as usize],
+            producers: vec![silent; producers as usize],
             below: producers as usize,
             boundary: Nanos::MIN + 1,
             closed_before: i64::MIN,
@@ -340,15 +340,18 @@ mod tests {
                     Step::Event(p, delta, campaign) => {
                         time[p] += delta;
                         let slot = slots.slot(u64::from(campaign) + 1).unwrap();
-                        prop_assert_eq!(windows.offer(p, time[p], slot, i as i64), Offered::Counted);
-                        let entry = model.entry(((time[p] - 1_000) / 100, u64::from(campaign) + 1)).or_default();
+                        let offered = windows.offer(p, time[p], slot, i as i64);
+                        prop_assert_eq!(offered, Offered::Counted);
+                        let place = ((time[p] - 1_000) / 100, u64::from(campaign) + 1);
+                        let entry = model.entry(place).or_default();
                         *entry = (entry.0 + 1, i as i64);
                     }
                     Step::Progress(p) => windows.observe_progress(p, 0, time[p]),
                 }
                 for pane in windows.take_closed(&slots) {
                     let end = shape.start(pane.window_id + 1);
-                    prop_assert!(time.iter().all(|&t| t >= end + lateness), "closed before every producer passed");
+                    let passed = time.iter().all(|&t| t >= end + lateness);
+                    prop_assert!(passed, "closed before every producer passed");
                     closed_ids.push(pane.window_id);
                     collect(&mut found, &pane);
                 }

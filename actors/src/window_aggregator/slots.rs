@@ -24,12 +24,12 @@ const SMALL_IDS: usize = 1 << 16;
 
 impl UnrestrictedSlots {
     fn slot(&mut self, campaign_id: u64) -> Option<u32> {
-        let known = match self.small.get(campaign_id as usize) {
+        let found = match self.small.get(campaign_id as usize) {
             Some(&slot) => (slot != u32::MAX).then_some(slot),
             None => self.large.get(&campaign_id).copied(),
         };
-        if known.is_some() {
-            return known;
+        if found.is_some() {
+            return found;
         }
         if self.ids.len() >= self.limit {
             return None;

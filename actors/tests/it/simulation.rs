@@ -72,7 +72,8 @@ fn check(seed: u64) -> Outcome {
 
 fn recipe(seed: u64) -> String {
     format!(
-        "again: {SEED_VARIABLE}={seed} cargo test -p streamgauge-actors --test it -- --nocapture exactly"
+        "again: {SEED_VARIABLE}={seed} cargo test -p streamgauge-actors --test it -- \
+         --nocapture exactly"
     )
 }
 

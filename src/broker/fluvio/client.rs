@@ -6,6 +6,7 @@
 //!                                                                   +--> admin.rs   TopicAdmin
 //! leaders.rs: the leaders, and what a partition holds     stream.rs: one partition being read
 //! batch.rs: batches as they are stored    wait.rs: futures driven from a port's own thread
+//! tls.rs: TLS for all of these
 //! outage.rs: partitions that cannot be read or written at present    ends.rs: where they end
 //! ```
 //!
@@ -21,6 +22,7 @@ mod leaders;
 mod outage;
 mod reader;
 mod stream;
+mod tls;
 mod wait;
 mod writer;
 
@@ -32,7 +34,7 @@ use streamgauge_actors::{
     StartAt, TopicAdmin, WriterRole,
 };
 
-use self::cluster::{Cluster, cluster_config, tls_connector};
+use self::cluster::Cluster;
 use super::section::{FluvioSection, NAME};
 
 /// What is not acknowledged is sent again.
@@ -87,7 +89,7 @@ impl FluvioBroker {
     /// # Errors
     /// [`PortError`] when a file of `[broker.fluvio.tls]` cannot be read or used.
     pub fn new(settings: FluvioSection) -> Result<Self, PortError> {
-        tls_connector(&cluster_config(&settings)?)?;
+        tls::connector(&settings.tls)?;
         Ok(Self { settings })
     }
 }

@@ -29,7 +29,8 @@ impl Client {
     pub(super) fn new(url: &str, token_file: Option<&Path>) -> Result<Self, CliError> {
         if !url.starts_with("http://") {
             return Err(CliError::Usage(format!(
-                "`{url}` is no address of a daemon: write it as http://127.0.0.1:9464 (--url, STREAMGAUGE_URL)"
+                "`{url}` is no address of a daemon: write it as http://127.0.0.1:9464 (--url, \
+                 STREAMGAUGE_URL)"
             )));
         }
         let read = |path: &Path| {
@@ -73,8 +74,8 @@ impl Client {
     ) -> Result<Response<Body>, CliError> {
         let mut response = sent.map_err(|error| {
             CliError::Runtime(anyhow::anyhow!(
-                "the daemon at {} does not answer: {error}; is `streamgauge serve` running there? (--url, \
-                 STREAMGAUGE_URL)",
+                "the daemon at {} does not answer: {error}; is `streamgauge serve` running there? \
+                 (--url, STREAMGAUGE_URL)",
                 self.url
             ))
         })?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anstream::eprintln;
 use serde_json::Value as Json;
+use streamgauge_actors::Grade;
 
 use super::answer::text;
 use super::client::Client;
@@ -54,8 +55,8 @@ fn show(event: &str, data: &Json, format: Format) -> Result<Option<ExitCode>, Cl
         eprintln!("the run ended without a report");
     }
     // A run that never began, or was left behind by a daemon that was killed, has none.
-    let code = data["exit_code"].as_u64().unwrap_or(1);
-    Ok(Some(ExitCode::from(code as u8)))
+    let code = data["exit_code"].as_u64().and_then(|code| u8::try_from(code).ok());
+    Ok(Some(ExitCode::from(code.unwrap_or(Grade::Error.exit_code()))))
 }
 
 /// In 80 columns; the latency is that of events up to their consumption.

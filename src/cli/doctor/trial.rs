@@ -57,8 +57,8 @@ impl Trial<'_> {
                 )];
             }
             Err(error) => {
-                let fix = "allow the client to create topics, or see the broker's log; topics that are there can be named in \
-                           `topics.events` and `topics.results`";
+                let fix = "allow the client to create topics, or see the broker's log; topics that \
+                           are there can be named in `topics.events` and `topics.results`";
                 return vec![Finding::bad("trial topic", Health::Fail, error.message, fix)];
             }
         };
@@ -263,7 +263,8 @@ fn insertion_time(promised: bool, back: &[Back]) -> Finding {
     match (promised, stamped) {
         (true, true) => Finding::ok(CHECK, "stamped by the log"),
         (true, false) => {
-            let found = "the log does not stamp records, though the topic has `message.timestamp.type=LogAppendTime`";
+            let found = "the log does not stamp records, though the topic has \
+                         `message.timestamp.type=LogAppendTime`";
             Finding::bad(
                 CHECK,
                 Health::Fail,

@@ -8,7 +8,7 @@ use streamgauge_actors::{
     RunOutcome, SECOND, Second, StageId, Subject,
 };
 
-use super::outcomes::{AGGREGATE, FOLLOW, context, failed, passed};
+use super::outcomes::{AGGREGATE, FOLLOW, context, failed, passed, report};
 
 /// A report with the name of what it is of.
 pub(crate) struct Case {
@@ -174,7 +174,7 @@ fn nowhere() -> RunOutcome {
 
 fn with_thresholds() -> ReportContext {
     let texts = ["events.late == 0", "latency.result_latency.p99_ms < 1", "drain.seconds < 1"];
-    let mut context = context(Mode::Run);
+    let mut context = context();
     context.thresholds = texts.map(|text| Threshold::parse(text).unwrap()).to_vec();
     context
 }
@@ -193,7 +193,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let silent = RunOutcome { latencies: std::collections::BTreeMap::new(), ..run(2, 3.0) };
     let of = |name: &'static str, outcome: RunOutcome, mode: Mode| Case {
         name,
-        report: Report::new(&outcome, &context(mode)),
+        report: report(&outcome, mode),
     };
     vec![
         of("pass", run(3, 12.3), Mode::Run),

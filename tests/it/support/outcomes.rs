@@ -100,6 +100,7 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
     let end = BASE + windows * 10 * SECOND;
     RunOutcome {
         spec: RunSpec { duration_ns: windows * 10 * SECOND, ..spec() },
+        mode: Mode::Run,
         broker: BrokerDescription {
             kind: "embedded".to_owned(),
             version: "0.1.0".to_owned(),
@@ -162,9 +163,8 @@ pub(crate) fn failed() -> RunOutcome {
     }
 }
 
-pub(crate) fn context(mode: Mode) -> ReportContext {
+pub(crate) fn context() -> ReportContext {
     ReportContext {
-        mode,
         config: json!({"workload": {"rate": 40_000}, "broker": {"kafka": {"password": "***"}}}),
         rerun: "streamgauge run classic --seed 42".to_owned(),
         process_started_ns: BASE - 2 * SECOND,
@@ -186,5 +186,10 @@ pub(crate) fn context(mode: Mode) -> ReportContext {
 }
 
 pub(crate) fn report(outcome: &RunOutcome, mode: Mode) -> Report {
-    Report::new(outcome, &context(mode))
+    Report::new(&of_mode(outcome, mode), &context())
+}
+
+/// The same run, as if it had been of another mode.
+pub(crate) fn of_mode(outcome: &RunOutcome, mode: Mode) -> RunOutcome {
+    RunOutcome { mode, ..outcome.clone() }
 }

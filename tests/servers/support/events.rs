@@ -57,7 +57,9 @@ impl Event {
                 format!("{{{}}}", fields.join(","))
             }
             4 => {
-                let extra = json!({"campaign_id": 99, "event_time_ns": [1, {"x": null}], "é": "😀\u{1f}\"\\"});
+                let extra = json!({
+                    "campaign_id": 99, "event_time_ns": [1, {"x": null}], "é": "😀\u{1f}\"\\",
+                });
                 self.python().replacen(
                     '{',
                     &format!("{{\"meta\": {extra}, \"score\": -1.5e300, "),

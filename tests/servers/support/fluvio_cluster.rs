@@ -34,7 +34,8 @@ impl Cluster {
                 "STREAMGAUGE_REQUIRE_FLUVIO=1, but STREAMGAUGE_TEST_FLUVIO_BIN names no folder"
             );
             eprintln!(
-                "SKIPPED: this test kills a Fluvio cluster: STREAMGAUGE_TEST_FLUVIO_BIN names no folder of one's programs"
+                "SKIPPED: this test kills a Fluvio cluster: STREAMGAUGE_TEST_FLUVIO_BIN names \
+                 no folder of one's programs"
             );
             return None;
         };

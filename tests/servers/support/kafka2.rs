@@ -19,7 +19,8 @@ pub(crate) fn bootstrap_servers() -> Option<String> {
             "STREAMGAUGE_REQUIRE_KAFKA2=1, but STREAMGAUGE_TEST_KAFKA2 names no broker"
         );
         eprintln!(
-            "SKIPPED: this test needs another broker of Kafka's protocol: STREAMGAUGE_TEST_KAFKA2 names none"
+            "SKIPPED: this test needs another broker of Kafka's protocol: \
+             STREAMGAUGE_TEST_KAFKA2 names none"
         );
     }
     address

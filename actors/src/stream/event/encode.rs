@@ -17,7 +17,8 @@ const PAGE_ID: usize = USER_ID + 36 + 13;
 const AD_ID: usize = PAGE_ID + 36 + 11;
 const AD_TYPE: usize = AD_ID + 36;
 const HEAD: &[u8; AD_TYPE] = b"{\"user_id\":\"00000000-0000-0000-0000-000000000000\",\
-    \"page_id\":\"00000000-0000-0000-0000-000000000000\",\"ad_id\":\"00000000-0000-0000-0000-000000000000";
+    \"page_id\":\"00000000-0000-0000-0000-000000000000\",\
+    \"ad_id\":\"00000000-0000-0000-0000-000000000000";
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -37,7 +38,7 @@ pub struct EventEncoder {
     octets: Box<[Octet; 256]>,
     /// The serial whose run, producer and generation the buffer shows.
     shown: Option<Serial>,
-    second: Second,
+    second: SecondText,
     window: Repeated,
     produced: Repeated,
 }
@@ -70,7 +71,7 @@ impl EventEncoder {
             event_types,
             octets: Box::new(std::array::from_fn(|value| Octet::new(value as u8))),
             shown: None,
-            second: Second::new(1),
+            second: SecondText::new(1),
             window: Repeated::new(",\"window_id\":", ",\"ip_address\":\""),
             produced: Repeated::new(",\"produce_time\":", "}"),
         }
@@ -192,13 +193,13 @@ impl Repeated {
 
 /// The digits of the second of the last event time.
 #[derive(Clone, Debug)]
-struct Second {
+struct SecondText {
     starts_ns: i64,
     digits: [u8; 16],
     len: usize,
 }
 
-impl Second {
+impl SecondText {
     /// `second` is at least 1.
     fn new(second: i64) -> Self {
         let text = second.to_string();
@@ -377,14 +378,22 @@ mod tests {
             events in prop::collection::vec((serials(), times(), times(), times()), 1..20),
         ) {
             let campaigns = Arc::new(Campaigns::derive(seed, 12, 3, None));
-            let mut source = EventSource::new(seed, 0, Arc::clone(&campaigns), ad_types.len(), event_types.len());
+            let ads = Arc::clone(&campaigns);
+            let mut source = EventSource::new(seed, 0, ads, ad_types.len(), event_types.len());
             let mut encoder = EventEncoder::new(Arc::clone(&campaigns), &ad_types, &event_types);
             for (serial, event_time_ns, window_id, produce_time_ms) in events {
                 let draw = source.draw();
                 let text = encoder.encode(&draw, serial, event_time_ns, window_id, produce_time_ms);
                 let campaign_id = campaigns.campaign_of(draw.ad).into();
-                let decoded = DecodedEvent { serial: Some(serial), event_time_ns, window_id, campaign_id, produce_time_ms };
-                prop_assert_eq!(decode_event(text), Ok(decoded), "{}", String::from_utf8_lossy(text));
+                let decoded = DecodedEvent {
+                    serial: Some(serial),
+                    event_time_ns,
+                    window_id,
+                    campaign_id,
+                    produce_time_ms,
+                };
+                let shown = String::from_utf8_lossy(text);
+                prop_assert_eq!(decode_event(text), Ok(decoded), "{}", shown);
                 let user_id = Uuid::from_u128(draw.user_id);
                 prop_assert_eq!(user_id.get_version(), Some(Version::Random));
                 let ad_id = campaigns.ad_id(draw.ad);
@@ -401,7 +410,8 @@ mod tests {
                     Value::from(campaign_id),
                     Value::from(produce_time_ms),
                 ];
-                let expected: Vec<_> = EVENT_FIELDS.iter().map(|&field| field.to_owned()).zip(values).collect();
+                let fields = EVENT_FIELDS.iter().map(|&field| field.to_owned());
+                let expected: Vec<_> = fields.zip(values).collect();
                 prop_assert_eq!(members(text), expected);
             }
         }
@@ -430,7 +440,8 @@ mod tests {
         let expected = "{\"user_id\":\"8c0fb28c-7d1c-4b7a-9b1f-3a52c7a0d9e4\",\
             \"page_id\":\"01234567-89ab-8cde-9234-000000000007\",\
             \"ad_id\":\"36c8753f-a2e2-4b00-92e7-d44d31de97b1\",\
-            \"ad_type\":\"a \\\"b\\\"\\n\",\"event_type\":\"view\",\"event_time_ns\":1700000000123456789,\"window_id\":17,\
+            \"ad_type\":\"a \\\"b\\\"\\n\",\"event_type\":\"view\",\
+            \"event_time_ns\":1700000000123456789,\"window_id\":17,\
             \"ip_address\":\"192.0.2.10\",\"campaign_id\":3,\"produce_time\":1700000000124}";
         assert_eq!(std::str::from_utf8(text).unwrap(), expected);
     }

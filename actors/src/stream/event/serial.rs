@@ -113,22 +113,28 @@ mod tests {
             prop_assert_eq!(uuid.get_variant(), Variant::RFC4122);
             prop_assert_eq!(Serial::from_uuid(uuid), Some(serial));
             prop_assert_eq!(Serial::from_text(uuid.to_string().as_bytes()), Some(serial));
-            prop_assert_eq!(Serial::from_text(uuid.to_string().to_uppercase().as_bytes()), Some(serial));
+            let upper = uuid.to_string().to_uppercase();
+            prop_assert_eq!(Serial::from_text(upper.as_bytes()), Some(serial));
         }
 
         #[test]
         fn text_and_uuid_are_judged_alike(bits: u128, eight: bool) {
             let version = if eight { 8 << 76 } else { bits & 0xf << 76 };
             let uuid = Uuid::from_u128(bits & !(0xf << 76) | version);
-            prop_assert_eq!(Serial::from_text(uuid.to_string().as_bytes()), Serial::from_uuid(uuid));
+            let text = uuid.to_string();
+            prop_assert_eq!(Serial::from_text(text.as_bytes()), Serial::from_uuid(uuid));
         }
 
         #[test]
-        fn no_text_but_hyphenated_hexadecimal_is_a_serial(serial in serials(), place in 0..36_usize, byte: u8) {
+        fn no_text_but_hyphenated_hexadecimal_is_a_serial(
+            serial in serials(),
+            place in 0..36_usize,
+            byte: u8,
+        ) {
             let mut text = serial.to_uuid().to_string().into_bytes();
             text[place] = byte;
-            let expected = std::str::from_utf8(&text).ok().and_then(|text| Uuid::try_parse(text).ok());
-            prop_assert_eq!(Serial::from_text(&text), expected.and_then(Serial::from_uuid));
+            let uuid = std::str::from_utf8(&text).ok().and_then(|text| Uuid::try_parse(text).ok());
+            prop_assert_eq!(Serial::from_text(&text), uuid.and_then(Serial::from_uuid));
         }
     }
 

@@ -274,7 +274,7 @@ fn normalized_gaps_are_those_of_points_placed_at_random() {
         let distance = kolmogorov_smirnov(offsets, |x| order.cdf(x));
         assert!(distance < 1.63, "point {k}: {distance}");
     }
-    // And so they are nearly exponential, with the rate of the second.
+    // Gaps between such uniform points are nearly exponential, with the rate of the second.
     let times: Vec<i64> = seconds.concat();
     let exponential = Exp::new(100.0).unwrap();
     let distance =
@@ -451,7 +451,10 @@ proptest! {
         kind in prop::sample::select(SCHEDULED.to_vec()),
         seed in any::<u64>(),
         start in 0.5..200.0_f64,
-        mut changes in prop::collection::vec((0..20 * SECOND, prop_oneof![Just(0.0), 0.5..300.0_f64]), 0..5),
+        mut changes in prop::collection::vec(
+            (0..20 * SECOND, prop_oneof![Just(0.0), 0.5..300.0_f64]),
+            0..5,
+        ),
     ) {
         changes.sort_by_key(|change| change.0);
         let mut early = one(kind, start, seed);

@@ -321,7 +321,7 @@ impl Logic {
             (Self::Latency(life), Mail::Acknowledged(message)) => life.stage().receive(message),
             (Self::Latency(life), Mail::Written(message)) => life.stage().receive(message),
             (Self::Latency(life), Mail::WindowAcknowledged(message)) => {
-                life.stage().receive(message)
+                life.stage().receive(message);
             }
             (Self::Latency(life), Mail::Complete(message)) => life.stage().receive(message),
             _ => unreachable!("no stage is sent what it does not take"),

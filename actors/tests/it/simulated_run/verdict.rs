@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use streamgauge_actors::{
     FindingKind, Nanos, ResultRecord, RunSpec, WindowAudit,
-    testing::{Expected, FaultKind, Injector, SimLog, Truth},
+    testing::{Expected, FaultKind, Injector, SimLog, TrueCount},
     to_millis,
 };
 
@@ -52,7 +52,7 @@ fn counts(log: &SimLog, run: &Outcome, expected: &Expected) -> Result<(), String
     let counters = &run.counters;
     let struck =
         |kind| run.injections.iter().filter(|injection| injection.kind == kind).count() as u64;
-    let truth: u64 = log.injected(|injector| injector.truth().values().map(Truth::count).sum());
+    let truth: u64 = log.injected(|injector| injector.truth().values().map(TrueCount::count).sum());
     let consumed = truth - struck(FaultKind::DropEvent) + struck(FaultKind::DoubleEvent);
     same("events acknowledged", counters.acknowledged, truth)?;
     same("events produced", counters.produced, truth)?;

@@ -2,19 +2,16 @@
 
 use std::fmt::Display;
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use fluvio::config::{TlsPaths, TlsPolicy};
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::{Fluvio, FluvioClusterConfig};
-use fluvio_future::net::DomainConnector;
-use fluvio_future::rust_tls::{ConnectorBuilder, TlsDomainConnector};
 use streamgauge_actors::PortError;
 
+use super::tls;
 use super::wait::complete;
 use crate::broker::deadline::Deadline;
-use crate::broker::fluvio::section::{FluvioSection, FluvioTls};
+use crate::broker::fluvio::section::FluvioSection;
 use crate::units::Span;
 
 /// A connection to the cluster's controller, with what every port asks through it.
@@ -34,8 +31,8 @@ impl Cluster {
 
     /// Connects, for as long as it takes.
     pub(super) async fn reach(settings: FluvioSection) -> Result<Self, PortError> {
-        let config = cluster_config(&settings)?;
-        match Fluvio::connect_with_connector(tls_connector(&config)?, &config).await {
+        let connector = tls::connector(&settings.tls)?;
+        match Fluvio::connect_with_connector(connector, &cluster_config(&settings)).await {
             Ok(fluvio) => Ok(Self { fluvio, settings }),
             Err(error) => Err(unreachable(&settings, &format!("{error:#}"))),
         }
@@ -146,48 +143,10 @@ fn unreachable(settings: &FluvioSection, reason: &dyn Display) -> PortError {
     ))
 }
 
-pub(super) fn tls_connector(config: &FluvioClusterConfig) -> Result<DomainConnector, PortError> {
-    // (This chooses the cryptography for the process, too.)
-    let connector = DomainConnector::try_from(config.tls.clone()).map_err(|error| {
-        PortError::fatal(format!("the files of `broker.fluvio.tls` cannot be used: {error:#}"))
-    })?;
-    if config.tls != TlsPolicy::Anonymous {
-        return Ok(connector);
-    }
-    // The client's own anonymous connector takes host and port for the server's name, and refuses
-    // it (0.50.1).
-    let tls = ConnectorBuilder::with_safe_defaults().no_cert_verification().build();
-    Ok(Box::new(TlsDomainConnector::new(tls, "localhost".to_owned())))
-}
-
-pub(super) fn cluster_config(settings: &FluvioSection) -> Result<FluvioClusterConfig, PortError> {
-    let tls = &settings.tls;
-    let policy = match tls.mode {
-        FluvioTls::Disabled => TlsPolicy::Disabled,
-        FluvioTls::Anonymous => TlsPolicy::Anonymous,
-        FluvioTls::Verified => {
-            for (key, path) in [
-                ("ca_file", &tls.ca_file),
-                ("cert_file", &tls.cert_file),
-                ("key_file", &tls.key_file),
-            ] {
-                if let Err(error) = std::fs::File::open(path) {
-                    return Err(PortError::fatal(format!(
-                        "`broker.fluvio.tls.{key}` names a file that cannot be read: {path}: {error}"
-                    )));
-                }
-            }
-            TlsPolicy::from(TlsPaths {
-                domain: tls.domain.clone(),
-                key: PathBuf::from(&tls.key_file),
-                cert: PathBuf::from(&tls.cert_file),
-                ca_cert: PathBuf::from(&tls.ca_file),
-            })
-        }
-    };
-    let mut config = FluvioClusterConfig::new(&settings.endpoint).with_tls(policy);
+fn cluster_config(settings: &FluvioSection) -> FluvioClusterConfig {
+    let mut config = FluvioClusterConfig::new(&settings.endpoint);
     config.client_id = Some("streamgauge".to_owned());
-    Ok(config)
+    config
 }
 
 pub(super) fn millis(span: Span) -> Duration {

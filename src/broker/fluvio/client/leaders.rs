@@ -14,7 +14,8 @@ use fluvio_socket::{ClientConfig, MultiplexerSocket, SocketError, VersionedSeria
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
 use streamgauge_actors::{MILLISECOND, Nanos, OffsetRange, PortError, Retry, SECOND};
 
-use super::cluster::{Cluster, cluster_config, millis, tls_connector};
+use super::cluster::{Cluster, millis};
+use super::tls;
 use super::wait::within;
 use crate::broker::deadline::Deadline;
 use crate::broker::fluvio::section::FluvioSection;
@@ -70,7 +71,7 @@ impl Leaders {
                 leaders.insert(id, partition.spec.leader);
             }
         }
-        let connector = tls_connector(&cluster_config(&cluster.settings)?)?;
+        let connector = tls::connector(&cluster.settings.tls)?;
         let leading =
             units.into_iter().filter(|unit| leaders.values().any(|&leader| leader == unit.spec.id));
         let units = leading.map(|unit| {

@@ -263,13 +263,20 @@ proptest! {
         let mut gap = gaps.iter().map(String::as_str);
         let mut gap = || gap.next().unwrap_or_default();
         let members: Vec<String> =
-            pairs.iter().map(|(key, value)| format!("{}{key}{}:{}{value}{}", gap(), gap(), gap(), gap())).collect();
+            pairs
+                .iter()
+                .map(|(key, value)| format!("{}{key}{}:{}{value}{}", gap(), gap(), gap(), gap()))
+                .collect();
         let text = format!("{}{{{}}}{}", gap(), members.join(","), gap());
         prop_assert_eq!(readers_agree(text.as_bytes()), expected);
     }
 
     #[test]
-    fn of_a_key_given_twice_the_last_value_counts(index in 0..10_usize, odd in select(ODD_VALUES.to_vec()), first: bool) {
+    fn of_a_key_given_twice_the_last_value_counts(
+        index in 0..10_usize,
+        odd in select(ODD_VALUES.to_vec()),
+        first: bool,
+    ) {
         let mut pairs = typical();
         let again = (pairs[index].0.clone(), odd.to_owned());
         if first {
