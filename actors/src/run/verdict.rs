@@ -11,6 +11,7 @@ use crate::workload::mode::Mode;
 
 /// The verdict on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every count exact, and the harness was not the limit.
@@ -87,6 +88,7 @@ impl Grade {
 /// Why a verdict is what it is. Of several causes the first in this order decides, and the others
 /// follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A stage failed, or the run before it had stages.
