@@ -15,20 +15,20 @@
 mod figures;
 mod pruning;
 mod schema;
+mod words;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior,
     params,
 };
-use serde::Serialize;
 use streamgauge_actors::{Grade, RunState, Verdict};
 
+use self::words::{Word, name};
 use crate::report::Report;
 
 /// The database's name in the state folder.
@@ -389,32 +389,6 @@ fn explained(error: &anyhow::Error, path: &Path) -> anyhow::Error {
         _ => "",
     };
     anyhow!("the history, {}: {error:#}{hint}", path.display())
-}
-
-/// A state or verdict as the tables have it: as the JSON documents do.
-fn name(value: impl Serialize) -> Option<String> {
-    serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
-}
-
-/// A state or verdict, read from its name.
-struct Word<T>(T);
-
-impl FromSql for Word<RunState> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let text = value.as_str()?;
-        let state = RunState::ALL.into_iter().find(|&state| name(state).as_deref() == Some(text));
-        state
-            .map(Word)
-            .ok_or_else(|| FromSqlError::Other(format!("`{text}` is no state of a run").into()))
-    }
-}
-
-impl FromSql for Word<Verdict> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let text = value.as_str()?;
-        let verdict = serde_json::from_value(text.into()).map(Word);
-        verdict.map_err(|error| FromSqlError::Other(error.into()))
-    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use streamgauge_actors::{
     SettingError, SharedClock, StartAt, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 
-use self::log::{Partition, Topic, lock};
+use self::log::{Partition, Topic, lock, no_topic};
 use self::reader::Reader;
 use self::writer::Writer;
 use super::adapter::{Adapter, KindName, Profile, Wanted};
@@ -94,10 +94,6 @@ impl EmbeddedBroker {
     fn topic(&self, name: &str) -> Result<Arc<Topic>, PortError> {
         lock(&self.topics).get(name).cloned().ok_or_else(|| no_topic(name))
     }
-}
-
-fn no_topic(name: &str) -> PortError {
-    PortError::fatal(format!("there is no topic `{name}` in the embedded log"))
 }
 
 impl Broker for EmbeddedBroker {

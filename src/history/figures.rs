@@ -6,7 +6,7 @@ use anyhow::Context;
 use rusqlite::types::Value;
 use streamgauge_actors::{AuditTotals, SECOND};
 
-use super::name;
+use super::words::name;
 use crate::report::Report;
 
 /// One of the audit's sums.

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension};
 use streamgauge_actors::RunState;
 
-use super::{History, explained, name};
+use super::words::name;
+use super::{History, explained};
 use crate::config::HistorySection;
 
 /// Whatever may be forgotten, the oldest first: no run under way, and not the newest of those that

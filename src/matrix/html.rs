@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::figures::Figure;
 use super::report::MatrixReport;
 use super::tables::{self, FigureRow};
-use crate::report::html::{CONTENT_SECURITY_POLICY, STYLES, dash, sections};
+use crate::report::html::dash::dash;
+use crate::report::html::{CONTENT_SECURITY_POLICY, STYLES, sections};
 use crate::report::numbers::{exact, grouped};
 use crate::report::tables::Rows;
 

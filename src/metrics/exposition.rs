@@ -8,7 +8,9 @@ use streamgauge_actors::{
     SECOND, StageCounters, StageId,
 };
 
-use super::{Buckets, OUTCOMES, PLACES, ProcessUsage, QUANTILES, Series, State, Subject};
+use super::buckets::Buckets;
+use super::process::ProcessUsage;
+use super::state::{OUTCOMES, PLACES, QUANTILES, Series, State, Subject};
 use crate::report::Versions;
 
 /// What the aggregator and the latency actor refuse besides what cannot be decoded.

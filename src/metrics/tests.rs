@@ -5,6 +5,9 @@ use streamgauge_actors::{
     testing::{SimClock, small_spec},
 };
 
+use streamgauge_actors::{LatencyHistogram, Nanos, SECOND, StageCounters, StageId, StageMeasured};
+
+use super::state::MAX_SUBJECTS;
 use super::*;
 
 fn metrics() -> (Metrics, Arc<SimClock>) {

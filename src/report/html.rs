@@ -10,6 +10,7 @@
 //! no tag can end.
 
 pub mod chart_data;
+pub(crate) mod dash;
 pub mod sections;
 pub mod self_check;
 pub mod waterfall;
@@ -137,11 +138,6 @@ fn json_for_html(value: &serde_json::Value) -> String {
         }
     }
     text
-}
-
-/// Nothing measured is a dash of the page's own.
-pub(crate) fn dash(text: String) -> String {
-    if text == "-" { "–".to_owned() } else { text }
 }
 
 #[cfg(test)]

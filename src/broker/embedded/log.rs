@@ -165,3 +165,8 @@ impl Batch {
         (record, after)
     }
 }
+
+/// What is said of a topic that is not there.
+pub(super) fn no_topic(name: &str) -> PortError {
+    PortError::fatal(format!("there is no topic `{name}` in the embedded log"))
+}

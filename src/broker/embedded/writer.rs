@@ -8,8 +8,7 @@ use streamgauge_actors::{
     Ack, Delivery, EventWriter, MILLISECOND, Nanos, PortError, Sent, SharedClock,
 };
 
-use super::log::{BATCH_BYTES, HEADER, Topic};
-use super::no_topic;
+use super::log::{BATCH_BYTES, HEADER, Topic, no_topic};
 
 /// How long a writer that is busy lets records wait for company.
 const LINGER_NS: Nanos = MILLISECOND;

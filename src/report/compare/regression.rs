@@ -3,7 +3,8 @@
 use serde::Serialize;
 use streamgauge_actors::Verdict;
 
-use super::{AuditRow, Comparison, Finding, words};
+use super::comparison::{AuditRow, Comparison, Finding};
+use super::words;
 use crate::report::tables;
 
 /// Something that got worse.

@@ -2,7 +2,7 @@
 
 use streamgauge_actors::Verdict;
 
-use super::{Comparison, Finding, MetricRow};
+use super::comparison::{Comparison, Finding, MetricRow};
 use crate::report::numbers::{grouped, wrap};
 use crate::report::tables::{self, Rows};
 use crate::report::terminal::{WIDTH, table};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use streamgauge_actors::{LatencyKind, Quantiles, Second, WindowAudit};
 
-use super::dash;
+use super::dash::dash;
 use crate::report::numbers::{grouped, millis};
 use crate::report::{LatencyFigures, Report};
 

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use streamgauge_actors::{LatencyKind, Verdict, WindowAudit};
 
-use super::{chart_data, dash};
+use super::chart_data;
+use super::dash::dash;
 use crate::report::numbers::{bytes, exact, grouped, millis, rate};
 use crate::report::tables::{self, Rows};
 use crate::report::{LatencyFigures, ModeName, Report, ThresholdRow};

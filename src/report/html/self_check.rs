@@ -3,7 +3,7 @@
 use serde::Serialize;
 use streamgauge_actors::{CLOCK_STEP_LIMIT_NS, LatencyKind, MILLISECOND, SECOND};
 
-use super::dash;
+use super::dash::dash;
 use super::sections::figure_ms;
 use crate::report::numbers::{bytes, grouped};
 use crate::report::{LatencyFigures, Report};

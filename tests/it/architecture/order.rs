@@ -7,7 +7,7 @@ use super::tree::{Arrow, CRATES, Tree};
 
 /// Each may name what stands before it, and what stands beside it.
 const ACTORS: [&[&str]; 8] = [
-    &["clock", "ports", "failure", "stage_id", "planted"],
+    &["clock", "ports", "failure", "stage_id", "planted", "checks", "units"],
     &["workload"],
     &["stream"],
     &["measures", "truth"],
@@ -20,7 +20,7 @@ const ACTORS: [&[&str]; 8] = [
 const STAGES: [&str; 5] =
     ["producer", "window_aggregator", "result_writer", "latency", "processor"];
 const PROGRAM: [&[&str]; 11] = [
-    &["units", "nearest"],
+    &["units", "nearest", "secrets"],
     &["broker", "topics", "dead_letters"],
     &["config"],
     &["report", "thresholds", "truth"],
