@@ -8,7 +8,7 @@ use streamgauge_actors::{EventReader, PortError, Record, StartAt};
 
 use super::log::{Batch, Log, Topic, lock};
 
-struct Assigned {
+struct EmbeddedPartition {
     id: u32,
     reader: u64,
     next: u64,
@@ -20,12 +20,12 @@ struct Assigned {
 /// A reader of some of a topic's partitions.
 pub(super) struct Reader {
     topic: Arc<Topic>,
-    assigned: Vec<Assigned>,
+    assigned: Vec<EmbeddedPartition>,
     /// Where the next poll begins, so that no partition starves.
     turn: usize,
 }
 
-impl Assigned {
+impl EmbeddedPartition {
     /// Visits up to `limit` records of this partition.
     fn visit(
         &mut self,
@@ -119,7 +119,7 @@ impl Reader {
             log.next_reader += 1;
             let passed = next.min(log.end);
             log.readers.push((reader, passed));
-            assigned.push(Assigned { id, reader, next, paused: false, current: None });
+            assigned.push(EmbeddedPartition { id, reader, next, paused: false, current: None });
         }
         Ok(Self { topic, assigned, turn: 0 })
     }

@@ -23,7 +23,7 @@ pub(super) struct KafkaReader {
     topic: String,
     topic_c: CString,
     /// By partition number; `None` where the partition is not assigned.
-    partitions: Vec<Option<Assigned>>,
+    partitions: Vec<Option<KafkaPartition>>,
     /// The assigned partitions, kept to ask for positions without building a list.
     positions: TopicPartitionList,
     group: Option<GroupOffsets>,
@@ -36,7 +36,7 @@ pub(super) struct KafkaReader {
 const POLLS_PER_LOG: u32 = 256;
 
 /// One assigned partition.
-struct Assigned {
+struct KafkaPartition {
     /// The least offset that was not visited yet.
     next: u64,
     /// The end of the partition when the reader was made.
@@ -105,7 +105,7 @@ impl KafkaReader {
             }
             StartAt::Offset(offset) => (offset, Some(offset as i64)),
         };
-        *slot = Some(Assigned { next, end_at_start: range.end, paused: false });
+        *slot = Some(KafkaPartition { next, end_at_start: range.end, paused: false });
         self.positions.add_partition(topic, partition as i32);
         self.consumer
             .start(partition as i32, offset)

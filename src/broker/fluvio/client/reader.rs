@@ -42,7 +42,7 @@ type Opening = Pin<Box<dyn Future<Output = Result<Opened, Trouble>> + Send>>;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
 pub(super) struct FluvioReader {
-    assigned: Vec<Assigned>,
+    assigned: Vec<FluvioPartition>,
     /// Whose turn it is to be visited first.
     turn: usize,
     /// How to read: the same for all partitions.
@@ -65,7 +65,7 @@ struct Origin {
 }
 
 /// One assigned partition.
-struct Assigned {
+struct FluvioPartition {
     partition: u32,
     source: Source,
     /// Came, and not begun.
@@ -125,7 +125,7 @@ impl FluvioReader {
         let leaders = Arc::new(Leaders::of(cluster, topic, &deadline)?);
         let clock = RunClock::start();
         let now = clock.now();
-        let mut assigned: Vec<Assigned> = Vec::with_capacity(start.len());
+        let mut assigned: Vec<FluvioPartition> = Vec::with_capacity(start.len());
         for &(partition, at) in start {
             if partition >= partitions {
                 return Err(PortError::fatal(format!(
@@ -138,7 +138,7 @@ impl FluvioReader {
                 )));
             }
             let range = cluster.range(&leaders, partition, &deadline)?;
-            assigned.push(Assigned::new(
+            assigned.push(FluvioPartition::new(
                 partition,
                 first_offset(topic, partition, at, range)?,
                 range.end,
@@ -248,7 +248,7 @@ impl FluvioReader {
     }
 }
 
-impl Assigned {
+impl FluvioPartition {
     fn new(partition: u32, next: u64, end: u64, now: Nanos) -> Self {
         Self {
             partition,
@@ -543,10 +543,10 @@ impl EventReader for FluvioReader {
     }
 
     fn lag(&mut self) -> u64 {
-        self.assigned.iter().map(Assigned::lag).sum()
+        self.assigned.iter().map(FluvioPartition::lag).sum()
     }
 
     fn lag_of(&mut self, partition: u32) -> u64 {
-        self.assigned.iter().find(|one| one.partition == partition).map_or(0, Assigned::lag)
+        self.assigned.iter().find(|one| one.partition == partition).map_or(0, FluvioPartition::lag)
     }
 }
