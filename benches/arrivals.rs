@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use streamgauge_actors::{ArrivalKind, Arrivals, BurstCorrelation, Due, Mmpp, Pacer};
+use streamgauge_actors::{ArrivalKind, Arrivals, Bursts, Due, Pacer};
 
 const EVENTS: u64 = 10_000;
 
@@ -12,12 +12,12 @@ const KINDS: [ArrivalKind; 5] = [
     ArrivalKind::Uniform,
     ArrivalKind::Poisson,
     ArrivalKind::PoissonNormalized,
-    ArrivalKind::Mmpp(Mmpp { rate_ratio: 5.0, q12: 0.5, q21: 0.5 }),
-    ArrivalKind::MmppWindowed(Mmpp { rate_ratio: 5.0, q12: 0.5, q21: 0.5 }),
+    ArrivalKind::Mmpp,
+    ArrivalKind::MmppWindowed,
 ];
 
 fn arrivals(kind: ArrivalKind) -> Arrivals {
-    Arrivals::new(kind, 100_000.0, 42, 0, 4, BurstCorrelation::Independent)
+    Arrivals::new(kind, 100_000.0, 42, 0, 4, Bursts::default())
 }
 
 fn next(criterion: &mut Criterion) {

@@ -16,7 +16,7 @@ use streamgauge::broker::dead_letters;
 use streamgauge::broker::embedded::EmbeddedBroker;
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
-    ArrivalKind, Broker, Mode, RunClock, RunPlan, RunSpec, SECOND, Sent, SharedClock, StampedBy,
+    ArrivalKind, Broker, Mode, RunClock, RunPlan, SECOND, Sent, SharedClock, Span, StampedBy,
     StartAt, StartRun, TopicSpec, Verdict, WriterRole, testing::small_spec,
 };
 
@@ -38,23 +38,23 @@ const BASE: Case = Case { producers: 2, partitions: 2, campaigns: 10, ads_per_ca
 fn plan(case: Case, seconds: f64, run: usize) -> RunPlan {
     let clock: SharedClock = Arc::new(RunClock::start());
     let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(64 << 20, Arc::clone(&clock)));
-    let spec = RunSpec {
-        run_tag: run as u64,
-        producers: case.producers,
-        aggregators: case.partitions.min(2),
-        partitions: case.partitions,
-        arrivals: ArrivalKind::Max,
-        duration_ns: (seconds * SECOND as f64) as i64,
-        window_ns: SECOND,
-        campaigns: case.campaigns,
-        ads_per_campaign: case.ads_per_campaign,
-        ..small_spec(&format!("bench-{run}"))
-    };
+    let spec = small_spec(&format!("bench-{run}")).with(|spec| {
+        spec.run_tag = run as u64;
+        spec.workload.producers = case.producers;
+        spec.aggregator.count = case.partitions.min(2);
+        spec.topics.partitions = case.partitions;
+        spec.workload.arrivals = ArrivalKind::Max;
+        spec.workload.duration = Span::from_nanos((seconds * SECOND as f64) as i64);
+        spec.workload.window = Span::from_nanos(SECOND);
+        spec.workload.campaigns = case.campaigns;
+        spec.workload.ads_per_campaign = case.ads_per_campaign;
+    });
     RunPlan {
         dead_letters: dead_letters::factory(&broker, &clock, 1),
         spec,
         mode: Mode::Run,
-        broker,
+        events_broker: Arc::clone(&broker),
+        results_broker: broker,
         clock,
         create_events_topic: true,
         create_results_topic: true,

@@ -12,27 +12,26 @@ use criterion::{
 use streamgauge_actors::{
     Ack, Aggregate, AggregatorParts, ArrivalKind, Campaigns, DeadLetters, Delivery, EventEncoder,
     EventReader, EventSource, EventWriter, Follow, ForeignAggregatorRole, MILLISECOND, Nanos,
-    OwnAggregatorRole, PROGRESS_KEY, PortError, Producer, ProducerRole, ProgressRecord, Record,
-    Role, RunClock, RunSpec, SECOND, Sent, Serial, SharedClock, Stage, StartAt, TimestampKind,
-    testing::small_spec,
+    OwnAggregatorRole, PROGRESS_KEY, PortError, Producer, ProducerRole, ProgressRecord, Rate,
+    Record, Role, RunClock, RunSpec, SECOND, Sent, Serial, SharedClock, Span, Stage, StartAt,
+    TimestampKind, testing::small_spec,
 };
 
 const EVENTS: usize = 100_000;
 const RUN_TAG: u64 = 7;
 
 fn spec(arrivals: ArrivalKind) -> RunSpec {
-    RunSpec {
-        run_tag: RUN_TAG,
-        producers: 1,
-        aggregators: 1,
-        partitions: 2,
-        rate: 1e9,
-        arrivals,
-        duration_ns: 86_400 * SECOND,
-        window_ns: 10 * SECOND,
-        ads_per_campaign: 100,
-        ..small_spec("bench")
-    }
+    small_spec("bench").with(|spec| {
+        spec.run_tag = RUN_TAG;
+        spec.workload.producers = 1;
+        spec.aggregator.count = 1;
+        spec.topics.partitions = 2;
+        spec.workload.rate = Rate(1e9);
+        spec.workload.arrivals = arrivals;
+        spec.workload.duration = Span::from_nanos(86_400 * SECOND);
+        spec.workload.window = Span::from_nanos(10 * SECOND);
+        spec.workload.ads_per_campaign = 100;
+    })
 }
 
 /// Takes everything, and acknowledges it at the next poll.
@@ -127,16 +126,21 @@ impl DeadLetters for Nowhere {
 
 fn records(base_ns: Nanos, spaced: bool) -> Vec<Canning> {
     let spec = spec(ArrivalKind::Uniform);
-    let campaigns =
-        Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+    let campaigns = Arc::new(Campaigns::derive(
+        spec.workload.seed,
+        spec.workload.campaigns,
+        spec.workload.ads_per_campaign,
+        None,
+    ));
     let mut source = EventSource::new(
-        spec.seed,
+        spec.workload.seed,
         0,
         Arc::clone(&campaigns),
-        spec.ad_types.len(),
-        spec.event_types.len(),
+        spec.workload.ad_types.len(),
+        spec.workload.event_types.len(),
     );
-    let mut encoder = EventEncoder::new(campaigns, &spec.ad_types, &spec.event_types);
+    let mut encoder =
+        EventEncoder::new(campaigns, &spec.workload.ad_types, &spec.workload.event_types);
     let progress = ProgressRecord {
         run: RUN_TAG,
         producer: 0,
@@ -164,8 +168,12 @@ fn producer(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(EVENTS as u64));
     for arrivals in [ArrivalKind::Max, ArrivalKind::PoissonNormalized] {
         let spec = Arc::new(spec(arrivals));
-        let campaigns =
-            Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+        let campaigns = Arc::new(Campaigns::derive(
+            spec.workload.seed,
+            spec.workload.campaigns,
+            spec.workload.ads_per_campaign,
+            None,
+        ));
         group.bench_function(arrivals.name(), |bencher| {
             let clock: SharedClock = Arc::new(RunClock::start());
             let make = || {

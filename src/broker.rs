@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
-use streamgauge_actors::{Broker, SharedClock};
+use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 
 use self::adapter::Adapter;
 pub use self::adapter::{AddressSetting, ClientLibrary, KindName, Profile, PropertyTable, Wanted};
@@ -26,10 +26,10 @@ use self::fluvio::FluvioSection;
 use self::kafka::KafkaSection;
 pub use self::remark::{Remark, Weight};
 use self::topics::{OwnTopics, TopicRecord};
-use crate::checks::{Checks, SettingError};
 
 /// All kinds of brokers, in the order in which they are shown.
-pub const PROFILES: [&Profile; 3] = [&embedded::PROFILE, &kafka::PROFILE, &fluvio::PROFILE];
+pub const PROFILES: [&Profile; 3] =
+    [&self::embedded::PROFILE, &self::kafka::PROFILE, &self::fluvio::PROFILE];
 
 /// `[broker]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -127,7 +127,7 @@ pub struct BrokerKind(&'static str);
 impl BrokerKind {
     /// The log in this process.
     pub fn in_process() -> Self {
-        Self(embedded::PROFILE.name())
+        Self(self::embedded::PROFILE.name())
     }
 
     /// The name in settings, reports and metrics.

@@ -3,13 +3,13 @@
 //!
 //! ```text
 //! default.toml < /etc/streamgauge/config.toml < --config < WORKLOAD < environment < flags
-//!     layers.rs, merge.rs: unknown keys refused --> Settings: each section checks itself --> RunSpec
+//!   layers.rs, merge.rs: unknown keys refused --> Settings: each section checks itself --> RunSpec
 //! ```
 //!
-//! A section is a file of its name, with its checks; those of the brokers stand beside the adapters.
+//! A section is a file of its name, with its checks. Those of the brokers stand beside the
+//! adapters, those that a run is made of in the pipeline's crate.
 //! What a setting is, and who may set it, its comment in `config/default.toml` says ([`defaults`]).
 
-mod aggregator;
 mod broker;
 mod choices;
 mod defaults;
@@ -21,7 +21,6 @@ mod merge;
 mod presets;
 mod problem;
 mod resolved;
-mod result_writer;
 mod run_id;
 mod schedule;
 mod schema;
@@ -30,14 +29,11 @@ mod settings;
 #[cfg(test)]
 mod settings_page;
 mod show;
-mod supervisor;
 mod table;
 mod threshold;
 mod thresholds;
 mod topics;
-mod workload;
 
-pub use self::aggregator::AggregatorSection;
 pub(crate) use self::choices::choices;
 pub use self::defaults::DEFAULTS;
 pub(crate) use self::defaults::{ByRequest, by_request, is_setting, setting_keys};
@@ -50,7 +46,6 @@ pub(crate) use self::merge::WORKLOAD_ARGUMENT;
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, SettingProblem};
 pub use self::resolved::{Assignment, Resolved};
-pub use self::result_writer::ResultWriterSection;
 pub use self::run_id::{random_bits, run_id, run_tag};
 pub use self::schedule::{ScheduleMode, ScheduleSection};
 pub use self::schema::SCHEMA;
@@ -58,11 +53,9 @@ pub(crate) use self::schema::is_list_setting;
 pub use self::server::ServerSection;
 pub use self::settings::Settings;
 pub(crate) use self::show::{at, shell_quoted, toml_value};
-pub use self::supervisor::SupervisorSection;
 pub use self::threshold::Threshold;
 pub use self::thresholds::ThresholdsSection;
 pub use self::topics::TopicsSection;
-pub use self::workload::{ArrivalName, BurstName, MmppSection, WorkloadSection};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@
 //!           '---------------------------+---------------------------------------------'
 //!                                       | StartRun
 //!                                       v
-//!                     Supervisor (streamgauge-actors) --ports--> broker: embedded, kafka, fluvio
+//!                     Supervisor (streamgauge-actors) --ports--> broker, one of the list     
 //!                          |                     |               (deletes own topics alone)
 //!                  RunFact |                     | RunOutcome
 //!                          v                     v
@@ -18,7 +18,6 @@
 //! ```
 
 pub mod broker;
-pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -31,4 +30,3 @@ pub mod nearest;
 pub mod plan;
 pub mod report;
 mod secrets;
-pub mod units;

@@ -106,7 +106,7 @@ pub struct Seen {
 impl LiveRun {
     fn new(spec: Arc<RunSpec>, broker: &str, clock: SharedClock) -> Self {
         let data = RunData {
-            target: spec.rate,
+            target: spec.workload.rate.0,
             spec,
             broker: broker.to_owned(),
             state: RunState::Preparing,
@@ -194,7 +194,7 @@ impl RunData {
         RunView {
             run_id: Some(spec.run_id.clone()),
             state: if self.dropped { RunState::Stopped.name() } else { self.state.name() },
-            workload: spec.workload.clone(),
+            workload: spec.workload.name.clone(),
             broker: self.broker.clone(),
             started_at: self.started_at_ns.map(rfc3339),
             finished_at: None,
@@ -202,7 +202,7 @@ impl RunData {
             reasons: if self.dropped { vec![NEVER_BEGAN.to_owned()] } else { vec![] },
             exit_code: None,
             verdict_so_far: view::so_far(&counts, windows),
-            target_per_second: (spec.arrivals != ArrivalKind::Max).then_some(self.target),
+            target_per_second: (spec.workload.arrivals != ArrivalKind::Max).then_some(self.target),
             elapsed_s: self
                 .begins_ns
                 .map_or(0.0, |begins| (now - begins).max(0) as f64 / SECOND as f64),

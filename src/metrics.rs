@@ -167,8 +167,11 @@ impl Metrics {
             }
             RunFact::Began { spec, .. } => {
                 // Nobody asks for a rate where events go out as fast as they can.
-                state.present.target =
-                    if spec.arrivals == ArrivalKind::Max { 0.0 } else { spec.rate };
+                state.present.target = if spec.workload.arrivals == ArrivalKind::Max {
+                    0.0
+                } else {
+                    spec.workload.rate.0
+                };
                 // Whoever has prepared a run has reached the broker.
                 state.broker_up |= state.present.is_own_broker;
             }
@@ -263,7 +266,7 @@ impl State {
     }
 
     fn accepted(&mut self, broker: &str, spec: &RunSpec, started_at_ns: Nanos) {
-        let subject = self.subject(broker, &spec.workload);
+        let subject = self.subject(broker, &spec.workload.name);
         if let Some(series) = self.series.get_mut(&subject) {
             series.last.started_at_s = started_at_ns as f64 / SECOND as f64;
         }

@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use streamgauge_actors::{Broker, Mode, Nanos, RunPlan, RunSpec, SharedClock, TruthTable};
+use streamgauge_actors::{
+    AutoSpan, Broker, Mode, Nanos, RunPlan, RunSpec, SharedClock, TruthTable,
+};
 
 use crate::broker::dead_letters;
 use crate::config::{self, ConfigError, Resolved, shell_quoted};
@@ -88,12 +90,13 @@ impl<'a> Recipe<'a> {
             create_results_topic: writes_results && topics.results.is_empty(),
             // What is produced, or aggregated, alone is made for somebody else to read.
             keep_topics: topics.keep || self.mode != Mode::Run,
-            dead_letters: dead_letters::factory(&broker, &clock, spec.replication),
+            dead_letters: dead_letters::factory(&broker, &clock, spec.topics.replication),
             events_retention_bytes: Some(topics.retention_bytes.0).filter(|&bytes| bytes > 0),
             truth: self.truth.clone(),
             mode: self.mode,
             clock,
-            broker,
+            events_broker: Arc::clone(&broker),
+            results_broker: broker,
             spec,
         };
         Ok(PlannedRun { plan, context })
@@ -106,7 +109,7 @@ impl<'a> Recipe<'a> {
         if let Mode::Aggregate(_) = self.mode {
             // Events of other programs are out of order by a window at most, unless told otherwise.
             let lateness = settings.aggregator.allowed_lateness.or(settings.workload.window);
-            spec.allowed_lateness_ns = lateness.as_nanos();
+            spec.aggregator.allowed_lateness = AutoSpan::Fixed(lateness);
         }
         Ok(spec)
     }

@@ -26,6 +26,8 @@ pub mod markdown;
 pub mod next_step;
 pub mod numbers;
 pub mod resources;
+#[cfg(test)]
+pub(crate) mod schema;
 pub mod tables;
 pub mod terminal;
 mod thresholds;
@@ -75,24 +77,31 @@ pub struct ReportContext {
 
 /// The report of one run: the JSON document that `schemas/report.schema.json` describes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// [`SCHEMA_VERSION`].
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
     pub schema_version: u32,
     /// The verdict.
     pub verdict: Verdict,
     /// Why, the gravest first; never empty.
+    #[cfg_attr(test, schemars(length(min = 1), inner(length(min = 1))))]
     pub reasons: Vec<String>,
     /// The cause of each reason, in their order; empty in a report of an older program.
     #[serde(default)]
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub causes: Vec<Cause>,
     /// The exit code that goes with it, as in [`Grade::TABLE`].
+    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 4, 5, 99])))]
     pub exit_code: u8,
     /// The command to try next.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub next: String,
     /// What a reader must know about single figures: why one is `null`, or is not quite what its
     /// name says.
     pub notes: Vec<String>,
     /// The run's unique name.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub run_id: String,
     /// Which stages ran.
     pub mode: ModeName,
@@ -105,8 +114,10 @@ pub struct Report {
     /// The topics used.
     pub topics: Topics,
     /// When preparations started (RFC 3339, UTC).
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub started_at: String,
     /// When the last stage was done (RFC 3339, UTC).
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub finished_at: String,
     /// Length of the warm-up before the measured part, seconds.
     pub warmup_s: f64,
@@ -140,8 +151,10 @@ pub struct Report {
     /// What the program itself used.
     pub resources: Resources,
     /// Faults injected on purpose.
+    #[cfg_attr(test, schemars(with = "Vec<serde_json::Map<String, Value>>"))]
     pub faults: Vec<Value>,
     /// The resolved configuration, secrets redacted.
+    #[cfg_attr(test, schemars(with = "serde_json::Map<String, Value>"))]
     pub config: Value,
     /// What was running.
     pub versions: Versions,
@@ -154,6 +167,7 @@ pub struct Report {
 /// Which stages a run had: the actors' `Mode` without what it was told to follow, which is in the
 /// configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ModeName {
     /// All five.
@@ -169,6 +183,7 @@ pub enum ModeName {
 /// The broker: the actors' `BrokerDescription`. It is a type of its own because a report has the
 /// sentences of what the broker lacks, and not the capabilities that they are of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BrokerReport {
     /// `embedded`, `kafka`, `redpanda` or `fluvio`.
     pub kind: String,
@@ -185,6 +200,7 @@ pub struct BrokerReport {
 
 /// The topics used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Topics {
     /// The events topic.
     pub events: String,
@@ -195,8 +211,10 @@ pub struct Topics {
 /// How a run ended: the actors' `Ending` in flat form. It is a type of its own because every key is
 /// always there, `null` where it does not apply, and because the kind of a failure is not told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EndingReport {
     /// Played to its end, stopped on request, or failed.
+    #[cfg_attr(test, schemars(extend("enum" = ["completed", "stopped", "failed"]), with = "String"))]
     pub how: RunState,
     /// Whether everything sent was still aggregated; `null` unless it was stopped.
     pub drained: Option<bool>,
@@ -208,6 +226,7 @@ pub struct EndingReport {
 
 /// Events per second of the measured part; `null` where the run has no such rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Throughput {
     /// As asked for; `null` with arrivals `max`, and where others filled the topic.
     pub target_per_second: Option<f64>,
@@ -219,8 +238,10 @@ pub struct Throughput {
 
 /// A threshold, and whether the run satisfied it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ThresholdRow {
     /// As it was written.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub expression: String,
     /// The value at its path; `null` where nothing was measured, which satisfies no threshold.
     pub observed: Option<f64>,
@@ -231,6 +252,7 @@ pub struct ThresholdRow {
 /// How fast a topic was drained: from the start of the process to the last acknowledged result of a
 /// window that the log itself closed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Drain {
     /// Events in those windows.
     pub events: u64,
@@ -242,8 +264,10 @@ pub struct Drain {
 
 /// What was running; `null`: not built in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Versions {
     /// This program.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub streamgauge: String,
     /// The Kafka client.
     pub librdkafka: Option<String>,

@@ -37,6 +37,7 @@
 //! - `run`: the supervisor and all that makes a run of the stages
 //! - `testing` (a feature): simulated ports, faults and clock
 
+mod checks;
 mod clock;
 mod failure;
 mod latency;
@@ -53,9 +54,11 @@ mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod truth;
+mod units;
 mod window_aggregator;
 mod workload;
 
+pub use self::checks::{Checks, SettingError};
 pub use self::clock::{
     Clock, MILLISECOND, Nanos, RunClock, SECOND, SharedClock, WallClock, to_millis,
 };
@@ -101,13 +104,18 @@ pub use self::stream::result::ResultRecord;
 pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::truth::ledger::{AcknowledgedCount, window_of};
 pub use self::truth::table::{Truth, TruthTable};
+pub use self::units::{AutoSpan, Bytes, Rate, Span};
 pub use self::window_aggregator::foreign::ForeignStream;
 pub use self::window_aggregator::own::OwnStream;
 pub use self::window_aggregator::{
     AggregatorParts, ForeignAggregatorRole, OwnAggregatorRole, WindowAggregator,
 };
-pub use self::workload::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Mmpp};
+pub use self::workload::arrivals::{ArrivalKind, Arrivals, BurstCorrelation, Bursts, Mmpp};
 pub use self::workload::campaigns::Campaigns;
 pub use self::workload::mode::{Aggregate, Follow, Mode};
 pub use self::workload::pacing::{Due, Pacer};
-pub use self::workload::spec::RunSpec;
+pub use self::workload::sections::aggregator::AggregatorSection;
+pub use self::workload::sections::result_writer::ResultWriterSection;
+pub use self::workload::sections::supervisor::SupervisorSection;
+pub use self::workload::sections::workload::WorkloadSection;
+pub use self::workload::spec::{RunSpec, RunTopics};

@@ -144,7 +144,7 @@ pub trait EventWriter: Send {
 /// Which clock stamps a topic's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StampedBy {
-    /// The log, at insertion (Kafka: `message.timestamp.type=LogAppendTime`).
+    /// The log, at insertion.
     Log,
     /// The client.
     Client,
@@ -245,7 +245,7 @@ pub enum WriterRole {
 /// What a broker is, for reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerDescription {
-    /// `embedded`, `kafka`, `redpanda` or `fluvio`.
+    /// One of the names that `broker.kind` may have.
     pub kind: String,
     /// The broker's version, or `unknown`.
     pub version: String,

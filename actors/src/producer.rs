@@ -96,18 +96,18 @@ impl ProducerRole {
     fn schedule(&self, base_ns: Nanos) -> Schedule {
         let spec = &self.spec;
         let arrivals = Arrivals::new(
-            spec.arrivals,
+            spec.workload.arrivals,
             spec.rate_per_producer(),
-            spec.seed,
+            spec.workload.seed,
             self.index,
-            spec.producers,
-            spec.burst_correlation,
+            spec.workload.producers,
+            spec.bursts(),
         );
         Schedule {
             pacer: Pacer::new(arrivals, base_ns, base_ns.saturating_add(spec.schedule_ns())),
             base_ns,
-            measure_from_ns: base_ns + spec.warmup_ns,
-            window_end_ns: base_ns + spec.window_ns,
+            measure_from_ns: base_ns + spec.workload.warmup.as_nanos(),
+            window_end_ns: base_ns + spec.workload.window.as_nanos(),
             window_id: 0,
         }
     }
@@ -124,18 +124,22 @@ impl Role for ProducerRole {
         let schedule = self.schedule(base_ns);
         let Self { index, generation, spec, campaigns, clock, writer } = self;
         let (ads, ad_types, event_types) =
-            (Arc::clone(&campaigns), spec.ad_types.len(), spec.event_types.len());
+            (Arc::clone(&campaigns), spec.workload.ad_types.len(), spec.workload.event_types.len());
         let mut producer = Producer {
             index,
             generation,
-            source: EventSource::new(spec.seed, index, ads, ad_types, event_types),
-            encoder: EventEncoder::new(Arc::clone(&campaigns), &spec.ad_types, &spec.event_types),
+            source: EventSource::new(spec.workload.seed, index, ads, ad_types, event_types),
+            encoder: EventEncoder::new(
+                Arc::clone(&campaigns),
+                &spec.workload.ad_types,
+                &spec.workload.event_types,
+            ),
             schedule,
-            lanes: (0..spec.partitions).map(|_| Lane::default()).collect(),
-            next_lane: index as usize % spec.partitions as usize,
+            lanes: (0..spec.topics.partitions).map(|_| Lane::default()).collect(),
+            next_lane: index as usize % spec.topics.partitions as usize,
             waiting: None,
             backpressure: Backpressure::default(),
-            ledger: ProducerLedger::new(spec.campaigns),
+            ledger: ProducerLedger::new(spec.workload.campaigns),
             handed_over_before: i64::MIN,
             said_last: false,
             counters: StageCounters::default(),
@@ -155,7 +159,7 @@ impl Role for ProducerRole {
 impl Producer {
     /// Queues a progress record for every partition.
     fn say_progress(&mut self, event_time_ns: Nanos, last: bool, now: Nanos) {
-        if self.spec.progress_records {
+        if self.spec.workload.progress_records {
             for partition in 0..self.lanes.len() {
                 self.say_progress_on(partition, event_time_ns, last, now);
             }
@@ -168,7 +172,7 @@ impl Producer {
         lane.progress_due = Some(ProgressRecord {
             run: self.spec.run_tag,
             producer: self.index,
-            producers: self.spec.producers,
+            producers: self.spec.workload.producers,
             generation: self.generation,
             event_time_ns,
             last,
@@ -242,10 +246,11 @@ impl Producer {
     /// The next event lies past a window's end: says so on every partition, before it is sent.
     fn pass_window_end(&mut self, intended: Nanos, now: Nanos) {
         let schedule = &mut self.schedule;
-        schedule.window_id = window_of(intended, schedule.base_ns, self.spec.window_ns);
-        schedule.window_end_ns = schedule
-            .base_ns
-            .saturating_add((schedule.window_id + 1).saturating_mul(self.spec.window_ns));
+        schedule.window_id =
+            window_of(intended, schedule.base_ns, self.spec.workload.window.as_nanos());
+        schedule.window_end_ns = schedule.base_ns.saturating_add(
+            (schedule.window_id + 1).saturating_mul(self.spec.workload.window.as_nanos()),
+        );
         self.say_progress(intended, false, now);
     }
 
@@ -283,9 +288,11 @@ impl Producer {
             self.publish_delay.record(delay);
             self.counters.produced_measured += 1;
             self.counters.last_produced_ns = now;
-            if delay > self.spec.send_delay_limit_ns {
+            if delay > self.spec.workload.send_delay_limit.as_nanos() {
                 // Late only because the client was full? Then the broker was the limit.
-                if delay - self.backpressure.behind_ns.min(delay) <= self.spec.send_delay_limit_ns {
+                if delay - self.backpressure.behind_ns.min(delay)
+                    <= self.spec.workload.send_delay_limit.as_nanos()
+                {
                     self.counters.sent_late_backpressure += 1;
                 } else {
                     self.counters.sent_late_generator += 1;
@@ -353,7 +360,7 @@ impl Producer {
     /// Progress records on partitions that had nothing for the progress interval.
     fn break_silence(&mut self, now: Nanos) {
         let schedule = &mut self.schedule;
-        if self.said_last || now < schedule.base_ns || !self.spec.progress_records {
+        if self.said_last || now < schedule.base_ns || !self.spec.workload.progress_records {
             return;
         }
         let done_before = if let Some((_, intended)) = self.waiting {
@@ -368,7 +375,9 @@ impl Producer {
             return;
         }
         for partition in 0..self.lanes.len() {
-            if now - self.lanes[partition].last_sent_ns >= self.spec.progress_interval_ns {
+            if now - self.lanes[partition].last_sent_ns
+                >= self.spec.workload.progress_interval.as_nanos()
+            {
                 self.say_progress_on(partition, done_before, false, now);
             }
         }
@@ -399,7 +408,7 @@ impl Producer {
     fn checked(&mut self, turn: Turn) -> Result<Turn, StageError> {
         match self.failure.take() {
             Some(why) => {
-                Err(StageError::delivery(format!("topic `{}`: {why}", self.spec.events_topic)))
+                Err(StageError::delivery(format!("topic `{}`: {why}", self.spec.topics.events)))
             }
             None => Ok(turn),
         }
@@ -418,7 +427,7 @@ impl Stage for Producer {
         match order {
             StageOrder::Drain { at_ns } => pacer.stop_at(at_ns),
             StageOrder::SetRate { at_ns, events_per_second } => {
-                pacer.set_rate(at_ns, events_per_second / f64::from(self.spec.producers));
+                pacer.set_rate(at_ns, events_per_second / f64::from(self.spec.workload.producers));
             }
         }
     }
@@ -458,6 +467,7 @@ mod tests {
     use crate::clock::{MILLISECOND, SECOND};
     use crate::ports::PortError;
     use crate::testing::{SimClock, small_spec};
+    use crate::units::{Rate, Span};
 
     const BASE: Nanos = 1_700_000_000 * SECOND;
 
@@ -500,16 +510,19 @@ mod tests {
     /// 2 events a second, 2 s of them, a warm-up of one second; with the switch that makes its
     /// client full.
     fn producer() -> (Producer, Arc<SimClock>, Arc<AtomicBool>) {
-        let spec = RunSpec {
-            producers: 1,
-            rate: 2.0,
-            window_ns: SECOND,
-            warmup_ns: SECOND,
-            duration_ns: SECOND,
-            ..small_spec("producer")
-        };
-        let campaigns =
-            Arc::new(Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, None));
+        let spec = small_spec("producer").with(|spec| {
+            spec.workload.producers = 1;
+            spec.workload.rate = Rate(2.0);
+            spec.workload.window = Span::from_nanos(SECOND);
+            spec.workload.warmup = Span::from_nanos(SECOND);
+            spec.workload.duration = Span::from_nanos(SECOND);
+        });
+        let campaigns = Arc::new(Campaigns::derive(
+            spec.workload.seed,
+            spec.workload.campaigns,
+            spec.workload.ads_per_campaign,
+            None,
+        ));
         let (clock, full) = (Arc::new(SimClock::at(BASE)), Arc::new(AtomicBool::new(false)));
         let writer = Box::new(SwitchableClient { full: Arc::clone(&full), acks: Vec::new() });
         let role = ProducerRole {

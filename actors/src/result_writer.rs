@@ -75,7 +75,7 @@ impl Role for ResultWriterRole {
     fn begin(self, base_ns: Nanos) -> ResultWriter {
         let Self { spec, clock, writer, partitions, base_event_time_ns } = self;
         ResultWriter {
-            merge: Merge::new(spec.partitions),
+            merge: Merge::new(spec.topics.partitions),
             frame: spec.frame(base_ns, base_event_time_ns),
             spec,
             clock,
@@ -183,7 +183,7 @@ impl ResultWriter {
     /// Hands queued results to the client; false: it is full.
     fn send(&mut self) -> Result<bool, StageError> {
         let now = self.clock.now();
-        for _ in 0..self.spec.result_batch {
+        for _ in 0..self.spec.result_writer.batch {
             let Some(outgoing) = self.queue.front() else { break };
             let record = &outgoing.record;
             let partition = (record.campaign_id % u64::from(self.partitions)) as u32;
@@ -229,7 +229,7 @@ impl ResultWriter {
         })?;
         match failure {
             Some(why) => {
-                Err(StageError::delivery(format!("topic `{}`: {why}", spec.results_topic)))
+                Err(StageError::delivery(format!("topic `{}`: {why}", spec.topics.results)))
             }
             None => Ok(()),
         }
@@ -251,7 +251,7 @@ impl Stage for ResultWriter {
     }
 
     fn turn(&mut self, _now: Nanos, outbox: &mut Vec<WriterOut>) -> Result<Turn, StageError> {
-        while self.queue.len() < self.spec.result_batch as usize {
+        while self.queue.len() < self.spec.result_writer.batch as usize {
             let Some(window) = self.merge.next_window() else { break };
             self.take_window(&window, outbox);
         }

@@ -107,7 +107,7 @@ impl Run {
             end_ns: 0,
             drained_since_ns: None,
             stop_asked: false,
-            target: spec.rate,
+            target: spec.workload.rate.0,
             collector: Collector::new(0, None),
             findings: Vec::new(),
             latest_window: None,
@@ -144,7 +144,7 @@ impl Run {
             return vec![Consequence::Over(frozen)];
         }
         let mut consequences = Vec::new();
-        if self.state == RunState::WarmingUp && now >= base + self.spec.warmup_ns {
+        if self.state == RunState::WarmingUp && now >= base + self.spec.workload.warmup.as_nanos() {
             self.state = RunState::Running;
             consequences.push(Consequence::Entered(self.state));
         }
@@ -160,7 +160,7 @@ impl Run {
 
     /// The ending of a run with a stage that is silent for too long.
     fn frozen(&self, stage: StageId, silence: Nanos) -> Option<Ending> {
-        if silence <= self.spec.heartbeat_timeout_ns {
+        if silence <= self.spec.supervisor.heartbeat_timeout.as_nanos() {
             return None;
         }
         let seconds = silence / SECOND;
@@ -182,7 +182,7 @@ impl Run {
     /// The ending of a run that drains for too long.
     fn overdue(&self, now: Nanos) -> Option<Ending> {
         let since = self.drained_since_ns?;
-        if now - since <= self.spec.drain_timeout_ns {
+        if now - since <= self.spec.supervisor.drain_timeout.as_nanos() {
             return None;
         }
         let waiting: Vec<String> = self
@@ -191,7 +191,7 @@ impl Run {
             .filter(|stage| !self.finished.contains(stage))
             .map(StageId::to_string)
             .collect();
-        let seconds = self.spec.drain_timeout_ns / SECOND;
+        let seconds = self.spec.supervisor.drain_timeout.as_nanos() / SECOND;
         Some(Ending::failed(format!(
             "draining took longer than {seconds} s (supervisor.drain_timeout); not done: {}",
             waiting.join(", ")
@@ -217,7 +217,7 @@ impl Run {
 
     /// Why the rate cannot be set to so many events per second.
     pub(crate) fn refuses_rate(&self, rate: f64) -> Option<&'static str> {
-        if self.spec.arrivals == ArrivalKind::Max {
+        if self.spec.workload.arrivals == ArrivalKind::Max {
             Some("arrivals = \"max\" has no rate to set")
         } else if !self.mode.produces() {
             Some("the run has no producers: whoever fills its topic sets the rate")
@@ -296,7 +296,7 @@ impl Run {
         RunStatus {
             state: self.state,
             run_id: self.spec.run_id.clone(),
-            workload: self.spec.workload.clone(),
+            workload: self.spec.workload.name.clone(),
             target_per_second: self.target,
             elapsed_s: self.base_ns.map_or(0.0, |base| (now - base) as f64 / SECOND as f64),
             planned_s: self.spec.schedule_ns() as f64 / SECOND as f64,
@@ -342,13 +342,16 @@ mod tests {
     use super::*;
     use crate::measures::counters::StageCounters;
     use crate::testing::small_spec;
+    use crate::units::Span;
 
     const PREPARED: Nanos = 1_700_000_000 * SECOND;
     const STAGES: [StageId; 2] = [StageId::Latency, StageId::Producer(0)];
 
     /// A run of producers alone, 200 ms of warm-up and 600 ms measured, just begun.
     fn begun() -> (Run, Nanos) {
-        let spec = RunSpec { warmup_ns: 200 * MILLISECOND, ..small_spec("run") };
+        let spec = small_spec("run").with(|spec| {
+            spec.workload.warmup = Span::from_nanos(200 * MILLISECOND);
+        });
         let id = PipelineId { run: 1, generation: 1 };
         let mut run = Run::new(Mode::Produce, Arc::new(spec), id, PREPARED);
         let base = run.begin(STAGES.to_vec(), PREPARED);
@@ -429,7 +432,7 @@ mod tests {
     #[test]
     fn a_silent_stage_ends_the_run_by_its_name() {
         let (mut run, base) = begun();
-        let timeout = run.spec.heartbeat_timeout_ns;
+        let timeout = run.spec.supervisor.heartbeat_timeout.as_nanos();
         let mut sight =
             Sight { now: base, wall_step_ns: 0, most_silent: Some((STAGES[1], timeout)) };
         assert_eq!(run.tick(sight), []);
@@ -446,7 +449,7 @@ mod tests {
         let (mut run, base) = begun();
         run.drain(base);
         finish(&mut run, StageId::Producer(0), base);
-        let late = base + run.spec.drain_timeout_ns;
+        let late = base + run.spec.supervisor.drain_timeout.as_nanos();
         assert!(!look(&mut run, late).iter().any(|c| matches!(c, Consequence::Over(_))));
         let [Consequence::Over(Ending::Failed { cause, .. })] = &look(&mut run, late + 1)[..]
         else {

@@ -124,7 +124,7 @@ impl<S: Source> WindowAggregator<S> {
     /// Pauses what is too far ahead of the merge, resumes what no longer is.
     fn hold_back(&mut self) -> Result<(), StageError> {
         let runs_ahead = self.source.runs_ahead();
-        let limit = i64::from(self.counting.spec.max_open_windows);
+        let limit = i64::from(self.counting.spec.aggregator.max_open_windows);
         for partition in &mut self.counting.partitions {
             let closed_before = partition.windows.closed_before();
             let ahead = if runs_ahead || closed_before == i64::MIN || closed_before == i64::MAX {
@@ -278,7 +278,9 @@ mod tests {
         endless: bool,
         until_idle_ns: Option<Nanos>,
     ) -> WindowAggregator<ForeignStream> {
-        let spec = Arc::new(RunSpec { max_open_windows: 2, ..small_spec("foreign") });
+        let spec = Arc::new(small_spec("foreign").with(|spec| {
+            spec.aggregator.max_open_windows = 2;
+        }));
         let owned: Vec<u32> = (0..left.len() as u32).collect();
         let reader = ForeignTopic { paused: vec![false; left.len()], left, endless };
         let aggregate = Aggregate {

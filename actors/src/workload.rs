@@ -5,4 +5,5 @@ pub(crate) mod campaigns;
 pub(crate) mod frame;
 pub(crate) mod mode;
 pub(crate) mod pacing;
+pub(crate) mod sections;
 pub(crate) mod spec;

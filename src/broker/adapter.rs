@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use streamgauge_actors::{Broker, SharedClock};
+use streamgauge_actors::{Broker, Bytes, Checks, SettingError, SharedClock, Span};
 
 use super::remark::Remark;
-use crate::checks::{Checks, SettingError};
-use crate::units::{Bytes, Span};
 
 /// What is known of a kind of broker without asking one.
 #[derive(Debug)]

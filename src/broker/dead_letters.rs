@@ -248,7 +248,8 @@ impl Mailing {
     ) -> Result<bool, PortError> {
         let came = writer.poll_acks(budget, &mut |ack| {
             if ack.delivery != Delivery::Acknowledged {
-                warn!(topic = self.topic, delivery = ?ack.delivery, "a malformed record was not kept");
+                warn!(topic = self.topic, delivery = ?ack.delivery, "a malformed record was not \
+                                                                     kept");
             }
         })?;
         Ok(came > 0)

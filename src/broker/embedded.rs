@@ -17,16 +17,14 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde::{Deserialize, Serialize};
 use streamgauge_actors::{
-    Broker, BrokerDescription, EventReader, EventWriter, OffsetRange, PortError, SharedClock,
-    StartAt, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
+    Broker, BrokerDescription, Bytes, Checks, EventReader, EventWriter, OffsetRange, PortError,
+    SettingError, SharedClock, StartAt, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 
 use self::log::{Partition, Topic, lock};
 use self::reader::Reader;
 use self::writer::Writer;
 use super::adapter::{Adapter, KindName, Profile, Wanted};
-use crate::checks::{Checks, SettingError};
-use crate::units::Bytes;
 
 /// `[broker.embedded]`
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -6,14 +6,13 @@ mod section;
 
 use std::sync::Arc;
 
-use streamgauge_actors::{Broker, SharedClock};
+use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 
 #[cfg(feature = "fluvio")]
 pub use self::client::FluvioBroker;
 pub use self::section::FluvioSection;
 use self::section::{ENDPOINT, FluvioTls, NAME};
 use super::adapter::{Adapter, AddressSetting, ClientLibrary, KindName, Profile, Wanted};
-use crate::checks::{Checks, SettingError};
 
 /// What is known of Fluvio without asking one.
 pub(super) const PROFILE: Profile = Profile {

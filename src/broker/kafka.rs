@@ -5,7 +5,7 @@
 //! section.rs   settings.rs   cluster.rs    +--> reader.rs   EventReader: one assigned consumer
 //!              refusals                    +--> admin.rs    TopicAdmin: topics, offsets, deletion
 //!
-//! client.rs, errors.rs: what clients share    native.rs: all unsafe code    logs.rs: log -> tracing
+//! client.rs, errors.rs: what clients share    native.rs: all unsafe code    logs.rs: their log
 //! api_versions.rs, version.rs -> abilities.rs (lack.rs): what the broker is, and can do
 //! examination.rs: doctor's questions    group.rs: offsets for lag tools
 //! ```
@@ -33,7 +33,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use streamgauge_actors::{Broker, SharedClock};
+use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 
 pub use self::cluster::KafkaBroker;
 pub use self::section::KafkaSection;
@@ -43,7 +43,6 @@ use super::adapter::{
     Adapter, AddressSetting, ClientLibrary, KindName, Profile, PropertyTable, Wanted,
 };
 use super::remark::{Remark, Weight};
-use crate::checks::{Checks, SettingError};
 
 /// What is known of Kafka without asking one.
 pub(super) const PROFILE: Profile = Profile {

@@ -200,12 +200,14 @@ impl TopicGuard {
             .map_err(|error| PortError::fatal(error.to_string()))?;
         if !recorded.iter().any(|own| own.name == topic) {
             return Err(PortError::fatal(format!(
-                "refused to {action} topic `{topic}`: this program did not create it; use the broker's own tools"
+                "refused to {action} topic `{topic}`: this program did not create it; use the \
+                 broker's own tools"
             )));
         }
         if !has_prefix(topic, &self.prefix) {
             return Err(PortError::fatal(format!(
-                "refused to {action} topic `{topic}`: it does not begin with `{}.`; check `topics.prefix`",
+                "refused to {action} topic `{topic}`: it does not begin with `{}.`; check \
+                 `topics.prefix`",
                 self.prefix
             )));
         }

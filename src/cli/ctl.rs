@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
+use streamgauge_actors::Rate;
 
 use self::answer::text;
 use self::client::Client;
@@ -19,7 +20,6 @@ use super::output::{self, OutputArgs, OutputFormat};
 use super::session::Session;
 use crate::config::Assignment;
 use crate::report::numbers::{grouped, rate};
-use crate::units::Rate;
 
 /// Give orders to a running daemon
 #[derive(Args)]

@@ -1,12 +1,11 @@
 //! Flags of the commands that read a topic which others fill.
 
 use clap::{Args, ValueEnum};
-use streamgauge_actors::{Follow, StartAt};
+use streamgauge_actors::{Follow, Span, StartAt};
 
 use super::error::CliError;
 use crate::broker;
 use crate::config::Settings;
-use crate::units::Span;
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

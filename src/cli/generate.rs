@@ -56,10 +56,10 @@ pub(super) fn run(session: &Session, args: &GenerateArgs) -> CliResult {
     let resolved = session.settings(args.workload.as_deref(), flags)?;
     let spec = resolved.settings.run_spec(&session.new_run_id())?;
     let campaigns = Arc::new(Campaigns::derive(
-        spec.seed,
-        spec.campaigns,
-        spec.ads_per_campaign,
-        spec.zipf_exponent,
+        spec.workload.seed,
+        spec.workload.campaigns,
+        spec.workload.ads_per_campaign,
+        spec.workload.zipf(),
     ));
     if args.campaigns_only {
         let ads: Vec<Ad> = campaigns
@@ -133,24 +133,29 @@ struct Generator {
 impl Generator {
     fn new(spec: &RunSpec, producer: u32, base_ns: Nanos, campaigns: &Arc<Campaigns>) -> Self {
         let arrivals = Arrivals::new(
-            spec.arrivals,
+            spec.workload.arrivals,
             spec.rate_per_producer(),
-            spec.seed,
+            spec.workload.seed,
             producer,
-            spec.producers,
-            spec.burst_correlation,
+            spec.workload.producers,
+            spec.bursts(),
         );
-        let (ad_types, event_types) = (spec.ad_types.len(), spec.event_types.len());
+        let (ad_types, event_types) =
+            (spec.workload.ad_types.len(), spec.workload.event_types.len());
         Self {
             arrivals,
             source: EventSource::new(
-                spec.seed,
+                spec.workload.seed,
                 producer,
                 Arc::clone(campaigns),
                 ad_types,
                 event_types,
             ),
-            encoder: EventEncoder::new(Arc::clone(campaigns), &spec.ad_types, &spec.event_types),
+            encoder: EventEncoder::new(
+                Arc::clone(campaigns),
+                &spec.workload.ad_types,
+                &spec.workload.event_types,
+            ),
             serial: Serial {
                 run_tag: spec.run_tag,
                 producer: producer as u16,
@@ -158,12 +163,14 @@ impl Generator {
                 n: 0,
             },
             base_ns,
-            window_ns: spec.window_ns,
+            window_ns: spec.workload.window.as_nanos(),
         }
     }
 
     fn of_all(spec: &RunSpec, base_ns: Nanos, campaigns: &Arc<Campaigns>) -> Vec<Self> {
-        (0..spec.producers).map(|producer| Self::new(spec, producer, base_ns, campaigns)).collect()
+        (0..spec.workload.producers)
+            .map(|producer| Self::new(spec, producer, base_ns, campaigns))
+            .collect()
     }
 
     /// The event at an offset from the base. It is produced when it is intended: nothing is paced
@@ -185,7 +192,7 @@ impl Generator {
 
 /// Makes events on this thread, producer by producer, and throws them away.
 fn measure(clock: &dyn Clock, spec: &RunSpec, campaigns: &Arc<Campaigns>, count: u64) -> Speed {
-    let is_max = spec.arrivals == ArrivalKind::Max;
+    let is_max = spec.workload.arrivals == ArrivalKind::Max;
     let mut generators = Generator::of_all(spec, base(clock), campaigns);
     let (mut events, mut bytes) = (0, 0);
     let started_ns = clock.now();
@@ -221,8 +228,8 @@ fn write(
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
     let mut left = count.unwrap_or(u64::MAX);
     // Without a count the schedule's length is the limit.
-    let end_ns = if count.is_some() { Nanos::MAX } else { spec.duration_ns };
-    if spec.arrivals == ArrivalKind::Max {
+    let end_ns = if count.is_some() { Nanos::MAX } else { spec.workload.duration.as_nanos() };
+    if spec.workload.arrivals == ArrivalKind::Max {
         let mut turn = 0;
         while left > 0 {
             let offset_ns = clock.now() - base_ns;

@@ -156,7 +156,8 @@ fn write_truth(job: &Job<'_>, outcome: &RunOutcome) -> anyhow::Result<()> {
     let Some(path) = job.write_truth else { return Ok(()) };
     let base_ns = outcome.base_ns.context("there is no truth: the run never began")?;
     let RunOutcome { spec, truth, .. } = outcome;
-    TruthFile::new(&spec.run_id, base_ns, spec.window_ns, truth.clone()).write(path)
+    TruthFile::new(&spec.run_id, base_ns, spec.workload.window.as_nanos(), truth.clone())
+        .write(path)
 }
 
 fn print(report: &Report, format: OutputFormat) -> Result<(), CliError> {

@@ -1,9 +1,7 @@
 //! `[history]`: how long runs are kept.
 
 use serde::{Deserialize, Serialize};
-
-use crate::checks::Checks;
-use crate::units::{Bytes, Span};
+use streamgauge_actors::{Bytes, Checks, Span};
 
 /// `[history]`
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]

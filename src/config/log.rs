@@ -1,8 +1,7 @@
 //! `[log]`: what is logged.
 
 use serde::{Deserialize, Serialize};
-
-use crate::checks::Checks;
+use streamgauge_actors::Checks;
 
 /// `[log]`
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -6,13 +6,13 @@ use config::{Value, ValueKind};
 use serde::{Deserialize, Serialize};
 #[cfg(test)]
 use serde_json::Value as Json;
+use streamgauge_actors::Checks;
 
 use super::choices::text_of;
 use super::defaults::known;
 use super::problem::SettingProblem;
 use super::table::{Table, find, nearest_key};
 use crate::broker;
-use crate::checks::Checks;
 
 /// Runs of one cell of a matrix at most.
 const MAX_REPETITIONS: u32 = 1000;

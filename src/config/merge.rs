@@ -120,7 +120,8 @@ impl Merge {
             let nearest = nearest(workload, names.iter().copied()).unwrap_or("classic");
             let all = names.join(", ");
             let message = format!(
-                "is neither a preset nor a file; did you mean `{nearest}`? The presets are {all}; a \
+                "is neither a preset nor a file; did you mean `{nearest}`? The presets are {all}; \
+                 a \
                  file is TOML"
             );
             self.problem(WORKLOAD_ARGUMENT, workload, message);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::checks::SettingError;
+use streamgauge_actors::SettingError;
 
 /// The origin of what nobody set.
 pub(super) const DEFAULT_ORIGIN: &str = "default";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::problem::{ConfigError, located};
 use super::settings::Settings;
-use crate::checks::SettingError;
+use streamgauge_actors::SettingError;
 
 /// A setting given as text: by a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! `[schedule]`: when the daemon starts runs by itself.
 
 use serde::{Deserialize, Serialize};
-
-use crate::checks::Checks;
-use crate::units::Span;
+use streamgauge_actors::{Checks, Span};
 
 /// When the daemon starts runs by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

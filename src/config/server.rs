@@ -1,9 +1,7 @@
 //! `[server]`: where the daemon listens.
 
 use serde::{Deserialize, Serialize};
-
-use crate::checks::Checks;
-use crate::units::{Bytes, Span};
+use streamgauge_actors::{Bytes, Checks, Span};
 
 /// `[server]`
 #[derive(Clone, Deserialize, Serialize)]

@@ -3,25 +3,22 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamgauge_actors::RunSpec;
+use streamgauge_actors::{
+    AggregatorSection, Checks, ResultWriterSection, RunSpec, RunTopics, Span, SupervisorSection,
+    WorkloadSection,
+};
 
-use super::aggregator::AggregatorSection;
 use super::history::HistorySection;
 use super::log::LogSection;
 use super::matrix::MatrixSection;
 use super::problem::{ConfigError, SettingProblem, located};
-use super::result_writer::ResultWriterSection;
 use super::run_id::run_tag;
 use super::schedule::ScheduleSection;
 use super::server::ServerSection;
-use super::supervisor::SupervisorSection;
 use super::threshold::Threshold;
 use super::thresholds::{EXPRESSIONS, ThresholdsSection, refusal};
 use super::topics::TopicsSection;
-use super::workload::WorkloadSection;
 use crate::broker::BrokerSection;
-use crate::checks::Checks;
-use crate::units::Span;
 
 /// Every setting, resolved.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -100,44 +97,30 @@ impl Settings {
         let topic = |named: &str, what: &str| {
             if named.is_empty() { self.own_topic(&[run_id, what]) } else { named.to_owned() }
         };
-        let events_topic = topic(&topics.events, "events");
+        let events = topic(&topics.events, "events");
+        let separator = self.broker.kind.profile().topic_separator;
         Ok(RunSpec {
             run_id: run_id.to_owned(),
             run_tag: run_tag(run_id),
-            workload: workload.name.clone(),
-            seed: workload.seed,
-            producers: workload.producers,
-            aggregators: self.aggregators(cores()),
-            partitions: topics.partitions,
-            replication: topics.replication,
-            rate: workload.rate.0,
-            arrivals: workload.arrival_kind(),
-            burst_correlation: workload.bursts(),
-            duration_ns: workload.duration.as_nanos(),
-            warmup_ns: workload.warmup_ns(),
-            window_ns: workload.window.as_nanos(),
-            campaigns: workload.campaigns,
-            ads_per_campaign: workload.ads_per_campaign,
-            zipf_exponent: workload.zipf(),
-            ad_types: workload.ad_types.clone(),
-            event_types: workload.event_types.clone(),
-            allowed_lateness_ns: aggregator.allowed_lateness.or(Span::default()).as_nanos(),
-            progress_interval_ns: workload.progress_interval.as_nanos(),
-            progress_records: workload.progress_records,
-            max_open_windows: aggregator.max_open_windows,
-            result_batch: self.result_writer.batch,
-            malformed_topic: format!(
-                "{events_topic}{}malformed",
-                self.broker.kind.profile().topic_separator
-            ),
-            events_topic,
-            results_topic: topic(&topics.results, "results"),
+            workload: WorkloadSection {
+                warmup: Span::from_nanos(workload.warmup_ns()),
+                ..workload.clone()
+            },
+            aggregator: AggregatorSection {
+                count: self.aggregators(cores()),
+                ..aggregator.clone()
+            },
+            result_writer: self.result_writer.clone(),
+            supervisor: self.supervisor.clone(),
+            topics: RunTopics {
+                malformed: format!("{events}{separator}malformed"),
+                events,
+                results: topic(&topics.results, "results"),
+                partitions: topics.partitions,
+                replication: topics.replication,
+            },
             // Known once the broker is reached.
             log_append_time: true,
-            send_delay_limit_ns: workload.send_delay_limit.as_nanos(),
-            send_delay_share: workload.send_delay_share,
-            heartbeat_timeout_ns: self.supervisor.heartbeat_timeout.as_nanos(),
-            drain_timeout_ns: self.supervisor.drain_timeout.as_nanos(),
         })
     }
 

@@ -47,19 +47,34 @@ fn the_defaults_are_the_classic() {
     assert_eq!(plain.to_json(), classic.to_json());
     let spec = plain.run_spec("20261123-031522-7f3a").unwrap();
     assert_eq!(
-        (spec.producers, spec.partitions, spec.campaigns, spec.ads_per_campaign),
+        (
+            spec.workload.producers,
+            spec.topics.partitions,
+            spec.workload.campaigns,
+            spec.workload.ads_per_campaign
+        ),
         (2, 2, 10, 100)
     );
-    assert_eq!((spec.rate, spec.arrivals), (40_000.0, ArrivalKind::PoissonNormalized));
     assert_eq!(
-        (spec.duration_ns, spec.warmup_ns, spec.window_ns),
+        (spec.workload.rate.0, spec.workload.arrivals),
+        (40_000.0, ArrivalKind::PoissonNormalized)
+    );
+    assert_eq!(
+        (
+            spec.workload.duration.as_nanos(),
+            spec.workload.warmup.as_nanos(),
+            spec.workload.window.as_nanos()
+        ),
         (60 * SECOND, 10 * SECOND, 10 * SECOND)
     );
-    assert_eq!(spec.events_topic, "streamgauge.20261123-031522-7f3a.events");
-    assert_eq!(spec.results_topic, "streamgauge.20261123-031522-7f3a.results");
-    assert_eq!((spec.zipf_exponent, spec.burst_correlation), (None, BurstCorrelation::Independent));
-    assert_eq!((spec.allowed_lateness_ns, spec.workload.as_str()), (0, "classic"));
-    assert!((1..=2).contains(&spec.aggregators));
+    assert_eq!(spec.topics.events, "streamgauge.20261123-031522-7f3a.events");
+    assert_eq!(spec.topics.results, "streamgauge.20261123-031522-7f3a.results");
+    assert_eq!(
+        (spec.workload.zipf(), spec.workload.burst_correlation),
+        (None, BurstCorrelation::Independent)
+    );
+    assert_eq!((spec.aggregator.lateness_ns(), spec.workload.name.as_str()), (0, "classic"));
+    assert!((1..=2).contains(&spec.aggregator.count));
 }
 
 #[test]
@@ -68,13 +83,20 @@ fn every_preset_makes_a_run_of_its_own_name() {
         let resolved =
             Layers { workload: Some(preset.name.into()), ..Layers::default() }.load().unwrap();
         let spec = resolved.settings.run_spec("r").unwrap();
-        assert_eq!(spec.workload, preset.name);
+        assert_eq!(spec.workload.name, preset.name);
         assert_eq!(resolved.origins["workload.name"], format!("preset {}", preset.name));
         assert_eq!(resolved.rerun_arguments(), preset.name);
     }
     let smoke = Layers { workload: Some("smoke".into()), ..Layers::default() }.load().unwrap();
     let spec = smoke.settings.run_spec("r").unwrap();
-    assert_eq!((spec.duration_ns, spec.window_ns, spec.warmup_ns), (5 * SECOND, SECOND, 0));
+    assert_eq!(
+        (
+            spec.workload.duration.as_nanos(),
+            spec.workload.window.as_nanos(),
+            spec.workload.warmup.as_nanos()
+        ),
+        (5 * SECOND, SECOND, 0)
+    );
 }
 
 #[test]
@@ -307,16 +329,24 @@ fn a_run_gets_what_was_set() {
     ])
     .unwrap();
     let spec = resolved.settings.run_spec("id").unwrap();
-    assert_eq!(spec.warmup_ns, 20 * SECOND, "whole windows");
+    assert_eq!(spec.workload.warmup.as_nanos(), 20 * SECOND, "whole windows");
     assert!(
-        matches!(spec.arrivals, ArrivalKind::Mmpp(mmpp) if mmpp.rate_ratio == 7.0 && mmpp.q12 == 0.5)
+        spec.workload.arrivals == ArrivalKind::Mmpp
+            && spec.workload.mmpp.rate_ratio == 7.0
+            && spec.workload.mmpp.q12 == 0.5
     );
-    assert_eq!((spec.burst_correlation, spec.zipf_exponent), (BurstCorrelation::Shared, Some(0.5)));
-    assert_eq!(spec.allowed_lateness_ns, 250 * MILLISECOND);
-    assert_eq!((spec.events_topic.as_str(), spec.results_topic.as_str()), ("mine", "p.id.results"));
-    assert_eq!(spec.aggregators, 64, "a topic that is there may have as many partitions");
+    assert_eq!(
+        (spec.workload.burst_correlation, spec.workload.zipf()),
+        (BurstCorrelation::Shared, Some(0.5))
+    );
+    assert_eq!(spec.aggregator.lateness_ns(), 250 * MILLISECOND);
+    assert_eq!(
+        (spec.topics.events.as_str(), spec.topics.results.as_str()),
+        ("mine", "p.id.results")
+    );
+    assert_eq!(spec.aggregator.count, 64, "a topic that is there may have as many partitions");
     let own = with_flags(&[("aggregator.count", "64"), ("topics.partitions", "4")]).unwrap();
-    assert_eq!(own.settings.run_spec("id").unwrap().aggregators, 4);
+    assert_eq!(own.settings.run_spec("id").unwrap().aggregator.count, 4);
     assert_eq!(own.settings.aggregators(1), 4);
     assert_eq!(defaults().aggregators(1), 1);
 }
@@ -345,7 +375,8 @@ fn unreadable_files_and_unknown_workloads_are_named() {
 
 #[test]
 fn secrets_are_shown_nowhere() {
-    let text = "[broker.kafka.properties]\nsasl.password = \"hunter2\"\n\"ssl.key.password\" = \"hunter2\"\n\
+    let text = "[broker.kafka.properties]\nsasl.password = \"hunter2\"\n\"ssl.key.password\" = \
+                \"hunter2\"\n\
                 compression.type = \"zstd\"";
     let resolved = with_text(text).unwrap();
     assert_eq!(resolved.settings.broker.kafka.properties["sasl.password"], "hunter2");

@@ -81,7 +81,10 @@ impl Threshold {
         let (sign, operator) =
             operator.ok_or_else(|| format!("`{text}` has no operator that is known: {shape}"))?;
         let limit = number(rest[sign.len()..].trim_start()).ok_or_else(|| {
-            format!("`{text}` must end in a plain number, as 50, 0.5 or 1e6 (units are in the paths' names)")
+            format!(
+                "`{text}` must end in a plain number, as 50, 0.5 or 1e6 (units are in the \
+                     paths' names)"
+            )
         })?;
         if !paths().iter().any(|known| known == path) {
             let hint = match nearest(path, paths().iter().map(String::as_str)) {

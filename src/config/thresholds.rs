@@ -1,9 +1,9 @@
 //! `[thresholds]`: what a run must satisfy.
 
 use serde::{Deserialize, Serialize};
+use streamgauge_actors::Checks;
 
 use super::threshold::Threshold;
-use crate::checks::Checks;
 
 /// The setting that holds them.
 pub(super) const EXPRESSIONS: &str = "thresholds.expressions";

@@ -1,10 +1,9 @@
 //! `[topics]`: names and shape of the topics.
 
 use serde::{Deserialize, Serialize};
+use streamgauge_actors::{Bytes, Checks};
 
 use crate::broker::topics::RUN_SUFFIX;
-use crate::checks::Checks;
-use crate::units::Bytes;
 
 /// The longest topic name that brokers take.
 const MAX_TOPIC_NAME: usize = 249;
@@ -50,7 +49,8 @@ impl TopicsSection {
                 name.is_empty() || is_topic_name(name),
                 key,
                 format!(
-                    "must be a topic's name, 1 to {MAX_TOPIC_NAME} of the characters a-z, A-Z, 0-9, `.`, `_` and `-` \
+                    "must be a topic's name, 1 to {MAX_TOPIC_NAME} of the characters a-z, A-Z, \
+                     0-9, `.`, `_` and `-` \
                      (and not `.` or `..`), or empty for a topic of the run's own, but is `{name}`"
                 ),
             );

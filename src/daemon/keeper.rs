@@ -154,14 +154,14 @@ impl Keeper {
             self.shared.contexts(|contexts| contexts.get(&spec.run_id).map(|of| of.broker.clone()));
         let run = NewRun {
             run_id: spec.run_id.clone(),
-            workload: spec.workload.clone(),
+            workload: spec.workload.name.clone(),
             broker: broker.unwrap_or_default(),
             started_at_ms: started_at_ns / 1_000_000,
         };
         if let Err(error) = self.shared.with_history(|history| history.begin(&run)) {
             tracing::error!(run_id = spec.run_id, "the run cannot be filed: {error:#}");
         }
-        service::status(&format!("running {} ({})", spec.workload, spec.run_id));
+        service::status(&format!("running {} ({})", spec.workload.name, spec.run_id));
     }
 
     fn dropped(&self, spec: &RunSpec) {
@@ -169,7 +169,7 @@ impl Keeper {
         let context = self.shared.contexts(|contexts| contexts.remove(&spec.run_id));
         let run = NewRun {
             run_id: spec.run_id.clone(),
-            workload: spec.workload.clone(),
+            workload: spec.workload.name.clone(),
             broker: context.map_or_else(String::new, |of| of.broker),
             started_at_ms: self.shared.clock.now() / 1_000_000,
         };

@@ -38,8 +38,14 @@ impl Probe {
         let thread =
             thread::Builder::new().name("streamgauge-probe".to_owned()).spawn(move || {
                 while tell(probe(&shared.planner)) {
-                    let interval: Duration =
-                        shared.planner.current().resolved.settings.schedule.probe_interval.0;
+                    let interval: Duration = shared
+                        .planner
+                        .current()
+                        .resolved
+                        .settings
+                        .schedule
+                        .probe_interval
+                        .duration();
                     if asked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
                         return;
                     }

@@ -7,7 +7,6 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use streamgauge_actors::Nanos;
 
 use crate::config::{ScheduleMode, ScheduleSection};
-use crate::units::Span;
 
 /// The schedule, and where it is.
 #[derive(Debug)]
@@ -83,7 +82,7 @@ impl Schedule {
         if self.section.mode == ScheduleMode::OnRequest {
             return;
         }
-        let (Span(least), Span(most)) = (self.section.retry_min, self.section.retry_max);
+        let (least, most) = (self.section.retry_min.duration(), self.section.retry_max.duration());
         let backoff = self.backoff.get_or_insert_with(|| {
             ExponentialBuilder::default()
                 .with_min_delay(least)
@@ -105,12 +104,12 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use streamgauge_actors::SECOND;
+    use streamgauge_actors::{SECOND, Span};
 
     use super::*;
 
     fn section(mode: ScheduleMode) -> ScheduleSection {
-        let span = |seconds| Span(Duration::from_secs(seconds));
+        let span = |seconds| Span::from_nanos(seconds * SECOND);
         ScheduleSection {
             mode,
             every: span(60),

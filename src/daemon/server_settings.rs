@@ -69,7 +69,7 @@ impl ServerSettings {
             token,
             allowed_hosts: server.allowed_hosts.clone(),
             max_connections: server.max_connections as usize,
-            request_timeout: server.request_timeout.0,
+            request_timeout: server.request_timeout.duration(),
             max_body_bytes: server.max_body_bytes.0 as usize,
         })
     }

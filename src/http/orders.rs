@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use streamgauge_actors::{
-    Refusal, RestartRun, RunPlan, SetRate, StartRun, StopMode, StopRun, Supervisor,
+    Rate, Refusal, RestartRun, RunPlan, SetRate, StartRun, StopMode, StopRun, Supervisor,
 };
 
 use super::api::{Api, ApiData, blocking};
@@ -17,7 +17,6 @@ use super::problem::{Problem, set_pointer};
 use super::runs::find_run;
 use crate::daemon::planner::RunRequest;
 use crate::live::Links;
-use crate::units::Rate;
 
 /// Which run to start.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]

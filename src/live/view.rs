@@ -1,11 +1,10 @@
 //! How a run is, or was, as HTTP tells it.
 
 use serde::Serialize;
-use streamgauge_actors::{RunState, SECOND, StageCounters, Verdict};
+use streamgauge_actors::{RunState, SECOND, Span, StageCounters, Verdict};
 
 use crate::history::RunRow;
 use crate::report::{Report, rfc3339_of_ms};
-use crate::units::Span;
 
 /// How a run is, or was.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -133,7 +132,7 @@ impl From<&StageCounters> for EventCounts {
 /// The length of the schedule as it was set, warm-up included.
 fn planned_s(report: &Report) -> Option<f64> {
     let length = |key: &str| report.config.pointer(key)?.as_str()?.parse::<Span>().ok();
-    Some(report.warmup_s + length("/workload/duration")?.0.as_secs_f64())
+    Some(report.warmup_s + length("/workload/duration")?.duration().as_secs_f64())
 }
 
 /// What can be said of a run's counts: `wrong` for whatever fails its audit, `exact` once a window

@@ -11,10 +11,12 @@ use crate::report::{BrokerReport, LatencyFigures, tables};
 
 /// One cell.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CellReport {
     /// Its number, from 1.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub cell: usize,
-    /// Its values: `kafka, 10k/s`.
+    /// Its values: `embedded, 10k/s`.
     pub name: String,
     /// The varied settings with their values; `null`: makes no difference to this cell's broker.
     pub settings: BTreeMap<String, Option<String>>,
@@ -23,8 +25,10 @@ pub struct CellReport {
     /// Whether it is on the embedded log, the harness's own floor, while others are not.
     pub is_floor: bool,
     /// The number of the cell that is the floor of this one.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub floor: Option<usize>,
     /// The number of the cell that it is compared with.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub baseline: Option<usize>,
     /// The broker, as it described itself; `null`: no run reached it.
     pub broker: Option<BrokerReport>,

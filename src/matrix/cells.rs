@@ -1,6 +1,6 @@
 //! From lists of values to cells: every combination once, and the floor below each.
 //!
-//! A setting in a broker's own section (`broker.kafka.events_linger`) counts only for the cells on
+//! A setting in a broker's own section (its lingers, its queues) counts only for the cells on
 //! that broker: the others would be the same cell again and again.
 
 /// The setting that names the broker.

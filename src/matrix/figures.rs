@@ -151,6 +151,7 @@ impl Run {
 
 /// One figure over the runs of a cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CellFigure {
     /// Of latencies the percentile of all runs' samples together, else the mean of the runs.
     pub value: Option<f64>,

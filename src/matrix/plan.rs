@@ -47,7 +47,7 @@ pub struct PlannedCell {
     pub resolved: Resolved,
     /// The varied settings with their values here; `None`: makes no difference to this cell.
     pub values: BTreeMap<String, Option<String>>,
-    /// Its values, in the order of [`Plan::varied`]: `kafka, 10k/s, partitions 4`.
+    /// Its values, in the order of [`Plan::varied`]: `embedded, 10k/s, partitions 4`.
     pub name: String,
     /// Whether it was asked for; if not, it was added as a floor.
     pub asked: bool,
@@ -269,7 +269,7 @@ impl PlannedCell {
 /// Settings whose values say themselves what they are.
 const NAMED_BY_VALUE: [&str; 3] = [BROKER, "workload.rate", "workload.arrivals"];
 
-/// A setting's value in a cell's name: `kafka`, `partitions 4`.
+/// A setting's value in a cell's name: `embedded`, `partitions 4`.
 fn named(key: &str, value: &str) -> String {
     let last = key.rsplit('.').next().unwrap_or(key);
     if NAMED_BY_VALUE.contains(&key) {

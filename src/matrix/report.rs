@@ -38,32 +38,41 @@ pub struct MatrixContext {
 
 /// The report of one matrix.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MatrixReport {
     /// [`SCHEMA_VERSION`].
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
     pub schema_version: u32,
     /// The gravest verdict of all runs; `aborted` where it was stopped and nothing is graver.
     pub verdict: Verdict,
     /// Why, the gravest first; never empty.
+    #[cfg_attr(test, schemars(length(min = 1), inner(length(min = 1))))]
     pub reasons: Vec<String>,
     /// The exit code that goes with it, the gravest of all runs.
+    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 4, 5, 99])))]
     pub exit_code: u8,
     /// The command to try next.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub next: String,
     /// The preset or file that the workload came from.
     pub workload: String,
     /// When the first run started (RFC 3339, UTC).
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub started_at: String,
     /// When the last one ended.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub finished_at: String,
     /// The settings that are varied, with their values in the order of the cells.
     pub varied: Vec<Varied>,
     /// How often every cell was to be run.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub repetitions: u32,
     /// What the order of the runs derives from.
     pub order_seed: u64,
     /// Which cell was to come when: their numbers, round by round.
     pub order: Vec<Vec<usize>>,
     /// The cells.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub cells: Vec<CellReport>,
     /// Every run that was begun, in the order of time.
     pub runs: Vec<RunReport>,
@@ -72,6 +81,7 @@ pub struct MatrixReport {
     /// Every cell against its baseline.
     pub comparisons: Vec<CellComparison>,
     /// What all cells have in common: the resolved settings, secrets redacted.
+    #[cfg_attr(test, schemars(with = "serde_json::Map<String, Json>"))]
     pub config: Json,
     /// What was running.
     pub versions: Versions,
@@ -83,6 +93,7 @@ pub struct MatrixReport {
 
 /// A setting that is varied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Varied {
     /// The setting.
     pub key: String,
@@ -92,20 +103,25 @@ pub struct Varied {
 
 /// One run.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunReport {
     /// Its id, by which history, `report` and `compare` know it; `null`: it could not be begun.
     pub run_id: Option<String>,
     /// The number of its cell.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub cell: usize,
     /// Its round, from 1.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub round: usize,
     /// Its place among all runs, from 1.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub place: usize,
     /// When it started (RFC 3339, UTC).
     pub started_at: Option<String>,
     /// The verdict.
     pub verdict: Verdict,
     /// The exit code that goes with it.
+    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 4, 5, 99])))]
     pub exit_code: u8,
     /// The gravest reason for it.
     pub reason: String,
@@ -319,4 +335,21 @@ fn rerun(plan: &Plan) -> String {
     }
     words.retain(|word| !word.is_empty());
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::schema;
+
+    #[test]
+    fn the_schema_is_up_to_date() {
+        let generated = schema::of::<MatrixReport>(
+            "matrix.schema.json",
+            "streamgauge matrix, schema version 1",
+            "The report of a matrix of runs. `null` means that nothing was measured; it is never written as 0. Cells, rounds \
+             and places are counted from 1. Units are in the names, as in the report of a run.",
+        );
+        schema::check("matrix.schema.json", SCHEMA, &generated);
+    }
 }

@@ -25,10 +25,13 @@ const OTHER_END: &str = "one ends at the insertion, the other at the acknowledge
 
 /// A cell compared with its baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CellComparison {
     /// The cell's number.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub cell: usize,
     /// The number of the cell that it is compared with.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub baseline: usize,
     /// The conclusion, in words.
     pub conclusion: String,

@@ -332,8 +332,10 @@ fn checkpoints_taken(views: &[View<'_>]) -> MetricFamily {
 fn of_the_program() -> Vec<MetricFamily> {
     let mut build = Family::new("build_info", "The program.", MetricType::GAUGE);
     let versions = Versions::of_program();
-    let librdkafka = versions.librdkafka.unwrap_or_default();
-    build.value(&[("version", &versions.streamgauge), ("librdkafka", &librdkafka)], 1.0);
+    // The first client's alone: one more label would make another series of it.
+    let [(client, client_version), ..] = versions.clients();
+    let client = (client, client_version.unwrap_or_default());
+    build.value(&[("version", &versions.streamgauge), client], 1.0);
     let usage = ProcessUsage::now();
     let count = |value: Option<u64>| value.map(|value| value as f64);
     let rows = [

@@ -35,7 +35,9 @@ fn measured(produced: u64, latency_ns: Nanos) -> RunFact {
 }
 
 fn accepted() -> RunFact {
-    let spec = RunSpec { workload: "classic".to_owned(), ..small_spec("r1") };
+    let spec = small_spec("r1").with(|spec| {
+        spec.workload.name = "classic".to_owned();
+    });
     RunFact::Accepted { spec: Arc::new(spec), started_at_ns: 900 * SECOND }
 }
 
@@ -121,7 +123,9 @@ fn quantiles_look_back_ten_seconds() {
 fn workloads_without_end_do_not_make_series_without_end() {
     let (metrics, _) = metrics();
     for i in 0..2 * MAX_SUBJECTS {
-        let spec = RunSpec { workload: format!("w{i}"), ..small_spec("r1") };
+        let spec = small_spec("r1").with(|spec| {
+            spec.workload.name = format!("w{i}");
+        });
         metrics.hear(
             "embedded",
             true,

@@ -92,6 +92,7 @@ pub struct Side {
 
 /// What is to be said of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// Significantly better.
@@ -108,6 +109,7 @@ pub enum Finding {
 
 /// One metric of both runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MetricRow {
     /// Its name: `publish_latency.p99_ms`.
     pub metric: String,

@@ -33,8 +33,8 @@ impl Report {
             notes: notes(outcome, mode),
             run_id: outcome.spec.run_id.clone(),
             mode: mode_name(mode),
-            workload: outcome.spec.workload.clone(),
-            seed: outcome.spec.seed,
+            workload: outcome.spec.workload.name.clone(),
+            seed: outcome.spec.workload.seed,
             broker: BrokerReport {
                 kind: outcome.broker.kind.clone(),
                 version: outcome.broker.version.clone(),
@@ -43,8 +43,8 @@ impl Report {
                 limitations: outcome.broker.limitations.iter().map(ToString::to_string).collect(),
             },
             topics: Topics {
-                events: outcome.spec.events_topic.clone(),
-                results: outcome.spec.results_topic.clone(),
+                events: outcome.spec.topics.events.clone(),
+                results: outcome.spec.topics.results.clone(),
             },
             started_at: rfc3339(outcome.started_at_ns),
             finished_at: rfc3339(outcome.finished_at_ns),
@@ -129,7 +129,7 @@ pub fn rfc3339(at: Nanos) -> String {
 /// Only producers warm up.
 fn warmup_s(outcome: &RunOutcome, mode: &Mode) -> f64 {
     match mode {
-        Mode::Run | Mode::Produce => outcome.spec.warmup_ns as f64 / SECOND as f64,
+        Mode::Run | Mode::Produce => outcome.spec.workload.warmup.as_nanos() as f64 / SECOND as f64,
         Mode::Aggregate(_) | Mode::Latency(_) => 0.0,
     }
 }
@@ -240,7 +240,7 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     if counters.malformed.total() > 0 {
         let reasons: Vec<_> =
             counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
-        let kept = &outcome.spec.malformed_topic;
+        let kept = &outcome.spec.topics.malformed;
         let total = counters.malformed.total();
         let until = if matches!(mode, Mode::Run) {
             ", for as long as the run's topics are kept"
@@ -257,7 +257,7 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
             if matches!(mode, Mode::Aggregate(_)) { "added, not auditable" } else { "never added" };
         notes.push(format!("{} event(s) of other programs: {fate}", counters.strangers));
     }
-    if mode.produces() && outcome.spec.arrivals == ArrivalKind::Max {
+    if mode.produces() && outcome.spec.workload.arrivals == ArrivalKind::Max {
         notes.push(
             "arrivals `max`: there is no schedule, so latency counts from the time of sending, and backpressure hides \
              the waiting before it"

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The machine; `null` where the system does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Host {
     /// Cores that this process may use.
     pub cores: Option<u64>,

@@ -9,6 +9,7 @@ use streamgauge_actors::{LatencyHistogram, LatencyKind};
 
 /// One latency over the measured part of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LatencyFigures {
     /// Samples that are not negative: those that the figures are of.
     pub count: u64,
@@ -29,9 +30,11 @@ pub struct LatencyFigures {
     /// The greatest.
     pub max_ms: Option<f64>,
     /// The finest step that a sample can show.
+    #[cfg_attr(test, schemars(extend("exclusiveMinimum" = 0)))]
     pub resolution_ms: f64,
     /// The whole distribution, microseconds: an HDR histogram (V2 encoding, uncompressed) in
     /// base64.
+    #[cfg_attr(test, schemars(length(min = 1), extend("contentEncoding" = "base64")))]
     pub histogram: String,
 }
 

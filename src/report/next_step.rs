@@ -27,7 +27,7 @@ pub fn next_step(outcome: &RunOutcome, cause: Cause, report: &Report) -> String 
         (_, Grade::Inconclusive)
             if outcome.counters.sent_late_generator > 0 && !outcome.clock_stepped() =>
         {
-            with_flag(rerun, "--rate", &rate_text(outcome.spec.rate / 2.0))
+            with_flag(rerun, "--rate", &rate_text(outcome.spec.workload.rate.0 / 2.0))
         }
         (_, Grade::Inconclusive | Grade::FellShort | Grade::Stopped) => rerun.to_owned(),
     }
@@ -37,7 +37,7 @@ pub fn next_step(outcome: &RunOutcome, cause: Cause, report: &Report) -> String 
 fn after_a_failed_threshold(outcome: &RunOutcome, report: &Report) -> String {
     let too_slow =
         report.thresholds.iter().any(|row| !row.passed && row.expression.starts_with("latency."));
-    let paced = outcome.mode.produces() && outcome.spec.arrivals != ArrivalKind::Max;
+    let paced = outcome.mode.produces() && outcome.spec.workload.arrivals != ArrivalKind::Max;
     if too_slow && paced {
         at_a_comfortable_rate(outcome, &report.rerun)
     } else {
@@ -49,13 +49,13 @@ fn after_a_pass(outcome: &RunOutcome, rerun: &str) -> String {
     let spec = &outcome.spec;
     let embedded = outcome.broker.kind == "embedded";
     match outcome.mode {
-        Mode::Run if spec.workload == "smoke" => keeping_broker("streamgauge run", rerun),
-        Mode::Run if spec.arrivals == ArrivalKind::Max => {
+        Mode::Run if spec.workload.name == "smoke" => keeping_broker("streamgauge run", rerun),
+        Mode::Run if spec.workload.arrivals == ArrivalKind::Max => {
             at_a_comfortable_rate(outcome, &with_flag(rerun, "--arrivals", "poisson"))
         }
         Mode::Run => with_flag(rerun, "--arrivals", "max"),
         Mode::Produce if !embedded => {
-            let topic = &spec.events_topic;
+            let topic = &spec.topics.events;
             let command = format!(
                 "streamgauge aggregate --events-topic {topic} --from earliest --until-idle 5s"
             );
@@ -64,7 +64,7 @@ fn after_a_pass(outcome: &RunOutcome, rerun: &str) -> String {
         Mode::Aggregate(_) if !embedded => {
             let command = format!(
                 "streamgauge latency --results-topic {} --until-idle 5s",
-                spec.results_topic
+                spec.topics.results
             );
             keeping_broker(&command, rerun)
         }
@@ -90,7 +90,7 @@ fn after_wrong_counts(outcome: &RunOutcome, rerun: &str) -> String {
 fn at_a_comfortable_rate(outcome: &RunOutcome, rerun: &str) -> String {
     let (produced, consumed) = outcome.throughput();
     let managed = if consumed > 0.0 { produced.min(consumed) } else { produced };
-    let rate = if managed > 0.0 { managed } else { outcome.spec.rate };
+    let rate = if managed > 0.0 { managed } else { outcome.spec.workload.rate.0 };
     with_flag(rerun, "--rate", &rate_text(rate * COMFORTABLE_SHARE))
 }
 

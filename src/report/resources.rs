@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the program used during a run; `null` where the system does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Resources {
     /// Processor time of the whole process during the run (user and system), seconds.
     pub cpu_seconds: Option<f64>,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Ack, ArrivalKind, Broker, BrokerDescription, Ending, EventReader, EventWriter, MILLISECOND,
-    PortError, Record, RestartRun, RunOutcome, RunSpec, RunState, SECOND, Sent, SetRate, StageId,
-    StartAt, StartRun, StopMode, StopRun, TopicAdmin, Verdict, WriterRole,
+    PortError, Record, RestartRun, RunOutcome, RunSpec, RunState, SECOND, Sent, SetRate, Span,
+    StageId, StartAt, StartRun, StopMode, StopRun, TopicAdmin, Verdict, WriterRole,
     testing::{Fault, FaultKind, FaultyBroker, small_spec},
 };
 
@@ -189,10 +189,10 @@ impl Broker for FailingBroker {
 fn spec(failure: Failure) -> RunSpec {
     let mut spec = small_spec("failing");
     // Windows often enough for the ports of the results to be called.
-    spec.window_ns = 20 * MILLISECOND;
-    spec.duration_ns = 2 * SECOND;
+    spec.workload.window = Span::from_nanos(20 * MILLISECOND);
+    spec.workload.duration = Span::from_nanos(2 * SECOND);
     if matches!(failure, Failure::Freeze | Failure::FreezeInto | Failure::FreezeForever) {
-        spec.heartbeat_timeout_ns = HEARTBEAT_TIMEOUT_NS;
+        spec.supervisor.heartbeat_timeout = Span::from_nanos(HEARTBEAT_TIMEOUT_NS);
     }
     spec
 }
@@ -204,7 +204,7 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
     let inner = runs::embedded(&clock);
     let broker = Arc::new(FailingBroker {
         inner: Arc::clone(&inner),
-        events_topic: spec.events_topic.clone(),
+        events_topic: spec.topics.events.clone(),
         port,
         failure,
         made: AtomicU32::new(0),
@@ -343,7 +343,8 @@ fn orders_are_refused_with_the_reason_where_they_make_no_sense() {
 
     // While it is draining: a lost result is waited for, for a while.
     let mut draining = small_spec("draining");
-    (draining.window_ns, draining.duration_ns) = (100 * MILLISECOND, 400 * MILLISECOND);
+    draining.workload.window = Span::from_nanos(100 * MILLISECOND);
+    draining.workload.duration = Span::from_nanos(400 * MILLISECOND);
     let lost = vec![Fault { kind: FaultKind::DropResult, after_records: 0 }];
     let broker = Arc::new(FaultyBroker::new(Arc::clone(&embedded), &draining, lost));
     let plan = Arc::new(runs::plan(draining, broker, &clock));
@@ -363,7 +364,9 @@ fn orders_are_refused_with_the_reason_where_they_make_no_sense() {
     assert_eq!(outcome(&host).ending, Ending::Stopped { drained: false });
     refused(host.ask(DRAIN), RunState::Stopped, "no run is under way");
 
-    let closed_loop = RunSpec { arrivals: ArrivalKind::Max, ..small_spec("max") };
+    let closed_loop = small_spec("max").with(|spec| {
+        spec.workload.arrivals = ArrivalKind::Max;
+    });
     start(&host, runs::plan(closed_loop, Arc::clone(&embedded), &clock));
     wait_for_state(&host, RunState::Running);
     refused(host.ask(FASTER), RunState::Running, "has no rate");
@@ -378,7 +381,7 @@ fn a_run_is_stopped_or_replaced_while_it_is_being_prepared() {
     let inner = runs::embedded(&clock);
     let slow_broker = |spec: &RunSpec| FailingBroker {
         inner: Arc::clone(&inner),
-        events_topic: spec.events_topic.clone(),
+        events_topic: spec.topics.events.clone(),
         port: Port::Broker,
         failure: Failure::Freeze,
         made: AtomicU32::new(0),

@@ -263,7 +263,7 @@ fn with_runs(runs: i64) -> (TempDir, History) {
 fn runs_are_listed_newest_first_in_80_columns() {
     let (folder, history) = with_runs(3);
     let mut long = passed(1);
-    (long.spec.run_id, long.spec.workload) =
+    (long.spec.run_id, long.spec.workload.name) =
         ("20261123-031522-7f3a".to_owned(), "a-rather-long-workload".to_owned());
     long.ending = Ending::failed("disk full");
     history.finish(&report(&long, Mode::Run)).unwrap();

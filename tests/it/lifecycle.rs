@@ -13,7 +13,7 @@ use streamgauge::daemon::foreground::Foreground;
 use streamgauge::metrics::ProcessUsage;
 use streamgauge_actors::{
     Broker, Ending, MILLISECOND, RestartRun, RunPlan, RunState, RunStatus, SECOND, SharedClock,
-    StopMode, StopRun, Verdict, testing::small_spec,
+    Span, StopMode, StopRun, Verdict, testing::small_spec,
 };
 
 use streamgauge_support::wait_for;
@@ -66,8 +66,8 @@ impl Bench {
     fn plan(&mut self) -> RunPlan {
         self.played += 1;
         let mut spec = small_spec(&format!("run-{}", self.played));
-        spec.duration_ns = 300 * MILLISECOND;
-        spec.window_ns = 100 * MILLISECOND;
+        spec.workload.duration = Span::from_nanos(300 * MILLISECOND);
+        spec.workload.window = Span::from_nanos(100 * MILLISECOND);
         runs::plan(spec, Arc::clone(&self.broker), &self.clock)
     }
 
@@ -123,7 +123,7 @@ impl Bench {
     fn restart_in_a_row(&mut self) -> (u64, u64) {
         let endless = |bench: &mut Self| {
             let mut plan = bench.plan();
-            plan.spec.duration_ns = 3600 * SECOND;
+            plan.spec.workload.duration = Span::from_nanos(3600 * SECOND);
             plan
         };
         let plan = endless(self);

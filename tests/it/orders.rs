@@ -10,7 +10,7 @@ use streamgauge::daemon::host::ActorHost;
 use streamgauge_actors::{
     Broker, BrokerDescription, Effect, Ending, EventReader, EventWriter, GetStatus, MILLISECOND,
     OrderKind, PortError, Record, Refusal, RestartRun, RunFact, RunPlan, RunSpec, RunState, SECOND,
-    SetRate, StartAt, StartRun, StopMode, StopRun, TopicAdmin, WriterRole, order_effect,
+    SetRate, Span, StartAt, StartRun, StopMode, StopRun, TopicAdmin, WriterRole, order_effect,
     testing::small_spec,
 };
 
@@ -100,26 +100,38 @@ struct Lab {
 
 fn plan(spec: RunSpec, holds: &Arc<Holds>) -> Arc<RunPlan> {
     let clock = runs::clock();
-    let results_topic = spec.results_topic.clone();
+    let results_topic = spec.topics.results.clone();
     let broker = Holding { inner: runs::embedded(&clock), results_topic, holds: Arc::clone(holds) };
     Arc::new(runs::plan(spec, Arc::new(broker), &clock))
 }
 
 /// The run whose state it is about.
 fn present() -> RunSpec {
-    RunSpec { duration_ns: 3600 * SECOND, window_ns: 50 * MILLISECOND, ..small_spec("present") }
+    small_spec("present").with(|spec| {
+        spec.workload.duration = Span::from_nanos(3600 * SECOND);
+        spec.workload.window = Span::from_nanos(50 * MILLISECOND);
+    })
 }
 
 fn next(holds: &Arc<Holds>) -> Arc<RunPlan> {
-    plan(RunSpec { duration_ns: 3600 * SECOND, ..small_spec("next") }, holds)
+    plan(
+        small_spec("next").with(|spec| {
+            spec.workload.duration = Span::from_nanos(3600 * SECOND);
+        }),
+        holds,
+    )
 }
 
 impl Lab {
     fn in_state(state: RunState) -> Self {
         let lab = Self { host: Foreground::start().unwrap(), holds: Arc::default() };
         let spec = match state {
-            RunState::WarmingUp => RunSpec { warmup_ns: 3600 * SECOND, ..present() },
-            RunState::Completed => RunSpec { duration_ns: 100 * MILLISECOND, ..present() },
+            RunState::WarmingUp => present().with(|spec| {
+                spec.workload.warmup = Span::from_nanos(3600 * SECOND);
+            }),
+            RunState::Completed => present().with(|spec| {
+                spec.workload.duration = Span::from_nanos(100 * MILLISECOND);
+            }),
             _ => present(),
         };
         lab.holds.answers.store(state == RunState::Preparing, Ordering::Relaxed);

@@ -121,9 +121,9 @@ fn it_needs_no_network() {
 #[test]
 fn nothing_of_a_run_becomes_markup() {
     let mut run = passed(6);
-    run.spec.workload = HOSTILE.to_owned();
+    run.spec.workload.name = HOSTILE.to_owned();
     run.spec.run_id = HOSTILE.to_owned();
-    run.spec.events_topic = HOSTILE.to_owned();
+    run.spec.topics.events = HOSTILE.to_owned();
     run.broker.kind = HOSTILE.to_owned();
     run.broker.version = HOSTILE.to_owned();
     let mut context = context();

@@ -143,7 +143,7 @@ fn a_log_that_stamps_nothing_is_noted() {
 #[test]
 fn without_a_schedule_there_is_no_target() {
     let mut run = passed(6);
-    run.spec.arrivals = ArrivalKind::Max;
+    run.spec.workload.arrivals = ArrivalKind::Max;
     run.series.iter_mut().for_each(|second| second.target = None);
     let report = checked(&run, Mode::Run);
     assert_eq!(report["throughput"]["target_per_second"], Value::Null);

@@ -30,7 +30,7 @@ fn line_with<'a>(lines: &'a [String], what: &str) -> &'a str {
 #[test]
 fn the_first_line_is_verdict_reason_and_next_command() {
     let mut run = passed(6);
-    run.spec.workload = "smoke".to_owned();
+    run.spec.workload.name = "smoke".to_owned();
     let lines = lines(&report(&run, Mode::Run));
     assert_eq!(lines[0], "PASS: every count of all 6 windows is exact. Next: streamgauge run");
 }
@@ -132,7 +132,7 @@ fn the_next_command_fits_the_trouble() {
     let rerun = "streamgauge run classic --seed 42";
     assert_eq!(next(|_| (), Mode::Run), format!("{rerun} --arrivals max"));
     assert_eq!(
-        next(|run| run.spec.arrivals = ArrivalKind::Max, Mode::Run),
+        next(|run| run.spec.workload.arrivals = ArrivalKind::Max, Mode::Run),
         format!("{rerun} --arrivals poisson --rate 32k/s")
     );
     assert_eq!(next(|run| run.counters.late = 1, Mode::Run), format!("{rerun} --keep-topics"));

@@ -147,7 +147,7 @@ fn late_events_of_foreign_topics_name_the_lateness_that_would_have_sufficed() {
 #[test]
 fn what_has_no_schedule_is_not_late() {
     let mut run = passed(6);
-    (run.counters.sent_late_generator, run.spec.arrivals) = (2_400_000, ArrivalKind::Max);
+    (run.counters.sent_late_generator, run.spec.workload.arrivals) = (2_400_000, ArrivalKind::Max);
     assert_eq!(run.judge().verdict(), Verdict::Pass);
 }
 

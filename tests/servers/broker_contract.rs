@@ -682,7 +682,7 @@ contract!(kafka, |small_queues| {
     let mut settings = streamgauge_support::kafka::settings()?;
     if small_queues {
         settings.queue_records = 1_000;
-        settings.queue_bytes = streamgauge::units::Bytes(1 << 20);
+        settings.queue_bytes = streamgauge_actors::Bytes(1 << 20);
     }
     let broker = streamgauge_support::kafka::broker_with(&settings);
     Some(Box::new(broker) as Box<dyn streamgauge_actors::Broker>)
@@ -693,7 +693,7 @@ contract!(kafka2, |small_queues| {
     let mut settings = crate::support::kafka2::settings()?;
     if small_queues {
         settings.queue_records = 1_000;
-        settings.queue_bytes = streamgauge::units::Bytes(1 << 20);
+        settings.queue_bytes = streamgauge_actors::Bytes(1 << 20);
     }
     let broker = streamgauge_support::kafka::broker_with(&settings);
     Some(Box::new(broker) as Box<dyn streamgauge_actors::Broker>)
@@ -703,7 +703,7 @@ contract!(kafka2, |small_queues| {
 contract!(fluvio, |small_queues| {
     let mut settings = streamgauge_support::fluvio::settings()?;
     // The least that is allowed, so that fetches end in the middle of batches.
-    settings.fetch_bytes = streamgauge::units::Bytes(2 << 20);
+    settings.fetch_bytes = streamgauge_actors::Bytes(2 << 20);
     if small_queues {
         settings.queue_records = 1_000;
     }

@@ -12,10 +12,9 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSection, KafkaSettings};
-use streamgauge::units::Span;
 use streamgauge_actors::{
     Ack, Broker, Clock as _, Delivery, EventReader, EventWriter, PortError, Retry, RunClock,
-    SECOND, Sent, StampedBy, StartAt, TopicSpec, WriterRole,
+    SECOND, Sent, Span, StampedBy, StartAt, TopicSpec, WriterRole,
 };
 
 const BUDGET: Duration = Duration::from_millis(1);
@@ -25,7 +24,7 @@ fn an_unreachable_broker_is_an_error_in_time() {
     // A port that was free a moment ago.
     let address =
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().to_string();
-    let connect_timeout = Span(Duration::from_secs(1));
+    let connect_timeout = Span::from_nanos(SECOND);
     let settings =
         KafkaSection { connect_timeout, ..streamgauge_support::kafka::settings_at(&address) };
     let broker = streamgauge_support::kafka::broker_with(&settings);

@@ -131,8 +131,8 @@ fn lossy_daemon(folder: &TempDir) -> Daemon {
             let spec = resolved.settings.run_spec("lossy")?;
             let mut admin = embedded.admin().unwrap();
             for (name, partitions, stamped_by) in [
-                (&spec.events_topic, spec.partitions, StampedBy::Client),
-                (&spec.results_topic, 1, StampedBy::Log),
+                (&spec.topics.events, spec.topics.partitions, StampedBy::Client),
+                (&spec.topics.results, 1, StampedBy::Log),
             ] {
                 let topic = TopicSpec {
                     name: name.clone(),

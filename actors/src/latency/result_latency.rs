@@ -20,7 +20,7 @@ pub(super) fn insertion_time(
         TimestampKind::Create | TimestampKind::None => Err(StageError::own(format!(
             "topic `{}`, partition {}, offset {}: the record's timestamp is not the log's own; set \
              message.timestamp.type=LogAppendTime on the topic and run again",
-            spec.results_topic, record.partition, record.offset
+            spec.topics.results, record.partition, record.offset
         ))),
     }
 }

@@ -136,7 +136,7 @@ fn frame_of<'a>(
     spec: &RunSpec,
 ) -> WindowFrame {
     let Some(result) = results.find(|result| result.window_end > result.window_start) else {
-        return WindowFrame::unscheduled(0, spec.window_ns);
+        return WindowFrame::unscheduled(0, spec.workload.window.as_nanos());
     };
     let window_ns =
         result.window_end.saturating_sub(result.window_start).saturating_mul(MILLISECOND);

@@ -40,7 +40,7 @@ impl Role for RunAuditRole {
 
     fn begin(self, base_ns: Nanos) -> RunAudit {
         let Self { spec, clock, reader } = self;
-        let auditor = Auditor::new(spec.frame(base_ns, None), spec.producers);
+        let auditor = Auditor::new(spec.frame(base_ns, None), spec.workload.producers);
         RunAudit {
             auditor: if spec.log_append_time { auditor } else { auditor.with_latencies_apart() },
             spec,

@@ -115,14 +115,14 @@ impl RunOutcome {
     /// Length of the measured part as it was played, seconds.
     pub fn measured_seconds(&self) -> f64 {
         let Some(base) = self.base_ns else { return 0.0 };
-        let from = base + self.spec.warmup_ns;
+        let from = base + self.spec.workload.warmup.as_nanos();
         (self.schedule_end_ns - from).max(0) as f64 / SECOND as f64
     }
 
     /// Measured events per second handed to the client, and consumed: over the measured part, or
     /// over the longer time that it really took.
     pub fn throughput(&self) -> (f64, f64) {
-        let from = self.base_ns.unwrap_or(0) + self.spec.warmup_ns;
+        let from = self.base_ns.unwrap_or(0) + self.spec.workload.warmup.as_nanos();
         let rate = |events: u64, last: Nanos| {
             let seconds = (last - from) as f64 / SECOND as f64;
             let span = seconds.max(self.measured_seconds());

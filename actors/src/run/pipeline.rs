@@ -133,7 +133,7 @@ impl PipelineBuilder<'_> {
         let mut inboxes = Vec::new();
         for (id, AggregatorPort { owned, reader }) in (0..).zip(aggregators) {
             let (spec, clock) = (Arc::clone(&self.spec), Arc::clone(&self.plan.clock));
-            let dead_letters = (self.plan.dead_letters)(&spec.malformed_topic);
+            let dead_letters = (self.plan.dead_letters)(&spec.topics.malformed);
             let parts = AggregatorParts { id, spec, clock, owned, reader, dead_letters };
             inboxes.push(self.add(role(parts), writer.route()).inbox());
         }
@@ -172,7 +172,7 @@ impl Pipeline {
                 builder.producers(producers, &audit);
             }
             StagePorts::Produce(producers) => {
-                let role = TruthKeeperRole { producers: builder.spec.producers };
+                let role = TruthKeeperRole { producers: builder.spec.workload.producers };
                 let keeper = builder.add(role, builder.measured());
                 builder.producers(producers, &keeper);
             }

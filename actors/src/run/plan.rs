@@ -15,8 +15,10 @@ pub struct RunPlan {
     pub spec: RunSpec,
     /// Which stages.
     pub mode: Mode,
-    /// The broker.
-    pub broker: Arc<dyn Broker>,
+    /// The broker of its events.
+    pub events_broker: Arc<dyn Broker>,
+    /// The broker of its results: the same one, as a rule.
+    pub results_broker: Arc<dyn Broker>,
     /// The run's clock.
     pub clock: SharedClock,
     /// Whether the events topic is made for this run; otherwise it must be there.

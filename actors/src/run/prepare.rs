@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ports::{
-    Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, WriterRole,
-};
+use crate::ports::{BrokerDescription, EventReader, EventWriter, PortError, StartAt, WriterRole};
 use crate::run::plan::RunPlan;
 use crate::run::topics::{prepare_events_topic, prepare_results_topic};
 use crate::workload::campaigns::Campaigns;
@@ -16,7 +14,7 @@ use crate::workload::spec::RunSpec;
 pub struct RunBasis {
     /// The workload, with the topics' real partition count.
     pub spec: Arc<RunSpec>,
-    /// The broker.
+    /// The broker of the events.
     pub broker: BrokerDescription,
     /// The ports of the stages.
     pub ports: StagePorts,
@@ -88,33 +86,38 @@ pub struct ProducerPorts {
 /// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose.
 pub fn prepare(plan: &RunPlan) -> Result<RunBasis, PortError> {
     let mut spec = plan.spec.clone();
-    let description = plan.broker.describe()?;
-    spec.log_append_time = description.log_append_time;
-    let mut admin = plan.broker.admin()?;
+    let description = plan.events_broker.describe()?;
+    let is_one = Arc::ptr_eq(&plan.events_broker, &plan.results_broker);
+    spec.log_append_time = if is_one {
+        description.log_append_time
+    } else {
+        plan.results_broker.describe()?.log_append_time
+    };
     let needs_events = plan.mode.produces() || plan.mode.writes_results();
     if needs_events {
-        spec.partitions = prepare_events_topic(plan, &mut *admin)?;
-        spec.aggregators = spec.aggregators.min(spec.partitions);
+        spec.topics.partitions = prepare_events_topic(plan, &mut *plan.events_broker.admin()?)?;
+        spec.aggregator.count = spec.aggregator.count.min(spec.topics.partitions);
     }
     let mut result_partitions = 1;
     if plan.mode.writes_results() || !needs_events {
-        result_partitions = prepare_results_topic(plan, &mut *admin, spec.log_append_time)?;
+        result_partitions =
+            prepare_results_topic(plan, &mut *plan.results_broker.admin()?, spec.log_append_time)?;
     }
     let spec = Arc::new(spec);
-    let ports =
-        Connector { broker: &*plan.broker, spec: &spec, result_partitions }.connect(plan)?;
+    let ports = Connector { plan, spec: &spec, result_partitions }.connect()?;
     Ok(RunBasis { broker: description, ports, spec })
 }
 
 /// Connects the ports of one run.
 struct Connector<'a> {
-    broker: &'a dyn Broker,
+    plan: &'a RunPlan,
     spec: &'a RunSpec,
     result_partitions: u32,
 }
 
 impl Connector<'_> {
-    fn connect(&self, plan: &RunPlan) -> Result<StagePorts, PortError> {
+    fn connect(&self) -> Result<StagePorts, PortError> {
+        let plan = self.plan;
         let start = |is_new: bool| if is_new { StartAt::Earliest } else { StartAt::Latest };
         Ok(match plan.mode {
             Mode::Run => StagePorts::Run {
@@ -139,31 +142,39 @@ impl Connector<'_> {
 
     fn results_from(&self, start: StartAt) -> Result<Box<dyn EventReader>, PortError> {
         let from: Vec<_> = (0..self.result_partitions).map(|id| (id, start)).collect();
-        self.broker.reader(&self.spec.results_topic, &from)
+        self.plan.results_broker.reader(&self.spec.topics.results, &from)
     }
 
     fn result_writer(&self) -> Result<ResultPort, PortError> {
-        let writer = self.broker.writer(&self.spec.results_topic, WriterRole::Results)?;
+        let writer =
+            self.plan.results_broker.writer(&self.spec.topics.results, WriterRole::Results)?;
         Ok(ResultPort { writer, partitions: self.result_partitions })
     }
 
     fn aggregators(&self, start: StartAt) -> Result<Vec<AggregatorPort>, PortError> {
-        let Self { spec, broker, .. } = self;
+        let Self { spec, plan, .. } = self;
         let port = |id: u32| {
             let owned: Vec<u32> =
-                (id..spec.partitions).step_by(spec.aggregators as usize).collect();
+                (id..spec.topics.partitions).step_by(spec.aggregator.count as usize).collect();
             let from: Vec<_> = owned.iter().map(|&partition| (partition, start)).collect();
-            Ok(AggregatorPort { owned, reader: broker.reader(&spec.events_topic, &from)? })
+            Ok(AggregatorPort {
+                owned,
+                reader: plan.events_broker.reader(&spec.topics.events, &from)?,
+            })
         };
-        (0..spec.aggregators).map(port).collect()
+        (0..spec.aggregator.count).map(port).collect()
     }
 
     fn producers(&self) -> Result<ProducerPorts, PortError> {
-        let Self { spec, broker, .. } = self;
-        let campaigns =
-            Campaigns::derive(spec.seed, spec.campaigns, spec.ads_per_campaign, spec.zipf_exponent);
-        let writer = |_| broker.writer(&spec.events_topic, WriterRole::Events);
-        let writers = (0..spec.producers).map(writer).collect::<Result<_, _>>()?;
+        let Self { spec, plan, .. } = self;
+        let campaigns = Campaigns::derive(
+            spec.workload.seed,
+            spec.workload.campaigns,
+            spec.workload.ads_per_campaign,
+            spec.workload.zipf(),
+        );
+        let writer = |_| plan.events_broker.writer(&spec.topics.events, WriterRole::Events);
+        let writers = (0..spec.workload.producers).map(writer).collect::<Result<_, _>>()?;
         Ok(ProducerPorts { campaigns: Arc::new(campaigns), writers })
     }
 }

@@ -118,7 +118,7 @@ impl Supervisor {
     fn begin(&mut self, plan: Arc<RunPlan>, ctx: &mut Context<Self>) {
         info!(
             run_id = plan.spec.run_id,
-            workload = plan.spec.workload,
+            workload = plan.spec.workload.name,
             actor = "supervisor",
             generation = FIRST_GENERATION,
             "preparing a run"
@@ -184,7 +184,8 @@ impl Supervisor {
             return;
         }
         let machinery = std::mem::take(machinery);
-        let patience = Duration::from_nanos(run.spec.heartbeat_timeout_ns.max(0) as u64);
+        let patience =
+            Duration::from_nanos(run.spec.supervisor.heartbeat_timeout.as_nanos().max(0) as u64);
         let plan = Arc::clone(plan);
         let tear_down = move || {
             machinery.end(&plan, patience);

@@ -14,15 +14,15 @@ pub(crate) fn prepare_events_topic(
     let spec = &plan.spec;
     if plan.create_events_topic {
         admin.create(&TopicSpec {
-            name: spec.events_topic.clone(),
-            partitions: spec.partitions,
-            replication: spec.replication,
+            name: spec.topics.events.clone(),
+            partitions: spec.topics.partitions,
+            replication: spec.topics.replication,
             stamped_by: StampedBy::Client,
             retention_bytes: plan.events_retention_bytes,
         })?;
-        return Ok(spec.partitions);
+        return Ok(spec.topics.partitions);
     }
-    Ok(existing_topic(admin, &spec.events_topic, "--events-topic")?.partitions.len() as u32)
+    Ok(existing_topic(admin, &spec.topics.events, "--events-topic")?.partitions.len() as u32)
 }
 
 /// Makes the results topic, or finds it fit for its purpose; gives its partitions.
@@ -37,15 +37,15 @@ pub(crate) fn prepare_results_topic(
     let spec = &plan.spec;
     if plan.create_results_topic {
         admin.create(&TopicSpec {
-            name: spec.results_topic.clone(),
+            name: spec.topics.results.clone(),
             partitions: 1,
-            replication: spec.replication,
+            replication: spec.topics.replication,
             stamped_by: if log_stamps { StampedBy::Log } else { StampedBy::Client },
             retention_bytes: None,
         })?;
         return Ok(1);
     }
-    let topic = existing_topic(admin, &spec.results_topic, "--results-topic")?;
+    let topic = existing_topic(admin, &spec.topics.results, "--results-topic")?;
     if topic.stamped_by == StampedBy::Log || !log_stamps {
         return Ok(topic.partitions.len() as u32);
     }
@@ -53,7 +53,7 @@ pub(crate) fn prepare_results_topic(
         "topic `{}` does not stamp its records with the insertion time, so result_latency cannot \
          be measured; set message.timestamp.type=LogAppendTime on it (kafka-configs --alter \
          --entity-type topics --entity-name {} --add-config message.timestamp.type=LogAppendTime)",
-        spec.results_topic, spec.results_topic
+        spec.topics.results, spec.topics.results
     )))
 }
 
@@ -75,23 +75,22 @@ fn existing_topic(
 /// # Errors
 /// [`PortError`] of the first deletion that failed; the others were tried all the same.
 pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
+    let topics = &plan.spec.topics;
     let made = [
-        (plan.create_events_topic, &plan.spec.events_topic),
-        (plan.create_events_topic, &plan.spec.malformed_topic),
-        (plan.create_results_topic, &plan.spec.results_topic),
+        (plan.create_events_topic, &plan.events_broker, &[&topics.events, &topics.malformed][..]),
+        (plan.create_results_topic, &plan.results_broker, &[&topics.results]),
     ];
     let mut outcome = Ok(());
-    if plan.keep_topics || made.iter().all(|(made, _)| !made) {
-        return outcome;
-    }
-    let mut admin = plan.broker.admin()?;
-    for (_, topic) in made.into_iter().filter(|(made, _)| *made) {
-        let deleted = match admin.describe(topic) {
-            Ok(Some(_)) => admin.delete(topic),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        outcome = outcome.and(deleted);
+    for (_, broker, topics) in made.into_iter().filter(|(made, ..)| *made && !plan.keep_topics) {
+        let mut admin = broker.admin()?;
+        for topic in topics {
+            let deleted = match admin.describe(topic) {
+                Ok(Some(_)) => admin.delete(topic),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            outcome = outcome.and(deleted);
+        }
     }
     outcome
 }

@@ -11,6 +11,7 @@ use crate::workload::mode::Mode;
 
 /// The verdict on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every count exact, and the harness was not the limit.
@@ -87,6 +88,7 @@ impl Grade {
 /// Why a verdict is what it is. Of several causes the first in this order decides, and the others
 /// follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A stage failed, or the run before it had stages.
@@ -369,14 +371,14 @@ impl RunOutcome {
 
     /// What made the producers late, if too many events were.
     fn limit(&self) -> Option<Reason> {
-        if !self.mode.produces() || self.spec.arrivals == ArrivalKind::Max {
+        if !self.mode.produces() || self.spec.workload.arrivals == ArrivalKind::Max {
             return None;
         }
         let sent = self.counters.produced_measured.max(1) as f64;
         let generator = self.counters.sent_late_generator as f64 / sent;
         let broker = self.counters.sent_late_backpressure as f64 / sent;
         let share = generator + broker;
-        if share <= self.spec.send_delay_share {
+        if share <= self.spec.workload.send_delay_share {
             return None;
         }
         let (cause, who) = if broker >= generator {
@@ -385,7 +387,7 @@ impl RunOutcome {
             (Cause::GeneratorLimited, "generator")
         };
         let percent = share * 100.0;
-        let limit_ms = self.spec.send_delay_limit_ns / MILLISECOND;
+        let limit_ms = self.spec.workload.send_delay_limit.as_nanos() / MILLISECOND;
         let text = format!(
             "{who}-limited: {percent:.1} % of the events were sent more than {limit_ms} ms after \
              their intended time"

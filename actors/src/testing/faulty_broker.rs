@@ -24,12 +24,16 @@ pub struct FaultyBroker {
 impl FaultyBroker {
     /// A broker for one run of `spec`, with these faults.
     pub fn new(inner: Arc<dyn Broker>, spec: &RunSpec, faults: Vec<super::Fault>) -> Self {
-        let injector =
-            Injector::new(faults, spec.producers, spec.window_ns, spec.allowed_lateness_ns);
+        let injector = Injector::new(
+            faults,
+            spec.workload.producers,
+            spec.workload.window.as_nanos(),
+            spec.aggregator.lateness_ns(),
+        );
         Self {
             inner,
-            events_topic: spec.events_topic.clone(),
-            results_topic: spec.results_topic.clone(),
+            events_topic: spec.topics.events.clone(),
+            results_topic: spec.topics.results.clone(),
             injector: Arc::new(Mutex::new(injector)),
         }
     }

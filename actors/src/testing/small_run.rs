@@ -2,8 +2,13 @@
 
 use crate::clock::{MILLISECOND, SECOND};
 use crate::ports::{DeadLetters, Record};
-use crate::workload::arrivals::{ArrivalKind, BurstCorrelation};
-use crate::workload::spec::RunSpec;
+use crate::units::{AutoSpan, Rate, Span};
+use crate::workload::arrivals::{ArrivalKind, BurstCorrelation, Mmpp};
+use crate::workload::sections::aggregator::AggregatorSection;
+use crate::workload::sections::result_writer::ResultWriterSection;
+use crate::workload::sections::supervisor::SupervisorSection;
+use crate::workload::sections::workload::WorkloadSection;
+use crate::workload::spec::{RunSpec, RunTopics};
 
 /// Forgets malformed records.
 #[derive(Clone, Copy, Debug)]
@@ -18,35 +23,58 @@ pub fn small_spec(run_id: &str) -> RunSpec {
     RunSpec {
         run_id: run_id.to_owned(),
         run_tag: 0x5eed,
-        workload: "test".to_owned(),
-        seed: 1,
+        workload: small_workload(),
+        aggregator: AggregatorSection {
+            count: 2,
+            allowed_lateness: AutoSpan::Auto,
+            max_open_windows: 16,
+            idle_timeout: Span::default(),
+            group: String::new(),
+        },
+        result_writer: ResultWriterSection { batch: 1000 },
+        supervisor: SupervisorSection {
+            heartbeat_timeout: Span::from_nanos(10 * SECOND),
+            drain_timeout: Span::from_nanos(60 * SECOND),
+        },
+        topics: RunTopics {
+            events: format!("{run_id}.events"),
+            results: format!("{run_id}.results"),
+            malformed: format!("{run_id}.events.malformed"),
+            partitions: 3,
+            replication: 1,
+        },
+        log_append_time: true,
+    }
+}
+
+fn small_workload() -> WorkloadSection {
+    WorkloadSection {
+        name: "test".to_owned(),
         producers: 2,
-        aggregators: 2,
-        partitions: 3,
-        replication: 1,
-        rate: 2000.0,
+        rate: Rate(2000.0),
         arrivals: ArrivalKind::Uniform,
         burst_correlation: BurstCorrelation::Independent,
-        duration_ns: 600 * MILLISECOND,
-        warmup_ns: 0,
-        window_ns: 200 * MILLISECOND,
+        duration: Span::from_nanos(600 * MILLISECOND),
+        warmup: Span::default(),
+        window: Span::from_nanos(200 * MILLISECOND),
         campaigns: 10,
         ads_per_campaign: 10,
-        zipf_exponent: None,
+        zipf_exponent: 0.0,
         ad_types: ["image", "video"].map(String::from).to_vec(),
         event_types: ["view", "click", "purchase"].map(String::from).to_vec(),
-        allowed_lateness_ns: 0,
-        progress_interval_ns: 100 * MILLISECOND,
+        seed: 1,
         progress_records: true,
-        max_open_windows: 16,
-        result_batch: 1000,
-        events_topic: format!("{run_id}.events"),
-        results_topic: format!("{run_id}.results"),
-        log_append_time: true,
-        malformed_topic: format!("{run_id}.events.malformed"),
-        send_delay_limit_ns: SECOND,
+        progress_interval: Span::from_nanos(100 * MILLISECOND),
+        send_delay_limit: Span::from_nanos(SECOND),
         send_delay_share: 0.5,
-        heartbeat_timeout_ns: 10 * SECOND,
-        drain_timeout_ns: 60 * SECOND,
+        mmpp: Mmpp::default(),
+    }
+}
+
+impl RunSpec {
+    /// The same workload, but for what `change` does to it.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }

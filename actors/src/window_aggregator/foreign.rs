@@ -60,8 +60,8 @@ impl ForeignStream {
             base_ns,
             shape: WindowShape {
                 base_ns: aggregate.base_event_time_ns,
-                window_ns: spec.window_ns,
-                allowed_lateness_ns: spec.allowed_lateness_ns,
+                window_ns: spec.workload.window.as_nanos(),
+                allowed_lateness_ns: spec.aggregator.lateness_ns(),
             },
             producers: 1,
             slots: match aggregate.campaigns {
@@ -175,7 +175,7 @@ impl Source for ForeignStream {
             if !silence.is_logged && now - silence.since_ns >= SILENCE_TOLERATED_NS {
                 silence.is_logged = true;
                 warn!(
-                    topic = counting.spec.events_topic,
+                    topic = counting.spec.topics.events,
                     partition = partition.id,
                     "a silent partition holds back every window, and so all results; with \
                      aggregator.idle_timeout its windows close by processing time"

@@ -24,7 +24,7 @@ pub struct OwnStream {
 impl OwnStream {
     /// The stream of this run's producers.
     pub fn new(spec: &Arc<RunSpec>) -> Self {
-        Self { run_tag: spec.run_tag, producers: spec.producers }
+        Self { run_tag: spec.run_tag, producers: spec.workload.producers }
     }
 
     /// What counting it starts with.
@@ -33,12 +33,12 @@ impl OwnStream {
             base_ns,
             shape: WindowShape {
                 base_ns,
-                window_ns: spec.window_ns,
-                allowed_lateness_ns: spec.allowed_lateness_ns,
+                window_ns: spec.workload.window.as_nanos(),
+                allowed_lateness_ns: spec.aggregator.lateness_ns(),
             },
-            producers: spec.producers,
-            slots: CampaignSlots::Bounded(spec.campaigns),
-            measure_from_ns: base_ns + spec.warmup_ns,
+            producers: spec.workload.producers,
+            slots: CampaignSlots::Bounded(spec.workload.campaigns),
+            measure_from_ns: base_ns + spec.workload.warmup.as_nanos(),
         }
     }
 }

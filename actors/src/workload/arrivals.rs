@@ -43,7 +43,8 @@ use self::uniform::Uniform;
 const LEAST_RATE: f64 = 1e-6;
 
 /// How the events of a producer are spread over time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ArrivalKind {
     /// Evenly spaced; the producers are staggered, so that the total is even too.
@@ -55,9 +56,9 @@ pub enum ArrivalKind {
     /// hold the total rate in every second.
     PoissonNormalized,
     /// A Poisson process whose intensity switches between two states in continuous time.
-    Mmpp(Mmpp),
+    Mmpp,
     /// The same two states, but state and count are drawn once a second.
-    MmppWindowed(Mmpp),
+    MmppWindowed,
     /// As fast as the broker takes events: there is no schedule (see
     /// [`Pacer`](crate::workload::pacing::Pacer)).
     Max,
@@ -74,8 +75,8 @@ impl ArrivalKind {
             Self::Uniform => "uniform",
             Self::Poisson => "poisson",
             Self::PoissonNormalized => "poisson_normalized",
-            Self::Mmpp(_) => "mmpp",
-            Self::MmppWindowed(_) => "mmpp_windowed",
+            Self::Mmpp => "mmpp",
+            Self::MmppWindowed => "mmpp_windowed",
             Self::Max => "max",
         }
     }
@@ -83,6 +84,7 @@ impl ArrivalKind {
 
 /// Whether the producers of a run burst together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BurstCorrelation {
     /// Each producer has its own state.
@@ -90,6 +92,15 @@ pub enum BurstCorrelation {
     Independent,
     /// All producers share the path of the states, not the arrivals.
     Shared,
+}
+
+/// The bursts of [`ArrivalKind::Mmpp`] and [`ArrivalKind::MmppWindowed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bursts {
+    /// The calm state and the burst state.
+    pub states: Mmpp,
+    /// Whether the producers share the path of the states.
+    pub correlation: BurstCorrelation,
 }
 
 /// The arrivals of one producer: an endless stream of offsets from the start of the schedule, in
@@ -124,33 +135,31 @@ impl Arrivals {
         seed: u64,
         producer: u32,
         producers: u32,
-        burst: BurstCorrelation,
+        bursts: Bursts,
     ) -> Self {
         assert!(producer < producers, "there is no producer {producer} among {producers}");
-        if let ArrivalKind::Mmpp(mmpp) | ArrivalKind::MmppWindowed(mmpp) = kind {
-            mmpp.assert_valid();
+        if matches!(kind, ArrivalKind::Mmpp | ArrivalKind::MmppWindowed) {
+            bursts.states.assert_valid();
         }
         let rate = checked(rate_per_producer);
         let own = derive_seed(seed, Purpose::Arrivals as u64, u64::from(producer));
-        let path = |mmpp: Mmpp| {
-            let of = match burst {
+        let path = || {
+            let of = match bursts.correlation {
                 BurstCorrelation::Independent => u64::from(producer),
                 BurstCorrelation::Shared => u64::MAX,
             };
-            StatePath::new(mmpp, derive_seed(seed, Purpose::States as u64, of))
+            StatePath::new(bursts.states, derive_seed(seed, Purpose::States as u64, of))
         };
         let share = Share { producer, producers };
         let process = match kind {
             ArrivalKind::Uniform => Process::Uniform(Uniform::new(rate, share)),
             ArrivalKind::Poisson => Process::Modulated(Modulated::new(rate, own, None)),
-            ArrivalKind::Mmpp(mmpp) => {
-                Process::Modulated(Modulated::new(rate, own, Some(path(mmpp))))
-            }
+            ArrivalKind::Mmpp => Process::Modulated(Modulated::new(rate, own, Some(path()))),
             ArrivalKind::PoissonNormalized => {
                 Process::PerSecond(PerSecond::new(rate, own, Counts::Exact { origin_ns: 0, share }))
             }
-            ArrivalKind::MmppWindowed(mmpp) => {
-                Process::PerSecond(PerSecond::new(rate, own, Counts::Random(path(mmpp))))
+            ArrivalKind::MmppWindowed => {
+                Process::PerSecond(PerSecond::new(rate, own, Counts::Random(path())))
             }
             ArrivalKind::Max => Process::Max,
         };

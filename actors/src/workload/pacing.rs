@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{MILLISECOND, SECOND};
-    use crate::workload::arrivals::{BurstCorrelation, Mmpp};
+    use crate::workload::arrivals::Bursts;
 
     const BASE: Nanos = 1_700_000_000 * SECOND;
 
@@ -100,12 +100,12 @@ mod tests {
         ArrivalKind::Uniform,
         ArrivalKind::Poisson,
         ArrivalKind::PoissonNormalized,
-        ArrivalKind::Mmpp(Mmpp { rate_ratio: 5.0, q12: 0.5, q21: 0.5 }),
-        ArrivalKind::MmppWindowed(Mmpp { rate_ratio: 5.0, q12: 0.5, q21: 0.5 }),
+        ArrivalKind::Mmpp,
+        ArrivalKind::MmppWindowed,
     ];
 
     fn arrivals(kind: ArrivalKind, rate: f64, seed: u64) -> Arrivals {
-        Arrivals::new(kind, rate, seed, 0, 1, BurstCorrelation::Independent)
+        Arrivals::new(kind, rate, seed, 0, 1, Bursts::default())
     }
 
     fn pacer(kind: ArrivalKind, rate: f64, seconds: i64) -> Pacer {

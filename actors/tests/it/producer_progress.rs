@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamgauge_actors::{
     Ack, Campaigns, Delivery, EventWriter, MILLISECOND, PROGRESS_KEY, PortError, Producer,
-    ProducerRole, ProgressRecord, Role, RunSpec, SECOND, Sent, SharedClock, Stage, StageOrder,
+    ProducerRole, ProgressRecord, Rate, Role, SECOND, Sent, SharedClock, Span, Stage, StageOrder,
     decode_event,
     testing::{SimClock, small_spec},
 };
@@ -55,17 +55,21 @@ impl EventWriter for Writer {
 #[test]
 fn a_rate_set_late_brings_no_event_from_before_the_progress_promised_under_backpressure() {
     let base = 1_790_000_000 * SECOND;
-    let spec = Arc::new(RunSpec {
-        producers: 1,
-        partitions: 1,
-        rate: 1.0,
-        duration_ns: SECOND,
-        progress_interval_ns: 10 * MILLISECOND,
-        ..small_spec("progress")
-    });
+    let spec = Arc::new(small_spec("progress").with(|spec| {
+        spec.workload.producers = 1;
+        spec.topics.partitions = 1;
+        spec.workload.rate = Rate(1.0);
+        spec.workload.duration = Span::from_nanos(SECOND);
+        spec.workload.progress_interval = Span::from_nanos(10 * MILLISECOND);
+    }));
     let clock = Arc::new(SimClock::at(base));
     let client = Arc::new(Mutex::new(Client::default()));
-    let campaigns = Arc::new(Campaigns::derive(1, spec.campaigns, spec.ads_per_campaign, None));
+    let campaigns = Arc::new(Campaigns::derive(
+        1,
+        spec.workload.campaigns,
+        spec.workload.ads_per_campaign,
+        None,
+    ));
     let writer = Box::new(Writer(Arc::clone(&client)));
     let role = ProducerRole {
         index: 0,
@@ -103,7 +107,10 @@ fn a_rate_set_late_brings_no_event_from_before_the_progress_promised_under_backp
             "{} ns before the promise",
             promised - event.event_time_ns
         );
-        assert_eq!(event.window_id, (event.event_time_ns - base).div_euclid(spec.window_ns));
+        assert_eq!(
+            event.window_id,
+            (event.event_time_ns - base).div_euclid(spec.workload.window.as_nanos())
+        );
     }
     assert!(events > 50, "the new rate came into force");
 }

@@ -7,8 +7,8 @@ mod verdict;
 use std::sync::Arc;
 
 use streamgauge_actors::{
-    ArrivalKind, AuditTotals, BurstCorrelation, Clock, Finding, MILLISECOND, Mmpp, Nanos, RunSpec,
-    SECOND, StageCounters, StageOrder, WindowAudit,
+    ArrivalKind, AuditTotals, AutoSpan, BurstCorrelation, Clock, Finding, MILLISECOND, Mmpp, Nanos,
+    Rate, RunSpec, SECOND, Span, StageCounters, StageOrder, WindowAudit,
     testing::{
         Dice, Expected, Fault, FaultKind, Injection, Injector, SimClock, SimLog, Stress,
         StressCounts, small_spec,
@@ -124,7 +124,7 @@ enum Change {
 
 impl Plan {
     fn draw(seed: u64, dice: &mut Dice) -> Self {
-        let arrivals = arrivals(seed, dice);
+        let (arrivals, mmpp) = arrivals(seed, dice);
         let windows = dice.between(4, 6);
         // What comes as fast as it is taken is bounded by the log's capacity and by time.
         let closed_loop = arrivals == ArrivalKind::Max;
@@ -136,27 +136,32 @@ impl Plan {
         let producers = dice.between(2, 4) as u32;
         let partitions = dice.between(3, 6) as u32;
         let warmup = i64::from(dice.once_in(4));
-        let spec = RunSpec {
-            seed,
-            producers,
-            partitions,
-            aggregators: dice.between(1, i64::from(partitions)) as u32,
-            arrivals,
-            burst_correlation: dice
-                .pick(&[BurstCorrelation::Independent, BurstCorrelation::Shared]),
-            rate,
-            duration_ns: duration_ns - warmup * window_ns,
-            warmup_ns: warmup * window_ns,
-            window_ns,
-            campaigns: dice.pick(&[1, 5, 30, 100]),
-            zipf_exponent: dice.pick(&[None, None, Some(1.0)]),
-            allowed_lateness_ns: dice.pick(&[0, 0, 10 * MILLISECOND, 2 * window_ns]),
-            progress_interval_ns: dice.between(10, 200) * MILLISECOND,
-            max_open_windows: dice.pick(&[1, 2, 16]),
-            result_batch: dice.pick(&[1, 10, 100, 1000]),
-            log_append_time: !dice.once_in(3),
-            ..small_spec("simulated")
-        };
+        let spec = small_spec("simulated").with(|spec| {
+            spec.workload.seed = seed;
+            spec.workload.producers = producers;
+            spec.topics.partitions = partitions;
+            spec.aggregator.count = dice.between(1, i64::from(partitions)) as u32;
+            spec.workload.arrivals = arrivals;
+            spec.workload.mmpp = mmpp;
+            spec.workload.burst_correlation =
+                dice.pick(&[BurstCorrelation::Independent, BurstCorrelation::Shared]);
+            spec.workload.rate = Rate(rate);
+            spec.workload.duration = Span::from_nanos(duration_ns - warmup * window_ns);
+            spec.workload.warmup = Span::from_nanos(warmup * window_ns);
+            spec.workload.window = Span::from_nanos(window_ns);
+            spec.workload.campaigns = dice.pick(&[1, 5, 30, 100]);
+            spec.workload.zipf_exponent = dice.pick(&[0.0, 0.0, 1.0]);
+            spec.aggregator.allowed_lateness = AutoSpan::Fixed(Span::from_nanos(dice.pick(&[
+                0,
+                0,
+                10 * MILLISECOND,
+                2 * window_ns,
+            ])));
+            spec.workload.progress_interval = Span::from_nanos(dice.between(10, 200) * MILLISECOND);
+            spec.aggregator.max_open_windows = dice.pick(&[1, 2, 16]);
+            spec.result_writer.batch = dice.pick(&[1, 10, 100, 1000]);
+            spec.log_append_time = !dice.once_in(3);
+        });
         let stress = Stress {
             capacity: if closed_loop { 48 } else { dice.pick(&[64, 400, 10_000]) },
             full_once_in: dice.pick(&[0, 50, 400]),
@@ -190,16 +195,16 @@ impl Plan {
     }
 }
 
-fn arrivals(seed: u64, dice: &mut Dice) -> ArrivalKind {
+fn arrivals(seed: u64, dice: &mut Dice) -> (ArrivalKind, Mmpp) {
     // Quick switches and a small ratio: a run of a second shall see both states, and enough events.
     let mmpp = Mmpp { rate_ratio: 2.0, q12: 10.0, q21: 10.0 };
     match seed % 6 {
-        0 => ArrivalKind::Uniform,
-        1 => ArrivalKind::Poisson,
-        2 => ArrivalKind::PoissonNormalized,
-        3 => ArrivalKind::Mmpp(Mmpp { rate_ratio: dice.pick(&[1.5, 2.0]), ..mmpp }),
-        4 => ArrivalKind::MmppWindowed(Mmpp { rate_ratio: 1.2, ..mmpp }),
-        _ => ArrivalKind::Max,
+        0 => (ArrivalKind::Uniform, mmpp),
+        1 => (ArrivalKind::Poisson, mmpp),
+        2 => (ArrivalKind::PoissonNormalized, mmpp),
+        3 => (ArrivalKind::Mmpp, Mmpp { rate_ratio: dice.pick(&[1.5, 2.0]), ..mmpp }),
+        4 => (ArrivalKind::MmppWindowed, Mmpp { rate_ratio: 1.2, ..mmpp }),
+        _ => (ArrivalKind::Max, mmpp),
     }
 }
 
@@ -227,8 +232,14 @@ pub(crate) fn simulate(seed: u64) -> Result<Outcome, String> {
     let Plan { spec, faults, stress, step, orders } = Plan::draw(seed, &mut dice);
     let clock = Arc::new(SimClock::at(START));
     let faults_asked = !faults.is_empty();
-    let injector = Injector::new(faults, spec.producers, spec.window_ns, spec.allowed_lateness_ns);
-    let log = SimLog::new(Arc::clone(&clock), Dice::new(!seed), stress, injector, spec.partitions);
+    let injector = Injector::new(
+        faults,
+        spec.workload.producers,
+        spec.workload.window.as_nanos(),
+        spec.aggregator.lateness_ns(),
+    );
+    let log =
+        SimLog::new(Arc::clone(&clock), Dice::new(!seed), stress, injector, spec.topics.partitions);
     let spec = Arc::new(spec);
     let mut pipeline = Pipeline::build(&spec, &clock, &log);
     let base = START + LEAD;
@@ -257,7 +268,7 @@ pub(crate) fn simulate(seed: u64) -> Result<Outcome, String> {
         }
     }
     let mut outcome = pipeline.into_outcome(&log, clock.now());
-    outcome.arrivals = spec.arrivals.name();
+    outcome.arrivals = spec.workload.arrivals.name();
     outcome.faults_asked = faults_asked;
     let expected: Expected = log.injected(Injector::expected);
     verdict::check(&spec, base, &log, &outcome, &expected)?;

@@ -67,7 +67,8 @@ impl Assigned {
         self.pass(topic, &mut log);
         if self.next < log.first {
             return Err(PortError::fatal(format!(
-                "topic `{}`, partition {}: offset {} is gone, the log now begins at {}: retention removed records \
+                "topic `{}`, partition {}: offset {} is gone, the log now begins at {}: retention \
+                 removed records \
                  before they were read",
                 topic.name, self.id, self.next, log.first
             )));

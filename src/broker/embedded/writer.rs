@@ -84,7 +84,8 @@ impl EventWriter for Writer {
             if size as u64 > self.topic.max_bytes {
                 let (name, max) = (&self.topic.name, self.topic.max_bytes);
                 return Err(PortError::fatal(format!(
-                    "topic `{name}`: a record of {size} bytes does not fit into {max} (broker.embedded.max_bytes)"
+                    "topic `{name}`: a record of {size} bytes does not fit into {max} \
+                     (broker.embedded.max_bytes)"
                 )));
             }
             return Ok(Sent::Full);

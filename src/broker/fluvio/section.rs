@@ -2,11 +2,10 @@
 //! knows them too.
 
 use serde::{Deserialize, Serialize};
+use streamgauge_actors::{Bytes, Checks, Span};
 
 use crate::broker::adapter::{Wanted, check_sizes, check_times, has_port};
 use crate::broker::topics::RUN_SUFFIX;
-use crate::checks::Checks;
-use crate::units::{Bytes, Span};
 
 /// The name in settings and reports.
 pub(super) const NAME: &str = "fluvio";

@@ -83,7 +83,8 @@ impl KafkaAdmin {
         }
         let mut abilities = Abilities::of(&evidence).map_err(|missing| {
             PortError::fatal(format!(
-                "the broker at {} does not answer what every run needs: {missing}; use one that does",
+                "the broker at {} does not answer what every run needs: {missing}; use one that \
+                 does",
                 self.settings.section.bootstrap_servers
             ))
         })?;
@@ -328,7 +329,8 @@ impl TopicAdmin for KafkaAdmin {
         let found = self.existing(topic)?;
         if !self.known_abilities()?.deletes_records {
             return Err(PortError::fatal(format!(
-                "topic `{topic}` cannot be emptied: this broker cannot be trusted to delete records; delete the topic by the \
+                "topic `{topic}` cannot be emptied: this broker cannot be trusted to delete \
+                 records; delete the topic by the \
                  broker's own tools, and create it again"
             )));
         }

@@ -107,7 +107,8 @@ fn of_settings(entries: &Entries, settings: &KafkaSettings, wanted: &Wanted<'_>)
         None => {}
     }
     if entries.0.get("unclean.leader.election.enable").is_some_and(|value| value == "true") {
-        let found = "`unclean.leader.election.enable` is on: a replica that lags may lead, and acknowledged events be gone";
+        let found = "`unclean.leader.election.enable` is on: a replica that lags may lead, and \
+                     acknowledged events be gone";
         remarks.push(Remark::bad(
             "leaders",
             Weight::Warn,

@@ -97,7 +97,8 @@ impl fmt::Display for KafkaLack {
                     f,
                     "no Apache Kafka and no Redpanda{id}: its insertion times and idempotent \
                      producers are not relied on; result_latency ends at the acknowledgement, a \
-                     plain producer with acks=all writes, one request at a time, and a record whose \
+                     plain producer with acks=all writes, one request at a time, and a record \
+                     whose \
                      acknowledgement is lost may be stored twice"
                 );
             }

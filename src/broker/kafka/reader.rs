@@ -95,7 +95,8 @@ impl KafkaReader {
             StartAt::Latest => (range.end, Some(range.end as i64)),
             StartAt::Offset(offset) if offset > range.end => {
                 return Err(PortError::fatal(format!(
-                    "cannot read partition {partition} of topic `{topic}` from offset {offset}: it ends at {}",
+                    "cannot read partition {partition} of topic `{topic}` from offset {offset}: \
+                     it ends at {}",
                     range.end
                 )));
             }
@@ -147,7 +148,8 @@ impl KafkaReader {
 
 fn records_removed(topic: &str, partition: u32, offset: u64) -> PortError {
     PortError::fatal(format!(
-        "retention removed unread records of topic `{topic}`: offset {offset} of partition {partition} is not there \
+        "retention removed unread records of topic `{topic}`: offset {offset} of partition \
+         {partition} is not there \
          any more (raise the topic's `retention.bytes`, or read sooner)"
     ))
 }

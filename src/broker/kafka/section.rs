@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
+use streamgauge_actors::{Bytes, Checks, SettingError, Span};
 
 use crate::broker::adapter::{check_sizes, check_times, has_port};
-use crate::checks::{Checks, SettingError};
 use crate::secrets::{REDACTED, read_secret};
-use crate::units::{Bytes, Span};
 
 /// The table of librdkafka's own properties.
 pub(super) const PROPERTIES: &str = "broker.kafka.properties";

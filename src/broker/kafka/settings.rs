@@ -6,10 +6,9 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
-use streamgauge_actors::{PortError, WriterRole};
+use streamgauge_actors::{PortError, SettingError, WriterRole};
 
 use super::section::{KafkaSection, is_secret};
-use crate::checks::SettingError;
 
 /// How to reach a Kafka (or Redpanda) cluster, and what a run asks of it.
 #[derive(Clone, Debug)]

@@ -52,7 +52,8 @@ impl KafkaWriter {
         let error = match code {
             RDKafkaErrorCode::MessageSizeTooLarge => {
                 return Err(PortError::fatal(format!(
-                    "a record of {bytes} bytes is too large for topic `{topic}`: raise the Kafka property \
+                    "a record of {bytes} bytes is too large for topic `{topic}`: raise the Kafka \
+                     property \
                      `message.max.bytes`, and the topic's own `max.message.bytes`"
                 )));
             }

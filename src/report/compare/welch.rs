@@ -22,6 +22,7 @@ pub const ALPHA: f64 = 0.05;
 
 /// What a series says of its mean.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sample {
     /// Values.
     pub n: usize,
@@ -41,6 +42,7 @@ pub struct Sample {
 
 /// Welch's test of two samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Test {
     /// The difference of the means (second less first) in its standard errors.
     pub t: f64,

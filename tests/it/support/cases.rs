@@ -5,7 +5,7 @@ use streamgauge::report::{Report, ReportContext};
 use streamgauge_actors::{
     ArrivalKind, Capability, Ending, FailureKind, Finding, FindingKind, LatencyHistogram,
     LatencyKind, Limitation, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, RunMeasures,
-    RunOutcome, SECOND, Second, StageId, Subject,
+    RunOutcome, SECOND, Second, Span, StageId, Subject,
 };
 
 use super::outcomes::{AGGREGATE, FOLLOW, context, failed, passed, report};
@@ -89,7 +89,7 @@ fn wrong() -> RunOutcome {
 
 fn warm() -> RunOutcome {
     let mut run = run(4, 0.004);
-    run.spec.warmup_ns = 2 * SECOND;
+    run.spec.workload.warmup = Span::from_nanos(2 * SECOND);
     measures(&mut run).windows[0].warmup = true;
     measures(&mut run).windows[0].partial = true;
     run
@@ -161,7 +161,7 @@ fn uncertain() -> RunOutcome {
 
 fn paced_by_the_broker() -> RunOutcome {
     let mut run = run(2, 3.0);
-    run.spec.arrivals = ArrivalKind::Max;
+    run.spec.workload.arrivals = ArrivalKind::Max;
     run.series.iter_mut().for_each(|second| second.target = None);
     run
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
-    Aggregate, ArrivalKind, AuditTotals, BrokerDescription, BurstCorrelation, Ending, Follow,
-    LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, RunMeasures,
-    RunOutcome, RunSpec, SECOND, Second, StageCounters, StartAt, Subject, WindowAudit,
+    Aggregate, ArrivalKind, AuditTotals, BrokerDescription, Ending, Follow, LatencyHistogram,
+    LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, Rate, RunMeasures, RunOutcome,
+    RunSpec, SECOND, Second, Span, StageCounters, StartAt, Subject, WindowAudit,
+    testing::small_spec,
 };
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
@@ -24,40 +25,27 @@ pub(crate) const AGGREGATE: Mode = Mode::Aggregate(Aggregate {
 });
 
 pub(crate) fn spec() -> RunSpec {
-    RunSpec {
-        run_id: "r-7f3a".to_owned(),
-        run_tag: 7,
-        workload: "classic".to_owned(),
-        seed: 42,
-        producers: 2,
-        aggregators: 2,
-        partitions: 2,
-        replication: 1,
-        rate: 40_000.0,
-        arrivals: ArrivalKind::PoissonNormalized,
-        burst_correlation: BurstCorrelation::default(),
-        duration_ns: 60 * SECOND,
-        warmup_ns: 0,
-        window_ns: 10 * SECOND,
-        campaigns: 10,
-        ads_per_campaign: 100,
-        zipf_exponent: None,
-        ad_types: vec!["image".to_owned()],
-        event_types: vec!["view".to_owned()],
-        allowed_lateness_ns: 0,
-        progress_interval_ns: 100 * MILLISECOND,
-        progress_records: true,
-        max_open_windows: 4,
-        result_batch: 100,
-        events_topic: "streamgauge.r-7f3a.events".to_owned(),
-        results_topic: "streamgauge.r-7f3a.results".to_owned(),
-        log_append_time: true,
-        malformed_topic: "streamgauge.r-7f3a.events.malformed".to_owned(),
-        send_delay_limit_ns: 10 * MILLISECOND,
-        send_delay_share: 0.01,
-        heartbeat_timeout_ns: 10 * SECOND,
-        drain_timeout_ns: 30 * SECOND,
-    }
+    small_spec("r-7f3a").with(|spec| {
+        spec.run_tag = 7;
+        spec.workload.name = "classic".to_owned();
+        spec.workload.seed = 42;
+        spec.topics.partitions = 2;
+        spec.workload.rate = Rate(40_000.0);
+        spec.workload.arrivals = ArrivalKind::PoissonNormalized;
+        spec.workload.duration = Span::from_nanos(60 * SECOND);
+        spec.workload.window = Span::from_nanos(10 * SECOND);
+        spec.workload.ads_per_campaign = 100;
+        spec.workload.ad_types = vec!["image".to_owned()];
+        spec.workload.event_types = vec!["view".to_owned()];
+        spec.aggregator.max_open_windows = 4;
+        spec.result_writer.batch = 100;
+        spec.topics.events = "streamgauge.r-7f3a.events".to_owned();
+        spec.topics.results = "streamgauge.r-7f3a.results".to_owned();
+        spec.topics.malformed = "streamgauge.r-7f3a.events.malformed".to_owned();
+        spec.workload.send_delay_limit = Span::from_nanos(10 * MILLISECOND);
+        spec.workload.send_delay_share = 0.01;
+        spec.supervisor.drain_timeout = Span::from_nanos(30 * SECOND);
+    })
 }
 
 fn window(window_id: i64) -> WindowAudit {
@@ -99,7 +87,9 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
     };
     let end = BASE + windows * 10 * SECOND;
     RunOutcome {
-        spec: RunSpec { duration_ns: windows * 10 * SECOND, ..spec() },
+        spec: spec().with(|spec| {
+            spec.workload.duration = Span::from_nanos(windows * 10 * SECOND);
+        }),
         mode: Mode::Run,
         broker: BrokerDescription {
             kind: "embedded".to_owned(),

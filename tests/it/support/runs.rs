@@ -23,7 +23,8 @@ pub(crate) fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) 
     RunPlan {
         spec,
         mode: Mode::Run,
-        broker,
+        events_broker: Arc::clone(&broker),
+        results_broker: broker,
         clock: Arc::clone(clock),
         create_events_topic: true,
         create_results_topic: true,

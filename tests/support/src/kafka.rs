@@ -21,8 +21,7 @@ use std::time::Duration;
 
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSection, KafkaSettings};
 use streamgauge::config::Layers;
-use streamgauge::units::Span;
-use streamgauge_actors::{Broker as _, Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Broker as _, Clock as _, RunClock, SECOND, Span};
 
 /// The address of a Kafka for tests; `None` after saying that the test is skipped, and why.
 pub fn bootstrap_servers() -> Option<&'static str> {
@@ -244,7 +243,7 @@ fn start(home: &Path, jars: &Path) -> Result<String, String> {
 }
 
 fn wait_until_it_answers(address: &str, instance: &Path, clock: &RunClock) -> Result<(), String> {
-    let connect_timeout = Span(Duration::from_secs(2));
+    let connect_timeout = Span::from_nanos(2 * SECOND);
     let broker = broker_with(&KafkaSection { connect_timeout, ..settings_at(address) });
     let deadline = clock.now() + 90 * SECOND;
     let log = instance.join("kafka.log");

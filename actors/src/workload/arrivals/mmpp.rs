@@ -11,7 +11,8 @@ use super::random::{chance, exponential};
 /// Meier-Hellstern, *The Markov-modulated Poisson process cookbook*, 1993). The mean rate is the
 /// stream's own.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Mmpp {
     /// Intensity of the burst state over that of the calm state; above 0.
     pub rate_ratio: f64,

@@ -84,9 +84,9 @@ impl Pipeline {
                 base_event_time_ns: None,
             })),
         ));
-        for id in 0..spec.aggregators {
+        for id in 0..spec.aggregator.count {
             let owned: Vec<u32> =
-                (id..spec.partitions).step_by(spec.aggregators as usize).collect();
+                (id..spec.topics.partitions).step_by(spec.aggregator.count as usize).collect();
             let role = OwnAggregatorRole(AggregatorParts {
                 id,
                 spec: Arc::clone(spec),
@@ -99,12 +99,12 @@ impl Pipeline {
             slots.push(Slot::new(StageId::WindowAggregator(id), logic));
         }
         let campaigns = Arc::new(Campaigns::derive(
-            spec.seed,
-            spec.campaigns,
-            spec.ads_per_campaign,
-            spec.zipf_exponent,
+            spec.workload.seed,
+            spec.workload.campaigns,
+            spec.workload.ads_per_campaign,
+            spec.workload.zipf(),
         ));
-        for index in 0..spec.producers {
+        for index in 0..spec.workload.producers {
             let role = ProducerRole {
                 index,
                 generation: GENERATION,
@@ -117,7 +117,7 @@ impl Pipeline {
         }
         Self {
             slots,
-            aggregators: spec.aggregators as usize,
+            aggregators: spec.aggregator.count as usize,
             measures: None,
             outcome: Outcome::default(),
         }

@@ -129,8 +129,8 @@ fn results(spec: &RunSpec, base: Nanos, log: &SimLog, run: &Outcome) -> Result<(
         if touched.contains(&place) {
             continue;
         }
-        let start = base + result.window_id * spec.window_ns;
-        let frame = (to_millis(start), to_millis(start + spec.window_ns));
+        let start = base + result.window_id * spec.workload.window.as_nanos();
+        let frame = (to_millis(start), to_millis(start + spec.workload.window.as_nanos()));
         same("window's frame", (result.window_start, result.window_end), frame)?;
         if found.insert(place, (result.count, result.max_produce_time)).is_some() {
             return Err(format!("two results for {place:?}"));

@@ -120,7 +120,8 @@ impl Cluster {
             }
             if deadline.passed() {
                 return Err(PortError::again(format!(
-                    "partition {partition} of topic `{topic}` has no leader that serves it: are all SPUs running?"
+                    "partition {partition} of topic `{topic}` has no leader that serves it: are \
+                     all SPUs running?"
                 )));
             }
             thread::sleep(POLL_PAUSE);
@@ -160,7 +161,8 @@ impl TopicAdmin for FluvioTopics {
             }
             if deadline.passed() {
                 return Err(PortError::again(format!(
-                    "topic `{name}` was ordered at {}, but only {led} of its {} partition(s) got a leader in time: are \
+                    "topic `{name}` was ordered at {}, but only {led} of its {} partition(s) got \
+                     a leader in time: are \
                      enough SPUs running for {} replica(s)?",
                     cluster.settings.endpoint, topic.partitions, topic.replication
                 )));
@@ -233,7 +235,8 @@ impl TopicAdmin for FluvioTopics {
             return Err(self.cluster.no_such_topic(topic));
         }
         Err(PortError::fatal(format!(
-            "topic `{topic}` cannot be emptied: Fluvio deletes no records; delete the topic (`fluvio topic delete \
+            "topic `{topic}` cannot be emptied: Fluvio deletes no records; delete the topic \
+             (`fluvio topic delete \
              {topic}`) and create it again"
         )))
     }

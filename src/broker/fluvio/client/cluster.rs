@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::{Fluvio, FluvioClusterConfig};
-use streamgauge_actors::PortError;
+use streamgauge_actors::{PortError, Span};
 
 use super::tls;
 use super::wait::complete;
 use crate::broker::deadline::Deadline;
 use crate::broker::fluvio::section::FluvioSection;
-use crate::units::Span;
 
 /// A connection to the cluster's controller, with what every port asks through it.
 pub(super) struct Cluster {
@@ -136,7 +135,8 @@ impl From<fluvio_socket::SocketError> for Cause {
 
 fn unreachable(settings: &FluvioSection, reason: &dyn Display) -> PortError {
     PortError::again(format!(
-        "no Fluvio controller (SC) answers at {}: is it running, is the port right, and is `broker.fluvio.tls.mode` what \
+        "no Fluvio controller (SC) answers at {}: is it running, is the port right, and is \
+         `broker.fluvio.tls.mode` what \
          it expects? (within {} ms: {reason})",
         settings.endpoint,
         settings.connect_timeout.as_millis()

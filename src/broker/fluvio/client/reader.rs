@@ -341,7 +341,8 @@ impl Assigned {
             // What was visited is counted; what takes the lost records' offsets must be visited,
             // too.
             tracing::warn!(
-                "partition {partition} of topic `{topic}` ends at offset {}, though it was read up to {}: the cluster at {} \
+                "partition {partition} of topic `{topic}` ends at offset {}, though it was read \
+                 up to {}: the cluster at {} \
                  lost records",
                 range.end,
                 self.next,
@@ -351,7 +352,8 @@ impl Assigned {
         }
         if let Some(seconds) = self.outage.over(now) {
             tracing::info!(
-                "reading partition {partition} of topic `{topic}` goes on at offset {}, after {seconds:.1} s",
+                "reading partition {partition} of topic `{topic}` goes on at offset {}, after \
+                 {seconds:.1} s",
                 self.next
             );
         }
@@ -376,7 +378,8 @@ impl Assigned {
         }
         if warns {
             tracing::warn!(
-                "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} cannot be read at present, from \
+                "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} \
+                 cannot be read at present, from \
                  offset {next} on: {reason}"
             );
         }
@@ -460,7 +463,8 @@ impl Assigned {
 
     fn unreadable(&self, from: &Origin) -> PortError {
         PortError::fatal(format!(
-            "a batch of topic `{}`, at offset {} of partition {}, does not fit its checksum, has a gap before it, or is larger \
+            "a batch of topic `{}`, at offset {} of partition {}, does not fit its checksum, has \
+             a gap before it, or is larger \
              than {} bytes (`broker.fluvio.fetch_bytes`)",
             from.topic, self.next, self.partition, from.chunk_bytes
         ))
@@ -483,7 +487,8 @@ fn first_offset(
         StartAt::Earliest => Ok(range.first),
         StartAt::Latest => Ok(range.end),
         StartAt::Offset(offset) if offset > range.end => Err(PortError::fatal(format!(
-            "cannot read partition {partition} of topic `{topic}` from offset {offset}: it ends at {}",
+            "cannot read partition {partition} of topic `{topic}` from offset {offset}: it ends \
+             at {}",
             range.end
         ))),
         StartAt::Offset(offset) if offset < range.first => {
@@ -495,7 +500,8 @@ fn first_offset(
 
 fn records_removed(topic: &str, partition: u32, offset: u64) -> PortError {
     PortError::fatal(format!(
-        "retention removed unread records of topic `{topic}`: offset {offset} of partition {partition} is not there any \
+        "retention removed unread records of topic `{topic}`: offset {offset} of partition \
+         {partition} is not there any \
          more (raise `topics.retention_bytes`, or read sooner)"
     ))
 }

@@ -175,7 +175,8 @@ impl FluvioWriter {
                 if let Some(seconds) = mem::take(&mut lane.outage).over(now) {
                     let topic = &self.topic;
                     tracing::info!(
-                        "writing partition {partition} of topic `{topic}` goes on, after {seconds:.1} s"
+                        "writing partition {partition} of topic `{topic}` goes on, after \
+                         {seconds:.1} s"
                     );
                 }
                 return self.stored(partition, batches, visit);
@@ -196,7 +197,8 @@ impl FluvioWriter {
         if lane.outage.failed(now, is_refused) {
             let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
             tracing::warn!(
-                "a request to partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} failed \
+                "a request to partition {partition} of topic `{topic}` on the Fluvio cluster at \
+                 {endpoint} failed \
                  ({reason}): {records} record(s) are sent again{perhaps}"
             );
         }
@@ -209,7 +211,8 @@ impl FluvioWriter {
     fn refusal(&self, partition: u32, reason: &str) -> PortError {
         let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
         PortError::fatal(format!(
-            "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} refuses what is written: {reason}"
+            "partition {partition} of topic `{topic}` on the Fluvio cluster at {endpoint} refuses \
+             what is written: {reason}"
         ))
     }
 
@@ -380,7 +383,8 @@ impl EventWriter for FluvioWriter {
         let size = key.len() + payload.len();
         if size + RECORD_HEAD_BYTES > MAX_BATCH_BYTES {
             return Err(PortError::fatal(format!(
-                "a record of {size} bytes is too large for topic `{}`: Fluvio takes at most {MAX_BATCH_BYTES} bytes at once",
+                "a record of {size} bytes is too large for topic `{}`: Fluvio takes at most \
+                 {MAX_BATCH_BYTES} bytes at once",
                 self.topic
             )));
         }

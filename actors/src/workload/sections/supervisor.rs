@@ -7,7 +7,7 @@ use crate::units::Span;
 
 /// `[supervisor]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SupervisorSection {
     /// A stage silent for longer has frozen.
@@ -18,7 +18,7 @@ pub struct SupervisorSection {
 
 impl SupervisorSection {
     /// Checks what types alone cannot.
-    pub(super) fn check(&self, checks: &mut Checks) {
+    pub fn check(&self, checks: &mut Checks) {
         checks.must(
             self.heartbeat_timeout.as_millis() >= 1000,
             "supervisor.heartbeat_timeout",

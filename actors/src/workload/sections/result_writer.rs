@@ -6,7 +6,7 @@ use crate::checks::Checks;
 
 /// `[result_writer]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResultWriterSection {
     /// Results handed to the client in one turn, at most.
@@ -15,7 +15,7 @@ pub struct ResultWriterSection {
 
 impl ResultWriterSection {
     /// Checks what types alone cannot.
-    pub(super) fn check(&self, checks: &mut Checks) {
+    pub fn check(&self, checks: &mut Checks) {
         checks.must(self.batch > 0, "result_writer.batch", "must be at least 1");
     }
 }

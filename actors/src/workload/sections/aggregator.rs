@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checks::Checks;
+use crate::clock::Nanos;
 use crate::units::{AutoSpan, Span};
 
 /// `[aggregator]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AggregatorSection {
     /// Aggregators; 0: one per partition, at most one per core.
@@ -23,8 +24,13 @@ pub struct AggregatorSection {
 }
 
 impl AggregatorSection {
+    /// How far events may run behind a partition's watermark.
+    pub fn lateness_ns(&self) -> Nanos {
+        self.allowed_lateness.or(Span::default()).as_nanos()
+    }
+
     /// Checks what types alone cannot.
-    pub(super) fn check(&self, checks: &mut Checks) {
+    pub fn check(&self, checks: &mut Checks) {
         checks.must(self.max_open_windows > 0, "aggregator.max_open_windows", "must be at least 1");
     }
 }

@@ -1,50 +1,23 @@
 //! `[workload]`: what is produced.
 
-use serde::{Deserialize, Serialize};
-use streamgauge_actors::{ArrivalKind, BurstCorrelation, MILLISECOND, Mmpp, Nanos, Serial};
-
 use crate::checks::Checks;
+use crate::clock::{MILLISECOND, Nanos};
 use crate::units::{Rate, Span};
+use crate::workload::arrivals::{ArrivalKind, BurstCorrelation, Mmpp};
+use serde::{Deserialize, Serialize};
 
 /// Ads that the program keeps in memory at most; far beyond any real campaign, a fraction of a GiB.
 const MAX_ADS: u64 = 10_000_000;
 
+/// Producers at most: the serial number of an event has 12 bits for its producer.
+const MAX_PRODUCERS: u32 = 1 << 12;
+
 /// The length of a text value of an event, at most.
 const MAX_TYPE_NAME: usize = 1000;
 
-/// The name of an arrival process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ArrivalName {
-    /// Evenly spaced.
-    Uniform,
-    /// Exponential gaps.
-    Poisson,
-    /// Exponential gaps, scaled so that each second holds exactly `rate` events.
-    PoissonNormalized,
-    /// Bursts: a two-state Markov-modulated Poisson process.
-    Mmpp,
-    /// Bursts, state and count drawn once a second.
-    MmppWindowed,
-    /// As fast as the broker takes them.
-    Max,
-}
-
-/// Whether the producers burst together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum BurstName {
-    /// Each producer has its own state.
-    Independent,
-    /// All producers share the path of the states.
-    Shared,
-}
-
 /// `[workload]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadSection {
     /// A name for reports.
@@ -54,9 +27,9 @@ pub struct WorkloadSection {
     /// Events per second over all producers.
     pub rate: Rate,
     /// How the events are spread over time.
-    pub arrivals: ArrivalName,
+    pub arrivals: ArrivalKind,
     /// Whether all producers burst together.
-    pub burst_correlation: BurstName,
+    pub burst_correlation: BurstCorrelation,
     /// Length of the measured part.
     pub duration: Span,
     /// Length of the warm-up before it.
@@ -84,45 +57,10 @@ pub struct WorkloadSection {
     /// Share of late sent events past which the run is generator-limited or broker-limited.
     pub send_delay_share: f64,
     /// The bursts of `mmpp` and `mmpp_windowed`.
-    pub mmpp: MmppSection,
-}
-
-/// `[workload.mmpp]`
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct MmppSection {
-    /// The burst state's rate over the calm state's.
-    pub rate_ratio: f64,
-    /// Switches per second from calm to burst.
-    pub q12: f64,
-    /// Switches per second from burst to calm.
-    pub q21: f64,
+    pub mmpp: Mmpp,
 }
 
 impl WorkloadSection {
-    /// The arrival process.
-    pub fn arrival_kind(&self) -> ArrivalKind {
-        let MmppSection { rate_ratio, q12, q21 } = self.mmpp;
-        let mmpp = Mmpp { rate_ratio, q12, q21 };
-        match self.arrivals {
-            ArrivalName::Uniform => ArrivalKind::Uniform,
-            ArrivalName::Poisson => ArrivalKind::Poisson,
-            ArrivalName::PoissonNormalized => ArrivalKind::PoissonNormalized,
-            ArrivalName::Mmpp => ArrivalKind::Mmpp(mmpp),
-            ArrivalName::MmppWindowed => ArrivalKind::MmppWindowed(mmpp),
-            ArrivalName::Max => ArrivalKind::Max,
-        }
-    }
-
-    /// Whether the producers burst together.
-    pub fn bursts(&self) -> BurstCorrelation {
-        match self.burst_correlation {
-            BurstName::Independent => BurstCorrelation::Independent,
-            BurstName::Shared => BurstCorrelation::Shared,
-        }
-    }
-
     /// The Zipf exponent over campaigns; `None`: uniform.
     pub fn zipf(&self) -> Option<f64> {
         (self.zipf_exponent > 0.0).then_some(self.zipf_exponent)
@@ -135,13 +73,13 @@ impl WorkloadSection {
     }
 
     /// Checks what types alone cannot.
-    pub(super) fn check(&self, checks: &mut Checks) {
+    pub fn check(&self, checks: &mut Checks) {
         self.check_shape(checks);
         self.check_arrivals(checks);
     }
 
     fn check_shape(&self, checks: &mut Checks) {
-        let most = u32::from(Serial::MAX_PRODUCER) + 1;
+        let most = MAX_PRODUCERS;
         checks.must(
             !self.name.trim().is_empty(),
             "workload.name",
@@ -209,7 +147,10 @@ impl WorkloadSection {
         checks.must(
             !(rate > 0.0 && rate < least),
             "workload.rate",
-            format!("must be at least {least}/s: less than one event in twelve days from a producer is none"),
+            format!(
+                "must be at least {least}/s: less than one event in twelve days from a \
+                     producer is none"
+            ),
         );
         checks.must(
             rate.is_nan() || rate <= 1e9,

@@ -5,9 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::clock::{MILLISECOND, Nanos};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use streamgauge_actors::{MILLISECOND, Nanos};
 
 /// Events per second: `40k/s`, `1.5M/s`, `40000`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -59,20 +59,30 @@ impl fmt::Display for Rate {
 
 /// A length of time: `10s`, `500ms`, `1m 30s`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
+pub struct Span(Nanos);
 
 impl Span {
     /// The longest length accepted; ten years.
     const MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
+    /// So many nanoseconds.
+    pub const fn from_nanos(nanos: Nanos) -> Self {
+        Self(nanos)
+    }
+
     /// In nanoseconds.
-    pub fn as_nanos(self) -> Nanos {
-        self.0.as_nanos() as Nanos
+    pub const fn as_nanos(self) -> Nanos {
+        self.0
     }
 
     /// In milliseconds, rounded down.
     pub fn as_millis(self) -> u64 {
-        self.0.as_millis() as u64
+        (self.0 / MILLISECOND) as u64
+    }
+
+    /// As the standard library has it.
+    pub fn duration(self) -> Duration {
+        Duration::from_nanos(self.0 as u64)
     }
 
     /// Whether nothing of it is shorter than a millisecond.
@@ -82,7 +92,7 @@ impl Span {
 
     /// Whether it is 0.
     pub fn is_zero(self) -> bool {
-        self.0.is_zero()
+        self.0 == 0
     }
 }
 
@@ -101,7 +111,8 @@ impl FromStr for Span {
             && plain.chars().all(|c| c.is_ascii_digit() || c == '.')
         {
             return Err(format!(
-                "`{text}` has no unit: write `{plain}s` for seconds, or `{plain}ms` for milliseconds"
+                "`{text}` has no unit: write `{plain}s` for seconds, or `{plain}ms` for \
+                 milliseconds"
             ));
         }
         let duration = match plain.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok())
@@ -112,7 +123,7 @@ impl FromStr for Span {
             _ => humantime::parse_duration(plain).ok(),
         };
         match duration {
-            Some(duration) if duration <= Self::MAX => Ok(Self(duration)),
+            Some(duration) if duration <= Self::MAX => Ok(Self(duration.as_nanos() as Nanos)),
             Some(_) => Err(format!("`{text}` is more than ten years")),
             None => Err(format!("`{text}` is no length of time: write `10s`, `500ms` or `1m 30s`")),
         }
@@ -121,7 +132,7 @@ impl FromStr for Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        humantime::format_duration(self.duration()).fmt(f)
     }
 }
 
@@ -235,7 +246,7 @@ macro_rules! text_or_number {
             }
         }
 
-        #[cfg(test)]
+        #[cfg(feature = "schema")]
         impl schemars::JsonSchema for $unit {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($unit).into()
@@ -260,6 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::SECOND;
 
     #[test]
     fn rates() {
@@ -299,7 +311,7 @@ mod tests {
             ("0.5s", 500),
             ("0", 0),
         ] {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
+            assert_eq!(text.parse(), Ok(Span::from_nanos(millis * MILLISECOND)), "{text}");
         }
         for (text, hint) in [
             ("10", "`10s`"),
@@ -330,16 +342,16 @@ mod tests {
     #[test]
     fn auto_spans() {
         assert_eq!("auto".parse(), Ok(AutoSpan::Auto));
-        assert_eq!("1s".parse(), Ok(AutoSpan::Fixed(Span(Duration::from_secs(1)))));
-        assert_eq!(AutoSpan::Auto.or(Span(Duration::from_secs(7))).as_nanos(), 7_000_000_000);
+        assert_eq!("1s".parse(), Ok(AutoSpan::Fixed(Span::from_nanos(SECOND))));
+        assert_eq!(AutoSpan::Auto.or(Span::from_nanos(7 * SECOND)).as_nanos(), 7_000_000_000);
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(rate in 0.0..1e9_f64, whole in 0..10_000_000_u64, nanos in 0..10_u64.pow(17), bytes: u32) {
+        fn what_is_written_is_read_again(rate in 0.0..1e9_f64, whole in 0..10_000_000_u64, nanos in 0..10_i64.pow(17), bytes: u32) {
             prop_assert_eq!(Rate(rate).to_string().parse(), Ok(Rate(rate)));
             prop_assert_eq!(Rate(whole as f64).to_string().parse(), Ok(Rate(whole as f64)));
-            let span = Span(Duration::from_nanos(nanos));
+            let span = Span::from_nanos(nanos);
             prop_assert_eq!(span.to_string().parse(), Ok(span));
             let size = Bytes(u64::from(bytes) << 10);
             prop_assert_eq!(size.to_string().parse(), Ok(size));

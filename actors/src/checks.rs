@@ -1,5 +1,5 @@
 //! Settings that cannot be, by their keys. Whoever checks a section does not know where it was
-//! set: [`crate::config`] adds that.
+//! set: whoever reads the settings adds that.
 
 /// A setting that cannot be as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
