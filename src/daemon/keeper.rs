@@ -278,7 +278,7 @@ impl Keeper {
         self.shared.metrics.probed(broker, workload, failure.as_ref().map(|(kind, _)| *kind));
         match &failure {
             Some((_, why)) if was_up != Some(false) => {
-                tracing::error!("the broker does not answer: {why}")
+                tracing::error!("the broker does not answer: {why}");
             }
             None if was_up == Some(false) => tracing::info!("the broker answers again"),
             _ => {}

@@ -37,7 +37,7 @@ pub(super) async fn readyz(api: ApiData) -> HttpResponse {
     match (health.broker_up, health.broker_error) {
         (Some(true), _) => {}
         (Some(false), error) => {
-            reasons.push(format!("the broker does not answer: {}", error.unwrap_or_default()))
+            reasons.push(format!("the broker does not answer: {}", error.unwrap_or_default()));
         }
         (None, _) => reasons.push("the broker has not been asked yet".to_owned()),
     }
