@@ -165,7 +165,6 @@ pub(crate) fn root() -> PathBuf {
 }
 
 #[test]
-#[ignore = "the circles are being taken out"]
 fn the_tree_has_no_circle_and_keeps_its_order() {
     let root = root();
     let mut files = Vec::new();
