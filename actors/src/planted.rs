@@ -22,6 +22,6 @@ pub fn plant(bug: Option<Bug>) {
 }
 
 /// Whether this bug is planted.
-pub fn planted(bug: Bug) -> bool {
+pub(crate) fn planted(bug: Bug) -> bool {
     PLANTED.get() == Some(bug)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest a stage may let a port wait inside one turn.
-pub const MAX_BUDGET: Duration = Duration::from_millis(1);
+pub(crate) const MAX_BUDGET: Duration = Duration::from_millis(1);
 
 /// The record key of a progress record (see `stream/progress.rs`).
 pub const PROGRESS_KEY: &[u8] = b"progress";

@@ -98,7 +98,7 @@ pub struct Wanted<'a> {
 }
 
 /// A kind of broker with its section of the settings.
-pub trait Adapter {
+pub(super) trait Adapter {
     /// What is known of it beforehand.
     fn profile(&self) -> &'static Profile;
 

@@ -88,7 +88,7 @@ impl TopicRecord {
     /// When the record cannot be read or written.
     pub fn forget(&self, broker: &str, name: &str) -> io::Result<()> {
         self.change(|topics| {
-            topics.retain(|known| (known.broker.as_str(), known.name.as_str()) != (broker, name))
+            topics.retain(|known| (known.broker.as_str(), known.name.as_str()) != (broker, name));
         })
     }
 

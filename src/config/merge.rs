@@ -91,7 +91,7 @@ impl Merge {
             Ok(text) => self.text(&text, &origin, None),
             Err(error) if error.kind() == ErrorKind::NotFound && !required => {}
             Err(error) => {
-                self.problem(&origin, "", format!("cannot be read: {error}; check the path"))
+                self.problem(&origin, "", format!("cannot be read: {error}; check the path"));
             }
         }
     }

@@ -135,7 +135,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// Every path that a threshold may have.
-pub fn paths() -> &'static [String] {
+pub(super) fn paths() -> &'static [String] {
     static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
         let schema: Value = serde_json::from_str(REPORT_SCHEMA).expect("our own schema is JSON");
         let mut paths = Vec::new();

@@ -21,7 +21,7 @@ use crate::live::Links;
 /// Which run to start.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StartBody {
+pub(super) struct StartBody {
     /// A workload of `GET /api/v1/workloads`; absent: the schedule's first.
     workload: Option<String>,
     /// Settings over the daemon's own: `{"workload.rate": "20k/s"}`.
@@ -33,7 +33,7 @@ pub struct StartBody {
 /// How to stop a run.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StopBody {
+pub(super) struct StopBody {
     /// `drain` (everything sent is still aggregated, audited and reported), unless said otherwise;
     /// `abandon`: everything stops at once.
     #[serde(default)]
@@ -44,7 +44,7 @@ pub struct StopBody {
 /// How to stop a run, and which one to start after it.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RestartBody {
+pub(super) struct RestartBody {
     /// `drain` (everything sent is still aggregated, audited and reported), unless said otherwise;
     /// `abandon`: everything stops at once.
     #[serde(default)]
@@ -61,7 +61,7 @@ pub struct RestartBody {
 /// The rate from now on.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RateBody {
+pub(super) struct RateBody {
     /// Events per second over all producers: `"20k/s"` or `20000`.
     #[schema(value_type = String, example = "20k/s", pattern = "^[1-9][0-9]{0,5}k?(/s)?$")]
     target_rate: Rate,
@@ -69,14 +69,14 @@ pub struct RateBody {
 
 /// A run that was accepted.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Accepted {
+pub(super) struct Accepted {
     run_id: String,
     links: Links,
 }
 
 /// A run that was told to stop.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Stopping {
+pub(super) struct Stopping {
     run_id: String,
     /// The state that the run is in.
     state: String,
@@ -84,7 +84,7 @@ pub struct Stopping {
 
 /// A run with another rate.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct RateSet {
+pub(super) struct RateSet {
     run_id: String,
     target_per_second: f64,
 }

@@ -20,7 +20,7 @@ pub(super) fn set_pointer(key: &str) -> String {
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct ProblemDetail {
+pub(super) struct ProblemDetail {
     /// Where in the body (RFC 6901), or the query's parameter.
     pub pointer: String,
     /// What is wrong with it.
@@ -29,7 +29,7 @@ pub struct ProblemDetail {
 
 /// An error, as RFC 9457 has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Problem {
+pub(super) struct Problem {
     /// Always `about:blank`: the code tells more.
     #[serde(rename = "type")]
     pub kind: &'static str,

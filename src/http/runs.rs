@@ -75,7 +75,7 @@ async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
 
 /// One run of a list.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct RunSummary {
+pub(super) struct RunSummary {
     run_id: String,
     state: String,
     workload: String,
@@ -93,7 +93,7 @@ pub struct RunSummary {
 
 /// A page of runs, newest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct RunList {
+pub(super) struct RunList {
     runs: Vec<RunSummary>,
     /// What to ask for `before` to have the next page; `null`: there is none.
     next_before: Option<String>,
@@ -234,7 +234,7 @@ pub(super) async fn report(
 
 /// A run's seconds and windows.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Timeseries {
+pub(super) struct Timeseries {
     run_id: String,
     /// As `series` in the report.
     #[schema(value_type = Vec<Object>)]

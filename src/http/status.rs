@@ -22,7 +22,7 @@ pub(super) async fn livez() -> HttpResponse {
 
 /// Whether a run could start now.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Readiness {
+pub(super) struct Readiness {
     ready: bool,
     /// Why not.
     reasons: Vec<String>,
@@ -57,7 +57,7 @@ pub(super) async fn metrics(api: ApiData) -> Result<HttpResponse, Problem> {
 
 /// What is running.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Version {
+pub(super) struct Version {
     streamgauge: String,
     librdkafka: String,
     /// `null`: built without it.
@@ -76,13 +76,13 @@ pub(super) async fn config(api: ApiData) -> HttpResponse {
 
 /// What can be run.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct WorkloadList {
+pub(super) struct WorkloadList {
     workloads: Vec<Workload>,
 }
 
 /// A workload that a request may name.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Workload {
+pub(super) struct Workload {
     name: String,
     about: String,
 }
@@ -100,7 +100,7 @@ pub(super) async fn workloads(api: ApiData) -> HttpResponse {
 
 /// The present run, or the last one; and the daemon.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Status {
+pub(super) struct Status {
     #[serde(flatten)]
     run: RunView,
     daemon: DaemonStatus,
@@ -108,7 +108,7 @@ pub struct Status {
 
 /// How the daemon is.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct DaemonStatus {
+pub(super) struct DaemonStatus {
     version: &'static str,
     uptime_s: f64,
     /// Whether the broker answered when it was last asked; `null`: not asked yet.
@@ -126,7 +126,7 @@ pub struct DaemonStatus {
 
 /// What the schedule is up to.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ScheduleStatus {
+pub(super) struct ScheduleStatus {
     mode: String,
     next_workload: Option<String>,
     next_start_at: Option<String>,
@@ -134,7 +134,7 @@ pub struct ScheduleStatus {
 
 /// What the process takes; `null` where the system does not tell.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ProcessResources {
+pub(super) struct ProcessResources {
     cpu_seconds: Option<f64>,
     rss_bytes: Option<u64>,
     threads: Option<u64>,

@@ -215,10 +215,10 @@ impl MetricRow {
                 row.reason = Some("constant and equal");
             }
             Err(Untestable::DifferentConstants) => {
-                row.reason = Some("constant in both: no noise to test against")
+                row.reason = Some("constant in both: no noise to test against");
             }
             Err(Untestable::TooFew) => {
-                row.reason = Some(if base.per == Per::Run { TOO_FEW_RUNS } else { TOO_FEW })
+                row.reason = Some(if base.per == Per::Run { TOO_FEW_RUNS } else { TOO_FEW });
             }
         }
         row

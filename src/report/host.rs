@@ -32,18 +32,18 @@ impl Host {
 mod system {
     use procfs::Current;
 
-    pub fn kernel() -> Option<String> {
+    pub(super) fn kernel() -> Option<String> {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
         Some(format!("Linux {}", release.trim()))
     }
 
-    pub fn cpu() -> Option<String> {
+    pub(super) fn cpu() -> Option<String> {
         let info = procfs::CpuInfo::current().ok()?;
         // Arm kernels give no model name.
         info.model_name(0).map(str::to_owned)
     }
 
-    pub fn memory_bytes() -> Option<u64> {
+    pub(super) fn memory_bytes() -> Option<u64> {
         procfs::Meminfo::current().ok().map(|memory| memory.mem_total)
     }
 }

@@ -91,7 +91,7 @@ mod system {
 
     use super::Usage;
 
-    pub fn usage() -> Usage {
+    pub(super) fn usage() -> Usage {
         let Ok(process) = Process::myself() else { return Usage::default() };
         let stat = process.stat().ok();
         Usage {

@@ -63,7 +63,9 @@ fn tighten(name: &str, schema: &mut Value) {
                 members.iter_mut().for_each(|(name, inner)| tighten(name, inner));
             }
             ("oneOf" | "anyOf" | "allOf", Value::Array(list)) => {
-                list.iter_mut().for_each(|inner| tighten(name, inner));
+                for inner in list {
+                    tighten(name, inner);
+                }
             }
             ("items" | "additionalProperties", inner) => tighten("", inner),
             _ => {}

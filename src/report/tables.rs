@@ -86,7 +86,8 @@ pub fn throughput(report: &Report) -> Vec<String> {
 
 /// The counts of events that are told, those that are always there first.
 fn counts(events: &StageCounters) -> Vec<(&'static str, u64)> {
-    let (mut always, mut if_any): (Vec<(&str, u64)>, Vec<(&str, u64)>) = (Vec::new(), Vec::new());
+    let mut always: Vec<(&str, u64)> = Vec::new();
+    let mut if_any: Vec<(&str, u64)> = Vec::new();
     for row in StageCounters::ROWS {
         let (name, list) = match row.words {
             Words::Always(name) => (name, &mut always),

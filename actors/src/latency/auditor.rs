@@ -35,7 +35,7 @@ impl OpenWindow {
 /// Judges windows as soon as both sides are complete: the ledger (every producer acknowledged past
 /// its end) and the results (as many read back as the writer handed over).
 #[derive(Clone, Debug)]
-pub struct Auditor {
+pub(super) struct Auditor {
     frame: WindowFrame,
     /// Whether a window waits for [`Self::measured`], too.
     latencies_apart: bool,
@@ -51,7 +51,7 @@ pub struct Auditor {
 
 impl Auditor {
     /// An auditor of a run of `producers` producers.
-    pub fn new(frame: WindowFrame, producers: u32) -> Self {
+    pub(super) fn new(frame: WindowFrame, producers: u32) -> Self {
         Self {
             frame,
             latencies_apart: false,
@@ -67,39 +67,39 @@ impl Auditor {
 
     /// Results come without their latency, which is told for a window at once by
     /// [`Self::measured`].
-    pub fn with_latencies_apart(self) -> Self {
+    pub(super) fn with_latencies_apart(self) -> Self {
         Self { latencies_apart: true, ..self }
     }
 
     /// An auditor of results whose whole truth is known beforehand.
-    pub fn with_truth(frame: WindowFrame, truth: &TruthTable) -> Self {
+    pub(super) fn with_truth(frame: WindowFrame, truth: &TruthTable) -> Self {
         Self { ledger: Ledger::of(truth), ..Self::new(frame, 0) }
     }
 
     /// The frame it judges in.
-    pub fn frame(&self) -> &WindowFrame {
+    pub(super) fn frame(&self) -> &WindowFrame {
         &self.frame
     }
 
     /// The schedule ends earlier than planned: the window around `end_ns` is partial.
-    pub fn end_at(&mut self, end_ns: Nanos) {
+    pub(super) fn end_at(&mut self, end_ns: Nanos) {
         self.frame.end_at(end_ns);
     }
 
     /// Files what a producer had acknowledged.
-    pub fn acknowledged(&mut self, message: &Acknowledged) {
+    pub(super) fn acknowledged(&mut self, message: &Acknowledged) {
         self.ledger.record(message.producer, message.complete_before, &message.windows);
     }
 
     /// Notes how many results of a window the writer handed over.
-    pub fn written(&mut self, message: WindowWritten) {
+    pub(super) fn written(&mut self, message: WindowWritten) {
         let open = self.open.entry(message.window_id).or_default();
         open.written = Some(message.results);
         open.by_producer = message.by_producer.into_iter().collect();
     }
 
     /// Takes a result read back, with its result latency where it counts for the figures.
-    pub fn result(&mut self, result: &ResultRecord, result_latency_ms: Option<f64>) {
+    pub(super) fn result(&mut self, result: &ResultRecord, result_latency_ms: Option<f64>) {
         let again = self.judged.contains(&result.window_id)
             || self
                 .open
@@ -119,7 +119,7 @@ impl Auditor {
     }
 
     /// Takes the latencies of all results of a window.
-    pub fn measured(&mut self, window_id: i64, latencies_ms: impl Iterator<Item = f64>) {
+    pub(super) fn measured(&mut self, window_id: i64, latencies_ms: impl Iterator<Item = f64>) {
         if self.judged.contains(&window_id) {
             return;
         }
@@ -129,7 +129,7 @@ impl Auditor {
     }
 
     /// Judges every window that both sides are complete for.
-    pub fn judge_complete(&mut self) {
+    pub(super) fn judge_complete(&mut self) {
         let complete_before = self.ledger.complete_before();
         let ready: Vec<i64> = self
             .open
@@ -146,7 +146,7 @@ impl Auditor {
     }
 
     /// Judges all that is left: nothing more will come from either side.
-    pub fn judge_rest(&mut self) {
+    pub(super) fn judge_rest(&mut self) {
         let rest: BTreeSet<i64> = self.open.keys().copied().chain(self.ledger.windows()).collect();
         for id in rest {
             self.judge(id);
@@ -292,35 +292,35 @@ impl Auditor {
     }
 
     /// The findings since the last call.
-    pub fn take_findings(&mut self) -> Vec<Finding> {
+    pub(super) fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
 
     /// The sums so far.
-    pub fn totals(&self) -> &AuditTotals {
+    pub(super) fn totals(&self) -> &AuditTotals {
         &self.totals
     }
 
     /// Brings the counters of judged windows up to date.
-    pub fn count_judged(&self, counters: &mut StageCounters) {
+    pub(super) fn count_judged(&self, counters: &mut StageCounters) {
         counters.windows_judged = self.totals.windows;
         counters.windows_incorrect = self.totals.windows - self.totals.windows_exact;
     }
 
     /// Whether every producer has handed over all its counts.
-    pub fn acknowledged_complete(&self) -> bool {
+    pub(super) fn acknowledged_complete(&self) -> bool {
         self.ledger.complete_before() == i64::MAX
     }
 
     /// The windows judged so far, in window order.
-    pub fn table(&self) -> Vec<WindowAudit> {
+    pub(super) fn table(&self) -> Vec<WindowAudit> {
         let mut table = self.table.clone();
         table.sort_by_key(|window| window.window_id);
         table
     }
 
     /// The windows judged since the last call; the table keeps them.
-    pub fn take_judged(&mut self) -> Vec<WindowAudit> {
+    pub(super) fn take_judged(&mut self) -> Vec<WindowAudit> {
         let judged = self.table[self.taken..].to_vec();
         self.taken = self.table.len();
         judged

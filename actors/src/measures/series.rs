@@ -56,7 +56,7 @@ pub struct Second {
 
 /// Puts the stages' reports together: totals, whole-run histograms and the series.
 #[derive(Clone, Debug)]
-pub struct Collector {
+pub(crate) struct Collector {
     base_ns: Nanos,
     /// `None`: nobody asks for a rate.
     targets: Option<Targets>,
@@ -95,7 +95,7 @@ const REPORT_SLACK_S: i64 = 1;
 impl Collector {
     /// For a run that starts at `base_ns` with `target` events per second; `None`: nobody asks for a
     /// rate.
-    pub fn new(base_ns: Nanos, target: Option<f64>) -> Self {
+    pub(crate) fn new(base_ns: Nanos, target: Option<f64>) -> Self {
         Self {
             base_ns,
             targets: target.map(|target| Targets(vec![(Nanos::MIN, target)])),
@@ -107,7 +107,7 @@ impl Collector {
     }
 
     /// The target from `at_ns` on.
-    pub fn set_target(&mut self, at_ns: Nanos, target: f64) {
+    pub(crate) fn set_target(&mut self, at_ns: Nanos, target: f64) {
         if let Some(targets) = &mut self.targets {
             targets.0.push((at_ns, target));
         }
@@ -123,7 +123,7 @@ impl Collector {
     /// Adds one stage's report; gives the seconds that it completes. Its last one (`is_last`)
     /// completes none: it may come well before its second is over, and before other stages have
     /// told of the second before.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         stage: StageId,
         at_ns: Nanos,
@@ -161,19 +161,19 @@ impl Collector {
     }
 
     /// All stages' totals.
-    pub fn totals(&self) -> StageCounters {
+    pub(crate) fn totals(&self) -> StageCounters {
         let mut totals = StageCounters::default();
         self.stages.values().for_each(|counters| totals.add(counters));
         totals
     }
 
     /// The latest closed second.
-    pub fn latest(&self) -> Option<&Second> {
+    pub(crate) fn latest(&self) -> Option<&Second> {
         self.series.last()
     }
 
     /// Ends the run: closes every second, gives series and whole-run histograms.
-    pub fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
+    pub(crate) fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
         for (second, open) in std::mem::take(&mut self.open) {
             self.close(second, open);
         }

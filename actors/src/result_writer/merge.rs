@@ -9,7 +9,7 @@ use crate::stage::flow::{ClosedPane, PanesClosed};
 
 /// One campaign's merged count in one window.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MergedCampaign {
+pub(crate) struct MergedCampaign {
     /// The campaign.
     pub campaign_id: u64,
     /// Events over all partitions.
@@ -22,7 +22,7 @@ pub struct MergedCampaign {
 
 /// A window that every partition has closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MergedWindow {
+pub(crate) struct MergedWindow {
     /// The window.
     pub window_id: i64,
     /// The campaigns with events, by id.
@@ -33,7 +33,7 @@ pub struct MergedWindow {
 
 /// Panes of windows that some partition has not closed yet.
 #[derive(Clone, Debug)]
-pub struct Merge {
+pub(crate) struct Merge {
     closed_before: Vec<i64>,
     closed_by_log_before: Vec<i64>,
     windows: BTreeMap<i64, BTreeMap<u32, ClosedPane>>,
@@ -42,7 +42,7 @@ pub struct Merge {
 
 impl Merge {
     /// Nothing closed yet in any of `partitions` partitions.
-    pub fn new(partitions: u32) -> Self {
+    pub(crate) fn new(partitions: u32) -> Self {
         let nothing = vec![i64::MIN; partitions as usize];
         Self {
             closed_before: nothing.clone(),
@@ -53,7 +53,7 @@ impl Merge {
     }
 
     /// Sets a partition's panes, and notes how far it has closed.
-    pub fn set(&mut self, message: PanesClosed) {
+    pub(crate) fn set(&mut self, message: PanesClosed) {
         let PanesClosed { partition, closed_before, panes, by_log } = message;
         for pane in panes {
             if pane.window_id >= self.merged_before {
@@ -86,24 +86,24 @@ impl Merge {
     }
 
     /// Every window before this id is closed by every partition.
-    pub fn closed_before(&self) -> i64 {
+    pub(crate) fn closed_before(&self) -> i64 {
         self.closed_before.iter().copied().min().unwrap_or(i64::MIN)
     }
 
     /// Whether no pane waits.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.windows.is_empty()
     }
 
     /// Whether [`Self::next_window`] has one to give.
-    pub fn has_ready(&self) -> bool {
+    pub(crate) fn has_ready(&self) -> bool {
         self.windows
             .first_key_value()
             .is_some_and(|(&window_id, _)| window_id < self.closed_before())
     }
 
     /// Takes the next window that every partition has closed, in window order.
-    pub fn next_window(&mut self) -> Option<MergedWindow> {
+    pub(crate) fn next_window(&mut self) -> Option<MergedWindow> {
         let closed_before = self.closed_before();
         let entry = self.windows.first_entry().filter(|entry| *entry.key() < closed_before)?;
         let (window_id, panes) = entry.remove_entry();

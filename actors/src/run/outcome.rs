@@ -95,7 +95,7 @@ pub struct RunOutcome {
 pub const CLOCK_STEP_LIMIT_NS: Nanos = 100 * MILLISECOND;
 
 /// Whether the wall clock moved so far against the monotonic one that it was stepped.
-pub fn is_step(wall_step_ns: Nanos) -> bool {
+pub(crate) fn is_step(wall_step_ns: Nanos) -> bool {
     wall_step_ns.abs() > CLOCK_STEP_LIMIT_NS
 }
 

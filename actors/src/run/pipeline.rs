@@ -29,7 +29,7 @@ use crate::window_aggregator::{AggregatorParts, ForeignAggregatorRole, OwnAggreg
 use crate::workload::spec::RunSpec;
 
 /// The running stages of one generation.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     stages: Vec<StageHandle>,
     arbiters: Vec<Arbiter>,
     retired: Arc<AtomicBool>,
@@ -45,7 +45,7 @@ struct StageHandle {
 
 /// Where the stages of a generation report to.
 #[derive(Clone)]
-pub struct Reports {
+pub(crate) struct Reports {
     /// The pipeline that they make up.
     pub pipeline: PipelineId,
     /// Takes reports.
@@ -158,7 +158,7 @@ impl PipelineBuilder<'_> {
 impl Pipeline {
     /// Starts the stages, each on an arbiter of its own, downstream first. They wait for
     /// [`Self::begin`].
-    pub fn start(plan: &RunPlan, basis: RunBasis, reports: &Reports) -> Self {
+    pub(crate) fn start(plan: &RunPlan, basis: RunBasis, reports: &Reports) -> Self {
         let RunBasis { spec, ports, .. } = basis;
         let pipeline = Self { stages: Vec::new(), arbiters: Vec::new(), retired: Arc::default() };
         let mut builder = PipelineBuilder { plan, spec, reports, pipeline };
@@ -193,14 +193,14 @@ impl Pipeline {
     }
 
     /// Begins the run: window 0 starts at `base_ns`.
-    pub fn begin(&self, base_ns: Nanos) {
+    pub(crate) fn begin(&self, base_ns: Nanos) {
         for stage in &self.stages {
             stage.begin.do_send(Begin { base_ns });
         }
     }
 
     /// Gives an order to every stage, downstream first.
-    pub fn order(&self, order: StageOrder) {
+    pub(crate) fn order(&self, order: StageOrder) {
         for stage in &self.stages {
             // An order is never refused for a full mailbox: there are few, and each matters.
             stage.orders.do_send(order);
@@ -208,12 +208,12 @@ impl Pipeline {
     }
 
     /// The stages.
-    pub fn stages(&self) -> impl Iterator<Item = StageId> + '_ {
+    pub(crate) fn stages(&self) -> impl Iterator<Item = StageId> + '_ {
         self.stages.iter().map(|stage| stage.id)
     }
 
     /// The stage that has been silent for the longest time, with that time.
-    pub fn most_silent(&self, now: Nanos) -> Option<(StageId, Nanos)> {
+    pub(crate) fn most_silent(&self, now: Nanos) -> Option<(StageId, Nanos)> {
         self.stages
             .iter()
             .map(|stage| (stage.id, stage.heartbeat.silence(now)))
@@ -223,7 +223,7 @@ impl Pipeline {
     /// Stops every stage, upstream first, and waits until their threads have ended and their ports
     /// are dropped. Gives the stages that are frozen, and are left behind: nothing ended for
     /// `patience`, and a thread cannot be killed. Blocks: call it on a thread of its own.
-    pub fn stop(mut self, patience: Duration) -> Vec<StageId> {
+    pub(crate) fn stop(mut self, patience: Duration) -> Vec<StageId> {
         self.retire();
         let mut running: Vec<StageId> = self.stages.iter().map(|stage| stage.id).collect();
         let (ended, ends) = channel();

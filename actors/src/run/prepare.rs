@@ -11,7 +11,7 @@ use crate::workload::spec::RunSpec;
 
 /// The ports of a run's stages, made and connected, and the workload as the topics' real shape
 /// completes it.
-pub struct RunBasis {
+pub(crate) struct RunBasis {
     /// The workload, with the topics' real partition count.
     pub spec: Arc<RunSpec>,
     /// The broker of the events.
@@ -21,7 +21,7 @@ pub struct RunBasis {
 }
 
 /// The ports of the stages that a mode has.
-pub enum StagePorts {
+pub(crate) enum StagePorts {
     /// The ports of a whole run.
     Run {
         /// Reads the results back.
@@ -56,7 +56,7 @@ pub enum StagePorts {
 }
 
 /// The result writer's port, and the partitions of its topic.
-pub struct ResultPort {
+pub(crate) struct ResultPort {
     /// Writes to the results topic.
     pub writer: Box<dyn EventWriter>,
     /// The topic's partitions.
@@ -64,7 +64,7 @@ pub struct ResultPort {
 }
 
 /// An aggregator's port, and the partitions that it owns.
-pub struct AggregatorPort {
+pub(crate) struct AggregatorPort {
     /// Partitions of the events topic.
     pub owned: Vec<u32>,
     /// Reads them.
@@ -72,7 +72,7 @@ pub struct AggregatorPort {
 }
 
 /// The producers' ports, and the campaigns that they all draw from.
-pub struct ProducerPorts {
+pub(crate) struct ProducerPorts {
     /// The campaigns and their ads.
     pub campaigns: Arc<Campaigns>,
     /// A writer for each producer.
@@ -84,7 +84,7 @@ pub struct ProducerPorts {
 ///
 /// # Errors
 /// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose.
-pub fn prepare(plan: &RunPlan) -> Result<RunBasis, PortError> {
+pub(crate) fn prepare(plan: &RunPlan) -> Result<RunBasis, PortError> {
     let mut spec = plan.spec.clone();
     let description = plan.events_broker.describe()?;
     let is_one = Arc::ptr_eq(&plan.events_broker, &plan.results_broker);

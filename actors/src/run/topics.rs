@@ -74,7 +74,7 @@ fn existing_topic(
 ///
 /// # Errors
 /// [`PortError`] of the first deletion that failed; the others were tried all the same.
-pub fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
+pub(crate) fn delete_topics(plan: &RunPlan) -> Result<(), PortError> {
     let topics = &plan.spec.topics;
     let made = [
         (plan.create_events_topic, &plan.events_broker, &[&topics.events, &topics.malformed][..]),

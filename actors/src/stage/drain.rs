@@ -5,7 +5,7 @@ use crate::ports::EventReader;
 
 /// What is left to be read once the order to drain was given.
 #[derive(Clone, Debug, Default)]
-pub struct Remainder {
+pub(crate) struct Remainder {
     asked: bool,
     /// By partition: records still to be read; known from the first turn after the order.
     left: Option<Vec<(u32, u64)>>,
@@ -13,17 +13,17 @@ pub struct Remainder {
 
 impl Remainder {
     /// The order was given.
-    pub fn ask(&mut self) {
+    pub(crate) fn ask(&mut self) {
         self.asked = true;
     }
 
     /// Whether the order was given.
-    pub fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         self.asked
     }
 
     /// A record of a partition was read.
-    pub fn read(&mut self, partition: u32) {
+    pub(crate) fn read(&mut self, partition: u32) {
         let Some(left) = &mut self.left else { return };
         if let Some((_, left)) = left.iter_mut().find(|(id, _)| *id == partition) {
             *left = left.saturating_sub(1);
@@ -32,7 +32,7 @@ impl Remainder {
 
     /// Whether it is carried out, after a turn of the reader of these partitions that visited so
     /// many records.
-    pub fn is_done(
+    pub(crate) fn is_done(
         &mut self,
         visited: usize,
         reader: &mut dyn EventReader,

@@ -27,32 +27,32 @@ const TRICKLE_NS: Nanos = 100 * MILLISECOND;
 /// Messages that wait in a mailbox (actix does not tell): senders count up, the receiver counts
 /// down.
 #[derive(Clone, Debug, Default)]
-pub struct MailboxCount(Arc<AtomicI64>);
+pub(crate) struct MailboxCount(Arc<AtomicI64>);
 
 impl MailboxCount {
     /// A message is about to be sent.
-    pub fn sent(&self) {
+    pub(crate) fn sent(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A message was taken, or was not sent after all.
-    pub fn taken(&self) {
+    pub(crate) fn taken(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many wait.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed).max(0) as u64
     }
 }
 
 /// Hands a message to another stage's mailbox; gives it back when that is full.
-pub type Route<Out> = Box<dyn FnMut(Out) -> Result<(), Out> + Send>;
+pub(crate) type Route<Out> = Box<dyn FnMut(Out) -> Result<(), Out> + Send>;
 
 /// When a stage took its last turn; [`Heartbeat::RESTING`] while it waits for its run's beginning,
 /// is parked, or has finished.
 #[derive(Clone, Debug)]
-pub struct Heartbeat(Arc<AtomicI64>);
+pub(crate) struct Heartbeat(Arc<AtomicI64>);
 
 impl Default for Heartbeat {
     fn default() -> Self {
@@ -68,19 +68,19 @@ impl Heartbeat {
     }
 
     /// The stage rests: its silence means nothing.
-    pub fn rest(&self) {
+    pub(crate) fn rest(&self) {
         self.beat(Self::RESTING);
     }
 
     /// Nanoseconds since the last turn; 0 while it rests.
-    pub fn silence(&self, now: Nanos) -> Nanos {
+    pub(crate) fn silence(&self, now: Nanos) -> Nanos {
         now.saturating_sub(self.0.load(Ordering::Relaxed)).max(0)
     }
 }
 
 /// Where a stage's reports go.
 #[derive(Clone)]
-pub struct Reporting {
+pub(crate) struct Reporting {
     /// The run.
     pub run_id: String,
     /// The stage's pipeline.
@@ -103,7 +103,7 @@ pub struct Reporting {
 /// Supervisor -> every stage's driver: the run begins, and with it the stage.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-pub struct Begin {
+pub(crate) struct Begin {
     /// Start of window 0.
     pub base_ns: Nanos,
 }
@@ -123,7 +123,7 @@ enum Life<R: Role> {
 }
 
 /// The actor that drives a stage.
-pub struct StageDriver<R: Role> {
+pub(crate) struct StageDriver<R: Role> {
     id: StageId,
     life: Life<R>,
     clock: SharedClock,
@@ -144,7 +144,7 @@ pub struct StageDriver<R: Role> {
 
 impl<R: Role> StageDriver<R> {
     /// An actor for the stage that `role` becomes, to be started on an arbiter of its own.
-    pub fn new(
+    pub(crate) fn new(
         role: R,
         clock: SharedClock,
         route: Route<<R::Stage as Stage>::Out>,
@@ -382,7 +382,7 @@ impl<R: Role> Actor for StageDriver<R> {
 /// Any stage -> another, wrapped so that one handler serves all.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct To<M: Send + 'static>(pub M);
+pub(crate) struct To<M: Send + 'static>(pub M);
 
 impl<R: Role> Handler<Begin> for StageDriver<R> {
     type Result = ();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Nanos;
 
 /// The progress of a producer that will send nothing more.
-pub const FINISHED: Nanos = Nanos::MAX;
+pub(crate) const FINISHED: Nanos = Nanos::MAX;
 
 /// The value of a record whose key is [`crate::ports::PROGRESS_KEY`]: JSON, never counted as an
 /// event.

@@ -72,7 +72,7 @@ impl std::fmt::Display for Finding {
 }
 
 /// Findings kept for the report; the totals count all.
-pub const MAX_FINDINGS: usize = 200;
+pub(crate) const MAX_FINDINGS: usize = 200;
 
 /// The audit's sums over all windows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,25 +28,25 @@ pub struct AcknowledgedCount {
 
 /// What was acknowledged, of windows not yet judged.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     complete_before: Vec<i64>,
     windows: BTreeMap<i64, Vec<Truth>>,
 }
 
 impl Ledger {
     /// An empty ledger for `producers` producers.
-    pub fn new(producers: u32) -> Self {
+    pub(crate) fn new(producers: u32) -> Self {
         Self { complete_before: vec![i64::MIN; producers as usize], windows: BTreeMap::new() }
     }
 
     /// A ledger that is complete already.
-    pub fn of(truth: &[(i64, Vec<Truth>)]) -> Self {
+    pub(crate) fn of(truth: &[(i64, Vec<Truth>)]) -> Self {
         Self { complete_before: Vec::new(), windows: truth.iter().cloned().collect() }
     }
 
     /// Files what a producer had acknowledged.
     /// `complete_before`: no later call adds to this producer's windows before that id.
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         producer: u32,
         complete_before: i64,
@@ -66,20 +66,20 @@ impl Ledger {
     }
 
     /// Every window before this id is complete: each producer was acknowledged past its end.
-    pub fn complete_before(&self) -> i64 {
+    pub(crate) fn complete_before(&self) -> i64 {
         self.complete_before.iter().copied().min().unwrap_or(i64::MIN)
     }
 
     /// Removes a window and gives its truths, sorted by campaign and producer; empty where no event
     /// fell into it.
-    pub fn take(&mut self, window_id: i64) -> Vec<Truth> {
+    pub(crate) fn take(&mut self, window_id: i64) -> Vec<Truth> {
         let mut truths = self.windows.remove(&window_id).unwrap_or_default();
         truths.sort_unstable();
         truths
     }
 
     /// The windows that still have truths.
-    pub fn windows(&self) -> impl Iterator<Item = i64> + '_ {
+    pub(crate) fn windows(&self) -> impl Iterator<Item = i64> + '_ {
         self.windows.keys().copied()
     }
 }
@@ -87,7 +87,7 @@ impl Ledger {
 /// A producer's own counts, on their way into the ledger: per window and campaign, with what is
 /// still in flight.
 #[derive(Clone, Debug)]
-pub struct ProducerLedger {
+pub(crate) struct ProducerLedger {
     campaigns: usize,
     windows: BTreeMap<i64, WindowCounts>,
     /// The window of the latest count, taken out of the map: nearly every event falls into it.
@@ -104,7 +104,7 @@ struct WindowCounts {
 
 impl ProducerLedger {
     /// No counts yet; campaigns are `1..=campaigns`.
-    pub fn new(campaigns: u32) -> Self {
+    pub(crate) fn new(campaigns: u32) -> Self {
         let recent = WindowCounts::default();
         Self {
             campaigns: campaigns as usize,
@@ -138,25 +138,25 @@ impl ProducerLedger {
 
     /// An event of this window was handed to the client.
     #[inline]
-    pub fn sent(&mut self, window_id: i64) {
+    pub(crate) fn sent(&mut self, window_id: i64) {
         self.window(window_id).in_flight += 1;
     }
 
     /// An event was acknowledged.
     #[inline]
-    pub fn acknowledged(&mut self, window_id: i64, campaign_id: u32) {
+    pub(crate) fn acknowledged(&mut self, window_id: i64, campaign_id: u32) {
         let window = self.window(window_id);
         window.in_flight -= 1;
         window.acknowledged[campaign_id as usize - 1] += 1;
     }
 
     /// An event is surely not in the log.
-    pub fn rejected(&mut self, window_id: i64) {
+    pub(crate) fn rejected(&mut self, window_id: i64) {
         self.window(window_id).in_flight -= 1;
     }
 
     /// An event is perhaps in the log.
-    pub fn unknown(&mut self, window_id: i64, campaign_id: u32) {
+    pub(crate) fn unknown(&mut self, window_id: i64, campaign_id: u32) {
         let window = self.window(window_id);
         window.in_flight -= 1;
         *window.unknown.entry(campaign_id).or_default() += 1;
@@ -165,7 +165,10 @@ impl ProducerLedger {
     /// Takes the windows that are done: before `sent_before` (no more events of theirs will be
     /// sent) with nothing in flight, up to the first one that still waits. Gives them with the id
     /// that all windows before are complete.
-    pub fn take_complete(&mut self, sent_before: i64) -> (i64, Vec<(i64, Vec<AcknowledgedCount>)>) {
+    pub(crate) fn take_complete(
+        &mut self,
+        sent_before: i64,
+    ) -> (i64, Vec<(i64, Vec<AcknowledgedCount>)>) {
         if self.recent_id != i64::MIN {
             self.windows.insert(self.recent_id, std::mem::take(&mut self.recent));
             self.recent_id = i64::MIN;

@@ -24,7 +24,7 @@ pub enum Arrival {
 
 /// Which serials of one (producer, partition, generation) were seen.
 #[derive(Clone, Debug, Default)]
-pub struct SerialTracker {
+pub(crate) struct SerialTracker {
     next: u64,
     missing: VecDeque<Range<u64>>,
     given_up: u64,
@@ -33,7 +33,7 @@ pub struct SerialTracker {
 impl SerialTracker {
     /// Notes serial `n`.
     #[inline]
-    pub fn observe(&mut self, n: u64) -> Arrival {
+    pub(crate) fn observe(&mut self, n: u64) -> Arrival {
         if n == self.next {
             self.next += 1;
             return Arrival::InOrder;
@@ -69,13 +69,13 @@ impl SerialTracker {
     }
 
     /// Serials skipped and not arrived until now.
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.given_up + self.missing.iter().map(|range| range.end - range.start).sum::<u64>()
     }
 
     /// One past the greatest serial seen.
     #[cfg(test)]
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.next
     }
 }

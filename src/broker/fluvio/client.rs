@@ -75,7 +75,7 @@ impl From<&FluvioLack> for Limitation {
 }
 
 /// The version of the client library, the crate `fluvio`.
-pub const CLIENT_VERSION: &str = "0.50.1";
+pub(super) const CLIENT_VERSION: &str = "0.50.1";
 
 /// A Fluvio cluster, as a maker of ports.
 #[derive(Debug)]

@@ -53,7 +53,7 @@ pub(super) fn conclusion(comparison: &Comparison) -> String {
 pub fn terminal(comparison: &Comparison) -> String {
     let mut lines = wrap(&comparison.conclusion, WIDTH, "  ");
     let mut add = |label: &str, text: &dyn std::fmt::Display| {
-        lines.extend(wrap(&format!("{label}{text}"), WIDTH, "  "))
+        lines.extend(wrap(&format!("{label}{text}"), WIDTH, "  "));
     };
     for warning in &comparison.warnings {
         add("warning: ", warning);

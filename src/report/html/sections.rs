@@ -51,7 +51,7 @@ pub struct Figure {
 pub fn figures(report: &Report) -> Vec<Figure> {
     let mut figures = Vec::new();
     let mut add = |name, value: String, note: String, bad| {
-        figures.push(Figure { name, value: dash(value), note, bad })
+        figures.push(Figure { name, value: dash(value), note, bad });
     };
     let latency = |kind: LatencyKind| {
         let figures = report.latency.get(kind);

@@ -27,7 +27,7 @@ pub(crate) const AGGREGATE: Mode = Mode::Aggregate(Aggregate {
 pub(crate) fn spec() -> RunSpec {
     small_spec("r-7f3a").with(|spec| {
         spec.run_tag = 7;
-        spec.workload.name = "classic".to_owned();
+        "classic".clone_into(&mut spec.workload.name);
         spec.workload.seed = 42;
         spec.topics.partitions = 2;
         spec.workload.rate = Rate(40_000.0);
@@ -39,9 +39,9 @@ pub(crate) fn spec() -> RunSpec {
         spec.workload.event_types = vec!["view".to_owned()];
         spec.aggregator.max_open_windows = 4;
         spec.result_writer.batch = 100;
-        spec.topics.events = "streamgauge.r-7f3a.events".to_owned();
-        spec.topics.results = "streamgauge.r-7f3a.results".to_owned();
-        spec.topics.malformed = "streamgauge.r-7f3a.events.malformed".to_owned();
+        "streamgauge.r-7f3a.events".clone_into(&mut spec.topics.events);
+        "streamgauge.r-7f3a.results".clone_into(&mut spec.topics.results);
+        "streamgauge.r-7f3a.events.malformed".clone_into(&mut spec.topics.malformed);
         spec.workload.send_delay_limit = Span::from_nanos(10 * MILLISECOND);
         spec.workload.send_delay_share = 0.01;
         spec.supervisor.drain_timeout = Span::from_nanos(30 * SECOND);
