@@ -47,7 +47,8 @@ const NEVER_ENDED: &str = "the daemon ended before the run did";
 const NO_REPORT: Grade = Grade::Error;
 
 /// The columns of a [`RunRow`], in its order.
-const COLUMNS: &str = "run_id, state, workload, broker, started_at_ms, finished_at_ms, verdict, reason, exit_code, \
+const COLUMNS: &str = "run_id, state, workload, broker, started_at_ms, finished_at_ms, verdict, \
+                       reason, exit_code, \
                        produced_per_second, result_latency_p99_ms";
 
 /// Every run, and its report.
@@ -151,7 +152,8 @@ impl History {
         let NewRun { run_id, workload, broker, started_at_ms } = run;
         self.write(|transaction| {
             transaction.execute(
-                "INSERT INTO runs (run_id, state, workload, broker, started_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO runs (run_id, state, workload, broker, started_at_ms) VALUES (?1, ?2, \
+                 ?3, ?4, ?5)",
                 params![run_id, name(RunState::Running), workload, broker, started_at_ms],
             )?;
             Ok(())
@@ -167,9 +169,19 @@ impl History {
         let (state, verdict) = (name(RunState::Stopped), name(Verdict::Aborted));
         self.write(|transaction| {
             transaction.execute(
-                "INSERT INTO runs (run_id, state, workload, broker, started_at_ms, verdict, reason, exit_code)
+                "INSERT INTO runs (run_id, state, workload, broker, started_at_ms, verdict, \
+                 reason, exit_code)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                params![run_id, state, workload, broker, started_at_ms, verdict, reason, NO_REPORT.exit_code()],
+                params![
+                    run_id,
+                    state,
+                    workload,
+                    broker,
+                    started_at_ms,
+                    verdict,
+                    reason,
+                    NO_REPORT.exit_code()
+                ],
             )?;
             Ok(())
         })
@@ -240,7 +252,8 @@ impl History {
         self.rows(
             "WHERE (?1 IS NULL OR state = ?1)
                AND (?2 IS NULL
-                    OR (started_at_ms, run_id) < (SELECT started_at_ms, run_id FROM runs WHERE run_id = ?2))
+                    OR (started_at_ms, run_id) < (SELECT started_at_ms, run_id FROM runs WHERE \
+                    run_id = ?2))
              ORDER BY started_at_ms DESC, run_id DESC
              LIMIT ?3",
             params![state, before, limit],
@@ -260,7 +273,8 @@ impl History {
     /// # Errors
     /// When the database cannot be read.
     pub fn latest(&self) -> anyhow::Result<Option<RunRow>> {
-        let newest = "WHERE run_id IN (SELECT run_id FROM reports) ORDER BY started_at_ms DESC, run_id DESC LIMIT 1";
+        let newest = "WHERE run_id IN (SELECT run_id FROM reports) ORDER BY started_at_ms DESC, \
+                      run_id DESC LIMIT 1";
         Ok(self.rows(newest, [])?.pop())
     }
 
@@ -383,7 +397,8 @@ fn explained(error: &anyhow::Error, path: &Path) -> anyhow::Error {
             "; another process keeps it locked"
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            "; this user must be able to write to the file and its folder (or name another by --state-dir)"
+            "; this user must be able to write to the file and its folder (or name another by \
+             --state-dir)"
         }
         _ if error.is::<std::io::Error>() => "; check the folder (--state-dir names another)",
         _ => "",

@@ -327,7 +327,8 @@ impl Report {
         let Head { schema_version } = serde_json::from_str(text)?;
         if schema_version > SCHEMA_VERSION {
             return Err(serde_json::Error::custom(format!(
-                "its schema version is {schema_version}, and streamgauge {} reads up to {SCHEMA_VERSION}: use a newer one",
+                "its schema version is {schema_version}, and streamgauge {} reads up to \
+                 {SCHEMA_VERSION}: use a newer one",
                 env!("CARGO_PKG_VERSION")
             )));
         }

@@ -138,7 +138,8 @@ pub(super) fn refuse_newer(connection: &Connection, migrations: &[&str]) -> anyh
     let (found, known) = (version(connection)?, migrations.len());
     if found > known {
         bail!(
-            "has version {found}, made by a newer streamgauge; {} knows versions up to {known}: use the newer program, or \
+            "has version {found}, made by a newer streamgauge; {} knows versions up to {known}: \
+             use the newer program, or \
              another folder (--state-dir)",
             env!("CARGO_PKG_VERSION")
         );
@@ -229,7 +230,8 @@ mod tests {
         for seen in 0..MIGRATIONS.len() {
             let old = migrated(&MIGRATIONS[..seen]);
             assert_eq!(version(&old).unwrap(), seen);
-            let run = "INSERT INTO runs (run_id, state, workload, broker, started_at_ms) VALUES ('r', 'failed', 'w', 'b', 1)";
+            let run = "INSERT INTO runs (run_id, state, workload, broker, started_at_ms) VALUES \
+                       ('r', 'failed', 'w', 'b', 1)";
             if seen > 0 {
                 old.execute(run, []).unwrap();
             }

@@ -194,7 +194,8 @@ fn an_older_database_becomes_a_present_one() {
     let old = Connection::open(folder.path().join(FILE)).unwrap();
     schema::migrate(&old, &schema::MIGRATIONS[..1]).unwrap();
     old.execute(
-        "INSERT INTO runs (run_id, state, workload, broker, started_at_ms) VALUES ('r', 'failed', 'w', 'b', 7)",
+        "INSERT INTO runs (run_id, state, workload, broker, started_at_ms) VALUES ('r', 'failed', \
+         'w', 'b', 7)",
         [],
     )
     .unwrap();

@@ -23,7 +23,8 @@ pub enum Format {
 
 /// A path whose extension names no form of a matrix's report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot tell the report's format from `{}`: its name must end in .html, .md, .json or .csv", path.display())]
+#[error("cannot tell the report's format from `{}`: its name must end in .html, .md, .json or \
+         .csv", path.display())]
 pub struct UnknownFormat {
     /// The path.
     pub path: PathBuf,

@@ -347,7 +347,8 @@ mod tests {
         let generated = schema::of::<MatrixReport>(
             "matrix.schema.json",
             "streamgauge matrix, schema version 1",
-            "The report of a matrix of runs. `null` means that nothing was measured; it is never written as 0. Cells, rounds \
+            "The report of a matrix of runs. `null` means that nothing was measured; it is never \
+             written as 0. Cells, rounds \
              and places are counted from 1. Units are in the names, as in the report of a run.",
         );
         schema::check("matrix.schema.json", SCHEMA, &generated);

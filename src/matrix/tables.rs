@@ -276,14 +276,17 @@ pub fn runs(report: &MatrixReport) -> Rows {
 /// What the tables' words mean.
 pub fn notes(report: &MatrixReport) -> Vec<String> {
     let mut notes = vec![
-        "value: over all of a cell's runs that were played to their end; percentiles are those of their merged histograms. \
+        "value: over all of a cell's runs that were played to their end; percentiles are those of \
+         their merged histograms. \
          range of runs: the least and the greatest of the runs' own values"
             .to_owned(),
     ];
     if report.cells.iter().any(|cell| cell.floor.is_some()) {
         notes.push(
-            "floor: the value over that of the same cell on the embedded log, the least that the harness itself takes; of \
-             the CPU that holds the log's own work, too, since that log is in the program, where other brokers' is not"
+            "floor: the value over that of the same cell on the embedded log, the least that the \
+             harness itself takes; of \
+             the CPU that holds the log's own work, too, since that log is in the program, where \
+             other brokers' is not"
                 .to_owned(),
         );
     }
@@ -295,15 +298,19 @@ pub fn notes(report: &MatrixReport) -> Vec<String> {
         .count();
     if tests > 0 {
         notes.push(format!(
-            "change: of the mean of the runs' own values, one a run; {tests} difference(s) tested by Welch's t-test, chances \
-             adjusted for the number of tests (Holm), significant below {}: the clearest must have had {:.2} % by itself. The \
-             95 % intervals are each figure's own, not adjusted. More --repetitions find smaller differences",
+            "change: of the mean of the runs' own values, one a run; {tests} difference(s) tested \
+             by Welch's t-test, chances \
+             adjusted for the number of tests (Holm), significant below {}: the clearest must have \
+             had {:.2} % by itself. The \
+             95 % intervals are each figure's own, not adjusted. More --repetitions find smaller \
+             differences",
             report.alpha,
             report.alpha / tests as f64 * 100.0
         ));
     } else if report.repetitions == 1 && !report.comparisons.is_empty() {
         notes.push(
-            "nothing could be tested: with 1 run of each cell no difference can be told from chance; --repetitions 3 or more"
+            "nothing could be tested: with 1 run of each cell no difference can be told from \
+             chance; --repetitions 3 or more"
                 .to_owned(),
         );
     }

@@ -277,7 +277,8 @@ fn last_runs(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
     );
     let mut passed = gauge(
         "last_run_threshold_passed",
-        "Whether the last run satisfied a threshold; 0 before any run, NaN if that one was not judged by it.",
+        "Whether the last run satisfied a threshold; 0 before any run, NaN if that one was not \
+         judged by it.",
     );
     let mut info = gauge("run_info", "The present run, or the last one.");
     for view in views {

@@ -42,7 +42,10 @@ pub struct Unlike {
 
 impl std::fmt::Display for Unlike {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the two runs had different work to do, so that their figures say nothing of each other:")?;
+        f.write_str(
+            "the two runs had different work to do, so that their figures say nothing of \
+                     each other:",
+        )?;
         self.differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
     }
 }

@@ -25,7 +25,8 @@ pub enum Format {
 
 /// A path whose extension names no form of report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot tell the report's format from `{}`: its name must end in .json, .html, .md, .csv or .hdr", path.display())]
+#[error("cannot tell the report's format from `{}`: its name must end in .json, .html, .md, .csv \
+         or .hdr", path.display())]
 pub struct UnknownFormat {
     /// The path.
     pub path: PathBuf,

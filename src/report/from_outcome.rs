@@ -213,7 +213,8 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     }
     if outcome.latency(LatencyKind::ResultLatency).is_some() && !outcome.broker.log_append_time {
         notes.push(
-            "result_latency: ends when the result's acknowledgement was received, since this broker's log stamps no \
+            "result_latency: ends when the result's acknowledgement was received, since this \
+             broker's log stamps no \
              insertion time"
                 .to_owned(),
         );
@@ -259,7 +260,8 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     }
     if mode.produces() && outcome.spec.workload.arrivals == ArrivalKind::Max {
         notes.push(
-            "arrivals `max`: there is no schedule, so latency counts from the time of sending, and backpressure hides \
+            "arrivals `max`: there is no schedule, so latency counts from the time of sending, and \
+             backpressure hides \
              the waiting before it"
                 .to_owned(),
         );

@@ -132,7 +132,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wrapping_keeps_every_character_and_the_width(text in "([a-z]{1,30} ?){0,20}", width in 12_usize..40) {
+        fn wrapping_keeps_every_character_and_the_width(text in "([a-z]{1,30} \
+                                                                 ?){0,20}", width in 12_usize..40) {
             let lines = wrap(&text, width, "   ");
             prop_assert!(lines.iter().all(|line| line.chars().count() <= width));
             let kept: String = lines.concat().split_whitespace().collect();

@@ -78,8 +78,10 @@ fn the_reports_schema_is_up_to_date() {
     let generated = of::<super::Report>(
         "report.schema.json",
         "streamgauge report, schema version 1",
-        "The report of one run. `null` means that nothing was measured; it is never written as 0. Units are in the names: \
-         _s and seconds are seconds, _ms milliseconds, _us microseconds, _bytes bytes, _per_second events per second.",
+        "The report of one run. `null` means that nothing was measured; it is never written as 0. \
+         Units are in the names: \
+         _s and seconds are seconds, _ms milliseconds, _us microseconds, _bytes bytes, _per_second \
+         events per second.",
     );
     check("report.schema.json", super::SCHEMA, &generated);
 }

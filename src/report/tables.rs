@@ -245,7 +245,8 @@ pub fn resources(report: &Report) -> String {
     let host = &report.host;
     let cores = host.cores.map_or_else(|| "-".to_owned(), grouped);
     format!(
-        "resources: {} CPU s ({} µs/event), peak memory {}, {} threads; {cores} cores, {} memory, {}",
+        "resources: {} CPU s ({} µs/event), peak memory {}, {} threads; {cores} cores, {} memory, \
+         {}",
         number(resources.cpu_seconds),
         number(resources.cpu_us_per_event),
         bytes(resources.peak_rss_bytes),

@@ -132,7 +132,6 @@ fn files_are_short() {
 }
 
 #[test]
-#[ignore = "the tree is being made tidy"]
 fn a_module_is_named_by_its_file() {
     let named_mod = |(path, _): &(PathBuf, String)| path.ends_with("mod.rs");
     let faults: Vec<_> = all_files()

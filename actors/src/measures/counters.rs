@@ -159,11 +159,13 @@ counters! {
         stale: u64, sum, words(Words::IfAny("of older generations"));
         /// Measured events sent later than the limit while the client was taking records.
         sent_late_generator: u64, sum,
-            metric(Counter "events_sent_late_total", "Measured events sent later than the limit, for any reason."),
+            metric(Counter "events_sent_late_total", "Measured events sent later than the limit, \
+                                                      for any reason."),
             words(Words::IfAny("sent late"));
         /// Measured events sent later than the limit because the client was full.
         sent_late_backpressure: u64, sum,
-            metric(Counter "events_sent_late_total", "Measured events sent later than the limit, for any reason."),
+            metric(Counter "events_sent_late_total", "Measured events sent later than the limit, \
+                                                      for any reason."),
             words(Words::IfAny("sent late"));
         /// Time that the client was full, over all producers.
         #[serde(rename = "backpressure_s", with = "as_seconds")]

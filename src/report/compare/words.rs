@@ -186,8 +186,10 @@ fn notes(comparison: &Comparison) -> Vec<String> {
     );
     let tests = comparison.metrics.iter().filter(|row| row.test.is_some()).count();
     notes.push(format!(
-        "{tests} metric(s) tested by second or window of the measured part: Welch's t-test, values counted by how \
-         independent they are, chances adjusted for the number of tests (Holm), significant below {}",
+        "{tests} metric(s) tested by second or window of the measured part: Welch's t-test, values \
+         counted by how \
+         independent they are, chances adjusted for the number of tests (Holm), significant below \
+         {}",
         comparison.alpha
     ));
     notes

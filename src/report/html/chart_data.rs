@@ -70,7 +70,8 @@ pub fn charts(report: &Report) -> Vec<Chart> {
             name: "windows",
             title: "Result latency of each window, ms",
             text: format!(
-                "Result latency of {} windows: at most {} milliseconds; {wrong} windows have wrong counts.",
+                "Result latency of {} windows: at most {} milliseconds; {wrong} windows have wrong \
+                 counts.",
                 measured.len(),
                 millis(Some(greatest))
             ),
@@ -100,7 +101,8 @@ pub fn over_time(report: &Report, kind: LatencyKind) -> Option<String> {
         |of: fn(&Quantiles) -> f64| samples.iter().map(|second| of(second)).fold(0.0, f64::max);
     (!samples.is_empty()).then(|| {
         format!(
-            "{} by second, {} seconds with samples: median at most {} milliseconds, 99th percentile at most {}.",
+            "{} by second, {} seconds with samples: median at most {} milliseconds, 99th \
+             percentile at most {}.",
             kind.name(),
             samples.len(),
             millis(Some(greatest(|second| second.p50_ms))),
@@ -130,7 +132,8 @@ pub fn thinned(report: &Report) -> Option<String> {
     let plural = if windows == 1 { "" } else { "s" };
     (seconds > 1 || windows > 1).then(|| {
         format!(
-            "A point stands for {seconds} s (or {windows} window{plural}): rates are their mean, latencies, lag and in flight \
+            "A point stands for {seconds} s (or {windows} window{plural}): rates are their mean, \
+             latencies, lag and in flight \
              their greatest."
         )
     })

@@ -9,7 +9,8 @@ fn faults_with(planted: &[(&str, &str)]) -> Vec<String> {
         (
             "actors/src/lib.rs",
             "mod clock; mod workload; mod stage; mod producer; mod latency; mod run;\n\
-            pub use self::clock::{Clock, now};\npub use self::run::Run;\npub use self::workload::Spec;",
+            pub use self::clock::{Clock, now};\npub use self::run::Run;\npub use \
+            self::workload::Spec;",
         ),
         ("actors/src/clock.rs", "pub struct Clock;\npub fn now() -> u64 { 0 }"),
         (
@@ -34,7 +35,8 @@ fn faults_with(planted: &[(&str, &str)]) -> Vec<String> {
         ),
         (
             "actors/src/run.rs",
-            "use crate::{latency::Latency, producer};\npub struct Run(producer::Producer, Latency);",
+            "use crate::{latency::Latency, producer};\npub struct Run(producer::Producer, \
+             Latency);",
         ),
         ("src/lib.rs", "pub mod broker; pub mod config; pub mod report; pub mod cli;"),
         (
@@ -84,7 +86,8 @@ fn a_circle_by_use_is_found() {
             ),
             (
                 "actors/src/workload.rs",
-                "pub mod a; pub mod b; pub mod pacing; pub struct Spec;\npub use self::pacing::Pacer;",
+                "pub mod a; pub mod b; pub mod pacing; pub struct Spec;\npub use \
+                 self::pacing::Pacer;",
             ),
         ],
         &[
@@ -164,11 +167,13 @@ fn a_circle_by_all_names_of_a_module_is_found() {
             ("src/dead_letters.rs", "use crate::broker::Other;"),
             (
                 "src/lib.rs",
-                "pub mod broker; pub mod config; pub mod report; pub mod cli; pub mod dead_letters;",
+                "pub mod broker; pub mod config; pub mod report; pub mod cli; pub mod \
+                 dead_letters;",
             ),
             (
                 "src/broker.rs",
-                "mod embedded;\npub use self::embedded::*;\npub struct Address;\nfn f(x: crate::dead_letters::X) {}",
+                "mod embedded;\npub use self::embedded::*;\npub struct Address;\nfn f(x: \
+                 crate::dead_letters::X) {}",
             ),
         ],
         &[
