@@ -479,16 +479,7 @@ fn optional(schema: &mut serde_json::Value) {
 #[test]
 fn the_schema_is_up_to_date_and_takes_the_defaults() {
     let generated = generated_schema();
-    if std::env::var_os("STREAMGAUGE_UPDATE_SCHEMAS").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/config.schema.json");
-        fs::write(path, serde_json::to_string_pretty(&generated).unwrap() + "\n").unwrap();
-    } else {
-        let stored: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
-        assert!(
-            stored == generated,
-            "run this test with STREAMGAUGE_UPDATE_SCHEMAS=1 to write it anew"
-        );
-    }
+    crate::report::schema::check("config.schema.json", SCHEMA, &generated);
     let validator = jsonschema::validator_for(&generated).unwrap();
     let mut sources = vec![DEFAULTS];
     sources.extend(PRESETS.iter().map(|preset| preset.settings));

@@ -26,7 +26,7 @@ pub(crate) fn of<T: JsonSchema>(file: &str, title: &str, about: &str) -> Value {
 /// Compares a schema with the published one, or publishes it.
 #[track_caller]
 pub(crate) fn check(file: &str, published: &str, generated: &Value) {
-    if std::env::var_os("STREAMGAUGE_UPDATE_SCHEMAS").is_some() {
+    if std::env::var_os("STREAMGAUGE_WRITE").is_some() {
         let path = format!("{}/schemas/{file}", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(path, format!("{generated:#}\n")).unwrap();
         return;
@@ -34,7 +34,7 @@ pub(crate) fn check(file: &str, published: &str, generated: &Value) {
     let stored: Value = serde_json::from_str(published).unwrap();
     assert!(
         stored == *generated,
-        "schemas/{file}: run this test with STREAMGAUGE_UPDATE_SCHEMAS=1 to write it anew"
+        "schemas/{file}: run this test with STREAMGAUGE_WRITE=1 to write it anew"
     );
 }
 
