@@ -18,6 +18,7 @@ mod matrix;
 mod matrix_report;
 mod openapi;
 mod orders;
+mod page_names;
 mod report_html;
 mod report_schema;
 mod report_terminal;

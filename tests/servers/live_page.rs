@@ -1,6 +1,7 @@
 //! The live page, driven in a real browser against the real daemon: a run started, seen, restarted,
 //! read and compared.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamgauge_actors::{Clock as _, RunClock, SECOND};
+use streamgauge_actors::{Clock as _, LatencyKind, RunClock, SECOND};
 use tempfile::TempDir;
 
 use crate::support::webdriver::{Browser, ENTER, TAB};
@@ -140,6 +141,7 @@ fn a_run_is_started_seen_restarted_read_and_compared() {
     let daemon = Daemon::start(&[]);
     open_page(&browser, &daemon);
     assert_accessible(&browser);
+    assert_every_latency_has_a_line(&browser);
 
     fill_form(&browser, 5);
     browser.click("#start");
@@ -183,6 +185,19 @@ fn a_run_is_started_seen_restarted_read_and_compared() {
     let widths = browser.value("[document.documentElement.scrollWidth, innerWidth]");
     assert_eq!(widths, json!([360, 360]), "the page scrolls sideways on a phone");
     assert_no_complaint(&browser, &[]);
+}
+
+#[track_caller]
+fn assert_every_latency_has_a_line(browser: &Browser) {
+    let lines = "[...document.querySelectorAll('#latency-legend [data-series]')].map((button) => \
+        [button.dataset.series, button.querySelector('.legend-name').textContent])";
+    let expected = LatencyKind::ALL.map(|kind| json!([kind.name(), kind.label()]));
+    assert_eq!(browser.value(lines), json!(expected));
+    let looks = "[...document.querySelectorAll('#latency-legend .swatch')].map((line) => \
+        `${line.style.color} ${line.querySelector('path').getAttribute('stroke-dasharray')}`)";
+    let looks: Vec<String> = serde_json::from_value(browser.value(looks)).unwrap();
+    let different: BTreeSet<_> = looks.iter().collect();
+    assert_eq!(different.len(), LatencyKind::COUNT, "lines look alike: {looks:?}");
 }
 
 /// Opens the run's report in its new tab, and comes back.

@@ -127,6 +127,9 @@ impl LatencyKind {
     /// The latency that the program is about.
     pub const HEADLINE: Self = Self::ResultLatency;
 
+    /// The program's own lateness, which no broker has a part in.
+    pub const OWN_DELAY: Self = Self::PublishDelay;
+
     /// All there is to know of it.
     pub fn row(self) -> &'static LatencyRow {
         &Self::ROWS[self as usize]

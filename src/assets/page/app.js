@@ -4,12 +4,12 @@
 //      ^  └─ no ──> its seconds, once; wait 2 s                                │
 //      └────────────────────── finished, lost, or another run ─────────────────┘
 //
-// api.js: requests, token, events · rows.js: what a run measured, bounded · charts.js, run_panel.js, windows_table.js,
-// health_panel.js: what is shown · controls.js: orders · history.js, comparison.js: past runs · connection.js: whether
-// the daemon answers · problem.js, report_links.js, dom.js, format.js: how things are written
+// api.js: requests, token, events · measures.js: the latencies, written by the daemon from its table · rows.js: what a
+// run measured, bounded · run_charts.js, run_panel.js, windows_table.js, health_panel.js: what is shown · controls.js:
+// orders · history.js, comparison.js: past runs · connection.js: whether the daemon answers · problem.js,
+// report_links.js, dom.js, format.js: how things are written · ../charts.js: the charts, as in a report
 
 import { get, readEvents, runPath } from "./api.js";
-import { fillSeconds, LatencyChart, RateChart, showKept } from "./charts.js";
 import { showComparison } from "./comparison.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
@@ -18,6 +18,7 @@ import { percent } from "./format.js";
 import { HealthPanel } from "./health_panel.js";
 import { History } from "./history.js";
 import { RunRows } from "./rows.js";
+import { fillSeconds, LatencyChart, RateChart, showKept } from "./run_charts.js";
 import { isBusy, phaseName, RunPanel } from "./run_panel.js";
 import { WindowsTable } from "./windows_table.js";
 

@@ -2,6 +2,7 @@
 
 import { byId, el, Figures, setText, shape } from "./dom.js";
 import { bytes, count, dateTime, millis, NONE, percent, span, timeOfDay, utc } from "./format.js";
+import { OWN_DELAY } from "./measures.js";
 import { isBusy } from "./run_panel.js";
 
 /** Samples in the small lines: at one every few seconds some ten minutes. */
@@ -56,10 +57,10 @@ export class HealthPanel {
 
   /** The run's part: its status and its newest seconds. */
   showRun(run, rows) {
-    const recent = rows?.lastOf(rows.latencies.publish_delay.p99_ms) ?? [];
+    const recent = rows?.lastOf(rows.latencies[OWN_DELAY.name].p99_ms) ?? [];
     const delay = recent.length === 0 ? null : Math.max(...recent);
     const title = "The worst second of the last ten";
-    this.#health.set("publish delay p99", delay === null ? NONE : `${millis(delay)} ms`, { tone: delay > LATE_MS ? "warn" : "", title });
+    this.#health.set(`${OWN_DELAY.label} p99`, delay === null ? NONE : `${millis(delay)} ms`, { tone: delay > LATE_MS ? "warn" : "", title });
     const pushed = this.#pushedBack(run);
     const pressure = typeof run.backpressure_s === "number" ? `${millis(run.backpressure_s)} s` : NONE;
     this.#health.set("backpressure", pressure, { tone: pushed ? "warn" : "", title: "Seconds that the client was full, over all producers" });

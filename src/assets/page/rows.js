@@ -1,5 +1,7 @@
 // What a run has measured so far, second by second and window by window: bounded, however long it runs.
 
+import { LATENCIES } from "./measures.js";
+
 /** Seconds kept. */
 export const KEPT_SECONDS = 7_200;
 /** Dropping one second at a time would copy the columns every second. */
@@ -7,11 +9,8 @@ const SLACK = 300;
 /** Windows kept: more than the table shows, so that late judgements find theirs. */
 const KEPT_WINDOWS = 300;
 
-export const RATES = ["produced", "acknowledged", "consumed", "target"];
-export const LATENCIES = [
-  "publish_delay", "publish_latency", "event_latency", "close_latency", "result_latency", "end_to_end",
-];
-export const QUANTILES = ["p50_ms", "p99_ms", "max_ms"];
+const RATES = Charts.RATE_LINES.map(({ key }) => key);
+const QUANTILES = ["p50_ms", "p99_ms", "max_ms"];
 
 const orNull = (value) => (typeof value === "number" ? value : null);
 
@@ -21,11 +20,9 @@ export class RunRows {
     /** Columns of equal length, the second first. */
     this.seconds = [];
     this.startMs = [];
-    this.lag = [];
-    this.inFlight = [];
     this.rates = Object.fromEntries(RATES.map((name) => [name, []]));
     this.latencies = Object.fromEntries(
-      LATENCIES.map((name) => [name, Object.fromEntries(QUANTILES.map((quantile) => [quantile, []]))]),
+      LATENCIES.map(({ name }) => [name, Object.fromEntries(QUANTILES.map((quantile) => [quantile, []]))]),
     );
     /** Where the schedule ends: what is sent after it is a remainder, and no rate. */
     this.plannedS = Number.POSITIVE_INFINITY;
@@ -41,10 +38,8 @@ export class RunRows {
   *#columns() {
     yield this.seconds;
     yield this.startMs;
-    yield this.lag;
-    yield this.inFlight;
     for (const name of RATES) yield this.rates[name];
-    for (const name of LATENCIES) for (const quantile of QUANTILES) yield this.latencies[name][quantile];
+    for (const { name } of LATENCIES) for (const quantile of QUANTILES) yield this.latencies[name][quantile];
   }
 
   /** Adds a second, or replaces it where the stream tells it again. */
@@ -63,10 +58,8 @@ export class RunRows {
     }
     this.seconds[at] = row.second;
     this.startMs[at] = orNull(row.start_ms);
-    this.lag[at] = orNull(row.lag);
-    this.inFlight[at] = orNull(row.in_flight);
     for (const name of RATES) this.rates[name][at] = orNull(row[name]);
-    for (const name of LATENCIES) {
+    for (const { name } of LATENCIES) {
       const measured = row.latency?.[name];
       for (const quantile of QUANTILES) this.latencies[name][quantile][at] = orNull(measured?.[quantile]);
     }

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use streamgauge_actors::{LatencyKind, Quantiles, Second, WindowAudit};
+use streamgauge_actors::{LatencyKind, Quantiles, Second, Subject, WindowAudit};
 
 use super::dash::dash;
 use crate::report::numbers::{grouped, millis};
@@ -162,7 +162,11 @@ pub fn data(report: &Report) -> anyhow::Result<Value> {
         };
         latency.insert(
             kind.name().to_owned(),
-            json!({"p50": worst(|second| second.p50_ms), "p99": worst(|second| second.p99_ms)}),
+            json!({
+                "of_windows": kind.row().of == Subject::Window,
+                "p50": worst(|second| second.p50_ms),
+                "p99": worst(|second| second.p99_ms),
+            }),
         );
         if let Some(figures) = figures.filter(|figures| figures.max_ms.is_some()) {
             distribution

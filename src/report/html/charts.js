@@ -13,9 +13,6 @@
   // Where a logarithmic axis begins if there is nothing but zeros.
   const LEAST_MS = 0.001;
 
-  // Latencies with samples only where a window closes.
-  const WINDOWS = ["close_latency", "result_latency", "end_to_end"];
-
   let palette = PALETTES.light;
   let charts = [];
   let observers = [];
@@ -127,8 +124,8 @@
   }
   // Windows close once in a while: their samples are joined.
   function sparse(kind) {
-    const values = data.latency[kind].p50;
-    if (WINDOWS.includes(kind)) return { spanGaps: true, ...dots(values) };
+    const { of_windows: joined, p50: values } = data.latency[kind];
+    if (joined) return { spanGaps: true, ...dots(values) };
     return values.length < 3 ? dots(values) : {};
   }
 

@@ -66,7 +66,7 @@ fn number(value: Option<f64>, unit: &str) -> String {
 }
 
 fn delay(report: &Report, of: fn(&LatencyFigures) -> Option<f64>) -> String {
-    let figures = report.latency.get(LatencyKind::PublishDelay);
+    let figures = report.latency.get(LatencyKind::OWN_DELAY);
     let ms = figures.and_then(|figures| Some(figure_ms(figures, Some(of(figures)?))));
     ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms} ms"))
 }

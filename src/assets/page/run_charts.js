@@ -2,7 +2,8 @@
 
 import { byId, el, setText } from "./dom.js";
 import { clock, millis, NONE, rate, timeOfDay } from "./format.js";
-import { KEPT_SECONDS, LATENCIES, RATES } from "./rows.js";
+import { LATENCIES } from "./measures.js";
+import { KEPT_SECONDS } from "./rows.js";
 
 /** A chart's description changes no faster: a screen reader may be reading it. */
 const SUMMARY_MS = 10_000;
@@ -11,34 +12,14 @@ const CHART_HEIGHT = 230;
 const LOG_FLOOR_MS = 0.01;
 const SYNC = "run";
 
-// Lines that lie on each other stay visible: those drawn first are wider.
-const RATE_STYLES = {
-  produced: { label: "produced", width: 7 },
-  acknowledged: { label: "acknowledged", width: 3.5 },
-  consumed: { label: "consumed", width: 1.5 },
-  target: { label: "target", width: 1.5, dash: [7, 5] },
-};
+const { RATE_LINES } = Charts;
+const LATENCY_LINES = Charts.latencyLines(LATENCIES);
 
-// `sparse`: measured only where a window closes, so that its points are joined.
-const LATENCY_STYLES = {
-  publish_delay: { label: "publish delay", about: "intended time → handed to the client", dash: [2, 3] },
-  publish_latency: { label: "publish", about: "handed to the client → acknowledged", dash: [8, 3] },
-  event_latency: { label: "event", about: "intended time → consumed by the aggregator" },
-  close_latency: { label: "close", about: "window end → result handed to the client", sparse: true, dash: [8, 3, 2, 3] },
-  result_latency: {
-    label: "result", about: "the result’s greatest produce time → its insertion: the headline", sparse: true, width: 2.5,
-  },
-  end_to_end: { label: "end to end", about: "window end → result read back", sparse: true, dash: [4, 3] },
-};
-
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-
-/** The colours of the present scheme; read once per scheme, not at every draw. */
-const scheme = window.matchMedia("(prefers-color-scheme: dark)");
-let palette = new Map();
+/** The page's own colours; read once per scheme, not at every draw. */
+let inks = new Map();
 const ink = (name) => {
-  if (!palette.has(name)) palette.set(name, colour(name));
-  return palette.get(name);
+  if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return inks.get(name);
 };
 
 function axes(values) {
@@ -81,12 +62,11 @@ const charts = [];
 
 /** What both charts share: one uPlot, its legend, its size, its zoom. */
 class Chart {
-  constructor(name, styles) {
+  constructor(name, lines) {
     this.node = byId(`${name}-chart`);
     this.summary = byId(`${name}-summary`);
     this.unzoom = byId(`${name}-unzoom`);
-    this.styles = styles;
-    this.names = Object.keys(styles);
+    this.lines = lines;
     this.hidden = new Set();
     this.zoomed = false;
     this.summarised = Number.NEGATIVE_INFINITY;
@@ -94,40 +74,46 @@ class Chart {
     this.plot = null;
     this.rows = null;
     charts.push(this);
-    this.#makeLegend(byId(`${name}-legend`), name);
+    this.#makeLegend(byId(`${name}-legend`));
     this.unzoom.addEventListener("click", () => {
       for (const chart of charts) chart.showAll();
       this.node.closest("section").querySelector(".legend button").focus();
     });
     new ResizeObserver(() => this.#fit()).observe(this.node);
-    scheme.addEventListener("change", () => {
-      palette = new Map();
-      this.plot?.redraw(false, true);
-    });
+    Charts.dark.addEventListener("change", () => this.#recolour());
   }
 
-  #makeLegend(node, chart) {
+  #makeLegend(node) {
     this.values = new Map();
-    for (const name of this.names) {
-      const style = this.styles[name];
+    this.swatches = new Map();
+    for (const line of this.lines) {
       const value = el("span", { class: "legend-value" }, NONE);
-      this.values.set(name, value);
+      const drawn = swatch(line);
+      this.values.set(line, value);
+      this.swatches.set(line, drawn);
       const button = el(
         "button",
-        { type: "button", "aria-pressed": "true", "data-series": name, title: style.about ?? null },
-        swatch(style, `${chart}-${name}`), el("span", { class: "legend-name" }, style.label), value,
+        { type: "button", "aria-pressed": "true", "data-series": line.key, title: line.about ?? null },
+        drawn, el("span", { class: "legend-name" }, line.label), value,
       );
-      button.addEventListener("click", () => this.#toggle(name, button));
+      button.addEventListener("click", () => this.#toggle(line, button));
       node.append(button);
     }
   }
 
-  #toggle(name, button) {
-    const shown = this.hidden.has(name);
-    if (shown) this.hidden.delete(name);
-    else this.hidden.add(name);
+  #recolour() {
+    inks = new Map();
+    Charts.usePalette();
+    for (const [line, drawn] of this.swatches) drawn.style.color = line.colour();
+    this.plot?.redraw(false, true);
+  }
+
+  #toggle(line, button) {
+    const shown = this.hidden.has(line);
+    if (shown) this.hidden.delete(line);
+    else this.hidden.add(line);
     button.setAttribute("aria-pressed", String(shown));
-    this.plot?.setSeries(this.names.indexOf(name) + 1, { show: shown });
+    this.plot?.setSeries(this.lines.indexOf(line) + 1, { show: shown });
     this.summarised = Number.NEGATIVE_INFINITY;
     this.describe();
   }
@@ -196,22 +182,27 @@ class Chart {
 
   data() {
     const rows = this.rows;
-    return rows === null ? [[], ...this.names.map(() => [])] : [rows.seconds, ...this.names.map((name) => this.drawn(name))];
+    return rows === null ? [[], ...this.lines.map(() => [])] : [rows.seconds, ...this.lines.map((line) => this.drawn(line))];
+  }
+
+  /** How a line looks. */
+  drawing(line) {
+    return { show: !this.hidden.has(line), stroke: line.colour, width: line.width, dash: line.dash };
   }
 
   /** A column as it is drawn. */
-  drawn(name) {
-    return this.column(name);
+  drawn(line) {
+    return this.column(line);
   }
 
   /** The legend's values: those under the cursor, else the newest. */
   showValues() {
     const at = this.plot?.cursor.idx ?? null;
     const count = this.rows?.length ?? 0;
-    for (const name of this.names) {
-      const column = count === 0 ? [] : this.column(name);
+    for (const line of this.lines) {
+      const column = count === 0 ? [] : this.column(line);
       const value = at === null ? (count === 0 ? null : (this.rows.lastOf(column).at(-1) ?? null)) : (column[at] ?? null);
-      setText(this.values.get(name), this.write(value));
+      setText(this.values.get(line), this.write(value));
     }
     const second = at === null ? null : (this.rows?.seconds[at] ?? null);
     const start = at === null ? null : this.rows?.startMs[at];
@@ -243,20 +234,20 @@ class Chart {
 }
 
 /** A piece of the line itself. */
-function swatch(style, name) {
+function swatch(line) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "swatch");
   svg.setAttribute("aria-hidden", "true");
   svg.setAttribute("viewBox", "0 0 28 10");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  line.setAttribute("d", "M1 5h26");
-  line.setAttribute("class", `line-${name}`);
-  line.setAttribute("stroke-width", String(style.width ?? 1.8));
-  if (style.dash) line.setAttribute("stroke-dasharray", style.dash.join(" "));
-  svg.append(line);
-  if (style.sparse) {
+  svg.style.color = line.colour();
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", "M1 5h26");
+  path.setAttribute("stroke-width", String(line.width));
+  path.setAttribute("stroke-dasharray", line.dash.join(" "));
+  svg.append(path);
+  if (line.joined) {
     const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-    for (const [key, value] of Object.entries({ cx: 14, cy: 5, r: 3, class: `dot-${name}` })) dot.setAttribute(key, value);
+    for (const [key, value] of Object.entries({ cx: 14, cy: 5, r: 3 })) dot.setAttribute(key, value);
     svg.append(dot);
   }
   return svg;
@@ -264,7 +255,7 @@ function swatch(style, name) {
 
 export class RateChart extends Chart {
   constructor() {
-    super("rate", RATE_STYLES);
+    super("rate", RATE_LINES);
   }
 
   options() {
@@ -273,19 +264,13 @@ export class RateChart extends Chart {
       axes: axes((value) => (value >= 1e6 ? `${value / 1e6}M` : value >= 1e3 ? `${value / 1e3}k` : String(value))),
       series: [
         {},
-        ...RATES.map((name) => ({
-          show: !this.hidden.has(name),
-          stroke: () => ink(`rate-${name}`),
-          width: RATE_STYLES[name].width,
-          dash: RATE_STYLES[name].dash,
-          points: { show: false },
-        })),
+        ...this.lines.map((line) => ({ ...this.drawing(line), points: { show: false } })),
       ],
     };
   }
 
-  column(name) {
-    return this.rows.rates[name];
+  column(line) {
+    return this.rows.rates[line.key];
   }
 
   write(value) {
@@ -295,10 +280,10 @@ export class RateChart extends Chart {
   words() {
     const rows = this.rows;
     if (rows === null || rows.length === 0) return "No second measured yet.";
-    const said = RATES.filter((name) => !this.hidden.has(name)).map((name) => {
-      const values = rows.lastOf(rows.rates[name]);
+    const said = this.lines.filter((line) => !this.hidden.has(line)).map((line) => {
+      const values = rows.lastOf(this.column(line));
       const mean = values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-      return `${RATE_STYLES[name].label} ${rate(mean)}`;
+      return `${line.label} ${rate(mean)}`;
     });
     const { end } = rows;
     return `Mean of the last ${Math.min(10, end)} s, at ${clock((rows.seconds[end - 1] ?? -1) + 1)}: ${said.join(", ")}.`;
@@ -307,7 +292,7 @@ export class RateChart extends Chart {
 
 export class LatencyChart extends Chart {
   constructor() {
-    super("latency", LATENCY_STYLES);
+    super("latency", LATENCY_LINES);
     this.quantile = "p99_ms";
     this.logarithmic = true;
   }
@@ -339,19 +324,13 @@ export class LatencyChart extends Chart {
       axes: axes(axisMillis),
       series: [
         {},
-        ...LATENCIES.map((name) => {
-          const style = LATENCY_STYLES[name];
-          return {
-            show: !this.hidden.has(name),
-            stroke: () => ink(`latency-${name}`),
-            width: style.width ?? 1.8,
-            dash: style.dash,
-            spanGaps: style.sparse === true,
-            points: style.sparse
-              ? { show: (...where) => this.#pointsFit(...where), size: 6, fill: () => ink(`latency-${name}`) }
-              : { size: 4 },
-          };
-        }),
+        ...this.lines.map((line) => ({
+          ...this.drawing(line),
+          spanGaps: line.joined,
+          points: line.joined
+            ? { show: (...where) => this.#pointsFit(...where), size: 6, fill: line.colour }
+            : { size: 4 },
+        })),
       ],
     };
   }
@@ -363,12 +342,12 @@ export class LatencyChart extends Chart {
     return points * 10 < plot.bbox.width / devicePixelRatio;
   }
 
-  column(name) {
-    return this.rows.latencies[name][this.quantile];
+  column(line) {
+    return this.rows.latencies[line.key][this.quantile];
   }
 
-  drawn(name) {
-    const column = this.column(name);
+  drawn(line) {
+    const column = this.column(line);
     return this.logarithmic ? column.map((ms) => (ms === null ? null : Math.max(ms, LOG_FLOOR_MS))) : column;
   }
 
@@ -380,13 +359,13 @@ export class LatencyChart extends Chart {
     const rows = this.rows;
     if (rows === null || rows.length === 0) return "No latency measured yet.";
     const name = { p50_ms: "p50", p99_ms: "p99", max_ms: "maximum" }[this.quantile];
-    const shown = LATENCIES.filter((latency) => !this.hidden.has(latency));
-    const said = shown.map((latency) => {
-      const values = rows.lastOf(rows.latencies[latency][this.quantile]);
+    const shown = this.lines.filter((line) => !this.hidden.has(line));
+    const said = shown.map((line) => {
+      const values = rows.lastOf(this.column(line));
       const worst = values.length === 0 ? null : Math.max(...values);
-      return `${LATENCY_STYLES[latency].label} ${worst === null ? NONE : `${millis(worst)} ms`}`;
+      return `${line.label} ${worst === null ? NONE : `${millis(worst)} ms`}`;
     });
-    const below = (name) => rows.latencies[name][this.quantile].some((ms) => ms !== null && ms < LOG_FLOOR_MS);
+    const below = (line) => this.column(line).some((ms) => ms !== null && ms < LOG_FLOOR_MS);
     const floor = this.logarithmic && shown.some(below) ? ` What is under ${LOG_FLOOR_MS} ms is drawn there.` : "";
     return `Worst ${name} of the last ${Math.min(10, rows.end)} s: ${said.join(", ")}.${floor}`;
   }
@@ -403,14 +382,14 @@ export function showKept(rows) {
 
 /** The newest seconds as a table: the charts, for those who cannot see them. */
 export function fillSeconds(table, rows, quantile) {
-  const head = ["Second", ...RATES.map((name) => `${RATE_STYLES[name].label} /s`)];
-  head.push(...LATENCIES.map((name) => `${LATENCY_STYLES[name].label} ms`));
+  const head = ["Second", ...RATE_LINES.map((line) => `${line.label} /s`)];
+  head.push(...LATENCY_LINES.map((line) => `${line.label} ms`));
   const lines = [];
   for (let at = (rows?.length ?? 0) - 1; at >= 0 && lines.length < 10; at -= 1) {
     lines.push([
       clock(rows.seconds[at]),
-      ...RATES.map((name) => rate(rows.rates[name][at]).replace("/s", "")),
-      ...LATENCIES.map((name) => millis(rows.latencies[name][quantile][at])),
+      ...RATE_LINES.map(({ key }) => rate(rows.rates[key][at]).replace("/s", "")),
+      ...LATENCY_LINES.map(({ key }) => millis(rows.latencies[key][quantile][at])),
     ]);
   }
   const header = el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col" }, text))));
