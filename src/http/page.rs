@@ -23,6 +23,7 @@ macro_rules! files {
 files! {
     "api.js" "text/javascript; charset=utf-8" "page/api.js";
     "app.js" "text/javascript; charset=utf-8" "page/app.js";
+    "charts.css" "text/css; charset=utf-8" "charts.css";
     "charts.js" "text/javascript; charset=utf-8" "charts.js";
     "comparison.js" "text/javascript; charset=utf-8" "page/comparison.js";
     "connection.js" "text/javascript; charset=utf-8" "page/connection.js";

@@ -3,8 +3,8 @@
 //! - [`chart_data`]: what the charts plot, and what each says in words
 //! - [`sections`]: what the tables hold; [`waterfall`]: where the time goes; [`self_check`]:
 //!   whether it was us
-//! - `html/report.html.jinja`, `html/report.css`, `html/charts.js`: the page; charts are drawn by
-//!   uPlot (`src/assets/uplot`)
+//! - `html/report.html.jinja`, `html/report.css`, `html/charts.js`: the page; its charts are those
+//!   of the live page (`src/assets/charts.js`), drawn by uPlot (`src/assets/uplot`)
 //!
 //! Everything that comes from a run is escaped by the template; the charts' data are JSON in which
 //! no tag can end.
@@ -25,6 +25,8 @@ use super::{Report, tables};
 const TEMPLATE: &str = include_str!("html/report.html.jinja");
 pub(crate) const STYLES: &str = include_str!("html/report.css");
 const SCRIPT: &str = include_str!("html/charts.js");
+const CHARTS: &str = include_str!("../assets/charts.js");
+const CHART_STYLES: &str = include_str!("../assets/charts.css");
 const LIBRARY: &str = include_str!("../assets/uplot/uPlot.iife.min.js");
 const LIBRARY_STYLES: &str = include_str!("../assets/uplot/uPlot.min.css");
 
@@ -48,9 +50,9 @@ pub fn render(report: &Report) -> anyhow::Result<String> {
         if page.charts.is_empty() { serde_json::json!({}) } else { chart_data::data(report)? };
     let context = context! {
         // What may stand in the page as it is: our own files, and data made safe.
-        styles => Value::from_safe_string(format!("{LIBRARY_STYLES}\n{STYLES}")),
+        styles => Value::from_safe_string(format!("{LIBRARY_STYLES}\n{CHART_STYLES}\n{STYLES}")),
         library => Value::from_safe_string(LIBRARY.to_owned()),
-        script => Value::from_safe_string(SCRIPT.to_owned()),
+        script => Value::from_safe_string(format!("{CHARTS}\n{SCRIPT}")),
         data => Value::from_safe_string(json_for_html(&data)),
         ..Serde(&page)
     };
@@ -156,10 +158,10 @@ mod tests {
 
     #[test]
     fn what_is_inlined_cannot_end_its_element() {
-        for script in [LIBRARY, SCRIPT] {
+        for script in [LIBRARY, CHARTS, SCRIPT] {
             assert!(!script.contains("</script") && !script.contains("<!--"));
         }
-        for styles in [STYLES, LIBRARY_STYLES] {
+        for styles in [STYLES, CHART_STYLES, LIBRARY_STYLES] {
             assert!(
                 !styles.contains("</") && !styles.contains("url(") && !styles.contains("@import")
             );

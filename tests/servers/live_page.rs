@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use streamgauge_actors::{Clock as _, LatencyKind, RunClock, SECOND};
 use tempfile::TempDir;
 
-use crate::support::webdriver::{Browser, ENTER, TAB};
+use crate::support::webdriver::{Browser, ENTER, RIGHT, TAB};
 
 /// How long the daemon may take to listen.
 const STARTS_WITHIN_S: i64 = 20;
@@ -167,6 +167,7 @@ fn a_run_is_started_seen_restarted_read_and_compared() {
     assert!(["pass", "inconclusive"].contains(&verdict.as_str()), "{verdict}");
     assert_no_complaint(&browser, &[]);
 
+    read_by_keys(&browser, "#rate-chart");
     read_report(&browser, &second);
     open_page(&browser, &daemon);
     start_by_keyboard(&browser);
@@ -207,9 +208,26 @@ fn read_report(browser: &Browser, run: &str) {
     let said =
         format!("document.querySelector('canvas') && document.body.innerText.includes('{run}')");
     browser.wait_until("the report names its run, and draws its charts", &said);
+    let undrawn = "[...document.querySelectorAll('[data-chart]')].filter((place) => \
+        !place.querySelector('[role=img][aria-label] canvas') \
+        || !place.querySelector('.legend button')).map((place) => place.dataset.chart)";
+    assert_eq!(browser.value(undrawn), json!([]), "charts without a drawing or a legend");
+    read_by_keys(browser, "[data-chart=rate] .chart");
+    browser.screenshot(&picture("report-light"));
+    browser.prefer("dark");
+    browser.screenshot(&picture("report-dark"));
+    browser.prefer("light");
     assert_no_complaint(browser, &[]);
     browser.close_window();
     browser.switch_to(&page);
+}
+
+/// Reads a chart's first point with the arrow keys.
+fn read_by_keys(browser: &Browser, css: &str) {
+    browser.run("document.querySelector(arguments[0]).focus()", &[json!(css)]);
+    browser.press([RIGHT]);
+    let spoken = browser.text("document.querySelector('[aria-live=polite]').textContent");
+    assert!(spoken.starts_with("time 0:00, produced "), "{css}: {spoken}");
 }
 
 /// Starts a run with the keyboard alone, from the page's first link on; each stop is seen.

@@ -18,7 +18,7 @@ import { percent } from "./format.js";
 import { HealthPanel } from "./health_panel.js";
 import { History } from "./history.js";
 import { RunRows } from "./rows.js";
-import { fillSeconds, LatencyChart, RateChart, showKept } from "./run_charts.js";
+import { fillSeconds, runCharts, showKept } from "./run_charts.js";
 import { isBusy, phaseName, RunPanel } from "./run_panel.js";
 import { WindowsTable } from "./windows_table.js";
 
@@ -46,8 +46,7 @@ class Page {
     this.runPanel = new RunPanel();
     this.health = new HealthPanel();
     this.windows = new WindowsTable();
-    this.rate = new RateChart();
-    this.latency = new LatencyChart();
+    this.charts = runCharts();
     this.history = new History(showComparison);
     this.controls = new Controls(() => this.connection.poke());
     this.#chartControls();
@@ -215,11 +214,9 @@ class Page {
     const { charts, windows } = this.#stale;
     this.#stale = { charts: false, windows: false };
     if (charts) {
-      this.rate.draw(this.#rows);
-      this.latency.draw(this.#rows);
-      if (this.#rows !== null && this.#rows.runId === this.#complete) {
-        this.rate.settle();
-        this.latency.settle();
+      for (const chart of this.charts) {
+        chart.draw(this.#rows);
+        if (this.#rows !== null && this.#rows.runId === this.#complete) chart.settle();
       }
       showKept(this.#rows);
       this.#fillSeconds();
@@ -228,15 +225,16 @@ class Page {
   }
 
   #fillSeconds() {
-    if (byId("seconds-details").open) fillSeconds(byId("seconds-table"), this.#rows, this.latency.quantile);
+    if (byId("seconds-details").open) fillSeconds(byId("seconds-table"), this.#rows);
   }
 
   #chartControls() {
+    const latency = this.charts.at(-1);
     byId("quantile").addEventListener("change", (event) => {
-      this.latency.change({ quantile: event.target.value });
+      latency.change({ quantile: event.target.value });
       this.#fillSeconds();
     });
-    byId("log-scale").addEventListener("change", (event) => this.latency.change({ logarithmic: event.target.checked }));
+    byId("log-scale").addEventListener("change", (event) => latency.change({ logarithmic: event.target.checked }));
     byId("seconds-details").addEventListener("toggle", () => this.#fillSeconds());
   }
 }

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, el, shape, time } from "./dom.js";
-import { count, millis, NONE, rate } from "./format.js";
+import { count, fineMillis, NONE, rate } from "./format.js";
 import { showProblem } from "./problem.js";
 import { verdictMark } from "./run_panel.js";
 
@@ -129,12 +129,6 @@ function writer(metric) {
   if (/_ms(_avg|_max)?$/.test(metric)) return fineMillis;
   if (/per_second$/.test(metric)) return rate;
   return plain;
-}
-
-/** Differences are small: two digits of whatever there is. */
-function fineMillis(ms) {
-  if (typeof ms !== "number") return NONE;
-  return `${ms !== 0 && Math.abs(ms) < 0.1 ? Number(ms.toPrecision(2)) : millis(ms)} ms`;
 }
 
 const sample = (of, write) =>

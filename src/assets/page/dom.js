@@ -4,28 +4,10 @@ import { dateTime, NONE, timeOfDay, utc } from "./format.js";
 
 export const byId = (id) => document.getElementById(id);
 
-/** An element with attributes (`on…`: listeners; `false` and `null`: left out) and children (nodes or text). */
-export function el(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value === true ? "" : value);
-  }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return node;
-}
+export const { el, svg } = Charts;
 
 /** One of the shapes of `index.html`; the text beside it says the same. */
-export function shape(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", "shape");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `#shape-${name}`);
-  svg.append(use);
-  return svg;
-}
+export const shape = (name) => svg("svg", { class: "shape", "aria-hidden": "true" }, svg("use", { href: `#shape-${name}` }));
 
 /** Sets text only where it differs, so that nothing is laid out or read again without need. */
 export function setText(node, text) {

@@ -1,29 +1,13 @@
 // How numbers and times are written. What was not measured is a dash, never 0.
 
-export const NONE = "–";
-
-const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
-const fixed = [0, 1, 2].map(
-  (digits) => new Intl.NumberFormat("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
-);
-
-const known = (value) => typeof value === "number" && Number.isFinite(value);
-
-/** A count: `2,400,000`. */
-export const count = (n) => (known(n) ? whole.format(n) : NONE);
+export const { NONE, clock, count, millis } = Charts;
+const { fixed, known } = Charts;
 
 /** Events per second: `40,000/s`. */
-export function rate(perSecond) {
-  if (!known(perSecond)) return NONE;
-  return `${perSecond < 10 && !Number.isInteger(perSecond) ? fixed[2].format(perSecond) : whole.format(perSecond)}/s`;
-}
+export const rate = (perSecond) => Charts.written("rate", perSecond);
 
-/** Milliseconds to three digits or the whole millisecond, without the unit: `0.05`, `12.3`, `1,234`. */
-export function millis(ms) {
-  if (!known(ms)) return NONE;
-  const size = Math.abs(ms);
-  return fixed[size < 9.995 ? 2 : size < 99.95 ? 1 : 0].format(ms);
-}
+/** Milliseconds with their unit, of which the smallest keep two digits: `0.0051 ms`. */
+export const fineMillis = (ms) => Charts.written("ms", ms);
 
 /** Bytes in binary units: `123.4 MiB`. */
 export function bytes(n) {
@@ -43,14 +27,6 @@ export function span(seconds) {
   if (s < 3600) return `${clock(s)} min`;
   if (s < 48 * 3600) return `${clock(s)} h`;
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
-}
-
-/** Seconds as on a stop watch: `0:07`, `12:34`, `1:02:03`. */
-export function clock(seconds) {
-  const s = Math.abs(Math.round(seconds));
-  const two = (n) => String(n).padStart(2, "0");
-  const [h, m] = [Math.floor(s / 3600), Math.floor((s % 3600) / 60)];
-  return `${seconds < 0 ? "−" : ""}${h > 0 ? `${h}:${two(m)}` : m}:${two(s % 60)}`;
 }
 
 function parts(time) {

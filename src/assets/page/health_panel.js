@@ -1,6 +1,6 @@
 // The generator's own health, and the daemon's surroundings: was it us?
 
-import { byId, el, Figures, setText, shape } from "./dom.js";
+import { byId, el, Figures, setText, shape, svg } from "./dom.js";
 import { bytes, count, dateTime, millis, NONE, percent, span, timeOfDay, utc } from "./format.js";
 import { OWN_DELAY } from "./measures.js";
 import { isBusy } from "./run_panel.js";
@@ -136,14 +136,9 @@ class Sparkline {
   #samples = [];
 
   constructor(label) {
-    this.node = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    for (const [key, value] of Object.entries({
-      class: "spark", viewBox: `0 0 ${SAMPLES - 1} 20`, preserveAspectRatio: "none", role: "img", "aria-label": label,
-    })) {
-      this.node.setAttribute(key, value);
-    }
-    this.line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    this.node.append(this.line);
+    this.line = svg("path", {});
+    const look = { class: "spark", viewBox: `0 0 ${SAMPLES - 1} 20`, preserveAspectRatio: "none", role: "img", "aria-label": label };
+    this.node = svg("svg", look, this.line);
   }
 
   add(value) {

@@ -9,7 +9,8 @@ const SLACK = 300;
 /** Windows kept: more than the table shows, so that late judgements find theirs. */
 const KEPT_WINDOWS = 300;
 
-const RATES = Charts.RATE_LINES.map(({ key }) => key);
+/** What is kept of a second beside its latencies: what the charts show. */
+const NUMBERS = Charts.OVER_SECONDS.filter(({ isLive }) => isLive).flatMap(({ lines }) => lines.map(({ key }) => key));
 const QUANTILES = ["p50_ms", "p99_ms", "max_ms"];
 
 const orNull = (value) => (typeof value === "number" ? value : null);
@@ -20,7 +21,7 @@ export class RunRows {
     /** Columns of equal length, the second first. */
     this.seconds = [];
     this.startMs = [];
-    this.rates = Object.fromEntries(RATES.map((name) => [name, []]));
+    this.numbers = Object.fromEntries(NUMBERS.map((name) => [name, []]));
     this.latencies = Object.fromEntries(
       LATENCIES.map(({ name }) => [name, Object.fromEntries(QUANTILES.map((quantile) => [quantile, []]))]),
     );
@@ -38,7 +39,7 @@ export class RunRows {
   *#columns() {
     yield this.seconds;
     yield this.startMs;
-    for (const name of RATES) yield this.rates[name];
+    for (const name of NUMBERS) yield this.numbers[name];
     for (const { name } of LATENCIES) for (const quantile of QUANTILES) yield this.latencies[name][quantile];
   }
 
@@ -58,7 +59,7 @@ export class RunRows {
     }
     this.seconds[at] = row.second;
     this.startMs[at] = orNull(row.start_ms);
-    for (const name of RATES) this.rates[name][at] = orNull(row[name]);
+    for (const name of NUMBERS) this.numbers[name][at] = orNull(row[name]);
     for (const { name } of LATENCIES) {
       const measured = row.latency?.[name];
       for (const quantile of QUANTILES) this.latencies[name][quantile][at] = orNull(measured?.[quantile]);

@@ -25,6 +25,7 @@ const ANSWER: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) const TAB: char = '\u{E004}';
+pub(crate) const RIGHT: char = '\u{E014}';
 pub(crate) const ENTER: char = '\u{E007}';
 
 /// The key of an element reference, by the protocol.
