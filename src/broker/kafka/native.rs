@@ -1,7 +1,9 @@
 //! The hot paths of librdkafka that rdkafka's own types do not offer: batched delivery reports and
 //! batched reading.
 //!
-//! All unsafe code of the program is in this file, behind two types without unsafe methods.
+//! All unsafe code of the program is in this module, behind two types without unsafe methods.
+
+mod events;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
@@ -9,12 +11,13 @@ use std::slice;
 
 use rdkafka::bindings as raw;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 use streamgauge_actors::{Record, TimestampKind};
 
+use self::events::{Event, Queue, text};
 use super::logs::Logs;
 
 const NO_ERROR: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -23,17 +26,6 @@ const NS_PER_MS: i64 = 1_000_000;
 // A token travels in the pointer that librdkafka keeps with every record.
 const _: () =
     assert!(size_of::<usize>() == size_of::<u64>(), "the Kafka adapter needs a 64-bit target");
-
-/// A reference to one of librdkafka's queues.
-struct Queue(*mut raw::rd_kafka_queue_t);
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still
-        // lives (field order).
-        unsafe { raw::rd_kafka_queue_destroy(self.0) }
-    }
-}
 
 /// A reference to one of a client's topics.
 struct Topic(*mut raw::rd_kafka_topic_t);
@@ -100,7 +92,7 @@ impl Producer {
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, logs)?;
         let topic = Topic::new(&client, &name)?;
         // SAFETY: the client is valid; the reference returned is owned by `Queue`.
-        let events = Queue(unsafe { raw::rd_kafka_queue_get_main(client.native_ptr()) });
+        let events = unsafe { Queue::owning(raw::rd_kafka_queue_get_main(client.native_ptr())) };
         Ok(Self { events, topic, client })
     }
 
@@ -220,19 +212,12 @@ impl Consumer {
         // SAFETY: the client is valid; the references returned are owned by `Queue`.
         let (records, events) = unsafe {
             (
-                raw::rd_kafka_queue_new(client.native_ptr()),
-                raw::rd_kafka_queue_get_main(client.native_ptr()),
+                Queue::owning(raw::rd_kafka_queue_new(client.native_ptr())),
+                Queue::owning(raw::rd_kafka_queue_get_main(client.native_ptr())),
             )
         };
         let batch = vec![ptr::null_mut(); BATCH];
-        Ok(Self {
-            batch,
-            started: vec![],
-            records: Queue(records),
-            events: Queue(events),
-            topic,
-            client,
-        })
+        Ok(Self { batch, started: vec![], records, events, topic, client })
     }
 
     pub(super) fn client(&self) -> &Client<Logs> {
@@ -244,7 +229,12 @@ impl Consumer {
         let offset = offset.unwrap_or(i64::from(raw::RD_KAFKA_OFFSET_BEGINNING));
         // SAFETY: topic and queue are valid.
         let result = unsafe {
-            raw::rd_kafka_consume_start_queue(self.topic.0, partition, offset, self.records.0)
+            raw::rd_kafka_consume_start_queue(
+                self.topic.0,
+                partition,
+                offset,
+                self.records.as_ptr(),
+            )
         };
         if result != 0 {
             return Err(KafkaError::Global(last_error()));
@@ -312,7 +302,7 @@ impl Consumer {
         // SAFETY: the queue is valid and `batch` has room for `max` pointers.
         let taken = unsafe {
             raw::rd_kafka_consume_batch_queue(
-                self.records.0,
+                self.records.as_ptr(),
                 timeout_ms,
                 self.batch.as_mut_ptr(),
                 max,
@@ -444,16 +434,6 @@ unsafe fn bytes<'a>(start: *const c_void, len: usize) -> &'a [u8] {
     unsafe { slice::from_raw_parts(start.cast(), len) }
 }
 
-/// # Safety
-/// `start` is null, or points to a string that ends in NUL.
-unsafe fn text(start: *const c_char) -> String {
-    if start.is_null() {
-        return String::new();
-    }
-    // SAFETY: by this function's own contract.
-    unsafe { CStr::from_ptr(start) }.to_string_lossy().trim().to_owned()
-}
-
 fn last_error() -> RDKafkaErrorCode {
     // SAFETY: reads a thread-local variable of librdkafka.
     unsafe { raw::rd_kafka_last_error() }.into()
@@ -461,70 +441,4 @@ fn last_error() -> RDKafkaErrorCode {
 
 fn to_result(code: RDKafkaRespErr) -> KafkaResult<()> {
     if code == NO_ERROR { Ok(()) } else { Err(KafkaError::Global(code.into())) }
-}
-
-/// One event from a queue.
-struct Event(*mut raw::rd_kafka_event_t);
-
-impl Event {
-    fn poll(queue: &Queue, timeout_ms: c_int) -> Option<Self> {
-        // SAFETY: the queue is valid; a returned event is owned by `Event`.
-        let event = unsafe { raw::rd_kafka_queue_poll(queue.0, timeout_ms) };
-        (!event.is_null()).then_some(Self(event))
-    }
-
-    fn kind(&self) -> c_int {
-        // SAFETY: the event is valid.
-        unsafe { raw::rd_kafka_event_type(self.0) }
-    }
-
-    /// Writes a log line or an error to `logs`; does nothing for other events.
-    fn log(&self, logs: &Logs) {
-        match self.kind() {
-            raw::RD_KAFKA_EVENT_LOG => {
-                let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
-                // SAFETY: the event is a log line; the strings live as long as it does.
-                unsafe {
-                    if raw::rd_kafka_event_log(
-                        self.0,
-                        &raw mut facility,
-                        &raw mut line,
-                        &raw mut level,
-                    ) == 0
-                    {
-                        logs.log(log_level(level), &text(facility), &text(line));
-                    }
-                }
-            }
-            raw::RD_KAFKA_EVENT_ERROR => {
-                // SAFETY: the event is an error; the string lives as long as it does.
-                let (code, reason) = unsafe {
-                    (
-                        raw::rd_kafka_event_error(self.0),
-                        text(raw::rd_kafka_event_error_string(self.0)),
-                    )
-                };
-                logs.error(KafkaError::Global(code.into()), &reason);
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the event is owned by this value.
-        unsafe { raw::rd_kafka_event_destroy(self.0) }
-    }
-}
-
-/// Syslog's levels.
-fn log_level(level: c_int) -> RDKafkaLogLevel {
-    match level {
-        ..=3 => RDKafkaLogLevel::Error,
-        4 => RDKafkaLogLevel::Warning,
-        5 => RDKafkaLogLevel::Notice,
-        6 => RDKafkaLogLevel::Info,
-        _ => RDKafkaLogLevel::Debug,
-    }
 }
