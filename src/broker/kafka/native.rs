@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 use streamgauge_actors::{Record, TimestampKind};
 
-use self::events::{Event, Queue, text};
+use self::events::{Queue, QueueEvent, text};
 use super::logs::Logs;
 
 const NO_ERROR: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -28,9 +28,9 @@ const _: () =
     assert!(size_of::<usize>() == size_of::<u64>(), "the Kafka adapter needs a 64-bit target");
 
 /// A reference to one of a client's topics.
-struct Topic(*mut raw::rd_kafka_topic_t);
+struct NativeTopic(*mut raw::rd_kafka_topic_t);
 
-impl Topic {
+impl NativeTopic {
     fn new(client: &Client<Logs>, name: &CStr) -> KafkaResult<Self> {
         // SAFETY: client and name are valid, and a null configuration means the client's default.
         let handle =
@@ -45,7 +45,7 @@ impl Topic {
     }
 }
 
-impl Drop for Topic {
+impl Drop for NativeTopic {
     fn drop(&mut self) {
         // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still
         // lives (field order).
@@ -62,7 +62,7 @@ pub(super) enum Persistence {
 }
 
 /// The fate of one record.
-pub(super) struct Report {
+pub(super) struct DeliveryReport {
     pub(super) partition: i32,
     pub(super) token: u64,
     /// `None`: stored.
@@ -71,18 +71,18 @@ pub(super) struct Report {
 }
 
 /// A producer of one topic whose delivery reports come in batches, on its owner's thread.
-pub(super) struct Producer {
+pub(super) struct NativeProducer {
     // Dropped in this order: the client last.
     events: Queue,
-    topic: Topic,
+    topic: NativeTopic,
     client: Client<Logs>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; a `Producer` is used by one thread at a
-// time.
-unsafe impl Send for Producer {}
+// SAFETY: librdkafka's handles may be used from any thread; a `NativeProducer` is used by one
+// thread at a time.
+unsafe impl Send for NativeProducer {}
 
-impl Producer {
+impl NativeProducer {
     pub(super) fn new(config: &ClientConfig, topic: &str, logs: Logs) -> KafkaResult<Self> {
         let name = CString::new(topic)?;
         let native = config.create_native_config()?;
@@ -90,7 +90,7 @@ impl Producer {
         // SAFETY: `native` is a valid configuration that no client owns yet.
         unsafe { raw::rd_kafka_conf_set_events(native.ptr(), enabled) };
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, logs)?;
-        let topic = Topic::new(&client, &name)?;
+        let topic = NativeTopic::new(&client, &name)?;
         // SAFETY: the client is valid; the reference returned is owned by `Queue`.
         let events = unsafe { Queue::owning(raw::rd_kafka_queue_get_main(client.native_ptr())) };
         Ok(Self { events, topic, client })
@@ -129,8 +129,12 @@ impl Producer {
 
     /// Waits up to `timeout_ms` for an event and visits its delivery reports. `None`: no event
     /// came; otherwise how many reports it held (0 for a log line or an error).
-    pub(super) fn poll(&self, timeout_ms: c_int, visit: &mut dyn FnMut(&Report)) -> Option<usize> {
-        let event = Event::poll(&self.events, timeout_ms)?;
+    pub(super) fn poll(
+        &self,
+        timeout_ms: c_int,
+        visit: &mut dyn FnMut(&DeliveryReport),
+    ) -> Option<usize> {
+        let event = QueueEvent::poll(&self.events, timeout_ms)?;
         if event.kind() != raw::RD_KAFKA_EVENT_DR {
             event.log(self.client.context());
             return Some(0);
@@ -153,7 +157,7 @@ impl Producer {
                 },
             };
             let token = message._private.addr() as u64;
-            visit(&Report { partition: message.partition, token, error, persistence });
+            visit(&DeliveryReport { partition: message.partition, token, error, persistence });
             reports += 1;
         }
         Some(reports)
@@ -180,25 +184,25 @@ pub(super) struct ReadError {
 ///
 /// It uses librdkafka's interface without consumer groups: there is no coordinator to be found, no
 /// right to a group to be granted, and no offsets topic to be created.
-pub(super) struct Consumer {
+pub(super) struct NativeConsumer {
     batch: Vec<*mut raw::rd_kafka_message_t>,
     started: Vec<i32>,
     // Dropped in this order: the client last.
     records: Queue,
     events: Queue,
-    topic: Topic,
+    topic: NativeTopic,
     client: Client<Logs>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; a `Consumer` is used by one thread at a
-// time, and `batch` holds pointers only inside `Consumer::consume`.
-unsafe impl Send for Consumer {}
+// SAFETY: librdkafka's handles may be used from any thread; a `NativeConsumer` is used by one
+// thread at a time, and `batch` holds pointers only inside `NativeConsumer::consume`.
+unsafe impl Send for NativeConsumer {}
 
 /// Records taken from librdkafka per call: large enough to spread its cost, small enough to stay in
 /// the cache.
 const BATCH: usize = 1024;
 
-impl Consumer {
+impl NativeConsumer {
     pub(super) fn new(config: &ClientConfig, topic: &CStr, logs: Logs) -> KafkaResult<Self> {
         let native = config.create_native_config()?;
         let enabled = raw::RD_KAFKA_EVENT_ERROR | raw::RD_KAFKA_EVENT_LOG;
@@ -208,7 +212,7 @@ impl Consumer {
             raw::rd_kafka_conf_set_error_cb(native.ptr(), Some(consumer_error));
         }
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_CONSUMER, logs)?;
-        let topic = Topic::new(&client, topic)?;
+        let topic = NativeTopic::new(&client, topic)?;
         // SAFETY: the client is valid; the references returned are owned by `Queue`.
         let (records, events) = unsafe {
             (
@@ -319,13 +323,13 @@ impl Consumer {
 
     /// Passes log lines and errors of the client on; never waits.
     pub(super) fn serve_events(&self) {
-        while let Some(event) = Event::poll(&self.events, 0) {
+        while let Some(event) = QueueEvent::poll(&self.events, 0) {
             event.log(self.client.context());
         }
     }
 }
 
-impl Drop for Consumer {
+impl Drop for NativeConsumer {
     fn drop(&mut self) {
         for partition in &self.started {
             // SAFETY: the topic is valid, and the partition was started.
@@ -338,8 +342,8 @@ impl Drop for Consumer {
 /// gone.
 ///
 /// # Safety
-/// Called by librdkafka, inside [`Consumer::consume`]: `opaque` is what `Client::new` set, its
-/// context.
+/// Called by librdkafka, inside [`NativeConsumer::consume`]: `opaque` is what `Client::new` set,
+/// its context.
 unsafe extern "C" fn consumer_error(
     _: *mut raw::rd_kafka_t,
     code: c_int,

@@ -34,11 +34,11 @@ impl Drop for Queue {
 }
 
 /// One event from a queue.
-pub(super) struct Event(pub(super) *mut raw::rd_kafka_event_t);
+pub(super) struct QueueEvent(pub(super) *mut raw::rd_kafka_event_t);
 
-impl Event {
+impl QueueEvent {
     pub(super) fn poll(queue: &Queue, timeout_ms: c_int) -> Option<Self> {
-        // SAFETY: the queue is valid; a returned event is owned by `Event`.
+        // SAFETY: the queue is valid; a returned event is owned by `QueueEvent`.
         let event = unsafe { raw::rd_kafka_queue_poll(queue.0, timeout_ms) };
         (!event.is_null()).then_some(Self(event))
     }
@@ -81,7 +81,7 @@ impl Event {
     }
 }
 
-impl Drop for Event {
+impl Drop for QueueEvent {
     fn drop(&mut self) {
         // SAFETY: the event is owned by this value.
         unsafe { raw::rd_kafka_event_destroy(self.0) }
