@@ -10,7 +10,6 @@
 
 mod buckets;
 mod exposition;
-mod process;
 mod state;
 
 use std::collections::BTreeMap;
@@ -24,7 +23,6 @@ use streamgauge_actors::{
 };
 
 pub use self::buckets::{Buckets, EDGES_S};
-pub use self::process::ProcessUsage;
 use self::state::{Labels, OUTCOMES, Present, State, normal, quantiles};
 use crate::report::Report;
 

@@ -9,8 +9,8 @@ use streamgauge_actors::{
 };
 
 use super::buckets::Buckets;
-use super::process::ProcessUsage;
 use super::state::{Labels, OUTCOMES, PLACES, QUANTILES, Series, State};
+use crate::process_usage::{ProcessUsage, started_at_s};
 use crate::report::Versions;
 
 /// What the aggregator and the latency actor refuse besides what cannot be decoded.
@@ -351,7 +351,7 @@ fn of_the_program() -> Vec<MetricFamily> {
             "start_time_seconds",
             "Start of the process since the Unix epoch.",
             MetricType::GAUGE,
-            usage.start_time_s,
+            started_at_s(),
         ),
         ("threads", "Threads.", MetricType::GAUGE, count(usage.threads)),
     ];
