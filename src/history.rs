@@ -26,10 +26,11 @@ use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior,
     params,
 };
+use serde::{Serialize, Serializer};
 use streamgauge_actors::{Grade, RunState, Verdict};
 
 use self::words::{Word, name};
-use crate::report::Report;
+use crate::report::{Report, rfc3339_of_ms};
 
 /// The database's name in the state folder.
 pub const FILE: &str = "history.db";
@@ -84,21 +85,27 @@ pub struct Filter {
 }
 
 /// A run, in few words.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RunRow {
     /// Its unique name.
     pub run_id: String,
     /// [`RunState::Running`] for every run that has not ended.
+    #[schema(value_type = String)]
     pub state: RunState,
     /// The preset or file that its workload came from.
     pub workload: String,
     /// The kind of broker.
     pub broker: String,
     /// When it was started, milliseconds since the Unix epoch.
+    #[serde(rename = "started_at", serialize_with = "rfc3339_time")]
+    #[schema(value_type = String)]
     pub started_at_ms: i64,
     /// When it ended; `None`: it has not, or nobody saw it.
+    #[serde(rename = "finished_at", serialize_with = "rfc3339_time_if_any")]
+    #[schema(value_type = Option<String>)]
     pub finished_at_ms: Option<i64>,
     /// The verdict.
+    #[schema(value_type = Option<String>)]
     pub verdict: Option<Verdict>,
     /// The gravest reason for it.
     pub reason: Option<String>,
@@ -108,6 +115,16 @@ pub struct RunRow {
     pub produced_per_second: Option<f64>,
     /// 99th percentile of the headline latency.
     pub result_latency_p99_ms: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn rfc3339_time<S: Serializer>(at_ms: &i64, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&rfc3339_of_ms(*at_ms))
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn rfc3339_time_if_any<S: Serializer>(at_ms: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {
+    at_ms.map(rfc3339_of_ms).serialize(to)
 }
 
 impl History {

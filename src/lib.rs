@@ -28,5 +28,6 @@ pub mod matrix;
 pub mod metrics;
 pub mod nearest;
 pub mod plan;
+pub mod process_usage;
 pub mod report;
 mod secrets;

@@ -10,7 +10,6 @@
 
 mod buckets;
 mod exposition;
-mod process;
 mod state;
 
 use std::collections::BTreeMap;
@@ -24,8 +23,7 @@ use streamgauge_actors::{
 };
 
 pub use self::buckets::{Buckets, EDGES_S};
-pub use self::process::ProcessUsage;
-use self::state::{OUTCOMES, Present, State, Subject, normal, quantiles};
+use self::state::{Labels, OUTCOMES, Present, State, normal, quantiles};
 use crate::report::Report;
 
 /// What [`Metrics::render`] gives.
@@ -49,7 +47,7 @@ impl Metrics {
         clock: SharedClock,
     ) -> Self {
         let subject =
-            |workload: &str| Subject { broker: broker.to_owned(), workload: workload.to_owned() };
+            |workload: &str| Labels { broker: broker.to_owned(), workload: workload.to_owned() };
         let configured = subject(workloads.first().map_or("classic", String::as_str));
         let present = Present::of(configured.clone(), String::new(), RunState::Idle);
         let mut state = State {

@@ -214,7 +214,8 @@ pub struct Topics {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EndingReport {
     /// Played to its end, stopped on request, or failed.
-    #[cfg_attr(test, schemars(extend("enum" = ["completed", "stopped", "failed"]), with = "String"))]
+    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(extend("enum" = ["completed", "stopped", "failed"])))]
     pub how: RunState,
     /// Whether everything sent was still aggregated; `null` unless it was stopped.
     pub drained: Option<bool>,

@@ -50,7 +50,7 @@ pub struct Producer {
     campaigns: Arc<Campaigns>,
     source: EventSource,
     encoder: EventEncoder,
-    schedule: Schedule,
+    schedule: EventSchedule,
     lanes: Vec<Lane>,
     next_lane: usize,
     /// Drawn, and not taken by the client yet.
@@ -67,7 +67,7 @@ pub struct Producer {
 
 /// When events are due, and in which windows they lie.
 #[derive(Debug)]
-struct Schedule {
+struct EventSchedule {
     pacer: Pacer,
     base_ns: Nanos,
     measure_from_ns: Nanos,
@@ -93,7 +93,7 @@ pub struct ProducerRole {
 }
 
 impl ProducerRole {
-    fn schedule(&self, base_ns: Nanos) -> Schedule {
+    fn schedule(&self, base_ns: Nanos) -> EventSchedule {
         let spec = &self.spec;
         let arrivals = Arrivals::new(
             spec.workload.arrivals,
@@ -103,7 +103,7 @@ impl ProducerRole {
             spec.workload.producers,
             spec.bursts(),
         );
-        Schedule {
+        EventSchedule {
             pacer: Pacer::new(arrivals, base_ns, base_ns.saturating_add(spec.schedule_ns())),
             base_ns,
             measure_from_ns: base_ns + spec.workload.warmup.as_nanos(),

@@ -1,8 +1,8 @@
 //! ResultWriter: merges the panes of all partitions, and writes one result per window and campaign.
 //!
 //! Owns: the merge (`result_writer/merge.rs`) and a writer of the results topic. Receives:
-//! [`PanesClosed`] from the aggregators. Sends: [`WindowWritten`], [`WindowAcknowledged`] (where the
-//! log stamps no insertion time) and at last [`ResultsComplete`] to the latency actor,
+//! [`PanesClosed`] from the aggregators. Sends: [`WindowWritten`], [`WindowAcknowledged`] (where
+//! the log stamps no insertion time) and at last [`ResultsComplete`] to the latency actor,
 //! [`WindowsMerged`] to the aggregators.
 
 pub(crate) mod merge;

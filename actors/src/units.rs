@@ -236,7 +236,8 @@ macro_rules! text_or_number {
     ($($unit:ty, $expecting:literal;)*) => {$(
         impl<'de> Deserialize<'de> for $unit {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                from.deserialize_any(TextOrNumber { expecting: $expecting, value: std::marker::PhantomData })
+                let value = std::marker::PhantomData;
+                from.deserialize_any(TextOrNumber { expecting: $expecting, value })
             }
         }
 
@@ -348,7 +349,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(rate in 0.0..1e9_f64, whole in 0..10_000_000_u64, nanos in 0..10_i64.pow(17), bytes: u32) {
+        fn what_is_written_is_read_again(
+            rate in 0.0..1e9_f64, whole in 0..10_000_000_u64,
+            nanos in 0..10_i64.pow(17), bytes: u32,
+        ) {
             prop_assert_eq!(Rate(rate).to_string().parse(), Ok(Rate(rate)));
             prop_assert_eq!(Rate(whole as f64).to_string().parse(), Ok(Rate(whole as f64)));
             let span = Span::from_nanos(nanos);

@@ -21,7 +21,7 @@ use streamgauge_actors::{
     SettingError, SharedClock, StartAt, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 
-use self::log::{Partition, Topic, lock, no_topic};
+use self::log::{StoredPartition, TopicLog, lock, no_topic};
 use self::reader::Reader;
 use self::writer::Writer;
 use super::adapter::{Adapter, KindName, Profile, Wanted};
@@ -79,7 +79,7 @@ impl Adapter for EmbeddedSection {
 /// The embedded broker.
 #[derive(Clone)]
 pub struct EmbeddedBroker {
-    topics: Arc<Mutex<BTreeMap<String, Arc<Topic>>>>,
+    topics: Arc<Mutex<BTreeMap<String, Arc<TopicLog>>>>,
     max_bytes: u64,
     clock: SharedClock,
 }
@@ -91,7 +91,7 @@ impl EmbeddedBroker {
         Self { topics: Arc::default(), max_bytes, clock }
     }
 
-    fn topic(&self, name: &str) -> Result<Arc<Topic>, PortError> {
+    fn topic(&self, name: &str) -> Result<Arc<TopicLog>, PortError> {
         lock(&self.topics).get(name).cloned().ok_or_else(|| no_topic(name))
     }
 }
@@ -136,11 +136,11 @@ impl TopicAdmin for EmbeddedBroker {
                 topic.name
             )));
         }
-        let made = Topic {
+        let made = TopicLog {
             name: topic.name.clone(),
             stamped_by: topic.stamped_by,
             replication: topic.replication,
-            partitions: (0..topic.partitions).map(|_| Partition::default()).collect(),
+            partitions: (0..topic.partitions).map(|_| StoredPartition::default()).collect(),
             max_bytes: self.max_bytes,
             bytes: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
@@ -160,7 +160,7 @@ impl TopicAdmin for EmbeddedBroker {
 
     fn describe(&mut self, topic: &str) -> Result<Option<TopicDescription>, PortError> {
         let Ok(topic) = self.topic(topic) else { return Ok(None) };
-        let range = |partition: &Partition| {
+        let range = |partition: &StoredPartition| {
             let log = lock(&partition.log);
             OffsetRange { first: log.first, end: log.end }
         };

@@ -5,7 +5,7 @@
 //! section.rs   settings.rs   cluster.rs    +--> reader.rs   EventReader: one assigned consumer
 //!              refusals                    +--> admin.rs    TopicAdmin: topics, offsets, deletion
 //!
-//! client.rs, errors.rs: what clients share    native.rs: all unsafe code    logs.rs: their log
+//! client.rs, errors.rs: what clients share    native.rs, native/: all unsafe code    logs.rs
 //! api_versions.rs, version.rs -> abilities.rs (lack.rs): what the broker is, and can do
 //! examination.rs: doctor's questions    group.rs: offsets for lag tools
 //! ```

@@ -34,7 +34,7 @@ pub(super) struct CompareArgs {
     /// Exit with 99 if anything got worse: the verdict, a count of the audit, or a metric,
     /// significantly and by more than this (5%)
     #[arg(long, value_name = "PERCENT", value_parser = share)]
-    fail_on_regression: Option<Share>,
+    fail_on_regression: Option<Limit>,
     /// Form of what goes to standard output
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
     output: ComparisonForm,
@@ -64,23 +64,23 @@ enum ComparisonForm {
 
 /// A share, written in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Share(f64);
+struct Limit(f64);
 
-impl std::fmt::Display for Share {
+impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Written as it was read: 0.07 is 7 %, not 7.000000000000001 %.
         write!(f, "{} %", (self.0 * 1e10).round() / 1e8)
     }
 }
 
-fn share(text: &str) -> Result<Share, String> {
+fn share(text: &str) -> Result<Limit, String> {
     let wrong = || format!("`{text}` is no percentage of 0% or more: write 5%");
     let number = text.trim().strip_suffix('%').ok_or_else(wrong)?.trim_end();
     if !number.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return Err(wrong());
     }
     let percent: f64 = number.parse().map_err(|_| wrong())?;
-    if percent.is_finite() { Ok(Share(percent / 100.0)) } else { Err(wrong()) }
+    if percent.is_finite() { Ok(Limit(percent / 100.0)) } else { Err(wrong()) }
 }
 
 /// What `-o json` prints: the comparison, and the gate's answer where one was asked for.
@@ -121,7 +121,7 @@ pub(super) fn run(session: &Session, args: &CompareArgs) -> CliResult {
 }
 
 /// Says on standard error what got worse.
-fn gate(limit: Option<Share>, regressions: &[Regression]) -> ExitCode {
+fn gate(limit: Option<Limit>, regressions: &[Regression]) -> ExitCode {
     let Some(limit) = limit.filter(|_| !regressions.is_empty()) else { return ExitCode::SUCCESS };
     eprintln!("error: worse than the limit of {limit} allows:");
     for regression in regressions {

@@ -69,7 +69,7 @@ enum Command {
         run_id: Option<String>,
         /// Whether what was sent is still aggregated and audited
         #[arg(long, value_enum, value_name = "MODE", default_value = "drain")]
-        mode: Mode,
+        mode: StopMode,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -82,7 +82,7 @@ enum Command {
         run_id: Option<String>,
         /// Whether what was sent is still aggregated and audited
         #[arg(long, value_enum, value_name = "MODE", default_value = "drain")]
-        mode: Mode,
+        mode: StopMode,
         #[command(flatten)]
         change: Change,
         #[command(flatten)]
@@ -119,14 +119,14 @@ struct Change {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Mode {
+enum StopMode {
     /// Producers stop; everything sent is still aggregated, audited and reported
     Drain,
     /// Everything stops at once
     Abandon,
 }
 
-impl Mode {
+impl StopMode {
     fn name(self) -> &'static str {
         match self {
             Self::Drain => "drain",

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use streamgauge_actors::{RunState, Verdict};
 
 use super::error::CliResult;
@@ -12,7 +11,7 @@ use super::output::{self, OutputArgs, OutputFormat, Row};
 use super::session::Session;
 use crate::history::{FILE, Filter, History, RunRow};
 use crate::report::numbers::{compact, millis};
-use crate::report::{rfc3339_of_ms, tables};
+use crate::report::tables;
 
 /// Columns for a workload's name; a longer one is cut.
 const WORKLOAD_WIDTH: usize = 15;
@@ -70,40 +69,7 @@ impl From<Status> for RunState {
     }
 }
 
-#[derive(Serialize)]
-struct Shown {
-    run_id: String,
-    state: RunState,
-    workload: String,
-    broker: String,
-    started_at: String,
-    finished_at: Option<String>,
-    verdict: Option<Verdict>,
-    reason: Option<String>,
-    exit_code: Option<u8>,
-    produced_per_second: Option<f64>,
-    result_latency_p99_ms: Option<f64>,
-}
-
-impl From<RunRow> for Shown {
-    fn from(run: RunRow) -> Self {
-        Self {
-            run_id: run.run_id,
-            state: run.state,
-            workload: run.workload,
-            broker: run.broker,
-            started_at: rfc3339_of_ms(run.started_at_ms),
-            finished_at: run.finished_at_ms.map(rfc3339_of_ms),
-            verdict: run.verdict,
-            reason: run.reason,
-            exit_code: run.exit_code,
-            produced_per_second: run.produced_per_second,
-            result_latency_p99_ms: run.result_latency_p99_ms,
-        }
-    }
-}
-
-impl Row for Shown {
+impl Row for RunRow {
     const TITLES: &'static [&'static str] =
         &["run", "workload", "broker", "verdict", "events/s", "p99 ms"];
 
@@ -138,13 +104,12 @@ pub(super) fn run(session: &Session, args: &HistoryArgs) -> CliResult {
     };
     runs.retain(|run| args.verdict.is_none() || run.verdict == args.verdict);
     runs.truncate(args.limit as usize);
-    let rows: Vec<Shown> = runs.into_iter().map(Shown::from).collect();
-    if rows.is_empty() && args.output.output == OutputFormat::Table {
+    if runs.is_empty() && args.output.output == OutputFormat::Table {
         let is_all = args.status.is_none() && args.verdict.is_none();
         let hint = if is_all { "; `streamgauge run smoke` makes one" } else { "" };
         eprintln!("no such runs in {}{hint}", folder.join(FILE).display());
         return Ok(ExitCode::SUCCESS);
     }
-    output::list(&rows, args.output.output)?;
+    output::list(&runs, args.output.output)?;
     Ok(ExitCode::SUCCESS)
 }

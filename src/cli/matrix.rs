@@ -19,8 +19,8 @@ use super::session::Session;
 use crate::config::{Assignment, Layers, choices};
 use crate::daemon::signals::{self, Signals};
 use crate::matrix::cells::Dimension;
-use crate::matrix::figures::Run;
-use crate::matrix::format::Format as FileFormat;
+use crate::matrix::figures::MatrixRun;
+use crate::matrix::format::MatrixFormat;
 use crate::matrix::plan::Plan;
 use crate::matrix::report::{MatrixContext, MatrixReport};
 use crate::matrix::request::{Request, WITH_FLAG, With, is_implied_broker};
@@ -93,7 +93,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 fn report_file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    FileFormat::from_path(&path).map_err(|error| error.to_string())?;
+    MatrixFormat::from_path(&path).map_err(|error| error.to_string())?;
     in_a_folder(path)
 }
 
@@ -117,7 +117,7 @@ pub(super) fn run(session: &Session, args: &MatrixArgs) -> CliResult {
     announce(session, &plan);
     let started_at = rfc3339(session.clock.now());
     let (versions, host) = (Versions::of_program(), Host::describe());
-    let report = |runs: &[Run]| {
+    let report = |runs: &[MatrixRun]| {
         let context = MatrixContext {
             started_at: started_at.clone(),
             finished_at: rfc3339(session.clock.now()),
@@ -261,9 +261,9 @@ fn play(
     plan: &Plan,
     signals: &Signals,
     folder: Option<&Path>,
-    after_round: &dyn Fn(&[Run]),
-) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+    after_round: &dyn Fn(&[MatrixRun]),
+) -> Vec<MatrixRun> {
+    let mut runs: Vec<MatrixRun> = Vec::new();
     let order = plan
         .order
         .iter()
@@ -290,7 +290,7 @@ fn play(
             .and_then(|recipe| measure(session, &recipe, RunStart::now(), signals, &label))
             .map(|record| keep(session, plan, record.report, folder))
             .map_err(|error| error.messages().join("; "));
-        let run = Run { cell, round, place, result };
+        let run = MatrixRun { cell, round, place, result };
         if !session.is_quiet() {
             let id = run.result.as_ref().map_or("not begun", |(report, _)| report.run_id.as_str());
             eprintln!("{which}: {}: {} ({id})", tables::verdict(run.verdict()), run.reason());

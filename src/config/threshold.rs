@@ -1,7 +1,9 @@
 //! A threshold: what a run must satisfy, as an expression over the paths of its JSON report.
 //!
 //! ```text
-//! latency.result_latency.p99_ms < 50        audit.events_lost == 0        throughput.produced_per_second >= 39.5e3
+//! latency.result_latency.p99_ms < 50
+//! audit.events_lost == 0
+//! throughput.produced_per_second >= 39.5e3
 //! ```
 //!
 //! A path is any figure that stands in the report under a name of its own, as its published schema
@@ -311,12 +313,15 @@ mod tests {
             let limit_text = if scientific { format!("{limit:e}") } else { limit.to_string() };
             let text = format!("{path}{before}{sign}{after}{limit_text}");
             let read = Threshold::parse(&text).unwrap();
-            prop_assert_eq!((read.path(), read.operator, read.limit), (path.as_str(), operator, limit));
+            let parts = (read.path(), read.operator, read.limit);
+            prop_assert_eq!(parts, (path.as_str(), operator, limit));
             prop_assert_eq!(&Threshold::parse(read.text()).unwrap(), &read);
         }
 
         #[test]
-        fn nothing_written_is_a_panic(text in "\\PC{0,40}", operator in "[<>=!]{0,3}", rest in "\\PC{0,10}") {
+        fn nothing_written_is_a_panic(
+            text in "\\PC{0,40}", operator in "[<>=!]{0,3}", rest in "\\PC{0,10}",
+        ) {
             // Whatever comes of it.
             let _ = Threshold::parse(&format!("{text}{operator}{rest}"));
         }

@@ -1,8 +1,8 @@
 //! The tables, and how an older database becomes a present one.
 //!
 //! `user_version` is the number of migrations that a database has seen. A migration that has been
-//! released is never changed: a change is one more migration. Columns of latencies are made from the
-//! table of latencies: a database gets those that it lacks when it is opened.
+//! released is never changed: a change is one more migration. Columns of latencies are made from
+//! the table of latencies: a database gets those that it lacks when it is opened.
 
 use anyhow::bail;
 use rusqlite::{Connection, Transaction, TransactionBehavior};

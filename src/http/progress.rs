@@ -81,7 +81,7 @@ fn over(report: &Report, seen: Seen) -> String {
     text + &frame("finished", None, &view)
 }
 
-struct Stage {
+struct ProgressStream {
     run: Arc<LiveRun>,
     changes: watch::Receiver<u64>,
     seen: Seen,
@@ -93,8 +93,14 @@ struct Stage {
 /// A run that goes on, as it goes on.
 fn live(run: Arc<LiveRun>, seen: Seen) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
     let changes = run.watch();
-    let stage =
-        Stage { run, changes, seen, is_begun: false, ready: VecDeque::new(), is_over: false };
+    let stage = ProgressStream {
+        run,
+        changes,
+        seen,
+        is_begun: false,
+        ready: VecDeque::new(),
+        is_over: false,
+    };
     stream::unfold(stage, |mut stage| async move {
         loop {
             if !stage.ready.is_empty() {
@@ -114,7 +120,7 @@ fn live(run: Arc<LiveRun>, seen: Seen) -> impl Stream<Item = Result<Bytes, actix
     })
 }
 
-impl Stage {
+impl ProgressStream {
     fn gather(&mut self) {
         self.changes.mark_unchanged();
         let news = self.run.news(self.seen);

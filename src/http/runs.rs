@@ -7,14 +7,14 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use streamgauge_actors::{RunState, Second, Verdict, WindowAudit};
+use streamgauge_actors::{RunState, Second, WindowAudit};
 
 use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
 use crate::history::{Filter, RunRow};
 use crate::live::{Links, LiveRun, RunView, Seen};
 use crate::report::compare::compare as compare_reports;
-use crate::report::{Format, Report, html, rfc3339_of_ms};
+use crate::report::{Format, Report, html};
 
 /// Runs that a page of the list has, unless said otherwise, and at most.
 const PAGE: usize = 50;
@@ -75,26 +75,16 @@ async fn finished(api: &Api, run_id: &str) -> Result<Box<Report>, Problem> {
 
 /// One run of a list.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct RunSummary {
-    run_id: String,
-    state: String,
-    workload: String,
-    broker: String,
-    started_at: Option<String>,
-    finished_at: Option<String>,
-    #[schema(value_type = Option<String>)]
-    verdict: Option<Verdict>,
-    reason: Option<String>,
-    exit_code: Option<u8>,
-    produced_per_second: Option<f64>,
-    result_latency_p99_ms: Option<f64>,
+pub(super) struct ListedRun {
+    #[serde(flatten)]
+    run: RunRow,
     links: Links,
 }
 
 /// A page of runs, newest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct RunList {
-    runs: Vec<RunSummary>,
+    runs: Vec<ListedRun>,
     /// What to ask for `before` to have the next page; `null`: there is none.
     next_before: Option<String>,
 }
@@ -108,22 +98,9 @@ pub(super) struct ListQuery {
     before: Option<String>,
 }
 
-impl From<RunRow> for RunSummary {
-    fn from(row: RunRow) -> Self {
-        Self {
-            links: Links::of(&row.run_id),
-            run_id: row.run_id,
-            state: row.state.name().to_owned(),
-            workload: row.workload,
-            broker: row.broker,
-            started_at: Some(rfc3339_of_ms(row.started_at_ms)),
-            finished_at: row.finished_at_ms.map(rfc3339_of_ms),
-            verdict: row.verdict,
-            reason: row.reason,
-            exit_code: row.exit_code,
-            produced_per_second: row.produced_per_second,
-            result_latency_p99_ms: row.result_latency_p99_ms,
-        }
+impl From<RunRow> for ListedRun {
+    fn from(run: RunRow) -> Self {
+        Self { links: Links::of(&run.run_id), run }
     }
 }
 
@@ -185,7 +162,7 @@ pub(super) async fn list(
     rows.truncate(limit);
     let next_before = rows.last().filter(|_| has_more).map(|row: &RunRow| row.run_id.clone());
     Ok(HttpResponse::Ok()
-        .json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next_before }))
+        .json(RunList { runs: rows.into_iter().map(ListedRun::from).collect(), next_before }))
 }
 
 pub(super) async fn show(api: ApiData, run_id: web::Path<String>) -> Result<HttpResponse, Problem> {

@@ -13,7 +13,8 @@ use super::runs::{find_run, view};
 use crate::config::preset;
 use crate::history::History;
 use crate::live::RunView;
-use crate::metrics::{CONTENT_TYPE, ProcessUsage};
+use crate::metrics::CONTENT_TYPE;
+use crate::process_usage::ProcessUsage;
 use crate::report::{Versions, rfc3339};
 
 pub(super) async fn livez() -> HttpResponse {
@@ -119,7 +120,8 @@ pub(super) struct DaemonStatus {
     /// The run that waits for the present one's end.
     next_run_id: Option<String>,
     schedule: ScheduleStatus,
-    resources: ProcessResources,
+    /// What the process takes; `null` where the system does not tell.
+    resources: ProcessUsage,
     /// Messages that wait, by kind of actor.
     mailboxes: BTreeMap<&'static str, u64>,
 }
@@ -130,15 +132,6 @@ pub(super) struct ScheduleStatus {
     mode: String,
     next_workload: Option<String>,
     next_start_at: Option<String>,
-}
-
-/// What the process takes; `null` where the system does not tell.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct ProcessResources {
-    cpu_seconds: Option<f64>,
-    rss_bytes: Option<u64>,
-    threads: Option<u64>,
-    open_fds: Option<u64>,
 }
 
 /// The last run of an earlier daemon.
@@ -174,12 +167,7 @@ pub(super) async fn status(api: ApiData) -> Result<HttpResponse, Problem> {
             next_workload: health.next_workload,
             next_start_at: health.next_start_ns.map(rfc3339),
         },
-        resources: ProcessResources {
-            cpu_seconds: usage.cpu_seconds,
-            rss_bytes: usage.rss_bytes,
-            threads: usage.threads,
-            open_fds: usage.open_fds,
-        },
+        resources: usage,
         mailboxes: present.map(|run| run.mailboxes()).unwrap_or_default(),
     };
     Ok(HttpResponse::Ok().json(Status { run, daemon }))

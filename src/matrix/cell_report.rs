@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use streamgauge_actors::{PerLatency, Verdict};
 
-use super::figures::{CellFigure, CellFigures, Figure, Run};
+use super::figures::{CellFigure, CellFigures, Figure, MatrixRun};
 use super::plan::Plan;
 use crate::report::{BrokerReport, LatencyFigures, tables};
 
@@ -82,7 +82,7 @@ impl CellReport {
 pub(super) fn cell_report(
     plan: &Plan,
     at: usize,
-    runs: &[&Run],
+    runs: &[&MatrixRun],
     figures: &CellFigures,
     valid: bool,
 ) -> CellReport {

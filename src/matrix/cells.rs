@@ -198,20 +198,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cells_are_all_different_and_all_there(sizes in prop::collection::vec(1_usize..4, 1..5), floor: bool) {
+        fn cells_are_all_different_and_all_there(
+            sizes in prop::collection::vec(1_usize..4, 1..5), floor: bool,
+        ) {
             let names: Vec<String> = (0..5).map(|n| n.to_string()).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let mut dimensions = vec![dimension(BROKER, &["kafka", "fluvio"])];
-            dimensions.extend(sizes.iter().enumerate().map(|(i, &n)| dimension(&format!("workload.k{i}"), &names[..n])));
+            dimensions.extend(sizes.iter().enumerate().map(|(i, &n)| {
+                dimension(&format!("workload.k{i}"), &names[..n])
+            }));
             let size = Grid::size(&dimensions);
             let grid = Grid::expand(dimensions, &matters, floor.then_some("embedded"));
-            let distinct: BTreeSet<_> = grid.cells.iter().map(|cell| cell.choices.clone()).collect();
+            let choices = grid.cells.iter().map(|cell| cell.choices.clone());
+            let distinct: BTreeSet<_> = choices.collect();
             prop_assert_eq!(distinct.len(), grid.cells.len());
             let asked = grid.cells.iter().filter(|cell| cell.asked).count() as u128;
             prop_assert_eq!(asked, size);
             prop_assert_eq!(grid.cells.len() as u128, if floor { size + size / 2 } else { size });
             // Every cell that is not the floor has one, which differs in nothing but the broker.
-            for (at, cell) in grid.cells.iter().enumerate().filter(|(_, cell)| floor && cell.asked) {
+            let asked = grid.cells.iter().enumerate().filter(|(_, cell)| floor && cell.asked);
+            for (at, cell) in asked {
                 let floor = &grid.cells[grid.floor_of(at, "embedded", &matters).unwrap()];
                 prop_assert_eq!(&floor.choices[1..], &cell.choices[1..]);
             }

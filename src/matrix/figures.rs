@@ -106,7 +106,7 @@ impl Figure {
 
 /// One run of the matrix.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct MatrixRun {
     /// Its cell, counted from 0.
     pub cell: usize,
     /// Its round, counted from 0.
@@ -117,7 +117,7 @@ pub struct Run {
     pub result: Result<(Report, Option<String>), String>,
 }
 
-impl Run {
+impl MatrixRun {
     /// How grave its verdict is.
     pub fn grade(&self) -> Grade {
         self.result.as_ref().map_or(Grade::Error, |(report, _)| report.grade())

@@ -1,16 +1,16 @@
 //! Which form a report file gets.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
 use super::report::MatrixReport;
 use super::{csv, html, markdown};
-use crate::report::format::replace;
+use crate::report::format::{UnknownFormat, by_extension, replace};
 
 /// The form of a report file, chosen by its extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum MatrixFormat {
     /// `.html`: for people, with charts, in one file.
     Html,
     /// `.md`: for people.
@@ -21,16 +21,7 @@ pub enum Format {
     Csv,
 }
 
-/// A path whose extension names no form of a matrix's report.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot tell the report's format from `{}`: its name must end in .html, .md, .json or \
-         .csv", path.display())]
-pub struct UnknownFormat {
-    /// The path.
-    pub path: PathBuf,
-}
-
-impl Format {
+impl MatrixFormat {
     /// All forms, with their extensions.
     pub const ALL: [(Self, &'static str); 4] =
         [(Self::Html, "html"), (Self::Markdown, "md"), (Self::Json, "json"), (Self::Csv, "csv")];
@@ -40,10 +31,7 @@ impl Format {
     /// # Errors
     /// [`UnknownFormat`] lists the known extensions.
     pub fn from_path(path: &Path) -> Result<Self, UnknownFormat> {
-        let extension =
-            path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let known = Self::ALL.into_iter().find(|(_, name)| extension.eq_ignore_ascii_case(name));
-        known.map(|(format, _)| format).ok_or_else(|| UnknownFormat { path: path.to_owned() })
+        by_extension(path, &Self::ALL)
     }
 }
 
@@ -52,12 +40,12 @@ impl MatrixReport {
     ///
     /// # Errors
     /// None that a report made by this program can cause.
-    pub fn render(&self, format: Format) -> anyhow::Result<String> {
+    pub fn render(&self, format: MatrixFormat) -> anyhow::Result<String> {
         match format {
-            Format::Html => html::render(self),
-            Format::Markdown => Ok(markdown::render(self)),
-            Format::Json => Ok(self.to_json()?),
-            Format::Csv => Ok(csv::render(self)),
+            MatrixFormat::Html => html::render(self),
+            MatrixFormat::Markdown => Ok(markdown::render(self)),
+            MatrixFormat::Json => Ok(self.to_json()?),
+            MatrixFormat::Csv => Ok(csv::render(self)),
         }
     }
 
@@ -66,7 +54,7 @@ impl MatrixReport {
     /// # Errors
     /// An unknown extension, or a file that cannot be written; the message names it.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let text = self.render(Format::from_path(path)?)?;
+        let text = self.render(MatrixFormat::from_path(path)?)?;
         replace(path, text.as_bytes())
             .with_context(|| format!("cannot write the report to `{}`", path.display()))
     }

@@ -78,7 +78,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_round_has_every_cell_once_in_another_order(cells in 1_usize..30, repetitions in 1_u32..20, seed: u64) {
+        fn every_round_has_every_cell_once_in_another_order(
+            cells in 1_usize..30, repetitions in 1_u32..20, seed: u64,
+        ) {
             let order = rounds(cells, repetitions, seed);
             prop_assert_eq!(order.len(), repetitions as usize);
             for round in &order {

@@ -8,7 +8,7 @@ use streamgauge_actors::{Grade, Verdict};
 
 use super::cell_report::{CellReport, cell_report};
 use super::cells::Dimension;
-use super::figures::{CellFigures, Run};
+use super::figures::{CellFigures, MatrixRun};
 use super::plan::Plan;
 use super::significance::{CellComparison, comparisons};
 use crate::config::{is_list_setting, shell_quoted, toml_value};
@@ -141,12 +141,12 @@ impl MatrixReport {
     ///
     /// # Errors
     /// When a run's histogram cannot be read.
-    pub fn new(plan: &Plan, runs: &[Run], context: &MatrixContext) -> anyhow::Result<Self> {
+    pub fn new(plan: &Plan, runs: &[MatrixRun], context: &MatrixContext) -> anyhow::Result<Self> {
         let of_cell = |at: usize| runs.iter().filter(move |run| run.cell == at);
         let mut figures = Vec::new();
         for at in 0..plan.cells.len() {
             figures.push(CellFigures::of(
-                &of_cell(at).filter_map(Run::completed).collect::<Vec<_>>(),
+                &of_cell(at).filter_map(MatrixRun::completed).collect::<Vec<_>>(),
             )?);
         }
         let is_valid = |at: usize| {
@@ -165,7 +165,7 @@ impl MatrixReport {
                 cell_report(plan, at, &of_cell(at).collect::<Vec<_>>(), &figures[at], is_valid(at))
             })
             .collect();
-        let grade = match runs.iter().map(Run::grade).min() {
+        let grade = match runs.iter().map(MatrixRun::grade).min() {
             None | Some(Grade::Stopped | Grade::Pass) if context.aborted => Grade::Stopped,
             gravest => gravest.unwrap_or(Grade::Pass),
         };
@@ -217,8 +217,8 @@ impl MatrixReport {
 
 /// The command to try next: a look at the gravest run that did not pass, else at the first
 /// comparison, run by run.
-fn next(runs: &[Run], cells: &[CellReport], comparisons: &[CellComparison]) -> String {
-    let id = |run: &Run| run.result.as_ref().ok().map(|(report, _)| report.run_id.clone());
+fn next(runs: &[MatrixRun], cells: &[CellReport], comparisons: &[CellComparison]) -> String {
+    let id = |run: &MatrixRun| run.result.as_ref().ok().map(|(report, _)| report.run_id.clone());
     let bad =
         runs.iter().filter(|run| matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive));
     if let Some(gravest) = bad.min_by_key(|run| run.grade()) {
@@ -237,7 +237,7 @@ fn next(runs: &[Run], cells: &[CellReport], comparisons: &[CellComparison]) -> S
     }
 }
 
-fn run_report(run: &Run) -> RunReport {
+fn run_report(run: &MatrixRun) -> RunReport {
     let report = run.result.as_ref().ok();
     RunReport {
         run_id: report.map(|(report, _)| report.run_id.clone()),
@@ -264,10 +264,10 @@ fn varied(key: &str, cells: &[CellReport]) -> Varied {
 }
 
 /// Why the verdict is what it is: every cell that is no result, then what passed.
-fn reasons(plan: &Plan, runs: &[Run], cells: &[CellReport], aborted: bool) -> Vec<String> {
+fn reasons(plan: &Plan, runs: &[MatrixRun], cells: &[CellReport], aborted: bool) -> Vec<String> {
     let mut bad: Vec<(Grade, String)> = Vec::new();
     for (at, cell) in cells.iter().enumerate() {
-        let failed: Vec<&Run> = runs
+        let failed: Vec<&MatrixRun> = runs
             .iter()
             .filter(|run| {
                 run.cell == at && matches!(run.verdict(), Verdict::Fail | Verdict::Inconclusive)

@@ -12,7 +12,7 @@ use streamgauge_actors::LatencyKind;
 
 use super::cell_report::CellReport;
 use super::figures::{CellFigures, Figure};
-use crate::report::compare::{Finding, MetricRow, conclude};
+use crate::report::compare::{MetricRow, MetricVerdict, conclude};
 
 /// Stands where a cell is no result.
 pub(super) const NO_RESULT: &str = "not every run passed, so it is no result";
@@ -98,7 +98,7 @@ fn row(
         (true, false, true) => None,
     };
     if reason.is_some() {
-        (row.test, row.finding, row.reason) = (None, Finding::Untested, reason);
+        (row.test, row.finding, row.reason) = (None, MetricVerdict::Untested, reason);
     }
     if !is_result {
         // Not even a tendency is to be read from it.

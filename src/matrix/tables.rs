@@ -7,7 +7,7 @@ use super::figures::{CellFigure, Figure};
 use super::report::MatrixReport;
 use super::significance::{CellComparison, NO_RESULT, OTHER_TARGET};
 use crate::report::Host;
-use crate::report::compare::{Finding, MetricRow, words};
+use crate::report::compare::{MetricRow, MetricVerdict, words};
 use crate::report::numbers::{bytes, compact, millis};
 use crate::report::tables::{Rows, verdict};
 
@@ -207,7 +207,7 @@ fn finding(report: &MatrixReport, cell: &CellReport, row: Option<&MetricRow>) ->
         None if cell.is_floor => "floor".to_owned(),
         None => "not compared".to_owned(),
         Some(row) => match (row.finding, row.reason) {
-            (Finding::Untested, Some(OTHER_TARGET)) => "other target".to_owned(),
+            (MetricVerdict::Untested, Some(OTHER_TARGET)) => "other target".to_owned(),
             _ => words::said(row),
         },
     }
@@ -342,7 +342,7 @@ fn untested(report: &MatrixReport) -> Vec<String> {
     for row in report.comparisons.iter().flat_map(|each| &each.metrics) {
         let reason = row.reason.filter(|&reason| reason != OTHER_TARGET && reason != NO_RESULT);
         let Some(reason) =
-            reason.filter(|_| row.finding == Finding::Untested && row.difference.is_some())
+            reason.filter(|_| row.finding == MetricVerdict::Untested && row.difference.is_some())
         else {
             continue;
         };

@@ -9,8 +9,8 @@ use streamgauge_actors::{
 };
 
 use super::buckets::Buckets;
-use super::process::ProcessUsage;
-use super::state::{OUTCOMES, PLACES, QUANTILES, Series, State, Subject};
+use super::state::{Labels, OUTCOMES, PLACES, QUANTILES, Series, State};
+use crate::process_usage::{ProcessUsage, started_at_s};
 use crate::report::Versions;
 
 /// What the aggregator and the latency actor refuse besides what cannot be decoded.
@@ -70,7 +70,7 @@ impl Family {
 
 /// One (broker, workload), as the families show it.
 struct View<'a> {
-    subject: &'a Subject,
+    subject: &'a Labels,
     series: &'a Series,
     totals: StageCounters,
     is_present: bool,
@@ -260,7 +260,7 @@ fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
             phases.value(&view.labels(&[("phase", phase.name())]), f64::from(u8::from(is_in)));
         }
     }
-    let Subject { broker, workload } = &state.configured;
+    let Labels { broker, workload } = &state.configured;
     up.value(&[("broker", broker), ("workload", workload)], f64::from(u8::from(state.broker_up)));
     [target, watermark, mailboxes, phases, up].map(Family::build).into()
 }
@@ -351,7 +351,7 @@ fn of_the_program() -> Vec<MetricFamily> {
             "start_time_seconds",
             "Start of the process since the Unix epoch.",
             MetricType::GAUGE,
-            usage.start_time_s,
+            started_at_s(),
         ),
         ("threads", "Threads.", MetricType::GAUGE, count(usage.threads)),
     ];

@@ -22,7 +22,7 @@ pub(super) const PLACES: [&str; 2] = ["prepare", "probe"];
 
 /// The labels that all of a run's metrics have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Subject {
+pub(super) struct Labels {
     pub(super) broker: String,
     pub(super) workload: String,
 }
@@ -60,7 +60,7 @@ pub(super) struct LastRun {
 
 /// The run that is under way, or was the last one.
 pub(super) struct Present {
-    pub(super) subject: Subject,
+    pub(super) subject: Labels,
     pub(super) run_id: String,
     /// Whether its broker is the one that is asked whether it is there.
     pub(super) is_own_broker: bool,
@@ -76,10 +76,10 @@ pub(super) struct Present {
 }
 
 pub(super) struct State {
-    pub(super) series: BTreeMap<Subject, Series>,
+    pub(super) series: BTreeMap<Labels, Series>,
     pub(super) present: Present,
     /// What runs unless a request says otherwise.
-    pub(super) configured: Subject,
+    pub(super) configured: Labels,
     pub(super) thresholds: BTreeSet<String>,
     pub(super) broker_up: bool,
 }
@@ -109,13 +109,13 @@ pub(super) fn quantiles(report: &Report, kind: LatencyKind) -> [Option<f64>; QUA
 
 impl State {
     /// The pair under which such a run is counted.
-    pub(super) fn subject(&mut self, broker: &str, workload: &str) -> Subject {
-        let subject = Subject { broker: broker.to_owned(), workload: workload.to_owned() };
+    pub(super) fn subject(&mut self, broker: &str, workload: &str) -> Labels {
+        let subject = Labels { broker: broker.to_owned(), workload: workload.to_owned() };
         if self.series.contains_key(&subject) || self.series.len() < MAX_SUBJECTS {
             self.series.entry(subject.clone()).or_default();
             return subject;
         }
-        let other = Subject { workload: "other".to_owned(), ..subject };
+        let other = Labels { workload: "other".to_owned(), ..subject };
         self.series.entry(other.clone()).or_default();
         other
     }
@@ -186,19 +186,14 @@ impl State {
         }
     }
 
-    pub(super) fn broker_error(
-        &mut self,
-        subject: Subject,
-        place: &'static str,
-        kind: FailureKind,
-    ) {
+    pub(super) fn broker_error(&mut self, subject: Labels, place: &'static str, kind: FailureKind) {
         let errors = &mut self.series.entry(subject).or_default().broker_errors;
         *errors.entry((place, kind.name())).or_default() += 1;
     }
 }
 
 impl Present {
-    pub(super) fn of(subject: Subject, run_id: String, state: RunState) -> Self {
+    pub(super) fn of(subject: Labels, run_id: String, state: RunState) -> Self {
         Self {
             subject,
             run_id,

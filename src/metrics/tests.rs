@@ -55,7 +55,8 @@ fn every_series_exists_before_the_first_run() {
         format!("streamgauge_broker_errors_total{{{LABELS},kind=\"connection\",stage=\"probe\"}}"),
         format!("streamgauge_result_latency_seconds_count{{{LABELS}}}"),
         format!(
-            "streamgauge_latency_quantile_seconds{{{LABELS},quantile=\"0.99\",stage=\"event_latency\"}}"
+            "streamgauge_latency_quantile_seconds{{{LABELS},quantile=\"0.99\",\
+             stage=\"event_latency\"}}"
         ),
         format!(
             "streamgauge_last_run_threshold_passed{{{LABELS},threshold=\"audit.events_lost == 0\"}}"

@@ -21,7 +21,9 @@ use serde::Serialize;
 use streamgauge_actors::Verdict;
 
 pub use self::alike::Difference;
-pub use self::comparison::{AuditRow, Comparison, Finding, InformationRow, MetricRow, Side};
+pub use self::comparison::{
+    AuditRow, ComparedRun, Comparison, InformationRow, MetricRow, MetricVerdict,
+};
 pub use self::regression::Regression;
 pub use self::series::Better;
 use self::series::metrics;
@@ -65,8 +67,8 @@ pub fn compare(base: &Report, candidate: &Report, force: bool) -> Result<Compari
     let mut comparison = Comparison {
         conclusion: String::new(),
         warnings: warnings(base, candidate, &differences, &circumstances),
-        base: Side::of(base),
-        candidate: Side::of(candidate),
+        base: ComparedRun::of(base),
+        candidate: ComparedRun::of(candidate),
         differences,
         circumstances,
         alpha: ALPHA,
@@ -89,7 +91,7 @@ impl Comparison {
     }
 }
 
-impl Side {
+impl ComparedRun {
     fn of(report: &Report) -> Self {
         Self {
             run_id: report.run_id.clone(),
@@ -194,7 +196,7 @@ impl MetricRow {
             relative_change: means.and_then(|(first, second)| share(first, second)),
             test: None,
             p_adjusted: None,
-            finding: Finding::Untested,
+            finding: MetricVerdict::Untested,
             reason: None,
         };
         let Some((first, second)) = first.zip(second) else {
@@ -207,14 +209,14 @@ impl MetricRow {
         };
         // (Two single runs that agree say nothing, as two that differ do.)
         if base.values == candidate.values && (base.per != Per::Run || base.values.len() > 1) {
-            row.finding = Finding::NoDifference;
+            row.finding = MetricVerdict::NoDifference;
             row.reason = Some("the same values");
             return row;
         }
         match welch(&first, &second) {
             Ok(test) => row.test = Some(test),
             Err(Untestable::SameConstant) => {
-                row.finding = Finding::NoDifference;
+                row.finding = MetricVerdict::NoDifference;
                 row.reason = Some("constant and equal");
             }
             Err(Untestable::DifferentConstants) => {
@@ -232,7 +234,7 @@ impl MetricRow {
         self.p_adjusted = Some(p_adjusted);
         let (Some(base), Some(candidate)) = (self.base, self.candidate) else { return };
         if p_adjusted >= ALPHA {
-            self.finding = Finding::NoDifference;
+            self.finding = MetricVerdict::NoDifference;
             return;
         }
         if self.better == Better::Higher
@@ -240,7 +242,7 @@ impl MetricRow {
             && base.mean >= first * ON_TARGET_SHARE
             && candidate.mean >= second * ON_TARGET_SHARE
         {
-            self.finding = Finding::OnTarget;
+            self.finding = MetricVerdict::OnTarget;
             self.reason = Some("both met their target");
             return;
         }
@@ -248,7 +250,7 @@ impl MetricRow {
             Better::Higher => candidate.mean > base.mean,
             Better::Lower => candidate.mean < base.mean,
         };
-        self.finding = if gained { Finding::Better } else { Finding::Worse };
+        self.finding = if gained { MetricVerdict::Better } else { MetricVerdict::Worse };
     }
 }
 

@@ -25,11 +25,26 @@ pub enum Format {
 
 /// A path whose extension names no form of report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot tell the report's format from `{}`: its name must end in .json, .html, .md, .csv \
-         or .hdr", path.display())]
+#[error("cannot tell the report's format from `{}`: its name must end in {known}", path.display())]
 pub struct UnknownFormat {
     /// The path.
     pub path: PathBuf,
+    /// The extensions that name one.
+    pub known: String,
+}
+
+/// The form that a file of this name gets, of those listed with their extensions.
+pub(crate) fn by_extension<F: Copy>(
+    path: &Path,
+    forms: &[(F, &'static str)],
+) -> Result<F, UnknownFormat> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let found = forms.iter().find(|(_, name)| extension.eq_ignore_ascii_case(name));
+    found.map(|(form, _)| *form).ok_or_else(|| {
+        let names: Vec<_> = forms.iter().map(|(_, name)| format!(".{name}")).collect();
+        let (last, others) = names.split_last().map_or(("", &[][..]), |(l, o)| (l.as_str(), o));
+        UnknownFormat { path: path.to_owned(), known: format!("{} or {last}", others.join(", ")) }
+    })
 }
 
 impl Format {
@@ -48,13 +63,7 @@ impl Format {
     /// # Errors
     /// [`UnknownFormat`] lists the known extensions.
     pub fn from_path(path: &Path) -> Result<Self, UnknownFormat> {
-        let extension =
-            path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        Self::ALL
-            .into_iter()
-            .find(|(_, name)| extension.eq_ignore_ascii_case(name))
-            .map(|(format, _)| format)
-            .ok_or_else(|| UnknownFormat { path: path.to_owned() })
+        by_extension(path, &Self::ALL)
     }
 
     /// The report in this form.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::process_usage::ProcessUsage;
+
 /// What the program used during a run; `null` where the system does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -34,18 +36,10 @@ pub struct ResourceMeter {
     peak_rss_bytes: Option<u64>,
 }
 
-/// The process at one moment.
-#[derive(Clone, Copy, Debug, Default)]
-struct Usage {
-    cpu_seconds: Option<f64>,
-    peak_rss_bytes: Option<u64>,
-    threads: Option<u64>,
-}
-
 impl ResourceMeter {
     /// Starts measuring.
     pub fn start() -> Self {
-        let now = system::usage();
+        let now = ProcessUsage::now();
         Self {
             cpu_seconds_before: now.cpu_seconds,
             most_threads: now.threads,
@@ -61,12 +55,12 @@ impl ResourceMeter {
     /// Looks once; call it about once a second while the run is on, since threads are gone at its
     /// end.
     pub fn sample(&mut self) {
-        self.note(system::usage());
+        self.note(ProcessUsage::now());
     }
 
     /// Ends the measurement.
     pub fn finish(mut self) -> Resources {
-        let now = system::usage();
+        let now = ProcessUsage::now();
         self.note(now);
         Resources {
             cpu_seconds: now
@@ -79,65 +73,9 @@ impl ResourceMeter {
         }
     }
 
-    fn note(&mut self, now: Usage) {
+    fn note(&mut self, now: ProcessUsage) {
         self.most_threads = self.most_threads.max(now.threads);
         self.peak_rss_bytes = self.peak_rss_bytes.max(now.peak_rss_bytes);
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod system {
-    use procfs::process::Process;
-
-    use super::Usage;
-
-    pub(super) fn usage() -> Usage {
-        let Ok(process) = Process::myself() else { return Usage::default() };
-        let stat = process.stat().ok();
-        Usage {
-            cpu_seconds: stat
-                .as_ref()
-                .map(|s| (s.utime + s.stime) as f64 / procfs::ticks_per_second() as f64),
-            // Linux counts VmHWM in KiB.
-            peak_rss_bytes: process
-                .status()
-                .ok()
-                .and_then(|status| status.vmhwm)
-                .map(|kib| kib * 1024),
-            threads: stat.and_then(|stat| u64::try_from(stat.num_threads).ok()),
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use std::process::Command;
-
-    use super::Usage;
-
-    /// What `ps` tells: the present resident memory (the meter keeps the greatest seen) and the
-    /// processor time.
-    pub fn usage() -> Usage {
-        let pid = std::process::id().to_string();
-        let Ok(output) = Command::new("ps").args(["-o", "rss=,time=", "-p", &pid]).output() else {
-            return Usage::default();
-        };
-        let text = String::from_utf8_lossy(&output.stdout);
-        let mut fields = text.split_whitespace();
-        Usage {
-            peak_rss_bytes: fields
-                .next()
-                .and_then(|kib| kib.parse::<u64>().ok())
-                .map(|kib| kib * 1024),
-            cpu_seconds: fields.next().and_then(clock_time),
-            threads: None,
-        }
-    }
-
-    /// Seconds of `[hours:]minutes:seconds`.
-    fn clock_time(text: &str) -> Option<f64> {
-        text.split(':')
-            .try_fold(0.0, |sum, part| part.parse::<f64>().ok().map(|value| sum * 60.0 + value))
     }
 }
 

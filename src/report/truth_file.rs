@@ -40,10 +40,8 @@ pub struct TruthFile {
 #[derive(Deserialize, Serialize)]
 struct Line {
     window_id: i64,
-    campaign_id: u64,
-    producer: u32,
-    acknowledged: u64,
-    unknown: u64,
+    #[serde(flatten)]
+    truth: Truth,
 }
 
 impl TruthFile {
@@ -65,11 +63,8 @@ impl TruthFile {
             serde_json::to_writer(&mut file, &self.frame)?;
             writeln!(file)?;
             for &(window_id, ref truths) in &self.windows {
-                for &Truth { campaign_id, producer, acknowledged, unknown } in truths {
-                    serde_json::to_writer(
-                        &mut file,
-                        &Line { window_id, campaign_id, producer, acknowledged, unknown },
-                    )?;
+                for &truth in truths {
+                    serde_json::to_writer(&mut file, &Line { window_id, truth })?;
                     writeln!(file)?;
                 }
             }
@@ -95,9 +90,8 @@ impl TruthFile {
         let mut windows = TruthTable::new();
         for (index, line) in lines.enumerate() {
             let at = || format!("{}: line {}", named(), index + 2);
-            let line: Line = serde_json::from_str(&line.with_context(named)?).with_context(at)?;
-            let Line { window_id, campaign_id, producer, acknowledged, unknown } = line;
-            let truth = Truth { campaign_id, producer, acknowledged, unknown };
+            let line = line.with_context(named)?;
+            let Line { window_id, truth } = serde_json::from_str(&line).with_context(at)?;
             match windows.last_mut() {
                 Some((last, truths)) if *last == window_id => truths.push(truth),
                 _ => windows.push((window_id, vec![truth])),

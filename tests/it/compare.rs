@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use crate::support::outcomes::{failed, passed, report};
 use serde_json::{Value, json};
 use streamgauge::report::Report;
-use streamgauge::report::compare::{Comparison, Finding, Regression, compare};
+use streamgauge::report::compare::{Comparison, MetricVerdict, Regression, compare};
 use streamgauge_actors::{LatencyKind, Mode, Quantiles};
 use tempfile::TempDir;
 
@@ -30,7 +30,7 @@ fn comparison(base: &Report, candidate: &Report) -> Comparison {
     compare(base, candidate, false).unwrap()
 }
 
-fn finding(comparison: &Comparison, metric: &str) -> Finding {
+fn finding(comparison: &Comparison, metric: &str) -> MetricVerdict {
     comparison
         .metrics
         .iter()
@@ -252,7 +252,7 @@ fn a_run_that_did_not_pass_is_said_first() {
     );
     // A run that measured nothing at all.
     let nothing = comparison(&base, &report(&failed(), Mode::Run));
-    assert!(nothing.metrics.iter().all(|row| row.finding == Finding::Untested));
+    assert!(nothing.metrics.iter().all(|row| row.finding == MetricVerdict::Untested));
     assert!(
         nothing.conclusion.ends_with("its figures would say: nothing could be tested"),
         "{}",
@@ -268,21 +268,21 @@ fn meeting_the_target_is_no_merit() {
         row.produced += 100;
     }
     let found = comparison(&base, &candidate);
-    assert_eq!(finding(&found, "throughput.produced_per_second"), Finding::OnTarget);
+    assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::OnTarget);
     // Consumed is the same constant on both sides.
-    assert_eq!(finding(&found, "throughput.consumed_per_second"), Finding::NoDifference);
+    assert_eq!(finding(&found, "throughput.consumed_per_second"), MetricVerdict::NoDifference);
     for row in &mut candidate.series {
         row.produced -= 4_000;
     }
     let found = comparison(&base, &candidate);
-    assert_eq!(finding(&found, "throughput.produced_per_second"), Finding::Worse);
+    assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::Worse);
     assert_eq!(found.regressions(0.05).len(), 1);
     // Without a target more is better.
     let (mut first, mut second) = (base.clone(), candidate.clone());
     (first.throughput.target_per_second, second.throughput.target_per_second) = (None, None);
     assert_eq!(
         finding(&comparison(&second, &first), "throughput.produced_per_second"),
-        Finding::Better
+        MetricVerdict::Better
     );
 }
 
@@ -304,7 +304,7 @@ fn what_cannot_be_tested_says_why() {
     let found = comparison(&base, &candidate);
     let reason = |metric: &str| {
         let row = found.metrics.iter().find(|row| row.metric == metric).unwrap();
-        assert_eq!((row.finding, row.test), (Finding::Untested, None), "{metric}");
+        assert_eq!((row.finding, row.test), (MetricVerdict::Untested, None), "{metric}");
         row.reason.unwrap()
     };
     assert_eq!(
@@ -328,7 +328,7 @@ fn warmup_and_the_time_after_the_schedule_are_left_out() {
         row.produced = 1;
     }
     let found = comparison(&base, &candidate);
-    assert_eq!(finding(&found, "throughput.produced_per_second"), Finding::NoDifference);
+    assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::NoDifference);
     let row = &found.metrics[0];
     assert_eq!(row.base.unwrap().n, 39);
 }

@@ -1,5 +1,5 @@
-//! What goes out is the same to the byte: every form of a fixed set of reports, of a matrix and of a
-//! comparison; lists, status and events over HTTP; metrics.
+//! What goes out is the same to the byte: every form of a fixed set of reports, of a matrix and of
+//! a comparison; lists, status and events over HTTP; metrics.
 //!
 //! The files are in `tests/it/golden`. `STREAMGAUGE_WRITE=1` writes them anew: a difference belongs
 //! into CHANGELOG.md.
@@ -17,7 +17,7 @@ use streamgauge::history::{History, NewRun};
 use streamgauge::live::{Live, News, Seen};
 use streamgauge::matrix;
 use streamgauge::matrix::cells::Dimension;
-use streamgauge::matrix::figures::Run;
+use streamgauge::matrix::figures::MatrixRun;
 use streamgauge::matrix::plan::Plan;
 use streamgauge::matrix::report::{MatrixContext, MatrixReport};
 use streamgauge::matrix::request::Request;
@@ -137,7 +137,7 @@ fn matrix_report(is_clean: bool) -> MatrixReport {
     .unwrap();
     let rounds = plan.order.iter().enumerate();
     let order = rounds.flat_map(|(round, cells)| cells.iter().map(move |&cell| (round, cell)));
-    let runs: Vec<Run> = order
+    let runs: Vec<MatrixRun> = order
         .enumerate()
         .map(|(place, (round, cell))| {
             let mut report = matrix_run([6.0, 8.0, 2.0, 3.0][cell] + 0.1 * round as f64, place);
@@ -148,7 +148,7 @@ fn matrix_report(is_clean: bool) -> MatrixReport {
             let lost = !is_clean && cell == 1 && round == 1;
             let result =
                 if lost { Err("the broker is gone".to_owned()) } else { Ok((report, None)) };
-            Run { cell, round, place, result }
+            MatrixRun { cell, round, place, result }
         })
         .collect();
     let context = MatrixContext {
@@ -169,7 +169,7 @@ fn a_matrix_in_every_form() {
     let found = Golden::default();
     for (name, is_clean) in [("clean", true), ("broken", false)] {
         let report = matrix_report(is_clean);
-        for (format, extension) in matrix::format::Format::ALL {
+        for (format, extension) in matrix::format::MatrixFormat::ALL {
             let text = report.render(format).unwrap();
             let text = if extension == "html" { own_part(&text) } else { text };
             found.check(&format!("matrix/{name}.{extension}"), &text);

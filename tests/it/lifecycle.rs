@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use streamgauge::daemon::foreground::Foreground;
-use streamgauge::metrics::ProcessUsage;
+use streamgauge::process_usage::ProcessUsage;
 use streamgauge_actors::{
     Broker, Ending, MILLISECOND, RestartRun, RunPlan, RunState, RunStatus, SECOND, SharedClock,
     Span, StopMode, StopRun, Verdict, testing::small_spec,

@@ -132,7 +132,24 @@ fn every_combination_runs_once_a_round_and_every_run_is_kept() {
         assert!(produced["least"].as_f64() <= produced["value"].as_f64(), "{produced}");
     }
 
-    // History, `report` and `compare` know every run, and so does the folder.
+    assert_every_run_is_kept(&place, &report);
+    assert_every_form_is_whole(&place);
+
+    let said = stderr(&output);
+    assert!(said.contains("matrix: 4 cell(s), 8 run(s), about "), "{said}");
+    let first = said
+        .lines()
+        .find(|line| line.starts_with("run 1/8, round 1, #"))
+        .unwrap_or_else(|| panic!("{said}"));
+    let id = report["runs"][0]["run_id"].as_str().unwrap();
+    assert!(
+        first.contains(": PASS: every count of all ") && first.ends_with(&format!("({id})")),
+        "{first}"
+    );
+}
+
+/// History, `report` and `compare` know every run, and so does the folder.
+fn assert_every_run_is_kept(place: &Place, report: &Value) {
     let ids: Vec<&str> =
         array(&report["runs"]).iter().map(|run| run["run_id"].as_str().unwrap()).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 8);
@@ -153,8 +170,10 @@ fn every_combination_runs_once_a_round_and_every_run_is_kept() {
     let file = report["runs"][0]["file"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(&place.read(file)).unwrap(), one);
     assert_code(&place.streamgauge(&["compare", ids[0], ids[1], "--force"]).output().unwrap(), 0);
+}
 
-    // The other forms.
+/// The other forms of a matrix of two by two cells, in two rounds.
+fn assert_every_form_is_whole(place: &Place) {
     let csv = place.read("m.csv");
     assert_eq!(csv.lines().count(), 9);
     assert!(
@@ -168,17 +187,6 @@ fn every_combination_runs_once_a_round_and_every_run_is_kept() {
     assert!(
         html.starts_with("<!DOCTYPE html>") && html.contains("result_latency p99, ms"),
         "{html}"
-    );
-
-    let said = stderr(&output);
-    assert!(said.contains("matrix: 4 cell(s), 8 run(s), about "), "{said}");
-    let first = said
-        .lines()
-        .find(|line| line.starts_with("run 1/8, round 1, #"))
-        .unwrap_or_else(|| panic!("{said}"));
-    assert!(
-        first.contains(": PASS: every count of all ") && first.ends_with(&format!("({})", ids[0])),
-        "{first}"
     );
 }
 
@@ -254,7 +262,7 @@ fn a_file_keeps_a_matrix_and_flags_lie_over_it() {
 }
 
 #[test]
-fn bad_settings_are_exit_code_78_and_named_all_at_once() {
+fn bad_flags_are_exit_code_78_and_named_all_at_once() {
     let place = Place::new();
     for (arguments, named) in [
         (
@@ -315,6 +323,12 @@ fn bad_settings_are_exit_code_78_and_named_all_at_once() {
             "{arguments:?}: {said}"
         );
     }
+    assert_nothing_ran(&place);
+}
+
+#[test]
+fn a_bad_table_of_a_matrix_is_exit_code_78() {
+    let place = Place::new();
     for (table, named) in [
         (
             "vary = { \"workload.rate\" = \"1k/s\" }",
@@ -351,6 +365,10 @@ fn bad_settings_are_exit_code_78_and_named_all_at_once() {
             stderr(&output)
         );
     }
+    assert_nothing_ran(&place);
+}
+
+fn assert_nothing_ran(place: &Place) {
     let listed = place.streamgauge(&["history"]).output().unwrap();
     assert!(stderr(&listed).contains("no such runs"), "nothing ran");
 }

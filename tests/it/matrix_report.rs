@@ -5,8 +5,8 @@ use crate::support::outcomes::{context, failed, passed, report};
 use serde_json::{Value, json};
 use streamgauge::config::{Assignment, Layers};
 use streamgauge::matrix::cells::Dimension;
-use streamgauge::matrix::figures::{Figure, Run};
-use streamgauge::matrix::format::Format;
+use streamgauge::matrix::figures::{Figure, MatrixRun};
+use streamgauge::matrix::format::MatrixFormat;
 use streamgauge::matrix::plan::Plan;
 use streamgauge::matrix::report::{MatrixContext, MatrixReport, SCHEMA};
 use streamgauge::matrix::request::Request;
@@ -54,12 +54,12 @@ fn matrix(plan: &Plan, of: impl Fn(usize, usize) -> Report) -> MatrixReport {
         .iter()
         .enumerate()
         .flat_map(|(round, cells)| cells.iter().map(move |&cell| (round, cell)));
-    let runs: Vec<Run> = order
+    let runs: Vec<MatrixRun> = order
         .enumerate()
         .map(|(place, (round, cell))| {
             let mut report = of(cell, round);
             report.run_id = format!("r-{place}");
-            Run { cell, round, place, result: Ok((report, None)) }
+            MatrixRun { cell, round, place, result: Ok((report, None)) }
         })
         .collect();
     let described = context();
@@ -298,7 +298,7 @@ fn a_matrix_in_which_nothing_was_measured_has_every_form() {
     assert_eq!((report.verdict, report.exit_code), (Verdict::Fail, 1));
     let document: Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
     assert_eq!(document["cells"][0]["figures"]["end_to_end.p99_ms"]["value"], json!(null));
-    for (format, _) in Format::ALL {
+    for (format, _) in MatrixFormat::ALL {
         assert!(!report.render(format).unwrap().is_empty());
     }
     assert!(terminal::render(&report, false).lines().all(|line| line.chars().count() <= 80));
@@ -319,7 +319,7 @@ fn names_and_reasons_become_no_markup_and_no_wider_than_a_terminal() {
         }
         report
     });
-    let html = report.render(Format::Html).unwrap();
+    let html = report.render(MatrixFormat::Html).unwrap();
     assert!(
         !html.contains("<script") && !html.contains("<img") && !html.contains("<!-- "),
         "markup got through"
@@ -328,7 +328,7 @@ fn names_and_reasons_become_no_markup_and_no_wider_than_a_terminal() {
     for outside in ["http://", "https://", "src=\"", "@import"] {
         assert!(!html.contains(outside), "{outside}");
     }
-    let markdown = report.render(Format::Markdown).unwrap();
+    let markdown = report.render(MatrixFormat::Markdown).unwrap();
     assert!(!markdown.split("```").step_by(2).any(|prose| prose.contains("<img")), "{markdown}");
     let text = terminal::render(&report, false);
     let rerun = text.find("rerun: ").unwrap();

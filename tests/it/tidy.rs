@@ -105,7 +105,6 @@ fn is_of_tests(path: &Path) -> bool {
 }
 
 #[test]
-#[ignore = "the tree is being made tidy"]
 fn functions_are_short() {
     let mut faults = Vec::new();
     for (path, text) in all_files() {
@@ -119,7 +118,6 @@ fn functions_are_short() {
 }
 
 #[test]
-#[ignore = "the tree is being made tidy"]
 fn files_are_short() {
     let mut faults = Vec::new();
     for (path, text) in files(&SOURCES) {
@@ -143,7 +141,6 @@ fn a_module_is_named_by_its_file() {
 }
 
 #[test]
-#[ignore = "the tree is being made tidy"]
 fn no_line_is_too_wide() {
     let mut faults = Vec::new();
     for (path, text) in all_files() {
@@ -158,7 +155,6 @@ fn no_line_is_too_wide() {
 }
 
 #[test]
-#[ignore = "the tree is being made tidy"]
 fn a_types_name_means_one_thing() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (path, text) in files(&SOURCES) {

@@ -59,15 +59,26 @@ pub enum Words {
 /// order; `kept`: what it shows elsewhere, or not at all.
 macro_rules! counters {
     (
-        reported { $($(#[doc = $about:literal])+ $(#[serde $attribute:tt])* $(#[cfg_attr $schema:tt])* $name:ident: $type:ty, $merge:ident $(, $column:ident $cell:tt)*;)* }
-        kept { $($(#[doc = $kept_about:literal])+ $kept:ident: $kept_type:ty, $kept_merge:ident $(, $kept_column:ident $kept_cell:tt)*;)* }
+        reported { $(
+            $(#[doc = $about:literal])+ $(#[serde $attribute:tt])* $(#[cfg_attr $schema:tt])*
+            $name:ident: $type:ty, $merge:ident $(, $column:ident $cell:tt)*;
+        )* }
+        kept { $(
+            $(#[doc = $kept_about:literal])+
+            $kept:ident: $kept_type:ty, $kept_merge:ident $(, $kept_column:ident $kept_cell:tt)*;
+        )* }
     ) => {
         /// Totals of one stage since it was made, or of all stages together. What a stage does not
         /// do stays 0. A report has the first part of them; read back from one, the others are 0.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub struct StageCounters {
-            $($(#[doc = $about])+ $(#[serde $attribute])* $(#[cfg_attr $schema])* pub $name: $type,)*
+            $(
+                $(#[doc = $about])+
+                $(#[serde $attribute])*
+                $(#[cfg_attr $schema])*
+                pub $name: $type,
+            )*
             $($(#[doc = $kept_about])+ #[serde(skip)] pub $kept: $kept_type,)*
         }
 
@@ -75,7 +86,9 @@ macro_rules! counters {
             /// Every counter that is a number which adds up.
             pub const ROWS: &'static [CounterRow] = &[
                 $(counters!(@row $merge, $name, [$($about),+] $(, $column $cell)*),)*
-                $(counters!(@row $kept_merge, $kept, [$($kept_about),+] $(, $kept_column $kept_cell)*),)*
+                $(counters!(
+                    @row $kept_merge, $kept, [$($kept_about),+] $(, $kept_column $kept_cell)*
+                ),)*
             ];
 
             /// What a row says of a counter that adds up to no number.
@@ -125,7 +138,9 @@ macro_rules! counters {
     (@row $merge:ident, $name:ident, [$($about:literal),+]) => {
         CounterRow { name: stringify!($name), ..Self::NO_ROW }
     };
-    (@column metric ($kind:ident $metric:literal)) => { counters!(@column metric ($kind $metric, "")) };
+    (@column metric ($kind:ident $metric:literal)) => {
+        counters!(@column metric ($kind $metric, ""))
+    };
     (@column metric ($kind:ident $metric:literal, $help:literal)) => {
         Some(CounterMetric { kind: MetricKind::$kind, name: $metric, help: $help })
     };
@@ -135,17 +150,23 @@ macro_rules! counters {
 counters! {
     reported {
         /// Events handed to the client.
-        produced: u64, sum, metric(Counter "events_produced_total"), words(Words::Always("produced"));
+        produced: u64, sum,
+            metric(Counter "events_produced_total"),
+            words(Words::Always("produced"));
         /// Bytes of the values of events handed to the client.
         produced_bytes: u64, sum, metric(Counter "produced_bytes_total");
         /// Events acknowledged by the broker.
-        acknowledged: u64, sum, metric(Counter "events_acknowledged_total"), words(Words::Always("acknowledged"));
+        acknowledged: u64, sum,
+            metric(Counter "events_acknowledged_total"),
+            words(Words::Always("acknowledged"));
         /// Events surely not stored.
         rejected: u64, sum, words(Words::IfAny("rejected"));
         /// Events perhaps stored: only the log knows.
         unknown: u64, sum, words(Words::IfAny("of unknown fate"));
         /// Events taken by the aggregators.
-        consumed: u64, sum, metric(Counter "events_consumed_total"), words(Words::Always("consumed"));
+        consumed: u64, sum,
+            metric(Counter "events_consumed_total"),
+            words(Words::Always("consumed"));
         /// Bytes of all values read by the aggregators.
         consumed_bytes: u64, sum, metric(Counter "consumed_bytes_total");
         /// Events that came after their window had closed.
@@ -154,7 +175,9 @@ counters! {
         #[serde(flatten)]
         malformed: MalformedRecords, reasons, words(Words::Always("malformed"));
         /// Events of other programs (never added by a run).
-        strangers: u64, sum, metric(Counter "events_stranger_total"), words(Words::IfAny("strangers"));
+        strangers: u64, sum,
+            metric(Counter "events_stranger_total"),
+            words(Words::IfAny("strangers"));
         /// Records of older generations, ignored.
         stale: u64, sum, words(Words::IfAny("of older generations"));
         /// Measured events sent later than the limit while the client was taking records.

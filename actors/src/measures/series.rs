@@ -93,8 +93,8 @@ struct OpenSecond {
 const REPORT_SLACK_S: i64 = 1;
 
 impl Collector {
-    /// For a run that starts at `base_ns` with `target` events per second; `None`: nobody asks for a
-    /// rate.
+    /// For a run that starts at `base_ns` with `target` events per second; `None`: nobody asks for
+    /// a rate.
     pub(crate) fn new(base_ns: Nanos, target: Option<f64>) -> Self {
         Self {
             base_ns,

@@ -89,14 +89,14 @@ impl Ledger {
 #[derive(Clone, Debug)]
 pub(crate) struct ProducerLedger {
     campaigns: usize,
-    windows: BTreeMap<i64, WindowCounts>,
+    windows: BTreeMap<i64, WindowTally>,
     /// The window of the latest count, taken out of the map: nearly every event falls into it.
-    recent: WindowCounts,
+    recent: WindowTally,
     recent_id: i64,
 }
 
 #[derive(Clone, Debug, Default)]
-struct WindowCounts {
+struct WindowTally {
     in_flight: u64,
     acknowledged: Vec<u64>,
     unknown: BTreeMap<u32, u64>,
@@ -105,7 +105,7 @@ struct WindowCounts {
 impl ProducerLedger {
     /// No counts yet; campaigns are `1..=campaigns`.
     pub(crate) fn new(campaigns: u32) -> Self {
-        let recent = WindowCounts::default();
+        let recent = WindowTally::default();
         Self {
             campaigns: campaigns as usize,
             windows: BTreeMap::new(),
@@ -115,7 +115,7 @@ impl ProducerLedger {
     }
 
     #[inline]
-    fn window(&mut self, window_id: i64) -> &mut WindowCounts {
+    fn window(&mut self, window_id: i64) -> &mut WindowTally {
         if window_id != self.recent_id {
             self.switch(window_id);
         }
@@ -125,9 +125,9 @@ impl ProducerLedger {
     #[cold]
     fn switch(&mut self, window_id: i64) {
         let campaigns = self.campaigns;
-        let next = self.windows.remove(&window_id).unwrap_or_else(|| WindowCounts {
+        let next = self.windows.remove(&window_id).unwrap_or_else(|| WindowTally {
             acknowledged: vec![0; campaigns],
-            ..WindowCounts::default()
+            ..WindowTally::default()
         });
         let before = std::mem::replace(&mut self.recent, next);
         if self.recent_id != i64::MIN {
@@ -188,7 +188,7 @@ impl ProducerLedger {
     }
 }
 
-impl WindowCounts {
+impl WindowTally {
     fn counts(mut self) -> Vec<AcknowledgedCount> {
         let mut counts: Vec<AcknowledgedCount> = self
             .acknowledged

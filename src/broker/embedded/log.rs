@@ -15,11 +15,11 @@ const KEPT_BYTES: u64 = 1024 * 1024;
 /// Buffers that a partition keeps for its next batches.
 const POOLED: usize = 16;
 
-pub(super) struct Topic {
+pub(super) struct TopicLog {
     pub(super) name: String,
     pub(super) stamped_by: StampedBy,
     pub(super) replication: u16,
-    pub(super) partitions: Vec<Partition>,
+    pub(super) partitions: Vec<StoredPartition>,
     pub(super) max_bytes: u64,
     pub(super) bytes: AtomicU64,
     pub(super) deleted: AtomicBool,
@@ -30,7 +30,7 @@ pub(super) struct Topic {
 }
 
 #[derive(Default)]
-pub(super) struct Partition {
+pub(super) struct StoredPartition {
     pub(super) log: Mutex<Log>,
     /// Mirrors the log's end, so that it can be looked at without the lock.
     pub(super) end: AtomicU64,
@@ -62,7 +62,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-impl Topic {
+impl TopicLog {
     pub(super) fn check(&self) -> Result<(), PortError> {
         if self.deleted.load(Ordering::Relaxed) {
             return Err(PortError::fatal(format!("topic `{}` was deleted", self.name)));
@@ -70,7 +70,7 @@ impl Topic {
         Ok(())
     }
 
-    pub(super) fn partition(&self, partition: u32) -> Result<&Partition, PortError> {
+    pub(super) fn partition(&self, partition: u32) -> Result<&StoredPartition, PortError> {
         self.partitions.get(partition as usize).ok_or_else(|| {
             let (name, count) = (&self.name, self.partitions.len());
             PortError::fatal(format!("topic `{name}` has no partition {partition}: it has {count}"))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamgauge_actors::{EventReader, PortError, Record, StartAt};
 
-use super::log::{Batch, Log, Topic, lock};
+use super::log::{Batch, Log, TopicLog, lock};
 
 struct EmbeddedPartition {
     id: u32,
@@ -19,7 +19,7 @@ struct EmbeddedPartition {
 
 /// A reader of some of a topic's partitions.
 pub(super) struct Reader {
-    topic: Arc<Topic>,
+    topic: Arc<TopicLog>,
     assigned: Vec<EmbeddedPartition>,
     /// Where the next poll begins, so that no partition starves.
     turn: usize,
@@ -29,7 +29,7 @@ impl EmbeddedPartition {
     /// Visits up to `limit` records of this partition.
     fn visit(
         &mut self,
-        topic: &Topic,
+        topic: &TopicLog,
         limit: usize,
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<usize, PortError> {
@@ -55,7 +55,7 @@ impl EmbeddedPartition {
 
     /// Notes how far this reader is, and takes the batch that holds its next record, if there is
     /// one.
-    fn load(&mut self, topic: &Topic) -> Result<bool, PortError> {
+    fn load(&mut self, topic: &TopicLog) -> Result<bool, PortError> {
         let partition = topic.partition(self.id)?;
         if partition.end.load(Ordering::SeqCst) <= self.next {
             if self.next > 0 {
@@ -85,11 +85,11 @@ impl EmbeddedPartition {
     }
 
     /// Records that were not visited yet.
-    fn lag(&self, topic: &Topic) -> u64 {
+    fn lag(&self, topic: &TopicLog) -> u64 {
         topic.partitions[self.id as usize].end.load(Ordering::SeqCst).saturating_sub(self.next)
     }
 
-    fn pass(&self, topic: &Topic, log: &mut Log) {
+    fn pass(&self, topic: &TopicLog, log: &mut Log) {
         if let Some((_, passed)) = log.readers.iter_mut().find(|(id, _)| *id == self.reader)
             && *passed < self.next
         {
@@ -100,7 +100,7 @@ impl EmbeddedPartition {
 }
 
 impl Reader {
-    pub(super) fn open(topic: Arc<Topic>, start: &[(u32, StartAt)]) -> Result<Self, PortError> {
+    pub(super) fn open(topic: Arc<TopicLog>, start: &[(u32, StartAt)]) -> Result<Self, PortError> {
         let mut assigned = Vec::new();
         for &(id, start) in start {
             let mut log = lock(&topic.partition(id)?.log);

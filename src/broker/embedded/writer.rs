@@ -8,14 +8,14 @@ use streamgauge_actors::{
     Ack, Delivery, EventWriter, MILLISECOND, Nanos, PortError, Sent, SharedClock,
 };
 
-use super::log::{BATCH_BYTES, HEADER, Topic, no_topic};
+use super::log::{BATCH_BYTES, HEADER, TopicLog, no_topic};
 
 /// How long a writer that is busy lets records wait for company.
 const LINGER_NS: Nanos = MILLISECOND;
 
 /// A partition's records on their way into a batch.
 #[derive(Default)]
-struct Lane {
+struct PartitionBuffer {
     buffer: Vec<u8>,
     tokens: Vec<u64>,
     /// Tokens at the front whose records are appended.
@@ -25,17 +25,17 @@ struct Lane {
 /// A writer of one topic. It appends a partition's buffer before it would outgrow a batch, and when
 /// its owner waits.
 pub(super) struct Writer {
-    topic: Arc<Topic>,
+    topic: Arc<TopicLog>,
     clock: SharedClock,
-    lanes: Vec<Lane>,
+    lanes: Vec<PartitionBuffer>,
     buffered: u64,
     unacknowledged: u64,
     flushed_ns: Nanos,
 }
 
 impl Writer {
-    pub(super) fn new(topic: Arc<Topic>, clock: SharedClock) -> Self {
-        let lanes = topic.partitions.iter().map(|_| Lane::default()).collect();
+    pub(super) fn new(topic: Arc<TopicLog>, clock: SharedClock) -> Self {
+        let lanes = topic.partitions.iter().map(|_| PartitionBuffer::default()).collect();
         Self { topic, clock, lanes, buffered: 0, unacknowledged: 0, flushed_ns: 0 }
     }
 

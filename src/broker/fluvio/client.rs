@@ -4,7 +4,7 @@
 //! FluvioBroker --settings--> Cluster (a connection for each port) --+--> writer.rs  EventWriter
 //!                            cluster.rs                             +--> reader.rs  EventReader
 //!                                                                   +--> admin.rs   TopicAdmin
-//! leaders.rs: the leaders, and what a partition holds     stream.rs: one partition being read
+//! partition.rs: one partition as it is read    stream.rs: its chunks    leaders.rs: who serves
 //! batch.rs: batches as they are stored    wait.rs: futures driven from a port's own thread
 //! tls.rs: TLS for all of these
 //! outage.rs: partitions that cannot be read or written at present    ends.rs: where they end
@@ -20,6 +20,7 @@ mod cluster;
 mod ends;
 mod leaders;
 mod outage;
+mod partition;
 mod reader;
 mod stream;
 mod tls;

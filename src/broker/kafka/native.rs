@@ -1,7 +1,9 @@
 //! The hot paths of librdkafka that rdkafka's own types do not offer: batched delivery reports and
 //! batched reading.
 //!
-//! All unsafe code of the program is in this file, behind two types without unsafe methods.
+//! All unsafe code of the program is in this module, behind two types without unsafe methods.
+
+mod events;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
@@ -9,12 +11,13 @@ use std::slice;
 
 use rdkafka::bindings as raw;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 use streamgauge_actors::{Record, TimestampKind};
 
+use self::events::{Queue, QueueEvent, text};
 use super::logs::Logs;
 
 const NO_ERROR: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -24,21 +27,10 @@ const NS_PER_MS: i64 = 1_000_000;
 const _: () =
     assert!(size_of::<usize>() == size_of::<u64>(), "the Kafka adapter needs a 64-bit target");
 
-/// A reference to one of librdkafka's queues.
-struct Queue(*mut raw::rd_kafka_queue_t);
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still
-        // lives (field order).
-        unsafe { raw::rd_kafka_queue_destroy(self.0) }
-    }
-}
-
 /// A reference to one of a client's topics.
-struct Topic(*mut raw::rd_kafka_topic_t);
+struct NativeTopic(*mut raw::rd_kafka_topic_t);
 
-impl Topic {
+impl NativeTopic {
     fn new(client: &Client<Logs>, name: &CStr) -> KafkaResult<Self> {
         // SAFETY: client and name are valid, and a null configuration means the client's default.
         let handle =
@@ -53,7 +45,7 @@ impl Topic {
     }
 }
 
-impl Drop for Topic {
+impl Drop for NativeTopic {
     fn drop(&mut self) {
         // SAFETY: the pointer came from librdkafka, is owned by this value, and its client still
         // lives (field order).
@@ -70,7 +62,7 @@ pub(super) enum Persistence {
 }
 
 /// The fate of one record.
-pub(super) struct Report {
+pub(super) struct DeliveryReport {
     pub(super) partition: i32,
     pub(super) token: u64,
     /// `None`: stored.
@@ -79,18 +71,18 @@ pub(super) struct Report {
 }
 
 /// A producer of one topic whose delivery reports come in batches, on its owner's thread.
-pub(super) struct Producer {
+pub(super) struct NativeProducer {
     // Dropped in this order: the client last.
     events: Queue,
-    topic: Topic,
+    topic: NativeTopic,
     client: Client<Logs>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; a `Producer` is used by one thread at a
-// time.
-unsafe impl Send for Producer {}
+// SAFETY: librdkafka's handles may be used from any thread; a `NativeProducer` is used by one
+// thread at a time.
+unsafe impl Send for NativeProducer {}
 
-impl Producer {
+impl NativeProducer {
     pub(super) fn new(config: &ClientConfig, topic: &str, logs: Logs) -> KafkaResult<Self> {
         let name = CString::new(topic)?;
         let native = config.create_native_config()?;
@@ -98,9 +90,9 @@ impl Producer {
         // SAFETY: `native` is a valid configuration that no client owns yet.
         unsafe { raw::rd_kafka_conf_set_events(native.ptr(), enabled) };
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, logs)?;
-        let topic = Topic::new(&client, &name)?;
+        let topic = NativeTopic::new(&client, &name)?;
         // SAFETY: the client is valid; the reference returned is owned by `Queue`.
-        let events = Queue(unsafe { raw::rd_kafka_queue_get_main(client.native_ptr()) });
+        let events = unsafe { Queue::owning(raw::rd_kafka_queue_get_main(client.native_ptr())) };
         Ok(Self { events, topic, client })
     }
 
@@ -137,8 +129,12 @@ impl Producer {
 
     /// Waits up to `timeout_ms` for an event and visits its delivery reports. `None`: no event
     /// came; otherwise how many reports it held (0 for a log line or an error).
-    pub(super) fn poll(&self, timeout_ms: c_int, visit: &mut dyn FnMut(&Report)) -> Option<usize> {
-        let event = Event::poll(&self.events, timeout_ms)?;
+    pub(super) fn poll(
+        &self,
+        timeout_ms: c_int,
+        visit: &mut dyn FnMut(&DeliveryReport),
+    ) -> Option<usize> {
+        let event = QueueEvent::poll(&self.events, timeout_ms)?;
         if event.kind() != raw::RD_KAFKA_EVENT_DR {
             event.log(self.client.context());
             return Some(0);
@@ -161,7 +157,7 @@ impl Producer {
                 },
             };
             let token = message._private.addr() as u64;
-            visit(&Report { partition: message.partition, token, error, persistence });
+            visit(&DeliveryReport { partition: message.partition, token, error, persistence });
             reports += 1;
         }
         Some(reports)
@@ -188,25 +184,25 @@ pub(super) struct ReadError {
 ///
 /// It uses librdkafka's interface without consumer groups: there is no coordinator to be found, no
 /// right to a group to be granted, and no offsets topic to be created.
-pub(super) struct Consumer {
+pub(super) struct NativeConsumer {
     batch: Vec<*mut raw::rd_kafka_message_t>,
     started: Vec<i32>,
     // Dropped in this order: the client last.
     records: Queue,
     events: Queue,
-    topic: Topic,
+    topic: NativeTopic,
     client: Client<Logs>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; a `Consumer` is used by one thread at a
-// time, and `batch` holds pointers only inside `Consumer::consume`.
-unsafe impl Send for Consumer {}
+// SAFETY: librdkafka's handles may be used from any thread; a `NativeConsumer` is used by one
+// thread at a time, and `batch` holds pointers only inside `NativeConsumer::consume`.
+unsafe impl Send for NativeConsumer {}
 
 /// Records taken from librdkafka per call: large enough to spread its cost, small enough to stay in
 /// the cache.
 const BATCH: usize = 1024;
 
-impl Consumer {
+impl NativeConsumer {
     pub(super) fn new(config: &ClientConfig, topic: &CStr, logs: Logs) -> KafkaResult<Self> {
         let native = config.create_native_config()?;
         let enabled = raw::RD_KAFKA_EVENT_ERROR | raw::RD_KAFKA_EVENT_LOG;
@@ -216,23 +212,16 @@ impl Consumer {
             raw::rd_kafka_conf_set_error_cb(native.ptr(), Some(consumer_error));
         }
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_CONSUMER, logs)?;
-        let topic = Topic::new(&client, topic)?;
+        let topic = NativeTopic::new(&client, topic)?;
         // SAFETY: the client is valid; the references returned are owned by `Queue`.
         let (records, events) = unsafe {
             (
-                raw::rd_kafka_queue_new(client.native_ptr()),
-                raw::rd_kafka_queue_get_main(client.native_ptr()),
+                Queue::owning(raw::rd_kafka_queue_new(client.native_ptr())),
+                Queue::owning(raw::rd_kafka_queue_get_main(client.native_ptr())),
             )
         };
         let batch = vec![ptr::null_mut(); BATCH];
-        Ok(Self {
-            batch,
-            started: vec![],
-            records: Queue(records),
-            events: Queue(events),
-            topic,
-            client,
-        })
+        Ok(Self { batch, started: vec![], records, events, topic, client })
     }
 
     pub(super) fn client(&self) -> &Client<Logs> {
@@ -244,7 +233,12 @@ impl Consumer {
         let offset = offset.unwrap_or(i64::from(raw::RD_KAFKA_OFFSET_BEGINNING));
         // SAFETY: topic and queue are valid.
         let result = unsafe {
-            raw::rd_kafka_consume_start_queue(self.topic.0, partition, offset, self.records.0)
+            raw::rd_kafka_consume_start_queue(
+                self.topic.0,
+                partition,
+                offset,
+                self.records.as_ptr(),
+            )
         };
         if result != 0 {
             return Err(KafkaError::Global(last_error()));
@@ -312,7 +306,7 @@ impl Consumer {
         // SAFETY: the queue is valid and `batch` has room for `max` pointers.
         let taken = unsafe {
             raw::rd_kafka_consume_batch_queue(
-                self.records.0,
+                self.records.as_ptr(),
                 timeout_ms,
                 self.batch.as_mut_ptr(),
                 max,
@@ -329,13 +323,13 @@ impl Consumer {
 
     /// Passes log lines and errors of the client on; never waits.
     pub(super) fn serve_events(&self) {
-        while let Some(event) = Event::poll(&self.events, 0) {
+        while let Some(event) = QueueEvent::poll(&self.events, 0) {
             event.log(self.client.context());
         }
     }
 }
 
-impl Drop for Consumer {
+impl Drop for NativeConsumer {
     fn drop(&mut self) {
         for partition in &self.started {
             // SAFETY: the topic is valid, and the partition was started.
@@ -348,8 +342,8 @@ impl Drop for Consumer {
 /// gone.
 ///
 /// # Safety
-/// Called by librdkafka, inside [`Consumer::consume`]: `opaque` is what `Client::new` set, its
-/// context.
+/// Called by librdkafka, inside [`NativeConsumer::consume`]: `opaque` is what `Client::new` set,
+/// its context.
 unsafe extern "C" fn consumer_error(
     _: *mut raw::rd_kafka_t,
     code: c_int,
@@ -444,16 +438,6 @@ unsafe fn bytes<'a>(start: *const c_void, len: usize) -> &'a [u8] {
     unsafe { slice::from_raw_parts(start.cast(), len) }
 }
 
-/// # Safety
-/// `start` is null, or points to a string that ends in NUL.
-unsafe fn text(start: *const c_char) -> String {
-    if start.is_null() {
-        return String::new();
-    }
-    // SAFETY: by this function's own contract.
-    unsafe { CStr::from_ptr(start) }.to_string_lossy().trim().to_owned()
-}
-
 fn last_error() -> RDKafkaErrorCode {
     // SAFETY: reads a thread-local variable of librdkafka.
     unsafe { raw::rd_kafka_last_error() }.into()
@@ -461,70 +445,4 @@ fn last_error() -> RDKafkaErrorCode {
 
 fn to_result(code: RDKafkaRespErr) -> KafkaResult<()> {
     if code == NO_ERROR { Ok(()) } else { Err(KafkaError::Global(code.into())) }
-}
-
-/// One event from a queue.
-struct Event(*mut raw::rd_kafka_event_t);
-
-impl Event {
-    fn poll(queue: &Queue, timeout_ms: c_int) -> Option<Self> {
-        // SAFETY: the queue is valid; a returned event is owned by `Event`.
-        let event = unsafe { raw::rd_kafka_queue_poll(queue.0, timeout_ms) };
-        (!event.is_null()).then_some(Self(event))
-    }
-
-    fn kind(&self) -> c_int {
-        // SAFETY: the event is valid.
-        unsafe { raw::rd_kafka_event_type(self.0) }
-    }
-
-    /// Writes a log line or an error to `logs`; does nothing for other events.
-    fn log(&self, logs: &Logs) {
-        match self.kind() {
-            raw::RD_KAFKA_EVENT_LOG => {
-                let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
-                // SAFETY: the event is a log line; the strings live as long as it does.
-                unsafe {
-                    if raw::rd_kafka_event_log(
-                        self.0,
-                        &raw mut facility,
-                        &raw mut line,
-                        &raw mut level,
-                    ) == 0
-                    {
-                        logs.log(log_level(level), &text(facility), &text(line));
-                    }
-                }
-            }
-            raw::RD_KAFKA_EVENT_ERROR => {
-                // SAFETY: the event is an error; the string lives as long as it does.
-                let (code, reason) = unsafe {
-                    (
-                        raw::rd_kafka_event_error(self.0),
-                        text(raw::rd_kafka_event_error_string(self.0)),
-                    )
-                };
-                logs.error(KafkaError::Global(code.into()), &reason);
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the event is owned by this value.
-        unsafe { raw::rd_kafka_event_destroy(self.0) }
-    }
-}
-
-/// Syslog's levels.
-fn log_level(level: c_int) -> RDKafkaLogLevel {
-    match level {
-        ..=3 => RDKafkaLogLevel::Error,
-        4 => RDKafkaLogLevel::Warning,
-        5 => RDKafkaLogLevel::Notice,
-        6 => RDKafkaLogLevel::Info,
-        _ => RDKafkaLogLevel::Debug,
-    }
 }

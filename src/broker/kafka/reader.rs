@@ -13,13 +13,13 @@ use super::client::{Disposed, offsets, partitions_of};
 use super::errors::{is_topic_gone, is_transient, topic_error};
 use super::group::GroupOffsets;
 use super::logs::Logs;
-use super::native::{Consumer, ReadError};
+use super::native::{NativeConsumer, ReadError};
 use super::settings::{KafkaSettings, config_error};
 use crate::broker::deadline::Deadline;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
 pub(super) struct KafkaReader {
-    consumer: Disposed<Consumer>,
+    consumer: Disposed<NativeConsumer>,
     topic: String,
     topic_c: CString,
     /// By partition number; `None` where the partition is not assigned.
@@ -53,7 +53,7 @@ impl KafkaReader {
         let deadline = Deadline::after(settings.connect_timeout());
         let topic_c = CString::new(topic)
             .map_err(|_| PortError::fatal("a topic's name contains a NUL byte"))?;
-        let consumer = Consumer::new(&settings.consumer(), &topic_c, Logs::new())
+        let consumer = NativeConsumer::new(&settings.consumer(), &topic_c, Logs::new())
             .map(Disposed::new)
             .map_err(|error| config_error(&error))?;
         let count = partitions_of(settings, consumer.client(), topic, &deadline)?;

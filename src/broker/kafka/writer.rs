@@ -10,13 +10,13 @@ use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole
 use super::client::{Disposed, partitions_of};
 use super::errors::is_topic_gone;
 use super::logs::Logs;
-use super::native::{Persistence, Producer, Report};
+use super::native::{DeliveryReport, NativeProducer, Persistence};
 use super::settings::{KafkaSettings, config_error};
 use crate::broker::deadline::Deadline;
 
 /// A writer to one topic: see [`EventWriter`].
 pub(super) struct KafkaWriter {
-    producer: Disposed<Producer>,
+    producer: Disposed<NativeProducer>,
     topic: String,
     partitions: u32,
     in_flight: u64,
@@ -31,9 +31,10 @@ impl KafkaWriter {
         idempotent: bool,
     ) -> Result<Self, PortError> {
         let deadline = Deadline::after(settings.connect_timeout());
-        let producer = Producer::new(&settings.producer(role, idempotent), topic, Logs::new())
-            .map(Disposed::new)
-            .map_err(|error| config_error(&error))?;
+        let producer =
+            NativeProducer::new(&settings.producer(role, idempotent), topic, Logs::new())
+                .map(Disposed::new)
+                .map_err(|error| config_error(&error))?;
         let partitions = partitions_of(settings, producer.client(), topic, &deadline)?;
         Ok(Self { producer, topic: topic.to_owned(), partitions, in_flight: 0, failure: None })
     }
@@ -91,7 +92,7 @@ impl KafkaWriter {
     fn drain(&mut self, timeout_ms: i32, visit: &mut dyn FnMut(Ack)) -> usize {
         let mut visited = 0;
         let mut failed = None;
-        let mut report = |report: &Report| {
+        let mut report = |report: &DeliveryReport| {
             if let Some(code) = report.error {
                 failed = Some(code);
             }
@@ -116,7 +117,7 @@ impl KafkaWriter {
     }
 }
 
-fn ack(report: &Report) -> Ack {
+fn ack(report: &DeliveryReport) -> Ack {
     let delivery = match (report.error, report.persistence) {
         (None, _) => Delivery::Acknowledged,
         (Some(code), Persistence::No) => Delivery::Rejected(code.to_string()),

@@ -16,9 +16,9 @@ pub struct Comparison {
     /// unlike workloads, different machines.
     pub warnings: Vec<String>,
     /// The run compared with.
-    pub base: Side,
+    pub base: ComparedRun,
     /// The run compared.
-    pub candidate: Side,
+    pub candidate: ComparedRun,
     /// Settings of the workload that differ; empty unless the comparison was forced.
     pub differences: Vec<Difference>,
     /// What else differs: broker, versions, machine, seed.
@@ -35,7 +35,7 @@ pub struct Comparison {
 
 /// One of the two runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Side {
+pub struct ComparedRun {
     /// Its name.
     pub run_id: String,
     /// Its workload's name.
@@ -54,7 +54,7 @@ pub struct Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Finding {
+pub enum MetricVerdict {
     /// Significantly better.
     Better,
     /// Significantly worse.
@@ -90,7 +90,7 @@ pub struct MetricRow {
     /// The chance of such a difference by accident, adjusted for the number of metrics (Holm).
     pub p_adjusted: Option<f64>,
     /// What is to be said.
-    pub finding: Finding,
+    pub finding: MetricVerdict,
     /// Why there is no test, or why its difference counts for nothing.
     pub reason: Option<&'static str>,
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use streamgauge_actors::Verdict;
 
-use super::comparison::{AuditRow, Comparison, Finding};
+use super::comparison::{AuditRow, Comparison, MetricVerdict};
 use super::words;
 use crate::report::tables;
 
@@ -41,7 +41,7 @@ impl Comparison {
             found.push(Regression::Verdict { verdict, reason });
         }
         found.extend(self.audit.iter().cloned().map(Regression::Audit));
-        let worse = self.metrics.iter().filter(|row| row.finding == Finding::Worse);
+        let worse = self.metrics.iter().filter(|row| row.finding == MetricVerdict::Worse);
         // Without a share (the base's mean is 0) any significant worsening is beyond every limit.
         let beyond =
             worse.filter(|row| row.relative_change.is_none_or(|change| change.abs() > limit_share));

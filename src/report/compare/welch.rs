@@ -370,7 +370,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_test_is_the_same_from_both_sides(
-            a in prop::collection::vec(0.0..1e6_f64, 5..40), b in prop::collection::vec(0.0..1e6_f64, 5..40),
+            a in prop::collection::vec(0.0..1e6_f64, 5..40),
+            b in prop::collection::vec(0.0..1e6_f64, 5..40),
         ) {
             let (there, back) = (test(&a, &b).unwrap(), test(&b, &a).unwrap());
             prop_assert!((there.t + back.t).abs() <= 1e-9 * there.t.abs().max(1.0));
@@ -383,7 +384,9 @@ mod tests {
         }
 
         #[test]
-        fn no_series_counts_for_more_than_its_values(series in prop::collection::vec(-1e3..1e3_f64, 2..60)) {
+        fn no_series_counts_for_more_than_its_values(
+            series in prop::collection::vec(-1e3..1e3_f64, 2..60),
+        ) {
             let sample = Sample::of(&series).unwrap();
             prop_assert!(sample.effective_n <= sample.n as f64 && sample.effective_n >= 1.0);
             prop_assert!(sample.standard_deviation.unwrap() >= 0.0);

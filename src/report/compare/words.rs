@@ -2,31 +2,31 @@
 
 use streamgauge_actors::Verdict;
 
-use super::comparison::{Comparison, Finding, MetricRow};
+use super::comparison::{Comparison, MetricRow, MetricVerdict};
 use crate::report::numbers::{grouped, wrap};
 use crate::report::tables::{self, Rows};
 use crate::report::terminal::{WIDTH, table};
 
 /// What is to be said of the metrics, in a sentence.
 pub(crate) fn figures(metrics: &[MetricRow]) -> String {
-    let among = |finding: Finding| metrics.iter().filter(move |row| row.finding == finding);
-    let named = |finding: Finding| {
+    let among = |finding: MetricVerdict| metrics.iter().filter(move |row| row.finding == finding);
+    let named = |finding: MetricVerdict| {
         let text =
             |row: &MetricRow| format!("{} {}", short(&row.metric), percent(row.relative_change));
         among(finding).map(text).collect::<Vec<_>>().join(", ")
     };
-    let count = |finding: Finding| among(finding).count();
-    match (count(Finding::Worse), count(Finding::Better)) {
-        (0, 0) if count(Finding::NoDifference) + count(Finding::OnTarget) > 0 => {
+    let count = |finding: MetricVerdict| among(finding).count();
+    match (count(MetricVerdict::Worse), count(MetricVerdict::Better)) {
+        (0, 0) if count(MetricVerdict::NoDifference) + count(MetricVerdict::OnTarget) > 0 => {
             "no significant difference".to_owned()
         }
         (0, 0) => "nothing could be tested".to_owned(),
-        (_, 0) => format!("significantly worse: {}", named(Finding::Worse)),
-        (0, _) => format!("significantly better: {}", named(Finding::Better)),
+        (_, 0) => format!("significantly worse: {}", named(MetricVerdict::Worse)),
+        (0, _) => format!("significantly better: {}", named(MetricVerdict::Better)),
         (_, _) => format!(
             "significantly worse: {}; better: {}",
-            named(Finding::Worse),
-            named(Finding::Better)
+            named(MetricVerdict::Worse),
+            named(MetricVerdict::Better)
         ),
     }
 }
@@ -250,12 +250,12 @@ pub(crate) fn interval(row: &MetricRow) -> String {
 
 pub(crate) fn said(row: &MetricRow) -> String {
     match row.finding {
-        Finding::Better => format!("better, {}", chance(row.p_adjusted.unwrap_or_default())),
-        Finding::Worse => format!("WORSE, {}", chance(row.p_adjusted.unwrap_or_default())),
-        Finding::NoDifference if row.test.is_some() => "not significant".to_owned(),
-        Finding::NoDifference => "the same".to_owned(),
-        Finding::OnTarget => "on target".to_owned(),
-        Finding::Untested => "not tested".to_owned(),
+        MetricVerdict::Better => format!("better, {}", chance(row.p_adjusted.unwrap_or_default())),
+        MetricVerdict::Worse => format!("WORSE, {}", chance(row.p_adjusted.unwrap_or_default())),
+        MetricVerdict::NoDifference if row.test.is_some() => "not significant".to_owned(),
+        MetricVerdict::NoDifference => "the same".to_owned(),
+        MetricVerdict::OnTarget => "on target".to_owned(),
+        MetricVerdict::Untested => "not tested".to_owned(),
     }
 }
 

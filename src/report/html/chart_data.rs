@@ -181,7 +181,8 @@ pub fn data(report: &Report) -> anyhow::Result<Value> {
             let until = report.warmup_s + report.duration_s;
             let asked = rows.iter().filter(|row| (row.second as f64) < until);
             let targets: Vec<f64> = asked.filter_map(|row| row.target).collect();
-            json!((!targets.is_empty()).then(|| rounded(targets.iter().sum::<f64>() / targets.len() as f64)))
+            let mean = || rounded(targets.iter().sum::<f64>() / targets.len() as f64);
+            json!((!targets.is_empty()).then(mean))
         }),
         "produced": mean(|row| row.produced),
         "acknowledged": mean(|row| row.acknowledged),
@@ -202,11 +203,13 @@ fn windows(report: &Report) -> Value {
     let column = |of: &dyn Fn(&[WindowAudit]) -> Value| {
         Value::Array(groups.iter().map(|rows| of(rows)).collect())
     };
+    let avg =
+        |rows: &[WindowAudit]| most(rows.iter().filter_map(|window| window.result_latency_ms_avg));
     let greatest =
         |rows: &[WindowAudit]| most(rows.iter().filter_map(|window| window.result_latency_ms_max));
     json!({
         "start": column(&|rows| json!((rows[0].window_start_ms - base_ms) as f64 / 1000.0)),
-        "avg": column(&|rows| json!(most(rows.iter().filter_map(|window| window.result_latency_ms_avg)))),
+        "avg": column(&|rows| json!(avg(rows))),
         "max": column(&|rows| json!(greatest(rows))),
         "wrong": column(&|rows| {
             let wrong = rows.iter().any(|window| !window.exact);

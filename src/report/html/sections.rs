@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use streamgauge_actors::{LatencyKind, Verdict, WindowAudit};
+use streamgauge_actors::{AuditTotals, LatencyKind, Verdict, WindowAudit};
 
 use super::chart_data;
 use super::dash::dash;
 use crate::report::numbers::{bytes, exact, grouped, millis, rate};
 use crate::report::tables::{self, Rows};
-use crate::report::{LatencyFigures, ModeName, Report, ThresholdRow};
+use crate::report::{Drain, LatencyFigures, ModeName, Report, ThresholdRow};
 
 /// Rows of the table of windows at most.
 const MAX_WINDOWS: usize = 1000;
@@ -40,86 +40,53 @@ pub fn verdict(verdict: Verdict) -> VerdictText {
 
 /// A figure with its name, and what to know about it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Figure {
+pub struct KeyFigure {
     name: &'static str,
     value: String,
     note: String,
     bad: bool,
 }
 
-/// The figures to see first.
-pub fn figures(report: &Report) -> Vec<Figure> {
-    let mut figures = Vec::new();
-    let mut add = |name, value: String, note: String, bad| {
-        figures.push(Figure { name, value: dash(value), note, bad });
-    };
-    let latency = |kind: LatencyKind| {
+impl KeyFigure {
+    fn new(name: &'static str, value: String, note: String) -> Self {
+        Self { name, value: dash(value), note, bad: false }
+    }
+
+    /// The 99th percentile of a latency.
+    fn of_latency(name: &'static str, report: &Report, kind: LatencyKind) -> Self {
         let figures = report.latency.get(kind);
-        let ms = figures.and_then(|figures| figures.p99_ms);
         let value = figures
-            .zip(ms)
-            .map_or_else(|| "–".to_owned(), |(of, ms)| format!("{} ms", figure_ms(of, Some(ms))));
-        (
-            value,
-            figures.map_or_else(
-                || "not measured".to_owned(),
-                |of| format!("median {} ms", figure_ms(of, of.p50_ms)),
-            ),
-        )
-    };
-    let headline = if report.mode == ModeName::Produce {
-        LatencyKind::PublishLatency
-    } else {
-        LatencyKind::ResultLatency
-    };
-    let (value, note) = latency(headline);
-    let name = if report.mode == ModeName::Produce {
-        "publish latency, p99"
-    } else {
-        "result latency, p99"
-    };
-    add(name, value, note, false);
-    if report.mode == ModeName::Run {
-        let (value, note) = latency(LatencyKind::EndToEnd);
-        add("end to end, p99", value, note, false);
-    }
-    let rates = &report.throughput;
-    let of_target = |value: Option<f64>| match value
-        .zip(rates.target_per_second.filter(|&target| target > 0.0))
-    {
-        Some((value, target)) => {
-            format!("{:.1} % of the target, {}", 100.0 * value / target, rate(Some(target)))
-        }
-        None => "no target".to_owned(),
-    };
-    if matches!(report.mode, ModeName::Run | ModeName::Produce) {
-        add(
-            "produced",
-            rate(rates.produced_per_second),
-            of_target(rates.produced_per_second),
-            false,
+            .filter(|of| of.p99_ms.is_some())
+            .map_or_else(|| "–".to_owned(), |of| format!("{} ms", figure_ms(of, of.p99_ms)));
+        let note = figures.map_or_else(
+            || "not measured".to_owned(),
+            |of| format!("median {} ms", figure_ms(of, of.p50_ms)),
         );
+        Self::new(name, value, note)
     }
-    if matches!(report.mode, ModeName::Run | ModeName::Aggregate) {
-        add(
-            "consumed",
-            rate(rates.consumed_per_second),
-            of_target(rates.consumed_per_second),
-            false,
-        );
+
+    /// A rate against the target.
+    fn of_rate(name: &'static str, report: &Report, value: Option<f64>) -> Self {
+        let target = report.throughput.target_per_second.filter(|&target| target > 0.0);
+        let note = match value.zip(target) {
+            Some((value, target)) => {
+                format!("{:.1} % of the target, {}", 100.0 * value / target, rate(Some(target)))
+            }
+            None => "no target".to_owned(),
+        };
+        Self::new(name, rate(value), note)
     }
-    if let Some(drain) = &report.drain {
+
+    fn of_drain(drain: &Drain) -> Self {
         let note = drain
             .seconds
             .map_or_else(|| "no window was closed".to_owned(), |s| format!("in {s:.2} s"));
-        add(
-            "drained",
-            rate(drain.per_second),
-            format!("{} events {note}", grouped(drain.events)),
-            false,
-        );
+        let note = format!("{} events {note}", grouped(drain.events));
+        Self::new("drained", rate(drain.per_second), note)
     }
-    if let Some(audit) = &report.audit {
+
+    /// Exact windows, and events that went wrong.
+    fn of_audit(audit: &AuditTotals) -> [Self; 2] {
         let wrong = audit.windows.saturating_sub(audit.windows_exact);
         let value = format!("{} of {}", grouped(audit.windows_exact), grouped(audit.windows));
         let note = if wrong == 0 {
@@ -127,7 +94,7 @@ pub fn figures(report: &Report) -> Vec<Figure> {
         } else {
             format!("windows; {} WRONG", grouped(wrong))
         };
-        add("exact", value, note, wrong > 0);
+        let exact = Self { bad: wrong > 0, ..Self::new("exact", value, note) };
         let broken = audit.events_lost + audit.events_duplicated + audit.events_reordered;
         let note = format!(
             "lost {}, duplicated {}, reordered {}",
@@ -135,27 +102,53 @@ pub fn figures(report: &Report) -> Vec<Figure> {
             grouped(audit.events_duplicated),
             grouped(audit.events_reordered)
         );
-        add("events gone wrong", grouped(broken), note, broken > 0);
+        let gone_wrong = Self::new("events gone wrong", grouped(broken), note);
+        [exact, Self { bad: broken > 0, ..gone_wrong }]
     }
+}
+
+/// The figures to see first.
+pub fn figures(report: &Report) -> Vec<KeyFigure> {
+    let mut figures = vec![if report.mode == ModeName::Produce {
+        KeyFigure::of_latency("publish latency, p99", report, LatencyKind::PublishLatency)
+    } else {
+        KeyFigure::of_latency("result latency, p99", report, LatencyKind::ResultLatency)
+    }];
+    if report.mode == ModeName::Run {
+        figures.push(KeyFigure::of_latency("end to end, p99", report, LatencyKind::EndToEnd));
+    }
+    let rates = &report.throughput;
+    if matches!(report.mode, ModeName::Run | ModeName::Produce) {
+        figures.push(KeyFigure::of_rate("produced", report, rates.produced_per_second));
+    }
+    if matches!(report.mode, ModeName::Run | ModeName::Aggregate) {
+        figures.push(KeyFigure::of_rate("consumed", report, rates.consumed_per_second));
+    }
+    figures.extend(report.drain.as_ref().map(KeyFigure::of_drain));
+    figures.extend(report.audit.iter().flat_map(KeyFigure::of_audit));
     let per_event = report
         .resources
         .cpu_us_per_event
         .map_or_else(|| "–".to_owned(), |us| format!("{us:.2} µs"));
-    add("CPU per event", per_event, "of this program, all stages".to_owned(), false);
+    figures.push(KeyFigure::new(
+        "CPU per event",
+        per_event,
+        "of this program, all stages".to_owned(),
+    ));
     figures
 }
 
 /// A threshold, and whether the run satisfied it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Threshold {
+pub struct ThresholdLine {
     expression: String,
     observed: String,
     passed: bool,
 }
 
 /// The thresholds, if there were any.
-pub fn thresholds(report: &Report) -> Vec<Threshold> {
-    let row = |row: &ThresholdRow| Threshold {
+pub fn thresholds(report: &Report) -> Vec<ThresholdLine> {
+    let row = |row: &ThresholdRow| ThresholdLine {
         expression: row.expression.clone(),
         observed: row.observed.map_or_else(|| "–".to_owned(), exact),
         passed: row.passed,

@@ -20,7 +20,7 @@ const ACTORS: [&[&str]; 8] = [
 const STAGES: [&str; 5] =
     ["producer", "window_aggregator", "result_writer", "latency", "processor"];
 const PROGRAM: [&[&str]; 11] = [
-    &["units", "nearest", "secrets"],
+    &["units", "nearest", "process_usage", "secrets"],
     &["broker", "topics", "dead_letters"],
     &["config"],
     &["report", "thresholds", "truth"],

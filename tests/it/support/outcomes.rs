@@ -64,14 +64,23 @@ fn window(window_id: i64) -> WindowAudit {
     }
 }
 
+fn embedded() -> BrokerDescription {
+    BrokerDescription {
+        kind: "embedded".to_owned(),
+        version: "0.1.0".to_owned(),
+        guarantee: "exactly once".to_owned(),
+        log_append_time: true,
+        limitations: Vec::new(),
+    }
+}
+
 /// A run of `windows` windows in which all went well.
 pub(crate) fn passed(windows: i64) -> RunOutcome {
     let events = 400_000 * windows as u64;
     let mut histogram = LatencyHistogram::default();
     (1..=1000).for_each(|i| histogram.record(i * 12_345));
     let quantiles = Quantiles::of(&histogram);
-    let latencies: BTreeMap<_, _> =
-        LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
+    let latencies = LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
     let second = |second: i64| Second {
         second,
         start_ms: BASE / MILLISECOND + second * 1000,
@@ -91,13 +100,7 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
             spec.workload.duration = Span::from_nanos(windows * 10 * SECOND);
         }),
         mode: Mode::Run,
-        broker: BrokerDescription {
-            kind: "embedded".to_owned(),
-            version: "0.1.0".to_owned(),
-            guarantee: "exactly once".to_owned(),
-            log_append_time: true,
-            limitations: Vec::new(),
-        },
+        broker: embedded(),
         generation: 0,
         ending: Ending::Completed,
         started_at_ns: BASE - SECOND,

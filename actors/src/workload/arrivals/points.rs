@@ -14,7 +14,7 @@ use super::random::exponential;
 pub(super) struct Points {
     rng: Xoshiro256PlusPlus,
     /// Spans yet to come, the nearest last.
-    spans: [Span; MOST_SPANS],
+    spans: [Segment; MOST_SPANS],
     depth: usize,
     few: [f64; FEW],
     given: usize,
@@ -27,7 +27,7 @@ const FEW: usize = 32;
 const MOST_SPANS: usize = 60;
 
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct Segment {
     low: f64,
     width: f64,
     count: u64,
@@ -35,7 +35,7 @@ struct Span {
 
 impl Points {
     pub(super) fn new(rng: Xoshiro256PlusPlus, count: u64) -> Self {
-        let all = Span { low: 0.0, width: 1.0, count };
+        let all = Segment { low: 0.0, width: 1.0, count };
         Self { rng, spans: [all; MOST_SPANS], depth: 1, few: [0.0; FEW], given: 0, held: 0 }
     }
 
@@ -59,9 +59,9 @@ impl Points {
             let width = span.width / 2.0;
             let left = heads(&mut self.rng, span.count);
             self.spans[self.depth] =
-                Span { low: span.low + width, width, count: span.count - left };
+                Segment { low: span.low + width, width, count: span.count - left };
             self.depth += 1;
-            span = Span { low: span.low, width, count: left };
+            span = Segment { low: span.low, width, count: left };
         }
         self.held = span.count as usize;
         self.given = 0;

@@ -156,8 +156,8 @@ impl TopicAdmin for FluvioTopics {
             let leaders = Leaders::of(cluster, name, deadline)?;
             let led = leaders.partitions();
             if led == topic.partitions as usize {
-                return (0..topic.partitions)
-                    .try_for_each(|partition| cluster.range(&leaders, partition, deadline).map(drop));
+                let serves = |partition| cluster.range(&leaders, partition, deadline).map(drop);
+                return (0..topic.partitions).try_for_each(serves);
             }
             if deadline.passed() {
                 return Err(PortError::again(format!(

@@ -251,7 +251,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_clients_own_decoder_reads_what_was_written(records in records(), compressed in any::<bool>()) {
+        fn the_clients_own_decoder_reads_what_was_written(
+            records in records(), compressed in any::<bool>(),
+        ) {
             let start = 1_700_000_000_000;
             let mut builder = BatchBuilder::new(start, 0);
             let mut now = start;
@@ -261,12 +263,14 @@ mod tests {
                 times.push(now);
                 builder.push(key, payload, n as u64, now);
             }
-            let sealed = builder.seal(if compressed { Compression::Zstd } else { Compression::None }).unwrap();
+            let compression = if compressed { Compression::Zstd } else { Compression::None };
+            let sealed = builder.seal(compression).unwrap();
             prop_assert_eq!(sealed.tokens, (0..records.len() as u64).collect::<Vec<_>>());
             let batch: Batch = sealed.batch.try_into().unwrap();
             prop_assert_eq!(batch.records_len(), records.len());
             prop_assert_eq!(batch.header.max_time_stamp, now);
-            for (n, (found, (key, payload, _))) in batch.records().iter().zip(&records).enumerate() {
+            let both = batch.records().iter().zip(&records);
+            for (n, (found, (key, payload, _))) in both.enumerate() {
                 prop_assert_eq!(found.key().map_or(&[][..], |key| key.as_ref()), &key[..]);
                 prop_assert_eq!(found.value().as_ref(), &payload[..]);
                 prop_assert_eq!(found.offset_delta(), n as i64);
@@ -285,7 +289,8 @@ mod tests {
                 record.preamble.set_timestamp_delta(*pause);
                 batch.add_record(record);
             }
-            batch.header.set_compression(if compressed { Compression::Lz4 } else { Compression::None });
+            let compression = if compressed { Compression::Lz4 } else { Compression::None };
+            batch.header.set_compression(compression);
             let mut stored = StoredBatch::open(batch.try_into().unwrap()).unwrap();
             for (offset, (key, payload, pause)) in (70..).zip(&records) {
                 prop_assert!(!stored.is_done());
@@ -309,7 +314,8 @@ mod tests {
             // Behind the offset, the length, the epoch and the magic number.
             let at = 17 + at.index(written.len() - 17);
             written[at] ^= 1;
-            prop_assert!(!read(&written).is_ok_and(|batch| is_intact(&batch) && batch.validate_decoding()));
+            let accepted = |batch| is_intact(&batch) && batch.validate_decoding();
+            prop_assert!(!read(&written).is_ok_and(accepted));
         }
 
         #[test]

@@ -46,7 +46,7 @@ impl Cluster {
     }
 
     /// Waits for the answer to a question about a topic.
-    pub(super) fn ask<T, E: Into<Cause>>(
+    pub(super) fn ask<T, E: Into<Unanswered>>(
         &self,
         action: &str,
         topic: &str,
@@ -67,13 +67,13 @@ impl Cluster {
         ))
     }
 
-    pub(super) fn topic_error(&self, action: &str, topic: &str, cause: &Cause) -> PortError {
+    pub(super) fn topic_error(&self, action: &str, topic: &str, cause: &Unanswered) -> PortError {
         match cause {
-            Cause::NoTopic => self.no_such_topic(topic),
-            Cause::Other(reason) => {
+            Unanswered::NoTopic => self.no_such_topic(topic),
+            Unanswered::Other(reason) => {
                 PortError::fatal(format!("cannot {action} topic `{topic}`: {reason}"))
             }
-            Cause::Connection(reason) => {
+            Unanswered::Connection(reason) => {
                 PortError::reconnect(format!("cannot {action} topic `{topic}`: {reason}"))
             }
         }
@@ -99,13 +99,13 @@ impl Drop for Cluster {
 }
 
 /// Why a question was not answered.
-pub(super) enum Cause {
+pub(super) enum Unanswered {
     NoTopic,
     Connection(String),
     Other(String),
 }
 
-impl From<anyhow::Error> for Cause {
+impl From<anyhow::Error> for Unanswered {
     fn from(error: anyhow::Error) -> Self {
         use fluvio::FluvioError;
         let reason = format!("{error:#}");
@@ -127,7 +127,7 @@ impl From<anyhow::Error> for Cause {
     }
 }
 
-impl From<fluvio_socket::SocketError> for Cause {
+impl From<fluvio_socket::SocketError> for Unanswered {
     fn from(error: fluvio_socket::SocketError) -> Self {
         Self::Connection(error.to_string())
     }
@@ -168,7 +168,9 @@ mod tests {
             fluvio::FluvioError::SPUNotFound(1).into(),
         ];
         assert!(
-            connection.into_iter().all(|error| matches!(Cause::from(error), Cause::Connection(_)))
+            connection
+                .into_iter()
+                .all(|error| matches!(Unanswered::from(error), Unanswered::Connection(_)))
         );
         let gone = [
             fluvio::FluvioError::TopicNotFound("t".to_owned()).into(),
@@ -176,8 +178,8 @@ mod tests {
         ];
         assert!(
             gone.into_iter()
-                .all(|error: anyhow::Error| matches!(Cause::from(error), Cause::NoTopic))
+                .all(|error: anyhow::Error| matches!(Unanswered::from(error), Unanswered::NoTopic))
         );
-        assert!(matches!(Cause::from(anyhow::anyhow!("not permitted")), Cause::Other(_)));
+        assert!(matches!(Unanswered::from(anyhow::anyhow!("not permitted")), Unanswered::Other(_)));
     }
 }

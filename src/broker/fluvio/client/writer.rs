@@ -52,7 +52,7 @@ pub(super) struct FluvioWriter {
     clock: RunClock,
     leaders: Arc<Leaders>,
     search: LeaderSearch,
-    lanes: Vec<Lane>,
+    lanes: Vec<PartitionQueue>,
     bell: Arc<Bell>,
     waker: Waker,
     in_flight: u64,
@@ -64,7 +64,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<ProduceResponse, NoAnswer>> + S
 
 /// What is on its way to one partition, in the order of sending.
 #[derive(Default)]
-struct Lane {
+struct PartitionQueue {
     /// Sent, and not answered.
     request: Option<Request>,
     sealed: VecDeque<SealedBatch>,
@@ -137,7 +137,7 @@ impl FluvioWriter {
             clock: RunClock::start(),
             leaders,
             search: LeaderSearch::new(settings_of_search, topic.to_owned()),
-            lanes: (0..partitions).map(|_| Lane::default()).collect(),
+            lanes: (0..partitions).map(|_| PartitionQueue::default()).collect(),
             waker: Waker::from(Arc::clone(&bell)),
             bell,
             in_flight: 0,
@@ -305,7 +305,7 @@ impl FluvioWriter {
     }
 }
 
-impl Lane {
+impl PartitionQueue {
     fn seal(&mut self, compression: Compression) -> Result<(), PortError> {
         if let Some((builder, _)) = self.open.take() {
             self.sealed.push_back(builder.seal(compression)?);
