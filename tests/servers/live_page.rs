@@ -214,8 +214,15 @@ fn read_report(browser: &Browser, run: &str) {
     assert_eq!(browser.value(undrawn), json!([]), "charts without a drawing or a legend");
     read_by_keys(browser, "[data-chart=rate] .chart");
     browser.screenshot(&picture("report-light"));
+    let colour = || browser.text("document.querySelector('.swatch').style.color");
+    let light = colour();
     browser.prefer("dark");
+    browser.wait_for("the lines follow the scheme", || colour() != light);
     browser.screenshot(&picture("report-dark"));
+    browser.run("dispatchEvent(new Event('beforeprint'))", &[]);
+    assert_eq!(colour(), light, "on paper the colours are light's");
+    browser.run("dispatchEvent(new Event('afterprint'))", &[]);
+    assert_ne!(colour(), light);
     browser.prefer("light");
     assert_no_complaint(browser, &[]);
     browser.close_window();
