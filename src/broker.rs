@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 
 use self::adapter::Adapter;
-pub use self::adapter::{AddressSetting, ClientLibrary, KindName, Profile, PropertyTable, Wanted};
+pub use self::adapter::{
+    AddressSetting, BrokerNeeds, ClientLibrary, KindName, Profile, PropertyTable,
+};
 use self::embedded::EmbeddedSection;
 use self::fluvio::FluvioSection;
 use self::kafka::KafkaSection;
@@ -61,7 +63,7 @@ impl BrokerSection {
     }
 
     /// Checks the section of the broker in use, and of the one that every matrix may use.
-    pub fn check(&self, wanted: &Wanted<'_>, checks: &mut Checks) {
+    pub fn check(&self, wanted: &BrokerNeeds<'_>, checks: &mut Checks) {
         let used = self.kind.profile().section;
         for adapter in self.adapters() {
             if adapter.profile().section == used || adapter.profile().is_in_process() {
@@ -77,7 +79,7 @@ impl BrokerSection {
     /// The setting that the adapter refuses.
     pub fn open(
         &self,
-        wanted: &Wanted<'_>,
+        wanted: &BrokerNeeds<'_>,
         clock: SharedClock,
     ) -> Result<Arc<dyn Broker>, SettingError> {
         self.adapter().open(wanted, clock)
@@ -87,7 +89,7 @@ impl BrokerSection {
     ///
     /// # Errors
     /// The setting that the adapter refuses.
-    pub fn examine(&self, wanted: &Wanted<'_>) -> Result<Vec<Remark>, SettingError> {
+    pub fn examine(&self, wanted: &BrokerNeeds<'_>) -> Result<Vec<Remark>, SettingError> {
         self.adapter().examine(wanted)
     }
 

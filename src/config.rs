@@ -45,7 +45,7 @@ pub(crate) use self::matrix::refused_in_matrix;
 pub(crate) use self::merge::WORKLOAD_ARGUMENT;
 pub use self::presets::{PRESETS, Preset, preset};
 pub use self::problem::{ConfigError, SettingProblem};
-pub use self::resolved::{Assignment, Resolved};
+pub use self::resolved::{Assignment, ResolvedSettings};
 pub use self::run_id::{random_bits, run_id, run_tag};
 pub use self::schedule::{ScheduleMode, ScheduleSection};
 pub use self::schema::SCHEMA;

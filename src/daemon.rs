@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`planner`]: from a request to a run's plan    - [`schedule`]: when the next run starts
-//! - [`Shared`]: what its threads share; [`Endpoint`]: where callers reach it
+//! - [`SharedState`]: what its threads share; [`Endpoint`]: where callers reach it
 //! - `keeper`: the thread that files finished runs, follows the schedule and the signals
 //! - `probe`: whether the broker is there
 //! - [`host`]: the system that the supervisor lives in; [`foreground`]: one run in it, waited for
@@ -39,7 +39,7 @@ use self::host::ActorHost;
 use self::keeper::{Keeper, Note};
 use self::planner::{OpenBroker, Planner};
 pub use self::server_settings::ServerSettings;
-pub use self::shared::{Health, RequestError, Shared};
+pub use self::shared::{Health, RequestError, SharedState};
 use crate::config::{ConfigError, Layers, Settings};
 use crate::history::History;
 use crate::live::Live;
@@ -52,7 +52,7 @@ pub struct DaemonSetup {
     /// Where history, lock and the record of own topics are kept.
     pub folder: PathBuf,
     /// Makes the broker's adapter:
-    /// [`Resolved::open_broker`](crate::config::Resolved::open_broker), or what a test puts in its
+    /// [`open_broker`](crate::config::ResolvedSettings::open_broker), or what a test puts in its
     /// place.
     pub open_broker: OpenBroker,
     /// Opens the door for callers: `http::open`.
@@ -72,7 +72,7 @@ pub enum StartError {
 
 /// A running daemon.
 pub struct Daemon {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     endpoint: Box<dyn Endpoint>,
     notes: Sender<Note>,
     keeper: Option<JoinHandle<()>>,
@@ -111,7 +111,7 @@ impl Daemon {
         let timer: SharedClock = Arc::new(RunClock::start());
         let metrics = Metrics::new(broker.kind.name(), names, expressions, Arc::clone(&timer));
         let live = Live::new(timer);
-        let shared = Arc::new(Shared::new(planner, live, metrics, history, clock));
+        let shared = Arc::new(SharedState::new(planner, live, metrics, history, clock));
         let (notes, inbox) = channel();
         let host = ActorHost::start(hear(Arc::clone(&shared), notes.clone()))?;
         let endpoint =
@@ -134,7 +134,7 @@ impl Daemon {
     }
 
     /// What its threads share.
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub fn shared(&self) -> &Arc<SharedState> {
         &self.shared
     }
 
@@ -197,7 +197,10 @@ fn own(folder: &std::path::Path) -> anyhow::Result<File> {
 }
 
 /// What is done with every fact, at once and without blocking; the keeper does the rest.
-fn hear(shared: Arc<Shared>, notes: Sender<Note>) -> impl FnMut(RunFact) + Send + Unpin + 'static {
+fn hear(
+    shared: Arc<SharedState>,
+    notes: Sender<Note>,
+) -> impl FnMut(RunFact) + Send + Unpin + 'static {
     move |fact| {
         // Whichever fact names a run, its context is there from before its order until it is filed.
         let context = match &fact {

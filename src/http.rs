@@ -43,7 +43,7 @@ use streamgauge_actors::Supervisor;
 use self::api::Api;
 use self::gate::Gate;
 use self::problem::Problem;
-use crate::daemon::{Endpoint, ServerSettings, Shared};
+use crate::daemon::{Endpoint, ServerSettings, SharedState};
 
 pub use self::openapi::document as openapi_document;
 
@@ -64,7 +64,7 @@ struct Server {
 impl Server {
     fn start(
         settings: &ServerSettings,
-        shared: Arc<Shared>,
+        shared: Arc<SharedState>,
         supervisor: Addr<Supervisor>,
     ) -> anyhow::Result<Self> {
         let (to_us, from_server) = channel();
@@ -107,7 +107,7 @@ impl Endpoint for Server {
 /// When the address is taken, or no thread can be started.
 pub fn open(
     settings: &ServerSettings,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     supervisor: Addr<Supervisor>,
 ) -> anyhow::Result<Box<dyn Endpoint>> {
     Ok(Box::new(Server::start(settings, shared, supervisor)?))
@@ -115,7 +115,7 @@ pub fn open(
 
 fn bind(
     settings: &ServerSettings,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     supervisor: Addr<Supervisor>,
 ) -> anyhow::Result<(SocketAddr, actix_web::dev::Server)> {
     let gate = web::Data::new(Gate::new(

@@ -89,14 +89,14 @@ pub struct News {
     /// Windows judged.
     pub windows: Vec<WindowAudit>,
     /// Where to go on.
-    pub seen: Seen,
+    pub seen: Bookmark,
     /// Whether nothing more will come.
     pub is_over: bool,
 }
 
 /// How much of a run was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Bookmark {
     /// Seconds.
     pub seconds: usize,
     /// Windows.
@@ -167,7 +167,7 @@ impl LiveRun {
     }
 
     /// What is new since `seen`.
-    pub fn news(&self, seen: Seen) -> News {
+    pub fn news(&self, seen: Bookmark) -> News {
         let data = self.lock();
         let (seconds, next_second) = data.seconds.since(seen.seconds);
         let (windows, next_window) = data.windows.since(seen.windows);
@@ -175,7 +175,7 @@ impl LiveRun {
             view: data.view(self.clock.now()),
             seconds,
             windows,
-            seen: Seen { seconds: next_second, windows: next_window },
+            seen: Bookmark { seconds: next_second, windows: next_window },
             is_over: data.report.is_some() || data.dropped,
         }
     }

@@ -9,13 +9,13 @@ use streamgauge_actors::{
 };
 
 use crate::broker::dead_letters;
-use crate::config::{self, ConfigError, Resolved, shell_quoted};
+use crate::config::{self, ConfigError, ResolvedSettings, shell_quoted};
 use crate::report::{Host, ReportContext, Resources, Versions};
 
 /// What a run is made from.
 pub struct Recipe<'a> {
     /// The settings.
-    pub resolved: &'a Resolved,
+    pub resolved: &'a ResolvedSettings,
     /// The stages.
     pub mode: Mode,
     /// Arguments of the command that are no settings, for the line that makes the run again.
@@ -36,7 +36,7 @@ pub struct PlannedRun {
 ///
 /// # Errors
 /// [`ConfigError`] with the key and where it was set.
-pub fn check_whole_run(resolved: &Resolved) -> Result<(), ConfigError> {
+pub fn check_whole_run(resolved: &ResolvedSettings) -> Result<(), ConfigError> {
     if resolved.settings.workload.progress_records {
         return Ok(());
     }
@@ -52,7 +52,7 @@ impl<'a> Recipe<'a> {
     ///
     /// # Errors
     /// As [`check_whole_run`].
-    pub fn whole_run(resolved: &'a Resolved) -> Result<Self, ConfigError> {
+    pub fn whole_run(resolved: &'a ResolvedSettings) -> Result<Self, ConfigError> {
         check_whole_run(resolved)?;
         Ok(Self { resolved, mode: Mode::Run, arguments: Vec::new(), truth: None })
     }
@@ -68,7 +68,7 @@ impl<'a> Recipe<'a> {
         clock: SharedClock,
         process_started_ns: Nanos,
         folder: PathBuf,
-        open: impl FnOnce(&Resolved, SharedClock) -> Result<Arc<dyn Broker>, E>,
+        open: impl FnOnce(&ResolvedSettings, SharedClock) -> Result<Arc<dyn Broker>, E>,
     ) -> Result<PlannedRun, E> {
         let settings = &self.resolved.settings;
         let context = ReportContext {

@@ -6,7 +6,8 @@
 //! - [`results_judge`] measures any processor's results, and audits them where the truth is given.
 //! - [`truth_keeper`] keeps the truth of producers that run alone, which send it `Acknowledged`.
 //!
-//! Each hands over [`Measured`](crate::measures::run_measures::Measured) once, when all is known.
+//! Each hands over [`MeasuresComplete`](crate::measures::run_measures::MeasuresComplete) once, when
+//! all is known.
 
 mod auditor;
 mod result_latency;

@@ -90,13 +90,14 @@ pub use self::run::states::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_
 pub use self::run::supervisor::Supervisor;
 pub use self::run::verdict::{Cause, Grade, Judgement, Reason, Verdict};
 pub use self::stage::flow::{
-    Acknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
+    EventsAcknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten,
+    WindowsMerged,
 };
 pub use self::stage::reports::{StageFailed, StageReport};
 pub use self::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 pub use self::stage_id::{PipelineId, StageId};
 pub use self::stream::event::{
-    DecodedEvent, Draw, EVENT_FIELDS, EventEncoder, EventSource, MAX_EVENT_BYTES, Malformed,
+    DecodeError, DecodedEvent, Draw, EVENT_FIELDS, EventEncoder, EventSource, MAX_EVENT_BYTES,
     Serial, decode_event,
 };
 pub use self::stream::progress::ProgressRecord;

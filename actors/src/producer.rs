@@ -1,8 +1,8 @@
 //! Producer: sends every event at its intended time, and knows what became of each.
 //!
 //! Owns: its schedule (`workload/pacing.rs`), its random stream and encoder (`stream/event.rs`), a
-//! writer of the events topic, its part of the ledger. Receives: orders. Sends: [`Acknowledged`] to
-//! the latency actor, once per window.
+//! writer of the events topic, its part of the ledger. Receives: orders. Sends:
+//! [`EventsAcknowledged`] to the latency actor, once per window.
 //!
 //! Its first record on every partition is its progress record; others follow whenever it had
 //! nothing for a partition for the progress interval, at each window's end, and at its own end
@@ -23,7 +23,7 @@ use crate::measures::latency_kinds::LatencyKind;
 use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent};
 use crate::producer::backpressure::Backpressure;
 use crate::producer::lanes::{InFlight, Lane};
-use crate::stage::flow::Acknowledged;
+use crate::stage::flow::EventsAcknowledged;
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
 use crate::stream::event::{Draw, EventEncoder, EventSource, Serial};
@@ -346,14 +346,14 @@ impl Producer {
     }
 
     /// Hands the windows that are done to the ledger's keeper.
-    fn hand_over(&mut self, sent_before: i64, outbox: &mut Vec<Acknowledged>) {
+    fn hand_over(&mut self, sent_before: i64, outbox: &mut Vec<EventsAcknowledged>) {
         if sent_before <= self.handed_over_before {
             return;
         }
         let (complete_before, windows) = self.ledger.take_complete(sent_before);
         if complete_before > self.handed_over_before || !windows.is_empty() {
             self.handed_over_before = complete_before;
-            outbox.push(Acknowledged { producer: self.index, complete_before, windows });
+            outbox.push(EventsAcknowledged { producer: self.index, complete_before, windows });
         }
     }
 
@@ -383,7 +383,11 @@ impl Producer {
         }
     }
 
-    fn finish(&mut self, now: Nanos, outbox: &mut Vec<Acknowledged>) -> Result<Turn, StageError> {
+    fn finish(
+        &mut self,
+        now: Nanos,
+        outbox: &mut Vec<EventsAcknowledged>,
+    ) -> Result<Turn, StageError> {
         if !self.said_last {
             self.said_last = true;
             self.say_progress(now, true, now);
@@ -416,7 +420,7 @@ impl Producer {
 }
 
 impl Stage for Producer {
-    type Out = Acknowledged;
+    type Out = EventsAcknowledged;
 
     fn id(&self) -> StageId {
         StageId::Producer(self.index)
@@ -432,7 +436,11 @@ impl Stage for Producer {
         }
     }
 
-    fn turn(&mut self, now: Nanos, outbox: &mut Vec<Acknowledged>) -> Result<Turn, StageError> {
+    fn turn(
+        &mut self,
+        now: Nanos,
+        outbox: &mut Vec<EventsAcknowledged>,
+    ) -> Result<Turn, StageError> {
         let turn = self.send_due(now)?;
         if turn == Turn::Finished {
             return self.finish(now, outbox).and_then(|turn| self.checked(turn));

@@ -82,7 +82,7 @@ impl Role for ResultWriterRole {
             writer,
             partitions: partitions.max(1),
             queue: VecDeque::new(),
-            unacknowledged: Unacknowledged::default(),
+            unacknowledged: PendingResults::default(),
             announced_before: i64::MIN,
             counters: StageCounters::default(),
             close_latency: LatencyHistogram::default(),
@@ -100,7 +100,7 @@ pub struct ResultWriter {
     merge: Merge,
     frame: WindowFrame,
     queue: VecDeque<Outgoing>,
-    unacknowledged: Unacknowledged,
+    unacknowledged: PendingResults,
     announced_before: i64,
     counters: StageCounters,
     close_latency: LatencyHistogram,
@@ -108,7 +108,7 @@ pub struct ResultWriter {
 
 /// Results whose acknowledgement is waited for, where nothing else tells when they were stored.
 #[derive(Default)]
-struct Unacknowledged {
+struct PendingResults {
     /// Window and greatest `produce_time` (ms), by token.
     results: BTreeMap<u64, (i64, i64)>,
     next_token: u64,
@@ -116,7 +116,7 @@ struct Unacknowledged {
     windows: BTreeMap<i64, (u64, Vec<Nanos>)>,
 }
 
-impl Unacknowledged {
+impl PendingResults {
     /// A window's results will be sent.
     fn expect(&mut self, window_id: i64, results: u64) {
         self.windows.insert(window_id, (results, Vec::with_capacity(results as usize)));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::failure::FailureKind;
-use crate::measures::run_measures::Measured;
+use crate::measures::run_measures::MeasuresComplete;
 use crate::measures::series::Collector;
 use crate::ports::BrokerDescription;
 use crate::run::facts::StageMeasured;
@@ -63,7 +63,7 @@ pub(crate) struct Run {
     findings: Vec<Finding>,
     latest_window: Option<WindowAudit>,
     /// What the latency actor handed over.
-    measured: Option<Measured>,
+    measured: Option<MeasuresComplete>,
     /// The greatest step of the wall clock so far: one that is taken back spoils what it came
     /// across all the same.
     wall_step_ns: Nanos,
@@ -275,7 +275,7 @@ impl Run {
     }
 
     /// The latency actor is done.
-    pub(crate) fn measured(&mut self, measured: Measured) {
+    pub(crate) fn measured(&mut self, measured: MeasuresComplete) {
         self.measured = Some(measured);
     }
 
@@ -310,7 +310,7 @@ impl Run {
     pub(crate) fn into_outcome(self, now: Nanos, wall_step_ns: Nanos) -> RunOutcome {
         let counters = self.collector.totals();
         let (series, latencies) = self.collector.finish();
-        let Measured { measures, truth } = self.measured.unwrap_or_default();
+        let MeasuresComplete { measures, truth } = self.measured.unwrap_or_default();
         RunOutcome {
             spec: (*self.spec).clone(),
             mode: self.mode,
@@ -381,7 +381,7 @@ mod tests {
         for stage in STAGES {
             finish(run, stage, at_ns);
         }
-        run.measured(Measured::default());
+        run.measured(MeasuresComplete::default());
     }
 
     #[test]

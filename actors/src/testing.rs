@@ -12,7 +12,7 @@ mod sim_log;
 mod small_run;
 
 pub use self::dice::Dice;
-pub use self::faults::{Expected, Fault, FaultKind, Injection, StoredRecord, TrueCount};
+pub use self::faults::{Expectation, Fault, FaultKind, Injection, StoredRecord, TrueCount};
 pub use self::faulty_broker::FaultyBroker;
 pub use self::injection::Injector;
 pub use self::sim_clock::SimClock;

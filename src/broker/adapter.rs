@@ -82,7 +82,7 @@ impl Profile {
 
 /// What settings outside of its own section ask of a broker.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted<'a> {
+pub struct BrokerNeeds<'a> {
     /// `broker.kind`.
     pub kind: &'a str,
     /// `topics.prefix`.
@@ -103,7 +103,7 @@ pub(super) trait Adapter {
     fn profile(&self) -> &'static Profile;
 
     /// Checks what types alone cannot.
-    fn check(&self, wanted: &Wanted<'_>, checks: &mut Checks);
+    fn check(&self, wanted: &BrokerNeeds<'_>, checks: &mut Checks);
 
     /// Makes the broker's ports; connects to nothing yet. A log in this process takes insertion
     /// times from `clock`.
@@ -112,7 +112,7 @@ pub(super) trait Adapter {
     /// The setting that the client refuses.
     fn open(
         &self,
-        wanted: &Wanted<'_>,
+        wanted: &BrokerNeeds<'_>,
         clock: SharedClock,
     ) -> Result<Arc<dyn Broker>, SettingError>;
 
@@ -128,7 +128,7 @@ pub(super) trait Adapter {
     ///
     /// # Errors
     /// The setting that the client refuses.
-    fn examine(&self, _wanted: &Wanted<'_>) -> Result<Vec<Remark>, SettingError> {
+    fn examine(&self, _wanted: &BrokerNeeds<'_>) -> Result<Vec<Remark>, SettingError> {
         Ok(Vec::new())
     }
 }

@@ -24,7 +24,7 @@ use streamgauge_actors::{
 use self::log::{StoredPartition, TopicLog, lock, no_topic};
 use self::reader::Reader;
 use self::writer::Writer;
-use super::adapter::{Adapter, KindName, Profile, Wanted};
+use super::adapter::{Adapter, BrokerNeeds, KindName, Profile};
 
 /// `[broker.embedded]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -59,7 +59,7 @@ impl Adapter for EmbeddedSection {
         &PROFILE
     }
 
-    fn check(&self, _: &Wanted<'_>, checks: &mut Checks) {
+    fn check(&self, _: &BrokerNeeds<'_>, checks: &mut Checks) {
         checks.must(
             self.max_bytes.0 >= 1 << 20,
             "broker.embedded.max_bytes",
@@ -67,7 +67,11 @@ impl Adapter for EmbeddedSection {
         );
     }
 
-    fn open(&self, _: &Wanted<'_>, clock: SharedClock) -> Result<Arc<dyn Broker>, SettingError> {
+    fn open(
+        &self,
+        _: &BrokerNeeds<'_>,
+        clock: SharedClock,
+    ) -> Result<Arc<dyn Broker>, SettingError> {
         Ok(Arc::new(EmbeddedBroker::new(self.max_bytes.0, clock)))
     }
 

@@ -12,7 +12,7 @@ use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 pub use self::client::FluvioBroker;
 pub use self::section::FluvioSection;
 use self::section::{ENDPOINT, FluvioTls, NAME};
-use super::adapter::{Adapter, AddressSetting, ClientLibrary, KindName, Profile, Wanted};
+use super::adapter::{Adapter, AddressSetting, BrokerNeeds, ClientLibrary, KindName, Profile};
 
 /// What is known of Fluvio without asking one.
 pub(super) const PROFILE: Profile = Profile {
@@ -38,11 +38,11 @@ impl Adapter for FluvioSection {
         &PROFILE
     }
 
-    fn check(&self, wanted: &Wanted<'_>, checks: &mut Checks) {
+    fn check(&self, wanted: &BrokerNeeds<'_>, checks: &mut Checks) {
         self.check_section(wanted, checks);
     }
 
-    fn open(&self, _: &Wanted<'_>, _: SharedClock) -> Result<Arc<dyn Broker>, SettingError> {
+    fn open(&self, _: &BrokerNeeds<'_>, _: SharedClock) -> Result<Arc<dyn Broker>, SettingError> {
         open(self)
     }
 

@@ -40,7 +40,7 @@ pub use self::section::KafkaSection;
 use self::section::{ADDRESSES, PROPERTIES};
 pub use self::settings::KafkaSettings;
 use super::adapter::{
-    Adapter, AddressSetting, ClientLibrary, KindName, Profile, PropertyTable, Wanted,
+    Adapter, AddressSetting, BrokerNeeds, ClientLibrary, KindName, Profile, PropertyTable,
 };
 use super::remark::{Remark, Weight};
 
@@ -72,11 +72,15 @@ impl Adapter for KafkaSection {
         &PROFILE
     }
 
-    fn check(&self, _wanted: &Wanted<'_>, checks: &mut Checks) {
+    fn check(&self, _wanted: &BrokerNeeds<'_>, checks: &mut Checks) {
         self.check_section(checks);
     }
 
-    fn open(&self, wanted: &Wanted<'_>, _: SharedClock) -> Result<Arc<dyn Broker>, SettingError> {
+    fn open(
+        &self,
+        wanted: &BrokerNeeds<'_>,
+        _: SharedClock,
+    ) -> Result<Arc<dyn Broker>, SettingError> {
         Ok(Arc::new(self.cluster(wanted)?))
     }
 
@@ -88,7 +92,7 @@ impl Adapter for KafkaSection {
         !self.properties.is_empty()
     }
 
-    fn examine(&self, wanted: &Wanted<'_>) -> Result<Vec<Remark>, SettingError> {
+    fn examine(&self, wanted: &BrokerNeeds<'_>) -> Result<Vec<Remark>, SettingError> {
         Ok(self.cluster(wanted)?.examine(wanted).unwrap_or_else(|error| {
             let fix = "look at the broker's own log";
             vec![Remark::bad("cluster", Weight::Fail, error.message, fix)]
@@ -97,7 +101,7 @@ impl Adapter for KafkaSection {
 }
 
 impl KafkaSection {
-    fn cluster(&self, wanted: &Wanted<'_>) -> Result<KafkaBroker, SettingError> {
+    fn cluster(&self, wanted: &BrokerNeeds<'_>) -> Result<KafkaBroker, SettingError> {
         let given = [wanted.events_topic, wanted.results_topic].map(str::to_owned);
         let settings = KafkaSettings {
             group: Some(wanted.group.to_owned()).filter(|group| !group.is_empty()),

@@ -7,7 +7,7 @@ use streamgauge_actors::{Broker, SharedClock};
 
 use super::error::CliError;
 use crate::broker;
-use crate::config::{Assignment, Resolved};
+use crate::config::{Assignment, ResolvedSettings};
 
 /// The flag that says which broker.
 const KIND: &str = "broker";
@@ -95,7 +95,7 @@ impl FromArgMatches for BrokerFlags {
 
 /// The broker, which has just answered.
 pub(super) fn connect(
-    resolved: &Resolved,
+    resolved: &ResolvedSettings,
     clock: SharedClock,
 ) -> Result<Arc<dyn Broker>, CliError> {
     let broker = resolved.open_broker(clock)?;

@@ -16,7 +16,7 @@ use super::flags::{EventsTopicFlag, ResultsTopicFlag};
 use super::output::{self, OutputArgs};
 use super::session::Session;
 use crate::broker::{Remark, Weight};
-use crate::config::{Resolved, Settings};
+use crate::config::{ResolvedSettings, Settings};
 use crate::report::numbers::wrap;
 use crate::report::terminal::WIDTH;
 
@@ -86,7 +86,10 @@ pub(super) fn run(session: &Session, args: &DoctorArgs) -> CliResult {
 }
 
 /// What is to be said of the broker, and whether it answers.
-fn check_broker(session: &Session, resolved: &Resolved) -> Result<(Vec<Remark>, bool), CliError> {
+fn check_broker(
+    session: &Session,
+    resolved: &ResolvedSettings,
+) -> Result<(Vec<Remark>, bool), CliError> {
     let settings = &resolved.settings;
     let profile = settings.broker.kind.profile();
     let broker = resolved.open_broker(session.clock.clone())?;

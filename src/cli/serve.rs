@@ -10,7 +10,7 @@ use super::error::{CliError, CliResult};
 use super::exit;
 use super::flags::ThresholdFlag;
 use super::session::Session;
-use crate::config::{Assignment, Resolved};
+use crate::config::{Assignment, ResolvedSettings};
 use crate::daemon::signals::Signals;
 use crate::daemon::{Daemon, DaemonSetup, StartError};
 use crate::http;
@@ -45,7 +45,7 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> CliResult {
     let daemon = Daemon::start(DaemonSetup {
         layers,
         folder: session.state_folder(),
-        open_broker: Arc::new(Resolved::open_broker),
+        open_broker: Arc::new(ResolvedSettings::open_broker),
         open_endpoint: http::open,
     })?;
     while daemon.is_alive() {

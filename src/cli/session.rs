@@ -9,7 +9,7 @@ use streamgauge_actors::{Clock, Nanos, RunClock};
 use super::error::CliError;
 use super::logging;
 use crate::broker::topics::state_folder;
-use crate::config::{self, Assignment, ConfigError, Layers, Resolved, Settings};
+use crate::config::{self, Assignment, ConfigError, Layers, ResolvedSettings, Settings};
 
 /// Flags of every command.
 #[derive(Args)]
@@ -95,12 +95,12 @@ impl Session {
         &self,
         workload: Option<&str>,
         flags: Vec<Assignment>,
-    ) -> Result<Resolved, CliError> {
+    ) -> Result<ResolvedSettings, CliError> {
         self.resolve(&self.layers(workload, flags))
     }
 
     /// Resolves these layers, and turns logging on.
-    pub(super) fn resolve(&self, layers: &Layers) -> Result<Resolved, CliError> {
+    pub(super) fn resolve(&self, layers: &Layers) -> Result<ResolvedSettings, CliError> {
         let resolved = layers.load()?;
         self.start_logging(&resolved, 0)?;
         Ok(resolved)
@@ -112,7 +112,11 @@ impl Session {
     }
 
     /// Turns logging on. `further`: steps by which a command logs less on its own account.
-    pub(super) fn start_logging(&self, resolved: &Resolved, further: i32) -> Result<(), CliError> {
+    pub(super) fn start_logging(
+        &self,
+        resolved: &ResolvedSettings,
+        further: i32,
+    ) -> Result<(), CliError> {
         let Settings { log, .. } = &resolved.settings;
         let steps = i32::from(self.global.verbose) - i32::from(self.global.quiet) - further;
         logging::start(&log.level, steps, log.format, !self.is_quiet()).map_err(|error| {

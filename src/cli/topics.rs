@@ -15,7 +15,7 @@ use super::output::{self, OutputArgs, Row};
 use super::session::Session;
 use crate::broker;
 use crate::broker::topics::{OwnTopic, TopicRecord, has_prefix};
-use crate::config::{Resolved, Settings};
+use crate::config::{ResolvedSettings, Settings};
 
 /// Create, list, describe and clear the program's own topics
 #[derive(Args)]
@@ -117,7 +117,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(session: &Session, resolved: &Resolved) -> Result<Self, CliError> {
+    fn open(session: &Session, resolved: &ResolvedSettings) -> Result<Self, CliError> {
         let settings = resolved.settings.clone();
         if settings.broker.kind.profile().is_in_process() {
             return Err(CliError::Usage(format!(

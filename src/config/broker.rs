@@ -6,14 +6,14 @@ use std::sync::Arc;
 use streamgauge_actors::{Broker, SharedClock};
 
 use super::problem::ConfigError;
-use super::resolved::Resolved;
+use super::resolved::ResolvedSettings;
 use super::settings::Settings;
-use crate::broker::{Remark, Wanted};
+use crate::broker::{BrokerNeeds, Remark};
 
 impl Settings {
     /// What settings outside of `[broker]` ask of it.
-    pub fn wanted(&self) -> Wanted<'_> {
-        Wanted {
+    pub fn wanted(&self) -> BrokerNeeds<'_> {
+        BrokerNeeds {
             kind: self.broker.kind.name(),
             prefix: &self.topics.prefix,
             events_topic: &self.topics.events,
@@ -35,7 +35,7 @@ impl Settings {
     }
 }
 
-impl Resolved {
+impl ResolvedSettings {
     /// Makes the ports of the broker; connects to nothing yet. The embedded log takes insertion
     /// times from `clock`.
     ///

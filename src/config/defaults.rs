@@ -93,13 +93,13 @@ pub(crate) fn setting_keys() -> Vec<String> {
 }
 
 /// The defaults as a table: all the keys there are, and their types.
-pub(super) fn known() -> Table {
+pub(super) fn default_table() -> Table {
     parse(DEFAULTS, DEFAULT_ORIGIN).expect("our own defaults are TOML")
 }
 
 /// Whether there is such a setting, or section.
 pub(crate) fn is_setting(key: &str) -> bool {
-    find(&known(), key).is_some()
+    find(&default_table(), key).is_some()
 }
 
 /// Whether a request may set this; `None`: there is no such setting, or it is a section.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::merge::Merge;
 use super::presets::preset;
 use super::problem::ConfigError;
-use super::resolved::{Assignment, Resolved};
+use super::resolved::{Assignment, ResolvedSettings};
 
 /// Read first of all files, where it exists.
 pub const SYSTEM_FILE: &str = "/etc/streamgauge/config.toml";
@@ -71,7 +71,7 @@ impl Layers {
     /// # Errors
     /// [`ConfigError`]: a file that cannot be read, an unknown key, a value of a wrong type, an
     /// impossible setting; each with file (or variable, or flag), key and what to do.
-    pub fn load(&self) -> Result<Resolved, ConfigError> {
+    pub fn load(&self) -> Result<ResolvedSettings, ConfigError> {
         let mut merge = Merge::new();
         merge.keep_texts(&self.texts);
         if let Some(path) = &self.system_file {

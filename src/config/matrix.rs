@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use streamgauge_actors::Checks;
 
 use super::choices::text_of;
-use super::defaults::known;
+use super::defaults::default_table;
 use super::problem::SettingProblem;
 use super::table::{Table, find, nearest_key};
 use crate::broker;
@@ -182,5 +182,5 @@ fn leaves(table: Table) -> Vec<(String, Value)> {
 
 /// Why this setting cannot be varied; `None`: it can, or there is no such setting.
 pub(crate) fn refused_in_matrix(key: &str) -> Option<String> {
-    cannot_vary(&known(), key)
+    cannot_vary(&default_table(), key)
 }

@@ -8,11 +8,11 @@ use config::{Config, Environment, Source, Value, ValueKind};
 use serde_json::Value as Json;
 
 use super::choices::choices;
-use super::defaults::known;
+use super::defaults::default_table;
 use super::matrix::{MatrixTables, VARY, WITH};
 use super::presets::{PRESETS, preset};
 use super::problem::{ConfigError, DEFAULT_ORIGIN, SettingProblem};
-use super::resolved::{Assignment, Resolved};
+use super::resolved::{Assignment, ResolvedSettings};
 use super::settings::Settings;
 use super::table::{Table, find, nearest_key, parse, typed};
 use super::threshold::Threshold;
@@ -56,7 +56,7 @@ pub(super) struct Merge {
 
 impl Merge {
     pub(super) fn new() -> Self {
-        let known = known();
+        let known = default_table();
         Self {
             layers: vec![Layer(known.clone())],
             known,
@@ -302,7 +302,7 @@ impl Merge {
         self.thresholds.extend_from_slice(expressions);
     }
 
-    pub(super) fn finish(mut self) -> Result<Resolved, ConfigError> {
+    pub(super) fn finish(mut self) -> Result<ResolvedSettings, ConfigError> {
         let mut builder = Config::builder();
         for layer in self.layers.drain(..) {
             builder = builder.add_source(layer);
@@ -337,7 +337,7 @@ impl Merge {
                 .collect::<Vec<_>>()
                 .join(", ");
         }
-        Ok(Resolved { settings, origins })
+        Ok(ResolvedSettings { settings, origins })
     }
 
     /// Plain data for the strict deserializer (the config crate's own cuts numbers to size), noting

@@ -19,14 +19,14 @@ pub struct Assignment {
 
 /// Settings, and where each was set.
 #[derive(Clone, Debug)]
-pub struct Resolved {
+pub struct ResolvedSettings {
     /// The settings.
     pub settings: Settings,
     /// Where each key was set.
     pub origins: BTreeMap<String, String>,
 }
 
-impl Resolved {
+impl ResolvedSettings {
     /// The error with where its setting was set.
     pub(crate) fn located(&self, error: SettingError) -> ConfigError {
         ConfigError { problems: vec![located(error, &self.origins)] }

@@ -10,7 +10,7 @@ use super::layers::Layers;
 use super::matrix::{VARY, WITH};
 use super::presets::preset;
 use super::problem::DEFAULT_ORIGIN;
-use super::resolved::Resolved;
+use super::resolved::ResolvedSettings;
 use super::settings::Settings;
 use crate::broker;
 use crate::secrets::REDACTED;
@@ -41,7 +41,7 @@ impl Settings {
     }
 }
 
-impl Resolved {
+impl ResolvedSettings {
     /// The settings as TOML, in the order of the defaults' file, each with where it was set;
     /// secrets redacted.
     pub fn to_toml(&self) -> String {

@@ -12,18 +12,18 @@ fn flag(key: &str, value: &str) -> Assignment {
     Assignment { origin: "flag --set".into(), key: key.into(), value: value.into() }
 }
 
-fn with_flags(flags: &[(&str, &str)]) -> Result<Resolved, ConfigError> {
+fn with_flags(flags: &[(&str, &str)]) -> Result<ResolvedSettings, ConfigError> {
     let flags = flags.iter().map(|(key, value)| flag(key, value)).collect();
     Layers { flags, ..Layers::default() }.load()
 }
 
-fn with_environment(variables: &[(&str, &str)]) -> Result<Resolved, ConfigError> {
+fn with_environment(variables: &[(&str, &str)]) -> Result<ResolvedSettings, ConfigError> {
     let environment =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Layers { environment, ..Layers::default() }.load()
 }
 
-fn with_text(text: &str) -> Result<Resolved, ConfigError> {
+fn with_text(text: &str) -> Result<ResolvedSettings, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "c.toml", text);
     Layers { config_file: Some(path), ..Layers::default() }.load()

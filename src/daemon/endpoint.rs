@@ -7,7 +7,7 @@ use actix::Addr;
 use streamgauge_actors::Supervisor;
 
 use super::server_settings::ServerSettings;
-use super::shared::Shared;
+use super::shared::SharedState;
 
 /// A place that listens for callers, and answers them on threads of its own.
 pub trait Endpoint: Send + Sync {
@@ -20,4 +20,4 @@ pub trait Endpoint: Send + Sync {
 
 /// Opens an endpoint. It answers from then on; an error means that nothing listens.
 pub type OpenEndpoint =
-    fn(&ServerSettings, Arc<Shared>, Addr<Supervisor>) -> anyhow::Result<Box<dyn Endpoint>>;
+    fn(&ServerSettings, Arc<SharedState>, Addr<Supervisor>) -> anyhow::Result<Box<dyn Endpoint>>;

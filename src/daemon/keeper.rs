@@ -15,7 +15,7 @@ use super::planner::{RunContext, RunRequest};
 use super::probe::{BrokerHealth, Probe};
 use super::schedule::Schedule;
 use super::service;
-use super::shared::{RequestError, Shared};
+use super::shared::{RequestError, SharedState};
 use crate::config::Settings;
 use crate::history::NewRun;
 use crate::live::NEVER_BEGAN;
@@ -43,7 +43,7 @@ pub(super) enum Note {
 }
 
 pub(super) struct Keeper {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     host: ActorHost,
     schedule: Schedule,
     probe: Probe,
@@ -81,7 +81,7 @@ const SAMPLE_EVERY_NS: Nanos = SECOND;
 
 impl Keeper {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<SharedState>,
         host: ActorHost,
         notes: Sender<Note>,
     ) -> anyhow::Result<Self> {

@@ -9,15 +9,16 @@ use streamgauge_actors::{Broker, RunClock, RunPlan, SharedClock};
 use super::server_settings::ServerSettings;
 use crate::broker;
 use crate::config::{
-    self, Assignment, ByRequest, ConfigError, Layers, PRESETS, Resolved, WORKLOAD_ARGUMENT,
+    self, Assignment, ByRequest, ConfigError, Layers, PRESETS, ResolvedSettings, WORKLOAD_ARGUMENT,
 };
 use crate::nearest::nearest;
 use crate::plan::{PlannedRun, Recipe, check_whole_run};
 use crate::report::ReportContext;
 
 /// Makes the broker's adapter that settings name; connects to nothing.
-pub type OpenBroker =
-    Arc<dyn Fn(&Resolved, SharedClock) -> Result<Arc<dyn Broker>, ConfigError> + Send + Sync>;
+pub type OpenBroker = Arc<
+    dyn Fn(&ResolvedSettings, SharedClock) -> Result<Arc<dyn Broker>, ConfigError> + Send + Sync,
+>;
 
 /// The origin of what a request sets.
 pub const REQUEST: &str = "request";
@@ -57,7 +58,7 @@ pub struct Planner {
 pub struct Current {
     layers: Layers,
     /// The daemon's own, and what every run's start from.
-    pub resolved: Resolved,
+    pub resolved: ResolvedSettings,
     /// What reports call the scheduled workloads, in their order.
     pub workload_names: Vec<String>,
 }
@@ -152,7 +153,7 @@ impl Planner {
         // A clock of its own: one that runs for weeks drifts away from the broker's.
         let clock: SharedClock = Arc::new(RunClock::start());
         let (now, folder) = (clock.now(), self.folder.clone());
-        let open = |resolved: &Resolved, clock| (self.open_broker)(resolved, clock);
+        let open = |resolved: &ResolvedSettings, clock| (self.open_broker)(resolved, clock);
         let PlannedRun { plan, context } =
             Recipe::whole_run(&resolved)?.plan(clock, now, folder, open)?;
         let settings = &resolved.settings;
@@ -190,7 +191,7 @@ impl Current {
 }
 
 /// What is wrong with the name of a scheduled workload is wrong with the schedule.
-fn scheduled(mut error: ConfigError, resolved: &Resolved) -> ConfigError {
+fn scheduled(mut error: ConfigError, resolved: &ResolvedSettings) -> ConfigError {
     const KEY: &str = "schedule.workloads";
     for problem in error.problems.iter_mut().filter(|problem| problem.origin == WORKLOAD_ARGUMENT) {
         problem.message = format!("has `{}`, which {}", problem.key, problem.message);
@@ -204,7 +205,7 @@ fn resolve(
     layers: &Layers,
     workload: &str,
     set: &BTreeMap<String, String>,
-) -> Result<Resolved, ConfigError> {
+) -> Result<ResolvedSettings, ConfigError> {
     let mut layers = layers.clone();
     layers.workload = Some(workload.to_owned());
     layers.flags.extend(set.iter().map(|(key, value)| Assignment {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use streamgauge_actors::{FailureKind, PortError};
 
 use super::planner::Planner;
-use super::shared::Shared;
+use super::shared::SharedState;
 
 /// What the broker answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Probe {
     /// # Errors
     /// When no thread can be started.
     pub(super) fn start(
-        shared: Arc<Shared>,
+        shared: Arc<SharedState>,
         mut tell: impl FnMut(BrokerHealth) -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
         let (requests, asked) = channel();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::{ConfigError, Resolved};
+use crate::config::{ConfigError, ResolvedSettings};
 use crate::secrets::{check_token, read_secret};
 
 /// Where and how the daemon listens.
@@ -29,7 +29,7 @@ impl ServerSettings {
     /// # Errors
     /// [`ConfigError`]: a token file that cannot be read, or an address for everybody without a
     /// token.
-    pub fn new(resolved: &Resolved) -> Result<Self, ConfigError> {
+    pub fn new(resolved: &ResolvedSettings) -> Result<Self, ConfigError> {
         let server = &resolved.settings.server;
         let origin =
             |key: &str| resolved.origins.get(key).cloned().unwrap_or_else(|| "settings".to_owned());

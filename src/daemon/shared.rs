@@ -44,7 +44,7 @@ pub struct Health {
 }
 
 /// What the daemon's threads share.
-pub struct Shared {
+pub struct SharedState {
     /// Plans runs.
     pub planner: Planner,
     /// Runs that are not reported yet.
@@ -64,7 +64,7 @@ pub struct Shared {
     draining: AtomicBool,
 }
 
-impl Shared {
+impl SharedState {
     pub(super) fn new(
         planner: Planner,
         live: Live,

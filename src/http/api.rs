@@ -8,11 +8,11 @@ use actix_web::web;
 use streamgauge_actors::Supervisor;
 
 use super::problem::Problem;
-use crate::daemon::Shared;
+use crate::daemon::SharedState;
 
 /// The daemon, and the limits of requests.
 pub(super) struct Api {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedState>,
     pub(super) supervisor: Addr<Supervisor>,
     pub(super) max_body_bytes: usize,
     pub(super) body_timeout: Duration,

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::orders::{Accepted, RateBody, RateSet, RestartBody, StartBody, StopBody, Stopping};
+use super::orders::{AcceptedRun, RateBody, RateSet, RestartBody, StartBody, StopBody, Stopping};
 use super::problem::Problem;
 use super::runs::{RunList, Timeseries};
 use super::status::{Readiness, Status, Version, WorkloadList};
@@ -106,7 +106,7 @@ order!(
     [request_body(content = Option<StartBody>, description = "both keys may be left out"),],
     [
         (status = 202, description = "accepted",
-         body = Accepted, headers(("Location" = String, description = "the run"))),
+         body = AcceptedRun, headers(("Location" = String, description = "the run"))),
         (status = 409, description = "a run is under way",
          body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "the workload or a setting is impossible",
@@ -159,7 +159,7 @@ order!(
     [request_body(content = Option<RestartBody>, description = "may be left out"),],
     [
         (status = 202, description = "accepted",
-         body = Accepted, headers(("Location" = String, description = "the new run"))),
+         body = AcceptedRun, headers(("Location" = String, description = "the new run"))),
         (status = 404, description = "no such run",
          body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "another run is under way",

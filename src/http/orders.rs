@@ -69,7 +69,7 @@ pub(super) struct RateBody {
 
 /// A run that was accepted.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Accepted {
+pub(super) struct AcceptedRun {
     run_id: String,
     links: Links,
 }
@@ -159,7 +159,7 @@ fn acceptance(run_id: String) -> HttpResponse {
     let links = Links::of(&run_id);
     HttpResponse::Accepted()
         .insert_header((LOCATION, links.itself.clone()))
-        .json(Accepted { run_id, links })
+        .json(AcceptedRun { run_id, links })
 }
 
 /// Planning reads files, so it is done where blocking harms nobody.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::api::ApiData;
 use super::problem::Problem;
 use super::runs::{AnyRun, find_run};
-use crate::live::{LiveRun, RunView, Seen};
+use crate::live::{Bookmark, LiveRun, RunView};
 use crate::report::Report;
 
 /// How often a status is sent when nothing changes: an open connection is seen to be alive.
@@ -46,15 +46,15 @@ pub(super) async fn events(
 }
 
 /// How much a client has seen that names its last event: `s<seconds>w<windows>`.
-fn seen_by(id: &str) -> Seen {
+fn seen_by(id: &str) -> Bookmark {
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
     let id = id.trim_start_matches('s');
     let (seconds, windows) =
         id.split_once('w').map_or((Some(id), None), |(s, w)| (Some(s), Some(w)));
-    Seen { seconds: number(seconds), windows: number(windows) }
+    Bookmark { seconds: number(seconds), windows: number(windows) }
 }
 
-fn id_of(seen: Seen) -> String {
+fn id_of(seen: Bookmark) -> String {
     format!("s{}w{}", seen.seconds, seen.windows)
 }
 
@@ -66,7 +66,7 @@ fn frame<T: Serialize>(event: &str, id: Option<&str>, data: &T) -> String {
 }
 
 /// A run that is over, all at once.
-fn over(report: &Report, seen: Seen) -> String {
+fn over(report: &Report, seen: Bookmark) -> String {
     let view = RunView::of_report(report);
     let mut text = frame("status", None, &view);
     let mut at = seen;
@@ -84,14 +84,14 @@ fn over(report: &Report, seen: Seen) -> String {
 struct ProgressStream {
     run: Arc<LiveRun>,
     changes: watch::Receiver<u64>,
-    seen: Seen,
+    seen: Bookmark,
     is_begun: bool,
     ready: VecDeque<String>,
     is_over: bool,
 }
 
 /// A run that goes on, as it goes on.
-fn live(run: Arc<LiveRun>, seen: Seen) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+fn live(run: Arc<LiveRun>, seen: Bookmark) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
     let changes = run.watch();
     let stage = ProgressStream {
         run,
@@ -127,7 +127,8 @@ impl ProgressStream {
         let first_second = news.seen.seconds - news.seconds.len();
         let first_window = news.seen.windows - news.windows.len();
         self.ready.push_back(frame("status", None, &news.view));
-        let mut at = Seen { seconds: first_second, windows: self.seen.windows.max(first_window) };
+        let mut at =
+            Bookmark { seconds: first_second, windows: self.seen.windows.max(first_window) };
         for second in &news.seconds {
             at.seconds += 1;
             self.ready.push_back(frame("second", Some(&id_of(at)), second));
@@ -152,9 +153,9 @@ mod tests {
 
     #[test]
     fn an_events_id_tells_how_much_was_seen() {
-        let seen = Seen { seconds: 12, windows: 3 };
+        let seen = Bookmark { seconds: 12, windows: 3 };
         assert_eq!(seen_by(&id_of(seen)), seen);
-        assert_eq!(seen_by("nonsense"), Seen::default());
-        assert_eq!(seen_by("s7"), Seen { seconds: 7, windows: 0 });
+        assert_eq!(seen_by("nonsense"), Bookmark::default());
+        assert_eq!(seen_by("s7"), Bookmark { seconds: 7, windows: 0 });
     }
 }

@@ -12,7 +12,7 @@ use streamgauge_actors::{RunState, Second, WindowAudit};
 use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
 use crate::history::{Filter, RunRow};
-use crate::live::{Links, LiveRun, RunView, Seen};
+use crate::live::{Bookmark, Links, LiveRun, RunView};
 use crate::report::compare::compare as compare_reports;
 use crate::report::{Format, Report, html};
 
@@ -229,7 +229,7 @@ pub(super) async fn timeseries(
     let (series, windows) = match find_run(&api, &run_id).await? {
         AnyRun::Live(run) => run.report().map_or_else(
             || {
-                let news = run.news(Seen::default());
+                let news = run.news(Bookmark::default());
                 (news.seconds, news.windows)
             },
             |report| (report.series.clone(), report.windows.clone()),

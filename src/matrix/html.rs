@@ -63,7 +63,7 @@ struct Page<'a> {
     runs: Table,
     next: &'a str,
     rerun: &'a str,
-    settings: Vec<sections::Named>,
+    settings: Vec<sections::NamedValue>,
 }
 
 /// A table with its words on the left.

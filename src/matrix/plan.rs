@@ -11,7 +11,7 @@ use super::problems::Problems;
 use super::request::{Request, WITH_FLAG, With, dimensions, further_settings};
 use super::setting::{has, remove, shown};
 use crate::broker::{BrokerKind, PROFILES, Profile};
-use crate::config::{self, Assignment, ConfigError, Layers, Resolved};
+use crate::config::{self, Assignment, ConfigError, Layers, ResolvedSettings};
 use crate::plan::check_whole_run;
 
 /// Cells at most: more is most likely a slip, and a report that nobody reads.
@@ -25,7 +25,7 @@ const OVERHEAD_NS: Nanos = SECOND;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What all cells have in common.
-    pub base: Resolved,
+    pub base: ResolvedSettings,
     /// The settings that are varied: those of which not all cells have the same value.
     pub varied: Vec<String>,
     /// The cells: those asked for, then the floors added.
@@ -44,7 +44,7 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub struct PlannedCell {
     /// Its settings.
-    pub resolved: Resolved,
+    pub resolved: ResolvedSettings,
     /// The varied settings with their values here; `None`: makes no difference to this cell.
     pub values: BTreeMap<String, Option<String>>,
     /// Its values, in the order of [`Plan::varied`]: `embedded, 10k/s, partitions 4`.
@@ -145,7 +145,7 @@ impl Plan {
     }
 
     /// Names the cells, and finds what varies and what is the floor.
-    fn describe(&mut self, grid: &Grid, resolved: Vec<Resolved>) {
+    fn describe(&mut self, grid: &Grid, resolved: Vec<ResolvedSettings>) {
         let embedded = BrokerKind::in_process().name();
         let keys: Vec<&String> = grid.dimensions.iter().map(|dimension| &dimension.key).collect();
         let values: Vec<Vec<Option<String>>> = grid
@@ -291,7 +291,12 @@ fn matters(broker: &str, key: &str) -> bool {
 }
 
 /// The settings of every cell; what is wrong with any of them becomes problems.
-fn resolve(layers: &Layers, grid: &Grid, with: &[With], problems: &mut Problems) -> Vec<Resolved> {
+fn resolve(
+    layers: &Layers,
+    grid: &Grid,
+    with: &[With],
+    problems: &mut Problems,
+) -> Vec<ResolvedSettings> {
     let mut cells = Vec::new();
     for cell in &grid.cells {
         let mut layers = layers.clone();

@@ -63,7 +63,7 @@ pub struct MatrixReport {
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub finished_at: String,
     /// The settings that are varied, with their values in the order of the cells.
-    pub varied: Vec<Varied>,
+    pub varied: Vec<VariedSetting>,
     /// How often every cell was to be run.
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub repetitions: u32,
@@ -94,7 +94,7 @@ pub struct MatrixReport {
 /// A setting that is varied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Varied {
+pub struct VariedSetting {
     /// The setting.
     pub key: String,
     /// Its values.
@@ -253,14 +253,14 @@ fn run_report(run: &MatrixRun) -> RunReport {
     }
 }
 
-fn varied(key: &str, cells: &[CellReport]) -> Varied {
+fn varied(key: &str, cells: &[CellReport]) -> VariedSetting {
     let mut values: Vec<String> = Vec::new();
     for value in cells.iter().filter_map(|cell| cell.settings[key].clone()) {
         if !values.contains(&value) {
             values.push(value);
         }
     }
-    Varied { key: key.to_owned(), values }
+    VariedSetting { key: key.to_owned(), values }
 }
 
 /// Why the verdict is what it is: every cell that is no result, then what passed.

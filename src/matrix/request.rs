@@ -8,7 +8,7 @@ use super::cells::{BROKER, Dimension};
 use super::problems::Problems;
 use super::setting::has;
 use crate::broker::{self, BrokerKind};
-use crate::config::{self, Assignment, Layers, Resolved, Settings, at};
+use crate::config::{self, Assignment, Layers, ResolvedSettings, Settings, at};
 
 /// The origin of what goes with a choice by a flag.
 pub const WITH_FLAG: &str = "flag --with";
@@ -52,7 +52,7 @@ pub fn is_implied_broker(assignment: &Assignment) -> bool {
 }
 
 /// What is varied: what flags vary, over what `[matrix.vary]` does; the broker first.
-pub(super) fn dimensions(request: &Request, base: Option<&Resolved>) -> Vec<Dimension> {
+pub(super) fn dimensions(request: &Request, base: Option<&ResolvedSettings>) -> Vec<Dimension> {
     let flags = request.layers.flags.iter().filter(|flag| !is_implied_broker(flag));
     let flag_keys: BTreeSet<&str> = flags.map(|flag| flag.key.as_str()).collect();
     let mut dimensions = request.varied.clone();
@@ -79,7 +79,7 @@ pub(super) fn dimensions(request: &Request, base: Option<&Resolved>) -> Vec<Dime
 /// Further settings of some cells: those of `[matrix.with]`, then those of flags.
 pub(super) fn further_settings(
     of_flags: Vec<With>,
-    base: Option<&Resolved>,
+    base: Option<&ResolvedSettings>,
     problems: &mut Problems,
 ) -> Vec<With> {
     let mut with = base.map(of_file).unwrap_or_default();
@@ -102,7 +102,7 @@ fn in_order(dimensions: &mut [Dimension]) {
 }
 
 /// `[matrix.with]`.
-fn of_file(base: &Resolved) -> Vec<With> {
+fn of_file(base: &ResolvedSettings) -> Vec<With> {
     let mut found = Vec::new();
     for (choice, settings) in &base.settings.matrix.with {
         let Some((key, value)) = choice.split_once('=') else { continue };

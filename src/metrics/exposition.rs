@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use streamgauge_actors::{
-    CounterMetric, CounterRow, FailureKind, LatencyKind, Malformed, MetricKind, Nanos, RunState,
+    CounterMetric, CounterRow, DecodeError, FailureKind, LatencyKind, MetricKind, Nanos, RunState,
     SECOND, StageCounters, StageId,
 };
 
@@ -162,7 +162,7 @@ fn counters_by_label(views: &[View<'_>]) -> Vec<MetricFamily> {
     let mut errors =
         counter("broker_errors_total", "Failures of the broker, by where they were met and kind.");
     for view in views {
-        for reason in Malformed::REASONS.iter().copied().chain(OTHER_REASONS) {
+        for reason in DecodeError::REASONS.iter().copied().chain(OTHER_REASONS) {
             let count = view.totals.malformed.of(reason);
             malformed.value(&view.labels(&[("reason", reason)]), count as f64);
         }

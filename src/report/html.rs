@@ -87,8 +87,8 @@ struct Page<'a> {
     windows: sections::Windows,
     self_check: Vec<self_check::Check>,
     rerun: &'a str,
-    circumstances: Vec<sections::Named>,
-    settings: Vec<sections::Named>,
+    circumstances: Vec<sections::NamedValue>,
+    settings: Vec<sections::NamedValue>,
 }
 
 impl<'a> Page<'a> {

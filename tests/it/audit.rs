@@ -6,14 +6,14 @@ use std::sync::Arc;
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Broker, Finding, FindingKind, RunOutcome, Verdict,
-    testing::{Expected, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec},
+    testing::{Expectation, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec},
 };
 
 use crate::support::runs;
 
 /// Plays a run of three windows with one fault, or none; gives what was injected, and what the
 /// audit has to find.
-fn audited(name: &str, kind: Option<FaultKind>) -> (Arc<RunOutcome>, Vec<Injection>, Expected) {
+fn audited(name: &str, kind: Option<FaultKind>) -> (Arc<RunOutcome>, Vec<Injection>, Expectation) {
     let clock = runs::clock();
     let spec = small_spec(name);
     let after_records = if matches!(kind, Some(FaultKind::DropResult | FaultKind::DoubleResult)) {
@@ -43,7 +43,7 @@ fn flagged(name: &str, kind: FaultKind) -> (Injection, Vec<Finding>) {
     );
     assert_eq!(injections.len(), 1, "one fault strikes");
     let mut findings = outcome.findings.clone();
-    Expected::sort(&mut findings);
+    Expectation::sort(&mut findings);
     assert_eq!(findings, expected.findings);
     (injections[0], findings)
 }

@@ -11,10 +11,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use streamgauge::config::{Assignment, Layers, Resolved};
+use streamgauge::config::{Assignment, Layers, ResolvedSettings};
 use streamgauge::daemon::Daemon;
 use streamgauge::history::{History, NewRun};
-use streamgauge::live::{Live, News, Seen};
+use streamgauge::live::{Bookmark, Live, News};
 use streamgauge::matrix;
 use streamgauge::matrix::cells::Dimension;
 use streamgauge::matrix::figures::MatrixRun;
@@ -291,7 +291,8 @@ fn runs_over_http() {
     let found = Golden::default();
     let folder = TempDir::new().unwrap();
     let ids = history(folder.path());
-    let daemon = Daemon::start(setup(&folder, &[], Arc::new(Resolved::open_broker))).unwrap();
+    let daemon =
+        Daemon::start(setup(&folder, &[], Arc::new(ResolvedSettings::open_broker))).unwrap();
     let lab = Lab { daemon: Some(daemon), folder, agent: agent(), token: None };
     let pretty = |text: &str| {
         let value: Value = serde_json::from_str(text).unwrap();
@@ -362,7 +363,7 @@ fn a_run_under_way() {
             text.push('\n');
         }
         let News { view, seconds, windows, seen, is_over } =
-            live.present().unwrap().news(Seen::default());
+            live.present().unwrap().news(Bookmark::default());
         let news = json!({
             "view": view, "seconds": seconds, "windows": windows,
             "seen": [seen.seconds, seen.windows], "is_over": is_over,

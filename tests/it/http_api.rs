@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamgauge::config::Resolved;
+use streamgauge::config::ResolvedSettings;
 use streamgauge::daemon::{Daemon, StartError};
 use streamgauge::http::openapi_document;
 use tempfile::TempDir;
@@ -340,7 +340,7 @@ fn runs_are_listed_in_pages_and_outlive_the_daemon() {
 fn a_daemon_that_must_not_start_says_why() {
     let lab = Lab::new(&[]);
     let start = |folder: &TempDir, settings: &[(&str, &str)]| {
-        Daemon::start(setup(folder, settings, Arc::new(Resolved::open_broker))).map(|_| ())
+        Daemon::start(setup(folder, settings, Arc::new(ResolvedSettings::open_broker))).map(|_| ())
     };
     let second = start(&lab.folder, &[]).unwrap_err().to_string();
     assert!(second.contains("another daemon owns the state folder"), "{second}");

@@ -16,7 +16,7 @@ use streamgauge_support::grafana;
 use crate::support::prometheus::{Prometheus, Running, client, is_there, wait_for};
 use serde_json::{Value, json};
 use streamgauge::broker::embedded::EmbeddedBroker;
-use streamgauge::config::{Assignment, Layers, Resolved};
+use streamgauge::config::{Assignment, Layers, ResolvedSettings};
 use streamgauge::daemon::{Daemon, DaemonSetup};
 use streamgauge_actors::{
     Broker, SharedClock, StampedBy, TopicSpec,
@@ -125,7 +125,7 @@ fn lossy_daemon(folder: &TempDir) -> Daemon {
         open_endpoint: streamgauge::http::open,
         layers: Layers { flags, ..Layers::default() },
         folder: folder.path().to_owned(),
-        open_broker: Arc::new(|resolved: &Resolved, clock: SharedClock| {
+        open_broker: Arc::new(|resolved: &ResolvedSettings, clock: SharedClock| {
             let max_bytes = resolved.settings.broker.embedded.max_bytes.0;
             let embedded: Arc<dyn Broker> = Arc::new(EmbeddedBroker::new(max_bytes, clock));
             let spec = resolved.settings.run_spec("lossy")?;

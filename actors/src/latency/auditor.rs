@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{Nanos, to_millis};
 use crate::measures::counters::StageCounters;
-use crate::stage::flow::{Acknowledged, WindowWritten};
+use crate::stage::flow::{EventsAcknowledged, WindowWritten};
 use crate::stream::result::ResultRecord;
 use crate::truth::findings::{AuditTotals, Finding, FindingKind, MAX_FINDINGS, WindowAudit};
 use crate::truth::ledger::Ledger;
@@ -87,7 +87,7 @@ impl Auditor {
     }
 
     /// Files what a producer had acknowledged.
-    pub(super) fn acknowledged(&mut self, message: &Acknowledged) {
+    pub(super) fn acknowledged(&mut self, message: &EventsAcknowledged) {
         self.ledger.record(message.producer, message.complete_before, &message.windows);
     }
 
@@ -358,7 +358,11 @@ mod tests {
         let counts = vec![AcknowledgedCount { campaign_id: 1, acknowledged: 5, unknown: 0 }];
         for producer in 0..2 {
             let windows = vec![(0, counts.clone())];
-            auditor.acknowledged(&Acknowledged { producer, complete_before: i64::MAX, windows });
+            auditor.acknowledged(&EventsAcknowledged {
+                producer,
+                complete_before: i64::MAX,
+                windows,
+            });
         }
         auditor.written(WindowWritten {
             window_id: 0,

@@ -13,7 +13,7 @@ use crate::latency::result_latency::{in_ms, insertion_time, result_latency_ns};
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
-use crate::measures::run_measures::{Measured, RunMeasures};
+use crate::measures::run_measures::{MeasuresComplete, RunMeasures};
 use crate::ports::{EventReader, MAX_BUDGET};
 use crate::stage::drain::Remainder;
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
@@ -108,13 +108,13 @@ impl ResultsJudge {
     }
 
     /// All is read: measures the last update of every result, and audits it.
-    fn judge(&mut self) -> Measured {
+    fn judge(&mut self) -> MeasuresComplete {
         let latest = std::mem::take(&mut self.latest);
         for latency_ns in latest.values().filter_map(|update| update.latency_ns) {
             self.result_latency.record(latency_ns);
         }
         let Some(truth) = &self.role.truth else {
-            return Measured::default();
+            return MeasuresComplete::default();
         };
         let frame = frame_of(latest.values().map(|update| &update.result), &self.role.spec);
         let mut auditor = Auditor::with_truth(frame, truth);
@@ -126,7 +126,7 @@ impl ResultsJudge {
         self.findings = auditor.take_findings();
         self.windows = auditor.take_judged();
         let measures = RunMeasures { audit: auditor.totals().clone(), windows: auditor.table() };
-        Measured { measures: Some(Box::new(measures)), truth: TruthTable::new() }
+        MeasuresComplete { measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
 }
 
@@ -146,7 +146,7 @@ fn frame_of<'a>(
 }
 
 impl Stage for ResultsJudge {
-    type Out = Measured;
+    type Out = MeasuresComplete;
 
     fn id(&self) -> StageId {
         StageId::Latency
@@ -159,7 +159,7 @@ impl Stage for ResultsJudge {
         }
     }
 
-    fn turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
+    fn turn(&mut self, now: Nanos, outbox: &mut Vec<MeasuresComplete>) -> Result<Turn, StageError> {
         let visited = self.read()?;
         if visited > 0 {
             self.last_read_ns = now;

@@ -9,9 +9,9 @@ use crate::latency::result_latency::{in_ms, insertion_time, result_latency_ns};
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
-use crate::measures::run_measures::{Measured, RunMeasures};
+use crate::measures::run_measures::{MeasuresComplete, RunMeasures};
 use crate::ports::{EventReader, MAX_BUDGET};
-use crate::stage::flow::{Acknowledged, ResultsComplete, WindowAcknowledged, WindowWritten};
+use crate::stage::flow::{EventsAcknowledged, ResultsComplete, WindowAcknowledged, WindowWritten};
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
 use crate::stream::result::ResultRecord;
@@ -109,7 +109,7 @@ impl RunAudit {
 }
 
 impl Stage for RunAudit {
-    type Out = Measured;
+    type Out = MeasuresComplete;
 
     fn id(&self) -> StageId {
         StageId::Latency
@@ -122,7 +122,7 @@ impl Stage for RunAudit {
         }
     }
 
-    fn turn(&mut self, now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
+    fn turn(&mut self, now: Nanos, outbox: &mut Vec<MeasuresComplete>) -> Result<Turn, StageError> {
         let visited = self.read()?;
         if visited > 0 {
             self.last_read_ns = now;
@@ -144,7 +144,10 @@ impl Stage for RunAudit {
         self.auditor.judge_rest();
         let measures =
             RunMeasures { audit: self.auditor.totals().clone(), windows: self.auditor.table() };
-        outbox.push(Measured { measures: Some(Box::new(measures)), truth: TruthTable::new() });
+        outbox.push(MeasuresComplete {
+            measures: Some(Box::new(measures)),
+            truth: TruthTable::new(),
+        });
         Ok(Turn::Finished)
     }
 
@@ -162,8 +165,8 @@ impl Stage for RunAudit {
     }
 }
 
-impl Receive<Acknowledged> for RunAudit {
-    fn receive(&mut self, message: Acknowledged) {
+impl Receive<EventsAcknowledged> for RunAudit {
+    fn receive(&mut self, message: EventsAcknowledged) {
         self.auditor.acknowledged(&message);
     }
 }

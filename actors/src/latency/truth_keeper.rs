@@ -2,8 +2,8 @@
 
 use crate::clock::Nanos;
 use crate::failure::StageError;
-use crate::measures::run_measures::Measured;
-use crate::stage::flow::Acknowledged;
+use crate::measures::run_measures::MeasuresComplete;
+use crate::stage::flow::EventsAcknowledged;
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, Turn};
 use crate::stage_id::StageId;
 use crate::truth::ledger::Ledger;
@@ -32,7 +32,7 @@ impl Role for TruthKeeperRole {
 }
 
 impl Stage for TruthKeeper {
-    type Out = Measured;
+    type Out = MeasuresComplete;
 
     fn id(&self) -> StageId {
         StageId::Latency
@@ -40,13 +40,17 @@ impl Stage for TruthKeeper {
 
     fn order(&mut self, _order: StageOrder) {}
 
-    fn turn(&mut self, _now: Nanos, outbox: &mut Vec<Measured>) -> Result<Turn, StageError> {
+    fn turn(
+        &mut self,
+        _now: Nanos,
+        outbox: &mut Vec<MeasuresComplete>,
+    ) -> Result<Turn, StageError> {
         if self.ledger.complete_before() < i64::MAX {
             return Ok(Turn::Park);
         }
         let windows: Vec<i64> = self.ledger.windows().collect();
         let truth = windows.into_iter().map(|id| (id, self.ledger.take(id))).collect();
-        outbox.push(Measured { measures: None, truth });
+        outbox.push(MeasuresComplete { measures: None, truth });
         Ok(Turn::Finished)
     }
 
@@ -55,8 +59,8 @@ impl Stage for TruthKeeper {
     }
 }
 
-impl Receive<Acknowledged> for TruthKeeper {
-    fn receive(&mut self, message: Acknowledged) {
+impl Receive<EventsAcknowledged> for TruthKeeper {
+    fn receive(&mut self, message: EventsAcknowledged) {
         self.ledger.record(message.producer, message.complete_before, &message.windows);
     }
 }

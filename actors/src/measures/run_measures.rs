@@ -6,7 +6,7 @@ use crate::truth::table::TruthTable;
 
 /// What the latency actor found, once all is known.
 #[derive(Clone, Debug, Default)]
-pub struct Measured {
+pub struct MeasuresComplete {
     /// The audit's result and the per-window table; `None` where there was nothing to audit
     /// against.
     pub measures: Option<Box<RunMeasures>>,

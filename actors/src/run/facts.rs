@@ -8,7 +8,7 @@ use crate::clock::Nanos;
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
-use crate::measures::run_measures::Measured;
+use crate::measures::run_measures::MeasuresComplete;
 use crate::measures::series::Second;
 use crate::run::outcome::RunOutcome;
 use crate::run::states::RunState;
@@ -86,5 +86,5 @@ pub struct RunMeasured {
     /// The latency actor's pipeline.
     pub pipeline: PipelineId,
     /// What it found.
-    pub measured: Measured,
+    pub measured: MeasuresComplete,
 }

@@ -12,7 +12,7 @@ use crate::clock::Nanos;
 use crate::latency::results_judge::ResultsJudgeRole;
 use crate::latency::run_audit::RunAuditRole;
 use crate::latency::truth_keeper::TruthKeeperRole;
-use crate::measures::run_measures::Measured;
+use crate::measures::run_measures::MeasuresComplete;
 use crate::ports::EventReader;
 use crate::producer::ProducerRole;
 use crate::result_writer::{ResultWriterRole, WriterOut};
@@ -21,7 +21,7 @@ use crate::run::plan::RunPlan;
 use crate::run::prepare::{AggregatorPort, ProducerPorts, ResultPort, RunBasis, StagePorts};
 use crate::run::wiring::{AggregatorInboxes, StageAddress, audited_route, send, unaudited_route};
 use crate::stage::driver::{Begin, Heartbeat, MailboxCount, Reporting, Route, StageDriver};
-use crate::stage::flow::{Acknowledged, PanesClosed, WindowsMerged};
+use crate::stage::flow::{EventsAcknowledged, PanesClosed, WindowsMerged};
 use crate::stage::reports::{StageFailed, StageReport};
 use crate::stage::{Receive, Role, Stage, StageOrder};
 use crate::stage_id::{PipelineId, StageId};
@@ -96,7 +96,7 @@ impl PipelineBuilder<'_> {
     }
 
     /// Where the latency actor hands over what was measured.
-    fn measured(&self) -> Route<Measured> {
+    fn measured(&self) -> Route<MeasuresComplete> {
         let (supervisor, pipeline) = (self.reports.measured.clone(), self.reports.pipeline);
         Box::new(move |measured| {
             send(&supervisor, RunMeasured { pipeline, measured })
@@ -142,7 +142,7 @@ impl PipelineBuilder<'_> {
 
     fn producers<R: Role>(&mut self, ports: ProducerPorts, latency: &StageAddress<R>)
     where
-        R::Stage: Receive<Acknowledged>,
+        R::Stage: Receive<EventsAcknowledged>,
     {
         let ProducerPorts { campaigns, writers } = ports;
         let generation = self.reports.pipeline.generation;

@@ -10,7 +10,7 @@ use crate::truth::ledger::AcknowledgedCount;
 /// that no later message of this producer adds to these windows.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
-pub struct Acknowledged {
+pub struct EventsAcknowledged {
     /// Which producer.
     pub producer: u32,
     /// Every window of this producer before this id is complete (`i64::MAX`: it is done).

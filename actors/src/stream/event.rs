@@ -12,16 +12,16 @@
 //! reads any JSON writer's.
 
 mod decode;
+mod decode_error;
 mod draw;
 mod encode;
 mod hex;
-mod malformed;
 mod schema;
 mod serial;
 
 pub use self::decode::decode_event;
+pub use self::decode_error::{DecodeError, MAX_EVENT_BYTES};
 pub use self::draw::{Draw, EventSource};
 pub use self::encode::EventEncoder;
-pub use self::malformed::{MAX_EVENT_BYTES, Malformed};
 pub use self::schema::{DecodedEvent, EVENT_FIELDS};
 pub use self::serial::Serial;

@@ -82,7 +82,7 @@ pub struct StoredRecord {
 
 /// What a right audit finds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expected {
+pub struct Expectation {
     /// Every finding, sorted.
     pub findings: Vec<Finding>,
     /// Windows with events or results.
@@ -91,7 +91,7 @@ pub struct Expected {
     pub windows_exact: u64,
 }
 
-impl Expected {
+impl Expectation {
     /// The sum over the findings of one kind.
     pub fn count(&self, kind: FindingKind) -> u64 {
         self.findings

@@ -12,7 +12,7 @@ use crate::ports::PROGRESS_KEY;
 use crate::stream::event::{DecodedEvent, Serial, decode_event};
 use crate::stream::progress::ProgressRecord;
 use crate::stream::result::ResultRecord;
-use crate::testing::faults::{Expected, Fault, FaultKind, Injection, StoredRecord, TrueCount};
+use crate::testing::faults::{Expectation, Fault, FaultKind, Injection, StoredRecord, TrueCount};
 use crate::truth::findings::{Finding, FindingKind};
 
 /// An event of the run, with its record.
@@ -321,7 +321,7 @@ impl Injector {
     }
 
     /// What a right audit of the finished run finds: all of this, and nothing else.
-    pub fn expected(&self) -> Expected {
+    pub fn expected(&self) -> Expectation {
         let mut findings = Vec::new();
         let mut lost: BTreeMap<(u32, u32), u64> = BTreeMap::new();
         for injection in &self.injections {
@@ -342,7 +342,7 @@ impl Injector {
             partition: Some(partition),
             count,
         }));
-        Expected::sort(&mut findings);
+        Expectation::sort(&mut findings);
         let mut windows: BTreeSet<i64> =
             self.truth.keys().map(|&(window_id, _)| window_id).collect();
         let wrong: BTreeSet<i64> = findings
@@ -352,7 +352,7 @@ impl Injector {
             .collect();
         windows.extend(&wrong);
         let (all, wrong) = (windows.len() as u64, wrong.len() as u64);
-        Expected { findings, windows: all, windows_exact: all - wrong }
+        Expectation { findings, windows: all, windows_exact: all - wrong }
     }
 }
 

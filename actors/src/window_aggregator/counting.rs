@@ -10,7 +10,7 @@ use crate::stage::flow::PanesClosed;
 use crate::stream::event::DecodedEvent;
 use crate::stream::progress::FINISHED;
 use crate::truth::findings::{Finding, FindingKind, MAX_FINDINGS};
-use crate::window_aggregator::panes::{Offered, PartitionWindows, WindowShape};
+use crate::window_aggregator::panes::{OfferOutcome, PartitionWindows, WindowShape};
 use crate::window_aggregator::slots::CampaignSlots;
 use crate::workload::spec::RunSpec;
 
@@ -163,7 +163,9 @@ impl Counting {
         }
         let windows = &mut self.partitions[at].windows;
         let before = windows.closed_before();
-        if let Offered::Late(needed) = windows.offer(producer, time, slot, event.produce_time_ms) {
+        if let OfferOutcome::Late(needed) =
+            windows.offer(producer, time, slot, event.produce_time_ms)
+        {
             self.counters.late += 1;
             self.counters.late_needed_ns = needed.max(self.counters.late_needed_ns);
             return false;

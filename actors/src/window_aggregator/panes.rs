@@ -87,7 +87,7 @@ impl Pane {
 
 /// What became of an event offered to a partition's windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offered {
+pub enum OfferOutcome {
     /// Added to its pane.
     Counted,
     /// Its window was closed already. The value is the allowed lateness that would have kept it
@@ -168,16 +168,22 @@ impl PartitionWindows {
 
     /// Offers an event to its pane, and its time to its producer's progress.
     #[inline]
-    pub fn offer(&mut self, producer: usize, time: Nanos, slot: u32, produce_ms: i64) -> Offered {
+    pub fn offer(
+        &mut self,
+        producer: usize,
+        time: Nanos,
+        slot: u32,
+        produce_ms: i64,
+    ) -> OfferOutcome {
         if time >= self.recent_start && time < self.recent_end {
             let stride = self.producers.len() + 1;
             self.open[self.recent].add(stride, slot, producer, produce_ms);
         } else if !self.add_elsewhere(producer, time, slot, produce_ms) {
             let end = self.shape.start(self.shape.id(time).saturating_add(1));
-            return Offered::Late(self.least_progress().saturating_sub(end).saturating_add(1));
+            return OfferOutcome::Late(self.least_progress().saturating_sub(end).saturating_add(1));
         }
         self.advance(producer, time);
-        Offered::Counted
+        OfferOutcome::Counted
     }
 
     fn add_elsewhere(&mut self, producer: usize, time: Nanos, slot: u32, produce_ms: i64) -> bool {
@@ -341,7 +347,7 @@ mod tests {
                         time[p] += delta;
                         let slot = slots.slot(u64::from(campaign) + 1).unwrap();
                         let offered = windows.offer(p, time[p], slot, i as i64);
-                        prop_assert_eq!(offered, Offered::Counted);
+                        prop_assert_eq!(offered, OfferOutcome::Counted);
                         let place = ((time[p] - 1_000) / 100, u64::from(campaign) + 1);
                         let entry = model.entry(place).or_default();
                         *entry = (entry.0 + 1, i as i64);
@@ -393,14 +399,17 @@ mod tests {
     fn a_late_event_names_the_lateness_that_would_have_sufficed() {
         let mut windows = PartitionWindows::new(SHAPE, 1);
         windows.offer(0, 1_130, 0, 1);
-        let Offered::Late(needed) = windows.offer(0, 1_099, 0, 1) else {
+        let OfferOutcome::Late(needed) = windows.offer(0, 1_099, 0, 1) else {
             panic!("window 0 is closed")
         };
         for (lateness, expected_late) in [(needed - 1, true), (needed, false)] {
             let mut windows =
                 PartitionWindows::new(WindowShape { allowed_lateness_ns: lateness, ..SHAPE }, 1);
             windows.offer(0, 1_130, 0, 1);
-            assert_eq!(matches!(windows.offer(0, 1_099, 0, 1), Offered::Late(_)), expected_late);
+            assert_eq!(
+                matches!(windows.offer(0, 1_099, 0, 1), OfferOutcome::Late(_)),
+                expected_late
+            );
         }
     }
 

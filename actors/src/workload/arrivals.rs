@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use self::exact::NEVER;
 pub use self::mmpp::Mmpp;
 use self::mmpp::StatePath;
-use self::modulated::Modulated;
+use self::modulated::ModulatedPoisson;
 use self::per_second::{Counts, PerSecond};
 use self::random::{Purpose, derive_seed};
 use self::share::Share;
@@ -153,8 +153,8 @@ impl Arrivals {
         let share = Share { producer, producers };
         let process = match kind {
             ArrivalKind::Uniform => Process::Uniform(Uniform::new(rate, share)),
-            ArrivalKind::Poisson => Process::Modulated(Modulated::new(rate, own, None)),
-            ArrivalKind::Mmpp => Process::Modulated(Modulated::new(rate, own, Some(path()))),
+            ArrivalKind::Poisson => Process::Modulated(ModulatedPoisson::new(rate, own, None)),
+            ArrivalKind::Mmpp => Process::Modulated(ModulatedPoisson::new(rate, own, Some(path()))),
             ArrivalKind::PoissonNormalized => {
                 Process::PerSecond(PerSecond::new(rate, own, Counts::Exact { origin_ns: 0, share }))
             }
@@ -282,7 +282,7 @@ fn checked(rate: f64) -> f64 {
 )]
 enum Process {
     Uniform(Uniform),
-    Modulated(Modulated),
+    Modulated(ModulatedPoisson),
     PerSecond(PerSecond),
     Max,
 }
@@ -301,7 +301,7 @@ impl Process {
     /// The next time at which the process itself changes.
     fn boundary(&self) -> i64 {
         match self {
-            Self::Modulated(Modulated { path: Some(path), .. }) => path.until.whole_ns,
+            Self::Modulated(ModulatedPoisson { path: Some(path), .. }) => path.until.whole_ns,
             Self::PerSecond(per_second) => per_second.end_ns,
             Self::Uniform(_) | Self::Modulated(_) | Self::Max => NEVER,
         }

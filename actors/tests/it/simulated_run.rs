@@ -10,7 +10,7 @@ use streamgauge_actors::{
     ArrivalKind, AuditTotals, AutoSpan, BurstCorrelation, Clock, Finding, MILLISECOND, Mmpp, Nanos,
     Rate, RunSpec, SECOND, Span, StageCounters, StageOrder, WindowAudit,
     testing::{
-        Dice, Expected, Fault, FaultKind, Injection, Injector, SimClock, SimLog, Stress,
+        Dice, Expectation, Fault, FaultKind, Injection, Injector, SimClock, SimLog, Stress,
         StressCounts, small_spec,
     },
 };
@@ -270,7 +270,7 @@ pub(crate) fn simulate(seed: u64) -> Result<Outcome, String> {
     let mut outcome = pipeline.into_outcome(&log, clock.now());
     outcome.arrivals = spec.workload.arrivals.name();
     outcome.faults_asked = faults_asked;
-    let expected: Expected = log.injected(Injector::expected);
+    let expected: Expectation = log.injected(Injector::expected);
     verdict::check(&spec, base, &log, &outcome, &expected)?;
     Ok(outcome)
 }

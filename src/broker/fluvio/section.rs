@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use streamgauge_actors::{Bytes, Checks, Span};
 
-use crate::broker::adapter::{Wanted, check_sizes, check_times, has_port};
+use crate::broker::adapter::{BrokerNeeds, check_sizes, check_times, has_port};
 use crate::broker::topics::RUN_SUFFIX;
 
 /// The name in settings and reports.
@@ -95,7 +95,7 @@ pub enum FluvioTls {
 
 impl FluvioSection {
     /// Checks what types alone cannot.
-    pub(super) fn check_section(&self, wanted: &Wanted<'_>, checks: &mut Checks) {
+    pub(super) fn check_section(&self, wanted: &BrokerNeeds<'_>, checks: &mut Checks) {
         checks.must(
             has_port(&self.endpoint),
             ENDPOINT,
@@ -149,7 +149,7 @@ impl FluvioTlsSection {
     }
 }
 
-fn check_topic_names(wanted: &Wanted<'_>, checks: &mut Checks) {
+fn check_topic_names(wanted: &BrokerNeeds<'_>, checks: &mut Checks) {
     for (key, name, longest) in [
         ("topics.prefix", wanted.prefix, MAX_TOPIC_NAME - RUN_SUFFIX),
         ("topics.events", wanted.events_topic, MAX_TOPIC_NAME),

@@ -20,7 +20,7 @@ use streamgauge_actors::{
 
 use super::abilities::{Abilities, DESCRIBE_CONFIGS, Evidence, Kind};
 use super::api_versions;
-use super::client::{Disposed, POLL_PAUSE, metadata, no_such_topic, offsets};
+use super::client::{Disposable, POLL_PAUSE, metadata, no_such_topic, offsets};
 use super::errors::{code_of, topic_error};
 use super::lack::{KafkaLack, WRITE_CACHING};
 use super::logs::Logs;
@@ -36,7 +36,7 @@ const GREATEST_SEGMENT_BYTES: u64 = 1 << 30;
 
 /// Administration of a Kafka cluster's topics: see [`TopicAdmin`].
 pub(super) struct KafkaAdmin {
-    client: Disposed<AdminClient<Logs>>,
+    client: Disposable<AdminClient<Logs>>,
     settings: KafkaSettings,
     /// What the cluster can do, once that is known.
     abilities: Option<Abilities>,
@@ -48,7 +48,7 @@ impl KafkaAdmin {
         abilities: Option<Abilities>,
     ) -> Result<Self, PortError> {
         let client = AdminClient::from_config_and_context(&settings.admin(), Logs::new());
-        let client = client.map(Disposed::new).map_err(|error| config_error(&error))?;
+        let client = client.map(Disposable::new).map_err(|error| config_error(&error))?;
         Ok(Self { client, settings: settings.clone(), abilities })
     }
 

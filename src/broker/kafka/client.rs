@@ -117,15 +117,15 @@ fn dispose<T: Send + 'static>(client: T) {
 }
 
 /// What is dropped through [`dispose`].
-pub(super) struct Disposed<T: Send + 'static>(Option<T>);
+pub(super) struct Disposable<T: Send + 'static>(Option<T>);
 
-impl<T: Send + 'static> Disposed<T> {
+impl<T: Send + 'static> Disposable<T> {
     pub(super) fn new(client: T) -> Self {
         Self(Some(client))
     }
 }
 
-impl<T: Send + 'static> std::ops::Deref for Disposed<T> {
+impl<T: Send + 'static> std::ops::Deref for Disposable<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -133,13 +133,13 @@ impl<T: Send + 'static> std::ops::Deref for Disposed<T> {
     }
 }
 
-impl<T: Send + 'static> std::ops::DerefMut for Disposed<T> {
+impl<T: Send + 'static> std::ops::DerefMut for Disposable<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.0.as_mut().expect("present until dropped")
     }
 }
 
-impl<T: Send + 'static> Drop for Disposed<T> {
+impl<T: Send + 'static> Drop for Disposable<T> {
     fn drop(&mut self) {
         if let Some(client) = self.0.take() {
             dispose(client);

@@ -13,7 +13,7 @@ use super::examination;
 use super::reader::KafkaReader;
 use super::settings::KafkaSettings;
 use super::writer::KafkaWriter;
-use crate::broker::adapter::Wanted;
+use crate::broker::adapter::BrokerNeeds;
 use crate::broker::deadline::Deadline;
 use crate::broker::remark::Remark;
 
@@ -54,7 +54,7 @@ impl KafkaBroker {
     ///
     /// # Errors
     /// [`PortError`] when the cluster cannot be reached.
-    pub fn examine(&self, wanted: &Wanted<'_>) -> Result<Vec<Remark>, PortError> {
+    pub fn examine(&self, wanted: &BrokerNeeds<'_>) -> Result<Vec<Remark>, PortError> {
         let deadline = Deadline::after(self.settings.connect_timeout());
         let abilities = self.look()?;
         let admin = KafkaAdmin::connect(&self.settings, Some(abilities.clone()))?;

@@ -8,7 +8,7 @@ use streamgauge_actors::PortError;
 use super::abilities::{Abilities, Kind};
 use super::admin::KafkaAdmin;
 use super::settings::KafkaSettings;
-use crate::broker::adapter::Wanted;
+use crate::broker::adapter::BrokerNeeds;
 use crate::broker::deadline::Deadline;
 use crate::broker::remark::{Remark, Weight};
 
@@ -16,7 +16,7 @@ pub(super) fn examine(
     admin: &KafkaAdmin,
     abilities: &Abilities,
     settings: &KafkaSettings,
-    wanted: &Wanted<'_>,
+    wanted: &BrokerNeeds<'_>,
     deadline: &Deadline,
 ) -> Result<Vec<Remark>, PortError> {
     let (brokers, entries) = admin.brokers(deadline)?;
@@ -38,7 +38,7 @@ pub(super) fn examine(
 }
 
 /// Whether the cluster is what the settings call it.
-fn kind(abilities: &Abilities, wanted: &Wanted<'_>) -> Option<Remark> {
+fn kind(abilities: &Abilities, wanted: &BrokerNeeds<'_>) -> Option<Remark> {
     let found = abilities.name();
     if found == wanted.kind {
         return None;
@@ -59,7 +59,7 @@ fn kind(abilities: &Abilities, wanted: &Wanted<'_>) -> Option<Remark> {
     ))
 }
 
-fn replicas(brokers: usize, abilities: &Abilities, wanted: &Wanted<'_>) -> Remark {
+fn replicas(brokers: usize, abilities: &Abilities, wanted: &BrokerNeeds<'_>) -> Remark {
     let replication = wanted.replication;
     let found = format!("{brokers} broker(s) for {replication} replica(s)");
     if usize::from(replication) > brokers {
@@ -82,7 +82,11 @@ impl Entries {
     }
 }
 
-fn of_settings(entries: &Entries, settings: &KafkaSettings, wanted: &Wanted<'_>) -> Vec<Remark> {
+fn of_settings(
+    entries: &Entries,
+    settings: &KafkaSettings,
+    wanted: &BrokerNeeds<'_>,
+) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let replication = u64::from(wanted.replication);
     match entries.number("min.insync.replicas") {
@@ -154,8 +158,8 @@ mod tests {
         }
     }
 
-    fn wanted(kind: &str, replication: u16) -> Wanted<'_> {
-        Wanted { kind, replication, ..Wanted::default() }
+    fn wanted(kind: &str, replication: u16) -> BrokerNeeds<'_> {
+        BrokerNeeds { kind, replication, ..BrokerNeeds::default() }
     }
 
     #[test]

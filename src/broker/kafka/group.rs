@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use streamgauge_actors::{Clock, Nanos, PortError, RunClock, SECOND};
 
-use super::client::Disposed;
+use super::client::Disposable;
 use super::logs::Logs;
 use super::settings::{KafkaSettings, config_error};
 
@@ -17,7 +17,7 @@ const INTERVAL_NS: Nanos = 2 * SECOND;
 
 /// The positions of one reader, committed every two seconds.
 pub(super) struct GroupOffsets {
-    client: Disposed<BaseConsumer<Logs>>,
+    client: Disposable<BaseConsumer<Logs>>,
     topic: String,
     clock: RunClock,
     due_ns: Nanos,
@@ -35,7 +35,7 @@ impl GroupOffsets {
             config.create_with_context(Logs::new()).map_err(|error| config_error(&error))?;
         let clock = RunClock::start();
         let due_ns = clock.now() + INTERVAL_NS;
-        Ok(Some(Self { client: Disposed::new(client), topic: topic.to_owned(), clock, due_ns }))
+        Ok(Some(Self { client: Disposable::new(client), topic: topic.to_owned(), clock, due_ns }))
     }
 
     /// Commits, if that is due, the offsets of the next records to be read. Does not wait, and a

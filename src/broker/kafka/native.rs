@@ -313,7 +313,7 @@ impl NativeConsumer {
             )
         };
         let taken = usize::try_from(taken).unwrap_or(0);
-        for message in (Taken { messages: self.batch[..taken].iter() }) {
+        for message in (MessageBatch { messages: self.batch[..taken].iter() }) {
             // SAFETY: the pointer is what librdkafka just returned, and not destroyed before
             // `message` is.
             visit(unsafe { view(&*message.0) });
@@ -370,11 +370,11 @@ impl Drop for Message {
 
 /// A batch of messages; those that were not visited (the visitor panicked) are given back all the
 /// same.
-struct Taken<'a> {
+struct MessageBatch<'a> {
     messages: slice::Iter<'a, *mut raw::rd_kafka_message_t>,
 }
 
-impl Iterator for Taken<'_> {
+impl Iterator for MessageBatch<'_> {
     type Item = Message;
 
     #[inline]
@@ -383,7 +383,7 @@ impl Iterator for Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for MessageBatch<'_> {
     fn drop(&mut self) {
         self.for_each(drop);
     }

@@ -9,7 +9,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::{EventReader, PortError, Record, StartAt};
 
-use super::client::{Disposed, offsets, partitions_of};
+use super::client::{Disposable, offsets, partitions_of};
 use super::errors::{is_topic_gone, is_transient, topic_error};
 use super::group::GroupOffsets;
 use super::logs::Logs;
@@ -19,7 +19,7 @@ use crate::broker::deadline::Deadline;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
 pub(super) struct KafkaReader {
-    consumer: Disposed<NativeConsumer>,
+    consumer: Disposable<NativeConsumer>,
     topic: String,
     topic_c: CString,
     /// By partition number; `None` where the partition is not assigned.
@@ -54,7 +54,7 @@ impl KafkaReader {
         let topic_c = CString::new(topic)
             .map_err(|_| PortError::fatal("a topic's name contains a NUL byte"))?;
         let consumer = NativeConsumer::new(&settings.consumer(), &topic_c, Logs::new())
-            .map(Disposed::new)
+            .map(Disposable::new)
             .map_err(|error| config_error(&error))?;
         let count = partitions_of(settings, consumer.client(), topic, &deadline)?;
         let mut reader = Self {

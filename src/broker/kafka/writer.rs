@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
 
-use super::client::{Disposed, partitions_of};
+use super::client::{Disposable, partitions_of};
 use super::errors::is_topic_gone;
 use super::logs::Logs;
 use super::native::{DeliveryReport, NativeProducer, Persistence};
@@ -16,7 +16,7 @@ use crate::broker::deadline::Deadline;
 
 /// A writer to one topic: see [`EventWriter`].
 pub(super) struct KafkaWriter {
-    producer: Disposed<NativeProducer>,
+    producer: Disposable<NativeProducer>,
     topic: String,
     partitions: u32,
     in_flight: u64,
@@ -33,7 +33,7 @@ impl KafkaWriter {
         let deadline = Deadline::after(settings.connect_timeout());
         let producer =
             NativeProducer::new(&settings.producer(role, idempotent), topic, Logs::new())
-                .map(Disposed::new)
+                .map(Disposable::new)
                 .map_err(|error| config_error(&error))?;
         let partitions = partitions_of(settings, producer.client(), topic, &deadline)?;
         Ok(Self { producer, topic: topic.to_owned(), partitions, in_flight: 0, failure: None })

@@ -336,19 +336,19 @@ pub fn windows(report: &Report) -> Windows {
 
 /// A name and its value.
 #[derive(Clone, Debug, Serialize)]
-pub struct Named {
+pub struct NamedValue {
     name: String,
     value: String,
 }
 
-impl Named {
+impl NamedValue {
     fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self { name: name.into(), value: value.into() }
     }
 }
 
 /// What ran, and where.
-pub fn circumstances(report: &Report) -> Vec<Named> {
+pub fn circumstances(report: &Report) -> Vec<NamedValue> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
     let (broker, versions, host, topics) =
         (&report.broker, &report.versions, &report.host, &report.topics);
@@ -361,33 +361,36 @@ pub fn circumstances(report: &Report) -> Vec<Named> {
     let stamps =
         if broker.log_append_time { "stamped by the log" } else { "not stamped by the log" };
     let mut rows = vec![
-        Named::new("run", format!("{} ({mode}), generation {}", report.run_id, report.generation)),
-        Named::new("started", report.started_at.clone()),
-        Named::new("seed", report.seed.to_string()),
-        Named::new(
+        NamedValue::new(
+            "run",
+            format!("{} ({mode}), generation {}", report.run_id, report.generation),
+        ),
+        NamedValue::new("started", report.started_at.clone()),
+        NamedValue::new("seed", report.seed.to_string()),
+        NamedValue::new(
             "broker",
             format!(
                 "{} {}, {}, insertion time {stamps}",
                 broker.kind, broker.version, broker.guarantee
             ),
         ),
-        Named::new("topics", format!("{}, {}", topics.events, topics.results)),
-        Named::new("streamgauge", versions.streamgauge.clone()),
+        NamedValue::new("topics", format!("{}, {}", topics.events, topics.results)),
+        NamedValue::new("streamgauge", versions.streamgauge.clone()),
     ];
     let clients = versions.clients();
-    rows.extend(clients.map(|(name, version)| Named::new(name, version.unwrap_or("–"))));
+    rows.extend(clients.map(|(name, version)| NamedValue::new(name, version.unwrap_or("–"))));
     rows.extend([
-        Named::new("processor", or_none(&host.cpu)),
-        Named::new("cores", host.cores.map_or_else(|| "–".to_owned(), grouped)),
-        Named::new("memory", dash(bytes(host.memory_bytes))),
-        Named::new("kernel", or_none(&host.kernel)),
+        NamedValue::new("processor", or_none(&host.cpu)),
+        NamedValue::new("cores", host.cores.map_or_else(|| "–".to_owned(), grouped)),
+        NamedValue::new("memory", dash(bytes(host.memory_bytes))),
+        NamedValue::new("kernel", or_none(&host.kernel)),
     ]);
     rows
 }
 
 /// Every setting with its value.
-pub fn settings(config: &Value) -> Vec<Named> {
-    fn collect(path: &str, value: &Value, into: &mut Vec<Named>) {
+pub fn settings(config: &Value) -> Vec<NamedValue> {
+    fn collect(path: &str, value: &Value, into: &mut Vec<NamedValue>) {
         match value {
             Value::Object(members) if !members.is_empty() => {
                 for (name, member) in members {
@@ -396,7 +399,7 @@ pub fn settings(config: &Value) -> Vec<Named> {
                     collect(&path, member, into);
                 }
             }
-            leaf => into.push(Named::new(path, leaf.to_string())),
+            leaf => into.push(NamedValue::new(path, leaf.to_string())),
         }
     }
     let mut rows = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamgauge::config::{Assignment, Layers, Resolved};
+use streamgauge::config::{Assignment, Layers, ResolvedSettings};
 use streamgauge::daemon::planner::OpenBroker;
 use streamgauge::daemon::{Daemon, DaemonSetup, StartError};
 use tempfile::TempDir;
@@ -69,7 +69,7 @@ pub(crate) fn agent() -> ureq::Agent {
 
 impl Lab {
     pub(crate) fn new(settings: &[(&str, &str)]) -> Self {
-        Self::with_broker(settings, Arc::new(Resolved::open_broker))
+        Self::with_broker(settings, Arc::new(ResolvedSettings::open_broker))
     }
 
     pub(crate) fn with_broker(settings: &[(&str, &str)], open_broker: OpenBroker) -> Self {
@@ -82,8 +82,11 @@ impl Lab {
     /// Ends the daemon, and starts another one in the same folder.
     pub(crate) fn restart(&mut self, settings: &[(&str, &str)]) -> Result<(), StartError> {
         self.daemon = None;
-        self.daemon =
-            Some(Daemon::start(setup(&self.folder, settings, Arc::new(Resolved::open_broker)))?);
+        self.daemon = Some(Daemon::start(setup(
+            &self.folder,
+            settings,
+            Arc::new(ResolvedSettings::open_broker),
+        ))?);
         Ok(())
     }
 

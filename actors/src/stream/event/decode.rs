@@ -13,35 +13,35 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::malformed::{MAX_EVENT_BYTES, Malformed};
+use super::decode_error::{DecodeError, MAX_EVENT_BYTES};
 use super::schema::{DecodedEvent, EVENT_FIELDS};
 use super::serial::Serial;
 
 /// Reads one event. Of a key given twice, the last value counts; unknown keys are passed over.
 ///
 /// # Errors
-/// [`Malformed`] if `payload` is not a JSON object with all of [`EVENT_FIELDS`], each of its type:
-/// the integers fit into `i64` (`campaign_id`: into `u64`), all else is strings.
+/// [`DecodeError`] if `payload` is not a JSON object with all of [`EVENT_FIELDS`], each of its
+/// type: the integers fit into `i64` (`campaign_id`: into `u64`), all else is strings.
 #[inline]
-pub fn decode_event(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
+pub fn decode_event(payload: &[u8]) -> Result<DecodedEvent, DecodeError> {
     match layout::read(payload) {
         Some(event) if payload.len() <= MAX_EVENT_BYTES => Ok(event),
         _ => decode_unusual(payload),
     }
 }
 
-fn decode_unusual(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
+fn decode_unusual(payload: &[u8]) -> Result<DecodedEvent, DecodeError> {
     match payload.len() {
-        0 => Err(Malformed::Empty),
-        bytes if bytes > MAX_EVENT_BYTES => Err(Malformed::TooLarge { bytes }),
+        0 => Err(DecodeError::Empty),
+        bytes if bytes > MAX_EVENT_BYTES => Err(DecodeError::TooLarge { bytes }),
         _ => scan::read(payload).map_or_else(|| read_any(payload), Ok),
     }
 }
 
 /// The reader that decides: what it accepts is an event, whoever wrote it.
-fn read_any(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
+fn read_any(payload: &[u8]) -> Result<DecodedEvent, DecodeError> {
     let text = std::str::from_utf8(payload)
-        .map_err(|error| Malformed::BadUtf8 { at: error.valid_up_to() })?;
+        .map_err(|error| DecodeError::BadUtf8 { at: error.valid_up_to() })?;
     let is_object = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
     let mut json = serde_json::Deserializer::from_str(text);
     let fields = if is_object {
@@ -51,8 +51,8 @@ fn read_any(payload: &[u8]) -> Result<DecodedEvent, Malformed> {
     };
     let fields = fields.and_then(|fields| json.end().map(|()| fields));
     let fields = fields
-        .map_err(|error| Malformed::BadJson { line: error.line(), column: error.column() })?;
-    fields.ok_or(Malformed::NotAnObject)?.event()
+        .map_err(|error| DecodeError::BadJson { line: error.line(), column: error.column() })?;
+    fields.ok_or(DecodeError::NotAnObject)?.event()
 }
 
 /// The value of a field, as far as it matters.
@@ -69,7 +69,7 @@ enum Value {
 struct Fields([Value; EVENT_FIELDS.len()]);
 
 impl Fields {
-    fn event(&self) -> Result<DecodedEvent, Malformed> {
+    fn event(&self) -> Result<DecodedEvent, DecodeError> {
         self.text(0)?;
         let serial = self.text(1)?;
         for text in 2..=4 {
@@ -83,21 +83,21 @@ impl Fields {
         Ok(DecodedEvent { serial, event_time_ns, window_id, campaign_id, produce_time_ms })
     }
 
-    fn text(&self, index: usize) -> Result<Option<Serial>, Malformed> {
+    fn text(&self, index: usize) -> Result<Option<Serial>, DecodeError> {
         match self.0[index] {
             Value::Text(serial) => Ok(serial),
             _ => Err(self.malformed(index)),
         }
     }
 
-    fn unsigned(&self, index: usize) -> Result<u64, Malformed> {
+    fn unsigned(&self, index: usize) -> Result<u64, DecodeError> {
         match self.0[index] {
             Value::Unsigned(value) => Ok(value),
             _ => Err(self.malformed(index)),
         }
     }
 
-    fn integer(&self, index: usize) -> Result<i64, Malformed> {
+    fn integer(&self, index: usize) -> Result<i64, DecodeError> {
         match self.0[index] {
             Value::Negative(value) => Ok(value),
             Value::Unsigned(value) => i64::try_from(value).map_err(|_| self.malformed(index)),
@@ -105,10 +105,10 @@ impl Fields {
         }
     }
 
-    fn malformed(&self, index: usize) -> Malformed {
+    fn malformed(&self, index: usize) -> DecodeError {
         match self.0[index] {
-            Value::Missing => Malformed::MissingField(EVENT_FIELDS[index]),
-            _ => Malformed::WrongType(EVENT_FIELDS[index]),
+            Value::Missing => DecodeError::MissingField(EVENT_FIELDS[index]),
+            _ => DecodeError::WrongType(EVENT_FIELDS[index]),
         }
     }
 }

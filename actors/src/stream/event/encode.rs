@@ -39,8 +39,8 @@ pub struct EventEncoder {
     /// The serial whose run, producer and generation the buffer shows.
     shown: Option<Serial>,
     second: SecondText,
-    window: Repeated,
-    produced: Repeated,
+    window: RepeatedNumber,
+    produced: RepeatedNumber,
 }
 
 impl EventEncoder {
@@ -72,8 +72,8 @@ impl EventEncoder {
             octets: Box::new(std::array::from_fn(|value| Octet::new(value as u8))),
             shown: None,
             second: SecondText::new(1),
-            window: Repeated::new(",\"window_id\":", ",\"ip_address\":\""),
-            produced: Repeated::new(",\"produce_time\":", "}"),
+            window: RepeatedNumber::new(",\"window_id\":", ",\"ip_address\":\""),
+            produced: RepeatedNumber::new(",\"produce_time\":", "}"),
         }
     }
 
@@ -164,14 +164,14 @@ impl Fragment {
 
 /// A number that seldom changes, with the text around it.
 #[derive(Clone, Debug)]
-struct Repeated {
+struct RepeatedNumber {
     before: &'static str,
     after: &'static str,
     value: i64,
     text: Fragment,
 }
 
-impl Repeated {
+impl RepeatedNumber {
     fn new(before: &'static str, after: &'static str) -> Self {
         Self { before, after, value: 0, text: Fragment::new(&format!("{before}0{after}")) }
     }

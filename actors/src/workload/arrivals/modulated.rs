@@ -9,7 +9,7 @@ use super::random::exponential;
 
 /// A Poisson process, with or without states.
 #[derive(Clone, Debug)]
-pub(super) struct Modulated {
+pub(super) struct ModulatedPoisson {
     rng: Xoshiro256PlusPlus,
     pub(super) path: Option<StatePath>,
     /// The mean, in events per second.
@@ -23,7 +23,7 @@ pub(super) struct Modulated {
     pub(super) arrival: Exact,
 }
 
-impl Modulated {
+impl ModulatedPoisson {
     pub(super) fn new(rate: f64, seed: u64, mut path: Option<StatePath>) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         if let Some(path) = &mut path {

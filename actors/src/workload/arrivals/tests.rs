@@ -336,7 +336,8 @@ fn windowed_states_switch_as_the_continuous_chain_does() {
 fn bursts_are_as_much_denser_as_asked_and_poisson_inside() {
     let rate = 200.0;
     let mut arrivals = one_with(ArrivalKind::Mmpp, SKEWED, rate, 23);
-    let Process::Modulated(Modulated { path: Some(mut path), .. }) = arrivals.process.clone()
+    let Process::Modulated(ModulatedPoisson { path: Some(mut path), .. }) =
+        arrivals.process.clone()
     else {
         panic!("not an MMPP")
     };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use streamgauge_actors::{
-    Acknowledged, AggregatorParts, Campaigns, Clock, MILLISECOND, Nanos, OwnAggregatorRole,
+    AggregatorParts, Campaigns, Clock, EventsAcknowledged, MILLISECOND, Nanos, OwnAggregatorRole,
     PanesClosed, ProducerRole, Receive, ResultWriterRole, ResultsComplete, Role, RunAuditRole,
     RunMeasures, RunSpec, SharedClock, Stage, StageId, StageOrder, StageState, Turn,
     WindowAcknowledged, WindowWritten, WindowsMerged, WriterOut,
@@ -19,7 +19,7 @@ use super::{Outcome, Stresses};
 enum Mail {
     Begin(Nanos),
     Order(StageOrder),
-    Acknowledged(Acknowledged),
+    EventsAcknowledged(EventsAcknowledged),
     Panes(PanesClosed),
     Merged(WindowsMerged),
     Written(WindowWritten),
@@ -318,7 +318,9 @@ impl Logic {
             (Self::Latency(life), Mail::Order(order)) => life.stage().order(order),
             (Self::WindowAggregator(life), Mail::Merged(message)) => life.stage().receive(message),
             (Self::ResultWriter(life), Mail::Panes(message)) => life.stage().receive(message),
-            (Self::Latency(life), Mail::Acknowledged(message)) => life.stage().receive(message),
+            (Self::Latency(life), Mail::EventsAcknowledged(message)) => {
+                life.stage().receive(message);
+            }
             (Self::Latency(life), Mail::Written(message)) => life.stage().receive(message),
             (Self::Latency(life), Mail::WindowAcknowledged(message)) => {
                 life.stage().receive(message);
@@ -331,7 +333,7 @@ impl Logic {
     fn turn(&mut self, now: Nanos, said: &mut Said) -> Result<Turn, String> {
         match self {
             Self::Producer(life) => {
-                life.turn(now, |out| said.mail.push((LATENCY, Mail::Acknowledged(out))))
+                life.turn(now, |out| said.mail.push((LATENCY, Mail::EventsAcknowledged(out))))
             }
             Self::WindowAggregator(life) => {
                 life.turn(now, |out| said.mail.push((RESULT_WRITER, Mail::Panes(out))))

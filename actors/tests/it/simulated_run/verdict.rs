@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use streamgauge_actors::{
     FindingKind, Nanos, ResultRecord, RunSpec, WindowAudit,
-    testing::{Expected, FaultKind, Injector, SimLog, TrueCount},
+    testing::{Expectation, FaultKind, Injector, SimLog, TrueCount},
     to_millis,
 };
 
@@ -25,10 +25,10 @@ pub(crate) fn check(
     base: Nanos,
     log: &SimLog,
     run: &Outcome,
-    expected: &Expected,
+    expected: &Expectation,
 ) -> Result<(), String> {
     let mut findings = run.findings.clone();
-    Expected::sort(&mut findings);
+    Expectation::sort(&mut findings);
     if findings != expected.findings {
         let unexpected: Vec<_> =
             findings.iter().filter(|f| !expected.findings.contains(f)).collect();
@@ -48,7 +48,7 @@ pub(crate) fn check(
 }
 
 /// Every event is accounted for, in every stage.
-fn counts(log: &SimLog, run: &Outcome, expected: &Expected) -> Result<(), String> {
+fn counts(log: &SimLog, run: &Outcome, expected: &Expectation) -> Result<(), String> {
     let counters = &run.counters;
     let struck =
         |kind| run.injections.iter().filter(|injection| injection.kind == kind).count() as u64;
@@ -69,7 +69,7 @@ fn counts(log: &SimLog, run: &Outcome, expected: &Expected) -> Result<(), String
     same("late", counters.late, expected.count(FindingKind::EventLate))
 }
 
-fn audit(run: &Outcome, expected: &Expected) -> Result<(), String> {
+fn audit(run: &Outcome, expected: &Expectation) -> Result<(), String> {
     let audit = &run.audit;
     same(
         "windows",

@@ -31,7 +31,7 @@ const STALL_NS: Nanos = 15 * SECOND;
 /// A place in the log that came damaged so often is damaged.
 const MOST_DAMAGED: u32 = 5;
 
-type Opening = Pin<Box<dyn Future<Output = Result<Opened, Trouble>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<OpenStream, Trouble>> + Send>>;
 
 /// Where records come from.
 pub(super) struct Origin {
@@ -66,7 +66,7 @@ pub(super) struct FluvioPartition {
 }
 
 /// A stream made anew, and what the partition holds.
-struct Opened {
+struct OpenStream {
     chunks: ChunkStream,
     range: OffsetRange,
 }
@@ -170,13 +170,13 @@ impl FluvioPartition {
             let offset = next.min(range.end);
             let chunks =
                 ChunkStream::open(&leaders, partition, offset, chunk_bytes).await.map_err(away)?;
-            Ok(Opened { chunks, range })
+            Ok(OpenStream { chunks, range })
         });
         self.source = Source::Opening { opening, waiting: Waiting::since(now) };
     }
 
-    fn opened(&mut self, from: &Origin, now: Nanos, opened: Opened) -> Result<(), PortError> {
-        let Opened { chunks, range } = opened;
+    fn opened(&mut self, from: &Origin, now: Nanos, opened: OpenStream) -> Result<(), PortError> {
+        let OpenStream { chunks, range } = opened;
         let (partition, topic) = (self.partition, &from.topic);
         if range.first > self.next {
             return Err(records_removed(topic, partition, self.next));

@@ -407,9 +407,9 @@ fn every_reason_is_found_and_named() {
     for (payload, reason, message) in cases {
         let malformed = decode_event(payload).expect_err(message);
         assert_eq!((malformed.reason(), malformed.to_string().as_str()), (reason, message));
-        assert!(Malformed::REASONS.contains(&reason));
+        assert!(DecodeError::REASONS.contains(&reason));
     }
-    for reason in Malformed::REASONS {
+    for reason in DecodeError::REASONS {
         assert!(cases.iter().any(|case| case.1 == *reason), "{reason}");
     }
 }
@@ -421,6 +421,6 @@ fn deep_nesting_ends_no_stack() {
         let mut pairs = typical();
         pairs.push((quoted("deep"), deep.clone()));
         assert_eq!(decode_event(layout_of(&pairs, ":", ",").as_bytes()), Ok(TYPICAL));
-        assert_eq!(decode_event(&with("ad_type", &deep)), Err(Malformed::WrongType("ad_type")));
+        assert_eq!(decode_event(&with("ad_type", &deep)), Err(DecodeError::WrongType("ad_type")));
     }
 }

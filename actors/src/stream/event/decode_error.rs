@@ -5,7 +5,7 @@ pub const MAX_EVENT_BYTES: usize = 1 << 20;
 
 /// Why a record is not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum DecodeError {
     /// The record has no bytes.
     #[error("the record is empty")]
     Empty,
@@ -40,8 +40,8 @@ pub enum Malformed {
     WrongType(&'static str),
 }
 
-impl Malformed {
-    /// Every [`Malformed::reason`].
+impl DecodeError {
+    /// Every [`DecodeError::reason`].
     pub const REASONS: &[&str] = &[
         "empty",
         "too_large",
@@ -52,7 +52,7 @@ impl Malformed {
         "wrong_type",
     ];
 
-    /// The reason in one word, of [`Malformed::REASONS`]: fit for the label of a metric.
+    /// The reason in one word, of [`DecodeError::REASONS`]: fit for the label of a metric.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Empty => "empty",
