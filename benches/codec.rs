@@ -39,7 +39,7 @@ impl Stream {
                 event_types.len(),
             ),
             encoder: EventEncoder::new(campaigns, &ad_types, &event_types),
-            serial: Serial { run_tag: 0x1234_5678_9abc, producer: 1, generation: 0, n: 0 },
+            serial: Serial { run_tag: 0x1234_5678_9abc, producer: 1, partition: 0, n: 0 },
             time_ns: START_NS,
         }
     }

@@ -152,7 +152,7 @@ fn records(base_ns: Nanos, spaced: bool) -> Vec<Canning> {
     let mut records = vec![(PROGRESS_KEY, progress.to_json())];
     for n in 0..EVENTS as u64 {
         let time = base_ns + n as Nanos * 25_000;
-        let serial = Serial { run_tag: RUN_TAG, producer: 0, generation: 1, n };
+        let serial = Serial { run_tag: RUN_TAG, producer: 0, partition: 0, n };
         let text = encoder.encode(&source.draw(), serial, time, 0, time / MILLISECOND);
         let mut text = String::from_utf8(text.to_vec()).expect("JSON is UTF-8");
         if spaced {

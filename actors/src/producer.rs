@@ -260,7 +260,7 @@ impl Producer {
         let serial = Serial {
             run_tag: self.spec.run_tag,
             producer: self.index as u16,
-            generation: self.generation,
+            partition: self.next_lane as u16,
             n: lane.next_n,
         };
         let event = self.encoder.encode(&draw, serial, intended, window_id, to_millis(now));
@@ -469,6 +469,8 @@ impl Stage for Producer {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
@@ -483,18 +485,23 @@ mod tests {
     struct SwitchableClient {
         full: Arc<AtomicBool>,
         acks: Vec<Ack>,
+        events: Arc<Mutex<Vec<(u32, serde_json::Value)>>>,
     }
 
     impl EventWriter for SwitchableClient {
         fn send(
             &mut self,
             partition: u32,
-            _key: &[u8],
-            _payload: &[u8],
+            key: &[u8],
+            payload: &[u8],
             token: u64,
         ) -> Result<Sent, PortError> {
             if self.full.load(Ordering::Relaxed) {
                 return Ok(Sent::Full);
+            }
+            if key != PROGRESS_KEY {
+                let event = serde_json::from_slice(payload).unwrap();
+                self.events.lock().unwrap().push((partition, event));
             }
             self.acks.push(Ack { partition, token, delivery: Delivery::Acknowledged });
             Ok(Sent::Ok)
@@ -518,6 +525,14 @@ mod tests {
     /// 2 events a second, 2 s of them, a warm-up of one second; with the switch that makes its
     /// client full.
     fn producer() -> (Producer, Arc<SimClock>, Arc<AtomicBool>) {
+        let (producer, clock, full, _) = recorded_producer();
+        (producer, clock, full)
+    }
+
+    /// The same, with the events that it sent, and their partitions.
+    #[expect(clippy::type_complexity, reason = "for tests alone")]
+    fn recorded_producer()
+    -> (Producer, Arc<SimClock>, Arc<AtomicBool>, Arc<Mutex<Vec<(u32, serde_json::Value)>>>) {
         let spec = small_spec("producer").with(|spec| {
             spec.workload.producers = 1;
             spec.workload.rate = Rate(2.0);
@@ -532,7 +547,12 @@ mod tests {
             None,
         ));
         let (clock, full) = (Arc::new(SimClock::at(BASE)), Arc::new(AtomicBool::new(false)));
-        let writer = Box::new(SwitchableClient { full: Arc::clone(&full), acks: Vec::new() });
+        let events = Arc::default();
+        let writer = Box::new(SwitchableClient {
+            full: Arc::clone(&full),
+            acks: Vec::new(),
+            events: Arc::clone(&events),
+        });
         let role = ProducerRole {
             index: 0,
             generation: 1,
@@ -541,13 +561,27 @@ mod tests {
             clock: clock.clone(),
             writer,
         };
-        let producer = role.begin(BASE);
-        (producer, clock, full)
+        (role.begin(BASE), clock, full, events)
     }
 
     fn turn_at(producer: &mut Producer, clock: &SimClock, after_ns: Nanos) -> Turn {
         clock.set(BASE + after_ns);
         producer.turn(BASE + after_ns, &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn every_event_has_an_id_of_its_own_that_names_its_partition() {
+        let (mut producer, clock, _, events) = recorded_producer();
+        turn_at(&mut producer, &clock, 1_999 * MILLISECOND);
+        let events = events.lock().unwrap();
+        let ids = events.iter().map(|(_, event)| event["page_id"].as_str().unwrap());
+        assert_eq!((events.len(), ids.collect::<BTreeSet<_>>().len()), (4, 4));
+        let partitions: BTreeSet<_> = events.iter().map(|(partition, _)| *partition).collect();
+        assert!(partitions.len() > 1, "the small workload has several partitions");
+        for (partition, event) in &*events {
+            let serial = Serial::from_text(event["page_id"].as_str().unwrap().as_bytes()).unwrap();
+            assert_eq!(u32::from(serial.partition), *partition);
+        }
     }
 
     #[test]

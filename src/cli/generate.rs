@@ -156,12 +156,7 @@ impl Generator {
                 &spec.workload.ad_types,
                 &spec.workload.event_types,
             ),
-            serial: Serial {
-                run_tag: spec.run_tag,
-                producer: producer as u16,
-                generation: 0,
-                n: 0,
-            },
+            serial: Serial { run_tag: spec.run_tag, producer: producer as u16, partition: 0, n: 0 },
             base_ns,
             window_ns: spec.workload.window.as_nanos(),
         }

@@ -14,7 +14,8 @@ use crate::process_usage::{ProcessUsage, started_at_s};
 use crate::report::Versions;
 
 /// What the aggregator and the latency actor refuse besides what cannot be decoded.
-const OTHER_REASONS: [&str; 4] = ["future", "unknown_campaign", "bad_progress", "bad_result"];
+const OTHER_REASONS: [&str; 5] =
+    ["future", "unknown_campaign", "wrong_partition", "bad_progress", "bad_result"];
 
 /// The actors whose mailboxes and restarts are shown: the stages' kinds, and this one.
 const SUPERVISOR: &str = "supervisor";

@@ -86,14 +86,15 @@ impl Source for OwnStream {
             counting.counters.strangers += 1;
             return;
         };
+        if u32::from(serial.partition) != record.partition {
+            // Where it belongs, it is missing.
+            counting.set_aside(record, "wrong_partition");
+            return;
+        }
         let producer = usize::from(serial.producer);
         let Some(slot) = counting.slot(record, event) else { return };
         let windows = &mut counting.partitions[at].windows;
-        if windows.is_stale(producer, serial.generation) {
-            counting.counters.stale += 1;
-            return;
-        }
-        match windows.observe_serial(producer, serial.generation, serial.n) {
+        match windows.observe_serial(producer, serial.n) {
             Arrival::InOrder => {}
             Arrival::Reordered => {
                 counting.counters.events_reordered += 1;
@@ -114,11 +115,12 @@ impl Source for OwnStream {
         if progress.run != self.run_tag || progress.producer >= self.producers {
             return;
         }
-        counting.partitions[at].windows.observe_progress(
+        let is_stale = !counting.partitions[at].windows.observe_progress(
             progress.producer as usize,
             progress.generation,
             progress.progress(),
         );
+        counting.counters.stale += u64::from(is_stale);
         counting.some_closed = true;
     }
 

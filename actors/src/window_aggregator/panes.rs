@@ -149,21 +149,10 @@ impl PartitionWindows {
         &self.shape
     }
 
-    /// Whether a record of this generation is stale: a newer one has marked this partition.
-    #[inline]
-    pub fn is_stale(&self, producer: usize, generation: u16) -> bool {
-        generation < self.producers[producer].generation
-    }
-
     /// Notes an event's serial number; call it before [`Self::offer`], and offer no duplicate.
     #[inline]
-    pub fn observe_serial(&mut self, producer: usize, generation: u16, n: u64) -> Arrival {
-        let state = &mut self.producers[producer];
-        if generation > state.generation {
-            state.generation = generation;
-            state.serials = SerialTracker::default();
-        }
-        state.serials.observe(n)
+    pub fn observe_serial(&mut self, producer: usize, n: u64) -> Arrival {
+        self.producers[producer].serials.observe(n)
     }
 
     /// Offers an event to its pane, and its time to its producer's progress.
@@ -207,18 +196,16 @@ impl PartitionWindows {
         true
     }
 
-    /// Notes a producer's progress record. A newer generation's first one makes older records
-    /// stale.
-    pub fn observe_progress(&mut self, producer: usize, generation: u16, progress: Nanos) {
+    /// Notes a producer's progress record; false: it is stale, for a newer generation has marked
+    /// this partition.
+    pub fn observe_progress(&mut self, producer: usize, generation: u16, progress: Nanos) -> bool {
         let state = &mut self.producers[producer];
         if generation < state.generation {
-            return;
+            return false;
         }
-        if generation > state.generation {
-            state.generation = generation;
-            state.serials = SerialTracker::default();
-        }
+        state.generation = generation;
         self.advance(producer, progress);
+        true
     }
 
     #[inline]
@@ -352,7 +339,7 @@ mod tests {
                         let entry = model.entry(place).or_default();
                         *entry = (entry.0 + 1, i as i64);
                     }
-                    Step::Progress(p) => windows.observe_progress(p, 0, time[p]),
+                    Step::Progress(p) => assert!(windows.observe_progress(p, 0, time[p])),
                 }
                 for pane in windows.take_closed(&slots) {
                     let end = shape.start(pane.window_id + 1);
@@ -423,13 +410,14 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_generation_makes_older_records_stale() {
+    fn a_newer_generation_makes_older_progress_stale_and_serials_go_on() {
         let mut windows = PartitionWindows::new(SHAPE, 1);
-        assert_eq!(windows.observe_serial(0, 0, 0), Arrival::InOrder);
-        windows.observe_progress(0, 1, 1_000);
-        assert!(windows.is_stale(0, 0));
-        assert!(!windows.is_stale(0, 1));
-        assert_eq!(windows.observe_serial(0, 1, 0), Arrival::InOrder);
+        assert_eq!(windows.observe_serial(0, 0), Arrival::InOrder);
+        assert!(windows.observe_progress(0, 1, 1_000));
+        assert!(!windows.observe_progress(0, 0, 2_000));
+        assert_eq!(windows.least_progress(), 1_000);
+        assert_eq!(windows.observe_serial(0, 0), Arrival::Duplicate);
+        assert_eq!(windows.observe_serial(0, 1), Arrival::InOrder);
     }
 
     #[test]

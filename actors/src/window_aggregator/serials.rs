@@ -1,7 +1,7 @@
 //! Serial numbers of one producer in one partition: tells lost, duplicated and reordered events
 //! apart, exactly.
 //!
-//! Every event carries n, counted from 0 per (producer, partition, generation). In order costs one
+//! Every event carries n, counted from 0 per (producer, partition). In order costs one
 //! comparison; skipped serials wait in a bounded list until they arrive after all (reordered) or
 //! the stream ends (lost).
 
@@ -22,7 +22,7 @@ pub enum Arrival {
     Duplicate,
 }
 
-/// Which serials of one (producer, partition, generation) were seen.
+/// Which serials of one (producer, partition) were seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SerialTracker {
     next: u64,

@@ -36,8 +36,8 @@ pub struct EventEncoder {
     ad_types: Vec<Fragment>,
     event_types: Vec<Fragment>,
     octets: Box<[Octet; 256]>,
-    /// The serial whose run, producer and generation the buffer shows.
-    shown: Option<Serial>,
+    /// The run tag and the producer that the buffer shows.
+    shown: Option<(u64, u16)>,
     second: SecondText,
     window: RepeatedNumber,
     produced: RepeatedNumber,
@@ -110,14 +110,12 @@ impl EventEncoder {
     fn put_ids(&mut self, draw: &Draw, serial: Serial) {
         let head: &mut [u8; AD_TYPE] = self.buffer.first_chunk_mut().expect("the buffer is longer");
         put_uuid(head, USER_ID, (draw.user_id >> 64) as u64, draw.user_id as u64);
-        let same = self.shown.is_some_and(|shown| Serial { n: serial.n, ..shown } == serial);
-        if same {
-            let n = serial.n << 16;
-            head[PAGE_ID + 24..PAGE_ID + 32].copy_from_slice(&hex::encode8((n >> 32) as u32));
-            head[PAGE_ID + 32..PAGE_ID + 36].copy_from_slice(&hex::encode8(n as u32)[..4]);
+        // Run and producer stay the same.
+        if self.shown == Some((serial.run_tag, serial.producer)) {
+            put_low_half(head, PAGE_ID, serial.low());
         } else {
             put_uuid(head, PAGE_ID, serial.high(), serial.low());
-            self.shown = Some(serial);
+            self.shown = Some((serial.run_tag, serial.producer));
         }
         let (high, low) = self.campaigns.ad_id(draw.ad).as_u64_pair();
         put_uuid(head, AD_ID, high, low);
@@ -127,10 +125,16 @@ impl EventEncoder {
 #[inline]
 fn put_uuid(head: &mut [u8; AD_TYPE], at: usize, high: u64, low: u64) {
     let second = hex::encode8(high as u32);
-    let third = hex::encode8((low >> 32) as u32);
     head[at..at + 8].copy_from_slice(&hex::encode8((high >> 32) as u32));
     head[at + 9..at + 13].copy_from_slice(&second[..4]);
     head[at + 14..at + 18].copy_from_slice(&second[4..]);
+    put_low_half(head, at, low);
+}
+
+/// The last two groups of a UUID.
+#[inline]
+fn put_low_half(head: &mut [u8; AD_TYPE], at: usize, low: u64) {
+    let third = hex::encode8((low >> 32) as u32);
     head[at + 19..at + 23].copy_from_slice(&third[..4]);
     head[at + 24..at + 28].copy_from_slice(&third[4..]);
     head[at + 28..at + 36].copy_from_slice(&hex::encode8(low as u32));
@@ -338,10 +342,10 @@ mod tests {
 
     fn serials() -> impl Strategy<Value = Serial> {
         let n = prop_oneof![0..10_u64, 0..=Serial::MAX_N];
-        (0..2_u64, 0..2_u16, 0..2_u16, n).prop_map(|(run_tag, producer, generation, n)| Serial {
+        (0..2_u64, 0..2_u16, 0..2_u16, n).prop_map(|(run_tag, producer, partition, n)| Serial {
             run_tag: Serial::MAX_RUN_TAG - run_tag,
             producer,
-            generation,
+            partition,
             n,
         })
     }
@@ -434,8 +438,7 @@ mod tests {
             event_type: 0,
             ip: 0xc000_020a,
         };
-        let serial =
-            Serial { run_tag: 0x0123_4567_89ab, producer: 0xcde, generation: 0x1234, n: 7 };
+        let serial = Serial { run_tag: 0x0123_4567_89ab, producer: 0xcde, partition: 0x48d0, n: 7 };
         let text = encoder.encode(&draw, serial, 1_700_000_000_123_456_789, 17, 1_700_000_000_124);
         let expected = "{\"user_id\":\"8c0fb28c-7d1c-4b7a-9b1f-3a52c7a0d9e4\",\
             \"page_id\":\"01234567-89ab-8cde-9234-000000000007\",\
@@ -452,7 +455,7 @@ mod tests {
         let mut encoder = EventEncoder::new(campaigns, &strings(&["image"]), &strings(&["view"]));
         let draw = Draw { user_id: 0, ad: 0, ad_type: 0, event_type: 0, ip: 0 };
         let wide =
-            Serial { run_tag: u64::MAX, producer: u16::MAX, generation: u16::MAX, n: u64::MAX };
+            Serial { run_tag: u64::MAX, producer: u16::MAX, partition: u16::MAX, n: u64::MAX };
         for _ in 0..2 {
             let page_id = members(encoder.encode(&draw, wide, 0, 0, 0))[1].1.clone();
             assert_eq!(page_id, Value::from(wide.to_uuid().to_string()));

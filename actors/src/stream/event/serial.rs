@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::hex;
 
 /// Where an event stands in its producer's output, carried as `page_id`: a UUID version 8 (RFC
-/// 9562, section 5.8).
+/// 9562, section 5.8). It is one per event, and the same in every record of it: whoever takes the
+/// id for one may drop what comes again.
 ///
 /// | bits | holds |
 /// |---|---|
@@ -13,17 +14,17 @@ use super::hex;
 /// | 48..52 | the version, 8 |
 /// | 52..64 | `producer` |
 /// | 64..66 | the variant, binary 10 |
-/// | 66..80 | `generation` |
-/// | 80..128 | `n` |
+/// | 66..82 | `partition` |
+/// | 82..128 | `n` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Serial {
     /// Tells this run's events from strangers; 48 bits.
     pub run_tag: u64,
     /// The producer, from 0; 12 bits.
     pub producer: u16,
-    /// The pipeline's generation; 14 bits.
-    pub generation: u16,
-    /// Counted from 0 per (producer, partition, generation); 48 bits.
+    /// The partition that the producer chose; 16 bits.
+    pub partition: u16,
+    /// Counted from 0 per (producer, partition) over the whole run; 46 bits.
     pub n: u64,
 }
 
@@ -32,10 +33,8 @@ impl Serial {
     pub const MAX_RUN_TAG: u64 = (1 << 48) - 1;
     /// Greatest value of [`Serial::producer`].
     pub const MAX_PRODUCER: u16 = (1 << 12) - 1;
-    /// Greatest value of [`Serial::generation`].
-    pub const MAX_GENERATION: u16 = (1 << 14) - 1;
     /// Greatest value of [`Serial::n`].
-    pub const MAX_N: u64 = (1 << 48) - 1;
+    pub const MAX_N: u64 = (1 << 46) - 1;
 
     /// The UUID that carries this serial. Bits past a part's width are cut off.
     pub fn to_uuid(self) -> Uuid {
@@ -69,7 +68,7 @@ impl Serial {
         (high >> 12 & 0xf == 8 && low >> 62 == 0b10).then_some(Self {
             run_tag: high >> 16,
             producer: high as u16 & Self::MAX_PRODUCER,
-            generation: (low >> 48) as u16 & Self::MAX_GENERATION,
+            partition: (low >> 46) as u16,
             n: low & Self::MAX_N,
         })
     }
@@ -79,7 +78,7 @@ impl Serial {
     }
 
     pub(super) fn low(self) -> u64 {
-        0b10 << 62 | u64::from(self.generation & Self::MAX_GENERATION) << 48 | self.n & Self::MAX_N
+        0b10 << 62 | u64::from(self.partition) << 46 | self.n & Self::MAX_N
     }
 }
 
@@ -91,16 +90,11 @@ mod tests {
     use super::*;
 
     fn serials() -> impl Strategy<Value = Serial> {
-        (
-            0..=Serial::MAX_RUN_TAG,
-            0..=Serial::MAX_PRODUCER,
-            0..=Serial::MAX_GENERATION,
-            0..=Serial::MAX_N,
-        )
-            .prop_map(|(run_tag, producer, generation, n)| Serial {
+        (0..=Serial::MAX_RUN_TAG, 0..=Serial::MAX_PRODUCER, 0..=u16::MAX, 0..=Serial::MAX_N)
+            .prop_map(|(run_tag, producer, partition, n)| Serial {
                 run_tag,
                 producer,
-                generation,
+                partition,
                 n,
             })
     }
@@ -143,8 +137,8 @@ mod tests {
         let serial = Serial {
             run_tag: 0x0123_4567_89ab,
             producer: 0xcde,
-            generation: 0x1234,
-            n: 0xfedc_ba98_7654,
+            partition: 0x48d3,
+            n: 0x3edc_ba98_7654,
         };
         assert_eq!(serial.to_uuid().to_string(), "01234567-89ab-8cde-9234-fedcba987654");
     }

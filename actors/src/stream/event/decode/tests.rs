@@ -92,8 +92,8 @@ const TYPICAL: DecodedEvent = DecodedEvent {
     serial: Some(Serial {
         run_tag: 0x0123_4567_89ab,
         producer: 0xcde,
-        generation: 0x1234,
-        n: 0xfedc_ba98_7654,
+        partition: 0x48d3,
+        n: 0x3edc_ba98_7654,
     }),
     event_time_ns: 1_700_000_000_123_456_789,
     window_id: 17,
