@@ -30,6 +30,7 @@ mod produce;
 mod progress;
 mod report;
 mod run;
+mod say;
 mod serve;
 mod session;
 mod stored;

@@ -3,12 +3,12 @@
 
 use std::process::ExitCode;
 
-use anstream::eprintln;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use streamgauge_actors::Grade;
 
 use super::error::{CliError, CliResult};
+use super::say::say;
 use super::session::Session;
 use super::{exit, output, stored};
 use crate::report::compare::{Comparison, Regression, compare, words};
@@ -123,9 +123,9 @@ pub(super) fn run(session: &Session, args: &CompareArgs) -> CliResult {
 /// Says on standard error what got worse.
 fn gate(limit: Option<Limit>, regressions: &[Regression]) -> ExitCode {
     let Some(limit) = limit.filter(|_| !regressions.is_empty()) else { return ExitCode::SUCCESS };
-    eprintln!("error: worse than the limit of {limit} allows:");
+    say!("error: worse than the limit of {limit} allows:");
     for regression in regressions {
-        eprintln!("  {regression}");
+        say!("  {regression}");
     }
     exit::of_runs(REGRESSED, None)
 }

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use anstream::eprintln;
 use clap::{Args, Subcommand};
 
 use super::error::{CliError, CliResult};
 use super::flags::RunFlags;
 use super::output::{self, OutputArgs, OutputFormat};
+use super::say::say;
 use super::session::Session;
 use crate::config::SCHEMA;
 
@@ -46,7 +46,7 @@ pub(super) fn run(session: &Session, args: &ConfigArgs) -> CliResult {
             let resolved = session.resolve(&flags.layers(session, workload.as_deref()))?;
             resolved.open_broker(session.clock.clone())?;
             resolved.settings.run_spec(&session.new_run_id())?;
-            eprintln!("the configuration is in order");
+            say!("the configuration is in order");
         }
         Command::Show { workload, flags, output } => {
             let resolved = session.resolve(&flags.layers(session, workload.as_deref()))?;

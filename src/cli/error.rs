@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anstream::eprintln;
 use streamgauge_actors::Grade;
 
 use super::exit;
+use super::say::say;
 use crate::config::ConfigError;
 
 /// What a command ends with, unless it fails.
@@ -52,7 +52,7 @@ impl CliError {
     /// Says what is wrong on standard error, and gives the exit code.
     pub(super) fn report(&self) -> ExitCode {
         for message in self.messages() {
-            eprintln!("error: {message}");
+            say!("error: {message}");
         }
         let _ = io::stderr().flush();
         ExitCode::from(self.exit_code())

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use anstream::eprintln;
 use clap::{Args, ValueEnum};
 use streamgauge_actors::{RunState, Verdict};
 
 use super::error::CliResult;
 use super::output::{self, OutputArgs, OutputFormat, Row};
+use super::say::say;
 use super::session::Session;
 use crate::history::{FILE, Filter, History, RunRow};
 use crate::report::numbers::{compact, millis};
@@ -107,7 +107,7 @@ pub(super) fn run(session: &Session, args: &HistoryArgs) -> CliResult {
     if runs.is_empty() && args.output.output == OutputFormat::Table {
         let is_all = args.status.is_none() && args.verdict.is_none();
         let hint = if is_all { "; `streamgauge run smoke` makes one" } else { "" };
-        eprintln!("no such runs in {}{hint}", folder.join(FILE).display());
+        say!("no such runs in {}{hint}", folder.join(FILE).display());
         return Ok(ExitCode::SUCCESS);
     }
     output::list(&runs, args.output.output)?;

@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -34,9 +35,12 @@ pub(super) fn start(
     let filter = EnvFilter::try_new(directives(level, steps)).map_err(|error| error.to_string())?;
     let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
     let clears = clears && io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || OverProgress { clears });
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || LogLines {
+        to: io::stderr(),
+        clears,
+        format,
+        lost: &LOST,
+    });
     // An error means that a logger is set already, as in tests: then that one is used.
     let _ = match format {
         LogFormat::Human => builder.with_ansi(colour).with_target(false).try_init(),
@@ -70,23 +74,57 @@ fn directives(level: &str, steps: i32) -> String {
     }
 }
 
-/// Standard error, where a line of progress may stand: it is cleared for a line of the log, and
-/// drawn again below.
-struct OverProgress {
+/// Lines of the log that could not be written, and of which nothing was told yet.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Where lines of the log go, and a line of progress may stand: that is cleared for a line of the
+/// log, and drawn again below. A line that cannot be written is counted, and told of once one can
+/// be: a log whose reader has gone, or whose disk is full, harms nothing.
+struct LogLines<W> {
+    to: W,
     clears: bool,
+    format: LogFormat,
+    lost: &'static AtomicU64,
 }
 
-impl Write for OverProgress {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut stderr = io::stderr().lock();
-        if std::mem::take(&mut self.clears) {
-            stderr.write_all(b"\r\x1b[2K")?;
+/// A line of the log that tells of those that could not be written.
+fn told_lost(lost: u64, format: LogFormat) -> String {
+    let mut time = String::new();
+    // A string takes any text.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    let message = format!("{lost} line(s) of the log could not be written");
+    match format {
+        LogFormat::Human => format!("{time}  WARN {message}\n"),
+        LogFormat::Json => {
+            let target = module_path!();
+            let line =
+                json!({"timestamp": time, "level": "WARN", "target": target, "message": message});
+            format!("{line}\n")
         }
-        stderr.write(line)
+    }
+}
+
+impl<W: Write> Write for LogLines<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let mut text = Vec::with_capacity(line.len());
+        if std::mem::take(&mut self.clears) {
+            text.extend_from_slice(b"\r\x1b[2K");
+        }
+        if lost > 0 {
+            text.extend_from_slice(told_lost(lost, self.format).as_bytes());
+        }
+        text.extend_from_slice(line);
+        if self.to.write_all(&text).is_err() {
+            self.lost.fetch_add(lost + 1, Ordering::Relaxed);
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        // What cannot be written is counted where it is written.
+        let _ = self.to.flush();
+        Ok(())
     }
 }
 
@@ -162,6 +200,45 @@ impl Visit for Fields<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A disk that is full until something is removed.
+    struct Disk<'a> {
+        full: bool,
+        written: &'a mut Vec<u8>,
+    }
+
+    impl Write for Disk<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.full {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_told_of_once_they_can_be() {
+        static LOST_HERE: AtomicU64 = AtomicU64::new(0);
+        for format in [LogFormat::Human, LogFormat::Json] {
+            let mut written = Vec::new();
+            for (full, line) in [(true, "a\n"), (true, "b\n"), (false, "c\n"), (false, "d\n")] {
+                let to = Disk { full, written: &mut written };
+                let mut log = LogLines { to, clears: false, format, lost: &LOST_HERE };
+                log.write_all(line.as_bytes()).unwrap();
+                log.flush().unwrap();
+            }
+            let text = String::from_utf8(written).unwrap();
+            let (told, rest) = text.split_once('\n').unwrap();
+            assert!(told.contains("2 line(s) of the log could not be written"), "{text}");
+            assert_eq!(rest, "c\nd\n");
+            assert_eq!(format == LogFormat::Json, serde_json::from_str::<Json>(told).is_ok());
+        }
+    }
 
     #[test]
     fn levels_move_and_directives_stay() {

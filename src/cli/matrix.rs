@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anstream::eprintln;
 use anyhow::Context;
 use clap::Args;
 use streamgauge_actors::{Clock, SECOND, Verdict};
@@ -15,6 +14,7 @@ use super::exit;
 use super::flags::{RunFlags, in_a_folder};
 use super::output::{self, OutputArgs, OutputFormat};
 use super::perform::{RunStart, check_writable, measure, remember};
+use super::say::say;
 use super::session::Session;
 use crate::config::{Assignment, Layers, choices};
 use crate::daemon::signals::{self, Signals};
@@ -246,7 +246,7 @@ fn announce(session: &Session, plan: &Plan) {
         String::new()
     };
     let about = std::time::Duration::from_secs((plan.expected_ns() / SECOND).max(1) as u64);
-    eprintln!(
+    say!(
         "matrix: {} cell(s){floors}, {} run(s), about {}; {varied}",
         plan.cells.len(),
         plan.runs(),
@@ -293,7 +293,7 @@ fn play(
         let run = MatrixRun { cell, round, place, result };
         if !session.is_quiet() {
             let id = run.result.as_ref().map_or("not begun", |(report, _)| report.run_id.as_str());
-            eprintln!("{which}: {}: {} ({id})", tables::verdict(run.verdict()), run.reason());
+            say!("{which}: {}: {} ({id})", tables::verdict(run.verdict()), run.reason());
         }
         runs.push(run);
     }
@@ -332,7 +332,7 @@ fn hand_out(report: &MatrixReport, args: &MatrixArgs) -> Result<(), CliError> {
     for path in &args.reports {
         // Every file is tried, and the report is printed whatever becomes of them.
         match report.write(path) {
-            Ok(()) => eprintln!("report: {}", path.display()),
+            Ok(()) => say!("report: {}", path.display()),
             Err(error) => written = Err(error),
         }
     }

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anstream::eprintln;
 use anyhow::Context;
 use streamgauge_actors::{Clock, Mode, Nanos, RunClock, RunOutcome, to_millis};
 
@@ -13,6 +12,7 @@ use super::error::{CliError, CliResult};
 use super::exit;
 use super::output::{self, OutputFormat};
 use super::progress::Progress;
+use super::say::say;
 use super::session::Session;
 use crate::config::HistorySection;
 use crate::daemon::foreground::{self, Conclusion};
@@ -82,7 +82,7 @@ pub(super) fn perform(session: &Session, job: &Job<'_>) -> CliResult {
     for path in job.reports {
         // Every file is tried, and the report is printed whatever becomes of them.
         match report.write(path) {
-            Ok(()) => eprintln!("report: {}", path.display()),
+            Ok(()) => say!("report: {}", path.display()),
             Err(error) => written = Err(error),
         }
     }

@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-use anstream::{eprint, eprintln};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use streamgauge_actors::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
@@ -12,6 +11,7 @@ use super::broker::{BrokerFlags, connect};
 use super::error::{CliError, CliResult};
 use super::flags::{EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};
 use super::output::{self, OutputArgs, Row};
+use super::say::say;
 use super::session::Session;
 use crate::broker;
 use crate::broker::topics::{OwnTopic, TopicRecord, has_prefix};
@@ -194,7 +194,7 @@ fn create(desk: &mut Desk, output: &OutputArgs) -> Result<(), CliError> {
     for spec in specs {
         desk.admin.create(&spec).map_err(|error| failed(&error))?;
         if !has_prefix(&spec.name, &prefix) {
-            eprintln!(
+            say!(
                 "note: `{}` does not begin with `{prefix}.`, so `topics clear` will leave it alone",
                 spec.name
             );
@@ -223,12 +223,12 @@ fn clear(desk: &mut Desk, names: &[String], yes: bool) -> Result<(), CliError> {
             None
         };
         match reason {
-            Some(reason) => eprintln!("left alone: `{}`: {reason}", own.name),
+            Some(reason) => say!("left alone: `{}`: {reason}", own.name),
             None => topics.push(own),
         }
     }
     if topics.is_empty() {
-        eprintln!("nothing to clear");
+        say!("nothing to clear");
         return Ok(());
     }
     if !yes && !confirmed(&topics, &desk.address)? {
@@ -240,7 +240,7 @@ fn clear(desk: &mut Desk, names: &[String], yes: bool) -> Result<(), CliError> {
         } else {
             desk.admin.truncate(&own.name).map(|()| "emptied")
         };
-        eprintln!("{}: `{}`", done.map_err(|error| failed(&error))?, own.name);
+        say!("{}: `{}`", done.map_err(|error| failed(&error))?, own.name);
     }
     Ok(())
 }
@@ -251,12 +251,14 @@ fn confirmed(topics: &[OwnTopic], address: &str) -> Result<bool, CliError> {
             "there is no terminal to ask on: add --yes to clear the topics".to_owned(),
         ));
     }
-    eprintln!("On {address}:");
+    say!("On {address}:");
     for own in topics {
-        eprintln!("  {} `{}`", if own.run_id.is_some() { "delete" } else { "empty " }, own.name);
+        say!("  {} `{}`", if own.run_id.is_some() { "delete" } else { "empty " }, own.name);
     }
-    eprint!("Go on? [y/N] ");
-    io::stderr().flush()?;
+    // Nobody agrees to what could not be asked.
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "Go on? [y/N] ").and_then(|()| stderr.flush())?;
+    drop(stderr);
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))

@@ -25,4 +25,5 @@ mod report_terminal;
 mod support;
 mod thresholds;
 mod tidy;
+mod unwritable_log;
 mod verdict;

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use anstream::eprintln;
 use serde_json::Value as Json;
 use streamgauge_actors::Grade;
 
@@ -11,6 +10,7 @@ use super::answer::text;
 use super::client::Client;
 use crate::cli::error::{CliError, CliResult};
 use crate::cli::output::OutputFormat;
+use crate::cli::say::say;
 use crate::report::numbers::{grouped, millis};
 
 /// Follows a run to its end. Data goes to standard output: a line a second, or every event as JSON.
@@ -52,7 +52,7 @@ fn show(event: &str, data: &Json, format: OutputFormat) -> Result<Option<ExitCod
         return Ok(None);
     }
     if data["links"].is_null() {
-        eprintln!("the run ended without a report");
+        say!("the run ended without a report");
     }
     // A run that never began, or was left behind by a daemon that was killed, has none.
     let code = data["exit_code"].as_u64().and_then(|code| u8::try_from(code).ok());
