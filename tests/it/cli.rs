@@ -9,6 +9,8 @@ use serde_json::Value;
 use streamgauge_actors::{EVENT_FIELDS, Serial};
 use tempfile::TempDir;
 
+use crate::support::unwritable::unwritable;
+
 const COMMANDS: &[&[&str]] = &[
     &[],
     &["run"],
@@ -477,4 +479,27 @@ fn without_the_feature_the_error_says_how_to_build_with_it() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(78), "{said}");
     assert!(said.contains("--features fluvio"), "{said}");
+}
+
+#[test]
+fn a_run_whose_log_cannot_be_written_goes_on_and_its_exit_code_is_its_own() {
+    for (how, stderr) in unwritable() {
+        let folder = TempDir::new().unwrap();
+        let run = ["run", "smoke", "--duration", "1s", "-vv", "-o", "json", "--report", "r.md"];
+        let output = streamgauge(folder.path()).args(run).stderr(stderr).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).expect(how);
+        assert_eq!(report["ending"]["how"], "completed", "{how}");
+        assert_eq!(Some(report["exit_code"].as_i64().unwrap() as i32), output.status.code());
+        assert!(folder.path().join("r.md").exists(), "{how}");
+    }
+}
+
+#[test]
+fn a_refusal_that_cannot_be_told_keeps_its_exit_code() {
+    for (how, stderr) in unwritable() {
+        let folder = TempDir::new().unwrap();
+        let wrong = ["run", "smoke", "--rate=-1"];
+        let output = streamgauge(folder.path()).args(wrong).stderr(stderr).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{how}");
+    }
 }

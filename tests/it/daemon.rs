@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::daemon::{Lab, agent, short};
+use crate::support::unwritable::unwritable;
 use streamgauge_support::wait_for;
 
 /// The program as a daemon, in a process of its own.
@@ -25,11 +26,20 @@ impl Process {
     }
 
     fn start_with(folder: TempDir, config: &str, environment: &[(&str, &str)]) -> Self {
+        let log =
+            fs::File::options().append(true).create(true).open(folder.path().join("log")).unwrap();
+        Self::start_logging_to(log.into(), folder, config, environment)
+    }
+
+    fn start_logging_to(
+        stderr: Stdio,
+        folder: TempDir,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         fs::write(folder.path().join("config.toml"), config).unwrap();
         // The last daemon may have been killed.
         drop(fs::remove_file(folder.path().join("state/listen")));
-        let log =
-            fs::File::options().append(true).create(true).open(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_streamgauge"))
             .args([
                 "serve",
@@ -45,7 +55,7 @@ impl Process {
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let mut process = Self { child, folder };
@@ -134,6 +144,18 @@ fn printed(folder: &Path, arguments: &[&str]) -> Value {
 }
 
 const CALM: &str = "[workload]\nsend_delay_limit = \"1h\"\n";
+
+#[test]
+fn a_daemon_whose_log_cannot_be_written_goes_on() {
+    for (how, stderr) in unwritable() {
+        let config = format!("{CALM}[log]\nlevel = \"debug\"\n");
+        let folder = TempDir::new().unwrap();
+        let mut process = Process::start_logging_to(stderr, folder, &config, &[]);
+        process.start_run(&json!({"workload": "smoke", "set": {"workload.duration": "1s"}}));
+        process.wait_for_state("completed");
+        assert_eq!(process.child.try_wait().unwrap(), None, "{how}");
+    }
+}
 
 #[test]
 fn a_signal_drains_the_run_and_files_it() {

@@ -25,5 +25,4 @@ mod report_terminal;
 mod support;
 mod thresholds;
 mod tidy;
-mod unwritable_log;
 mod verdict;
