@@ -69,7 +69,7 @@ enum Command {
         run_id: Option<String>,
         /// Whether what was sent is still aggregated and audited
         #[arg(long, value_enum, value_name = "MODE", default_value = "drain")]
-        mode: StopMode,
+        mode: ModeFlag,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -82,7 +82,7 @@ enum Command {
         run_id: Option<String>,
         /// Whether what was sent is still aggregated and audited
         #[arg(long, value_enum, value_name = "MODE", default_value = "drain")]
-        mode: StopMode,
+        mode: ModeFlag,
         #[command(flatten)]
         change: Change,
         #[command(flatten)]
@@ -118,15 +118,16 @@ struct Change {
     duration: Option<String>,
 }
 
+/// The actors' `StopMode` as a flag, with its help.
 #[derive(Clone, Copy, ValueEnum)]
-enum StopMode {
+enum ModeFlag {
     /// Producers stop; everything sent is still aggregated, audited and reported
     Drain,
     /// Everything stops at once
     Abandon,
 }
 
-impl StopMode {
+impl ModeFlag {
     fn name(self) -> &'static str {
         match self {
             Self::Drain => "drain",
