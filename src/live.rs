@@ -66,7 +66,7 @@ struct RunData {
     state: RunState,
     started_at_ns: Option<Nanos>,
     base_ns: Option<Nanos>,
-    /// The same on the clock that is shown by.
+    /// When window 0 begins, on the clock that is shown by.
     begins_ns: Option<Nanos>,
     target: f64,
     totals: StageCounters,

@@ -529,7 +529,7 @@ mod tests {
         (producer, clock, full)
     }
 
-    /// The same, with the events that it sent, and their partitions.
+    /// What [`producer`] gives, and the events that it sent, with their partitions.
     #[expect(clippy::type_complexity, reason = "for tests alone")]
     fn recorded_producer()
     -> (Producer, Arc<SimClock>, Arc<AtomicBool>, Arc<Mutex<Vec<(u32, serde_json::Value)>>>) {

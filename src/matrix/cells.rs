@@ -108,7 +108,7 @@ impl Grid {
     }
 }
 
-/// The same combinations on the floor's broker.
+/// The combinations, each on the floor's broker.
 fn floors(combinations: &[Vec<String>], floor: &str) -> Vec<Vec<String>> {
     let on_floor = |combination: &Vec<String>| {
         let mut moved = combination.clone();

@@ -115,7 +115,7 @@ fn seconds_between(from: Nanos, to: Nanos) -> f64 {
     to.saturating_sub(from).max(0) as f64 / SECOND as f64
 }
 
-/// The same of milliseconds since the Unix epoch.
+/// RFC 3339 in UTC, of milliseconds since the Unix epoch.
 pub fn rfc3339_of_ms(at_ms: i64) -> String {
     rfc3339(at_ms.saturating_mul(MILLISECOND))
 }

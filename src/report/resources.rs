@@ -10,7 +10,7 @@ use crate::process_usage::ProcessUsage;
 pub struct Resources {
     /// Processor time of the whole process during the run (user and system), seconds.
     pub cpu_seconds: Option<f64>,
-    /// The same per event sent (or read, where others sent), microseconds.
+    /// Processor time per event sent (or read, where others sent), microseconds.
     pub cpu_us_per_event: Option<f64>,
     /// Greatest resident memory since the process started.
     pub peak_rss_bytes: Option<u64>,

@@ -66,7 +66,7 @@ const REQUEST: &[u8] = b"\0\0\0\x25\
     \0\x12\0\x03\0\0\0\x01\0\x0bstreamgauge\0\
     \x0cstreamgauge\x021\0";
 
-/// The same, version 0.
+/// `ApiVersions`, version 0, with its length in front.
 const OLD_REQUEST: &[u8] = b"\0\0\0\x15\
     \0\x12\0\0\0\0\0\x01\0\x0bstreamgauge";
 

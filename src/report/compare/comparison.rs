@@ -83,7 +83,7 @@ pub struct MetricRow {
     pub candidate: Option<Sample>,
     /// Candidate's mean less base's.
     pub difference: Option<f64>,
-    /// The same as a share of the base's mean; `null` where that is 0.
+    /// The difference as a share of the base's mean; `null` where that is 0.
     pub relative_change: Option<f64>,
     /// The test, with the 95 % confidence interval of the difference; `null`: see `reason`.
     pub test: Option<Test>,

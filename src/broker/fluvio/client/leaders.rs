@@ -57,7 +57,7 @@ impl Leaders {
         cluster.ask("find the leaders of", topic, deadline, Self::find(cluster, topic))
     }
 
-    /// The same, for as long as it takes.
+    /// Finds the leaders, for as long as it takes.
     pub(super) async fn find(cluster: &Cluster, topic: &str) -> anyhow::Result<Self> {
         let admin = cluster.fluvio.admin().await;
         // The controller filters topics by name, and nothing else.

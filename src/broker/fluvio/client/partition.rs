@@ -54,8 +54,8 @@ pub(super) struct FluvioPartition {
     /// One past the last record, as its leader said when it was asked last; behind `next` where
     /// more came since.
     pub(super) end: u64,
-    /// The same, as chunks tell: at the least. What came since a chunk was sent shows with the next
-    /// one.
+    /// One past the last record, as chunks tell: at the least. What came since a chunk was sent
+    /// shows with the next one.
     sent_end: u64,
     pub(super) paused: bool,
     /// Since something came last, or nothing was there that could have come.
