@@ -146,6 +146,9 @@ impl Producer {
             producer: self.index,
             producers: self.spec.workload.producers,
             generation: self.generation,
+            // As it will be when the client takes it.
+            number: 0,
+            n: 0,
             event_time_ns,
             last,
         });
@@ -154,14 +157,18 @@ impl Producer {
     /// Sends the progress records that are due; false: the client is full.
     fn send_progress(&mut self) -> Result<bool, StageError> {
         for (partition, lane) in self.lanes.iter_mut().enumerate() {
-            if let Some(record) = &lane.progress_due {
+            if let Some(record) = &mut lane.progress_due {
+                (record.number, record.n) = (lane.progress_number, lane.next_n);
                 match self.writer.send(
                     partition as u32,
                     PROGRESS_KEY,
                     &record.to_json(),
                     NO_EVENT,
                 )? {
-                    Sent::Ok => lane.progress_due = None,
+                    Sent::Ok => {
+                        lane.progress_due = None;
+                        lane.progress_number += 1;
+                    }
                     Sent::Full => return Ok(false),
                 }
             }
@@ -229,7 +236,8 @@ impl Producer {
             #[cfg(feature = "planted-bugs")]
             if crate::planted::planted(crate::planted::Bug::CountedWhenFull) {
                 self.ledger.sent(window_id);
-                self.ledger.acknowledged(window_id, self.campaigns.campaign_of(draw.ad));
+                let campaign_id = self.campaigns.campaign_of(draw.ad);
+                self.ledger.acknowledged(window_id, campaign_id, to_millis(now));
                 return Ok(true);
             }
             return Ok(false);
@@ -301,7 +309,8 @@ impl Producer {
             match ack.delivery {
                 Delivery::Acknowledged => {
                     counters.acknowledged += 1;
-                    ledger.acknowledged(event.window_id, event.campaign_id);
+                    let produce_ms = to_millis(event.handed_ns);
+                    ledger.acknowledged(event.window_id, event.campaign_id, produce_ms);
                     if event.intended_ns >= measure_from_ns {
                         // Read after the wait, once for all that came together.
                         let now = *now.get_or_insert_with(|| clock.now());
@@ -317,7 +326,8 @@ impl Producer {
                 }
                 Delivery::Unknown(why) => {
                     counters.unknown += 1;
-                    ledger.unknown(event.window_id, event.campaign_id);
+                    let produce_ms = to_millis(event.handed_ns);
+                    ledger.unknown(event.window_id, event.campaign_id, produce_ms);
                     failure.get_or_insert_with(|| undelivered(why));
                 }
             }

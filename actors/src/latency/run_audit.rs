@@ -14,7 +14,7 @@ use crate::ports::{EventReader, MAX_BUDGET};
 use crate::stage::flow::{EventsAcknowledged, ResultsComplete, WindowAcknowledged, WindowWritten};
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
-use crate::stream::result::ResultRecord;
+use crate::stream::result::{BAD_RESULT, ResultRecord};
 use crate::truth::table::TruthTable;
 use crate::workload::spec::RunSpec;
 
@@ -100,8 +100,8 @@ impl RunAudit {
                     }
                     auditor.result(&result, latency_ns.map(in_ms));
                 }
-                Ok(_) => counters.strangers += 1,
-                Err(_) => counters.malformed.add("bad_result", 1),
+                Ok(_) => counters.results_foreign += 1,
+                Err(_) => counters.malformed.add(BAD_RESULT, 1),
             }
         })?;
         failure.map_or(Ok(visited), Err)

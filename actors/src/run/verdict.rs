@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{MILLISECOND, SECOND};
 use crate::measures::latency_kinds::LatencyKind;
-use crate::run::outcome::{Ending, RunOutcome};
+use crate::run::outcome::{Ending, MadeTopics, RunOutcome};
 use crate::run::sustained::growth::Undecided;
 use crate::run::sustained::{Limit, Sustained};
+use crate::stream::result::BAD_RESULT;
 use crate::truth::findings::AuditTotals;
 use crate::workload::mode::Mode;
 
@@ -117,8 +118,14 @@ pub enum Cause {
     ResultsMissing,
     /// Results came again.
     ResultsDuplicated,
+    /// Results say another greatest `produce_time` than their events, or other bounds.
+    ResultsWrong,
+    /// Records that nobody can read, or that others wrote, are in topics that the run made itself.
+    UnexplainedRecords,
     /// Serial numbers are missing.
     EventsLost,
+    /// Progress records are missing.
+    ProgressLost,
     /// Serial numbers came again.
     EventsDuplicated,
     /// Serial numbers came out of order.
@@ -165,7 +172,10 @@ impl Cause {
             | Self::EventsExtra
             | Self::ResultsMissing
             | Self::ResultsDuplicated
+            | Self::ResultsWrong
+            | Self::UnexplainedRecords
             | Self::EventsLost
+            | Self::ProgressLost
             | Self::EventsDuplicated
             | Self::EventsReordered
             | Self::EventsLate => Grade::WrongCount,
@@ -303,8 +313,11 @@ impl RunOutcome {
             check(audit.events_extra, Cause::EventsExtra, "event(s) too many in the results");
             check(audit.results_missing, Cause::ResultsMissing, "result(s) missing");
             check(audit.results_duplicated, Cause::ResultsDuplicated, "result(s) duplicated");
+            let what = "result(s) with a wrong max_produce_time or wrong window bounds";
+            check(audit.results_wrong, Cause::ResultsWrong, what);
         }
         check(counters.events_lost, Cause::EventsLost, "event(s) lost");
+        check(counters.progress_lost, Cause::ProgressLost, "progress record(s) lost");
         check(counters.events_duplicated, Cause::EventsDuplicated, "event(s) duplicated");
         check(counters.events_reordered, Cause::EventsReordered, "event(s) reordered");
         let late = match self.mode {
@@ -314,7 +327,25 @@ impl RunOutcome {
             Mode::Run | Mode::Produce | Mode::Latency(_) => "event(s) late".to_owned(),
         };
         check(counters.late, Cause::EventsLate, &late);
+        let [unreadable, foreign] = self.unexplained();
+        let what = "unreadable record(s) in topics that the run made itself";
+        check(unreadable, Cause::UnexplainedRecords, what);
+        let what = "record(s) of others in topics that the run made itself";
+        check(foreign, Cause::UnexplainedRecords, what);
         wrong
+    }
+
+    /// Records that nobody can read, and those of others, in topics that the run made itself.
+    fn unexplained(&self) -> [u64; 2] {
+        let counters = &self.counters;
+        let bad_results = counters.malformed.of(BAD_RESULT);
+        let bad_events = counters.malformed.total() - bad_results;
+        let MadeTopics { events, results } = self.made_topics;
+        let where_made = |is_made: bool, count: u64| if is_made { count } else { 0 };
+        [
+            where_made(events, bad_events) + where_made(results, bad_results),
+            where_made(events, counters.strangers) + where_made(results, counters.results_foreign),
+        ]
     }
 
     /// The audit's sums, where there was an audit: in whole runs, and where `latency` was given the

@@ -61,9 +61,10 @@ fn counts(log: &SimLog, run: &Outcome, expected: &Expectation) -> Result<(), Str
     same(
         "strangers, stale, malformed",
         (counters.strangers, counters.stale, counters.malformed.total()),
-        (0, 0, 0),
+        (struck(FaultKind::StrangeEvent), 0, struck(FaultKind::UnreadableEvent)),
     )?;
     same("lost", counters.events_lost, expected.count(FindingKind::EventLost))?;
+    same("progress lost", counters.progress_lost, struck(FaultKind::DropProgress))?;
     same("duplicated", counters.events_duplicated, expected.count(FindingKind::EventDuplicated))?;
     same("reordered", counters.events_reordered, expected.count(FindingKind::EventReordered))?;
     same("late", counters.late, expected.count(FindingKind::EventLate))
@@ -79,6 +80,7 @@ fn audit(run: &Outcome, expected: &Expectation) -> Result<(), String> {
     same("events missing", audit.events_missing, expected.count(FindingKind::EventsMissing))?;
     same("events extra", audit.events_extra, expected.count(FindingKind::EventsExtra))?;
     same("results missing", audit.results_missing, expected.count(FindingKind::ResultMissing))?;
+    same("results wrong", audit.results_wrong, expected.count(FindingKind::ResultWrong))?;
     same(
         "results duplicated",
         audit.results_duplicated,
