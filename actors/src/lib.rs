@@ -110,6 +110,7 @@ pub use self::stream::progress::ProgressRecord;
 pub use self::stream::result::ResultRecord;
 pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::truth::ledger::{AcknowledgedCount, window_of};
+pub use self::truth::schedule_audit::ProducerEnd;
 pub use self::truth::table::{Truth, TruthTable};
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
 pub use self::window_aggregator::foreign::ForeignStream;

@@ -32,6 +32,7 @@ use crate::stage_id::StageId;
 use crate::stream::event::{Draw, EventEncoder, EventSource, Serial};
 use crate::stream::progress::ProgressRecord;
 use crate::truth::ledger::ProducerLedger;
+use crate::truth::schedule_audit::ProducerEnd;
 use crate::workload::campaigns::Campaigns;
 use crate::workload::pacing::Due;
 use crate::workload::spec::RunSpec;
@@ -159,6 +160,11 @@ impl Producer {
         for (partition, lane) in self.lanes.iter_mut().enumerate() {
             if let Some(record) = &mut lane.progress_due {
                 (record.number, record.n) = (lane.progress_number, lane.next_n);
+                #[cfg(feature = "planted-bugs")]
+                if crate::planted::leaves_out(record.number, record.last) {
+                    (lane.progress_due, lane.progress_number) = (None, lane.progress_number + 1);
+                    continue;
+                }
                 match self.writer.send(
                     partition as u32,
                     PROGRESS_KEY,
@@ -203,6 +209,12 @@ impl Producer {
                     self.backpressure.full(now);
                     return Ok(Turn::Rest);
                 }
+            }
+            #[cfg(feature = "planted-bugs")]
+            if self.counters.produced % 50 == 49
+                && crate::planted::planted(crate::planted::Bug::SkippedEvent)
+            {
+                self.schedule.pacer.take();
             }
             let draw = self.waiting.take().unwrap_or_else(|| self.source.draw());
             if !self.send_event(draw, intended, now)? {
@@ -343,7 +355,12 @@ impl Producer {
         let (complete_before, windows) = self.ledger.take_complete(sent_before);
         if complete_before > self.handed_over_before || !windows.is_empty() {
             self.handed_over_before = complete_before;
-            outbox.push(EventsAcknowledged { producer: self.index, complete_before, windows });
+            let end = (complete_before == i64::MAX).then(|| ProducerEnd {
+                end_ns: self.schedule.end_ns(),
+                never_sent: self.counters.never_sent,
+                is_estimated: self.counters.never_sent_estimated > 0,
+            });
+            outbox.push(EventsAcknowledged { producer: self.index, complete_before, windows, end });
         }
     }
 
@@ -429,6 +446,8 @@ impl Stage for Producer {
             StageOrder::GiveUp => pacer.give_up(),
             StageOrder::SetRate { at_ns, events_per_second } => {
                 self.schedule.rate = events_per_second / f64::from(self.spec.workload.producers);
+                #[cfg(feature = "planted-bugs")]
+                let at_ns = at_ns + crate::planted::lateness_ns();
                 if !pacer.set_rate(at_ns, self.schedule.rate) {
                     let cause = "a change of the rate came too late: the schedule was played past \
                                  it, so this program was stopped or starved for a while";

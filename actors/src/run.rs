@@ -3,6 +3,7 @@
 
 pub(crate) mod facts;
 pub(crate) mod helper;
+pub(crate) mod judge;
 pub(crate) mod machinery;
 pub(crate) mod orders;
 pub(crate) mod outcome;

@@ -8,6 +8,7 @@ use crate::stage::flow::{EventsAcknowledged, WindowWritten};
 use crate::stream::result::ResultRecord;
 use crate::truth::findings::{AuditTotals, Finding, FindingKind, MAX_FINDINGS, WindowAudit};
 use crate::truth::ledger::Ledger;
+use crate::truth::schedule_audit::ScheduleTotals;
 use crate::truth::table::{Truth, TruthTable};
 use crate::workload::frame::WindowFrame;
 
@@ -175,6 +176,14 @@ impl Auditor {
         for id in ready {
             self.judge(id);
         }
+    }
+
+    /// Takes what came of the comparison with the schedule, and how much was left out of it.
+    pub(super) fn compared(&mut self, schedule: ScheduleTotals, unchecked: u64) {
+        self.totals.events_compared = schedule.checked;
+        self.totals.events_not_compared = unchecked;
+        self.totals.events_skipped = schedule.skipped;
+        self.totals.events_unscheduled = schedule.unscheduled;
     }
 
     /// Judges all that is left: nothing more will come from either side.
@@ -408,6 +417,7 @@ mod tests {
                 producer,
                 complete_before: i64::MAX,
                 windows,
+                end: None,
             });
         }
         auditor.written(WindowWritten {

@@ -112,6 +112,18 @@ pub struct AuditTotals {
     pub events_reordered: u64,
     /// Deliveries whose fate only the log knew, resolved by it.
     pub unknown: u64,
+    /// Events sent that were compared with the schedule, drawn again from the seed.
+    #[serde(default)]
+    pub events_compared: u64,
+    /// Events sent that were not, for want of time.
+    #[serde(default)]
+    pub events_not_compared: u64,
+    /// Events of the schedule that were neither sent nor given up.
+    #[serde(default)]
+    pub events_skipped: u64,
+    /// Events that were sent, or given up, and that the schedule does not have.
+    #[serde(default)]
+    pub events_unscheduled: u64,
 }
 
 impl AuditTotals {
@@ -121,6 +133,8 @@ impl AuditTotals {
             && self.results_duplicated == 0
             && self.results_missing == 0
             && self.results_wrong == 0
+            && self.events_skipped == 0
+            && self.events_unscheduled == 0
             && self.events_missing == 0
             && self.events_extra == 0
     }

@@ -63,6 +63,11 @@ impl Pane {
             self.rows.resize((at + stride).max(self.rows.len() * 2), 0);
         }
         let row = &mut self.rows[at..at + stride];
+        #[cfg(feature = "planted-bugs")]
+        if row[0] != 0 && crate::planted::planted(crate::planted::Bug::FirstProduceTime) {
+            row[1 + producer] += 1;
+            return;
+        }
         row[0] = (row[0] as u64).max((produce_ms ^ EARLIEST) as u64) as i64;
         row[1 + producer] += 1;
     }

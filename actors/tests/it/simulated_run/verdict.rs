@@ -80,6 +80,13 @@ fn audit(run: &Outcome, expected: &Expectation) -> Result<(), String> {
     same("events missing", audit.events_missing, expected.count(FindingKind::EventsMissing))?;
     same("events extra", audit.events_extra, expected.count(FindingKind::EventsExtra))?;
     same("results missing", audit.results_missing, expected.count(FindingKind::ResultMissing))?;
+    same("skipped, unscheduled", (audit.events_skipped, audit.events_unscheduled), (0, 0))?;
+    let scheduled = if run.arrivals == "max" { 0 } else { run.events };
+    same(
+        "compared with the schedule",
+        (audit.events_compared, audit.events_not_compared),
+        (scheduled, 0),
+    )?;
     same("results wrong", audit.results_wrong, expected.count(FindingKind::ResultWrong))?;
     same(
         "results duplicated",
