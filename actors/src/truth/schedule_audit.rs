@@ -202,8 +202,8 @@ mod tests {
         (window, vec![count])
     }
 
-    fn end(seconds: i64, never_sent: u64) -> Option<ProducerEnd> {
-        Some(ProducerEnd { end_ns: BASE + seconds * SECOND, never_sent, is_estimated: false })
+    fn end(seconds: i64, never_sent: u64) -> ProducerEnd {
+        ProducerEnd { end_ns: BASE + seconds * SECOND, never_sent, is_estimated: false }
     }
 
     fn compared(mut audit: ScheduleAudit) -> (u64, u64, u64) {
@@ -218,7 +218,7 @@ mod tests {
         let claims = |first: u64, second: u64| {
             let mut audit = audit.clone();
             audit.claim(0, 1, &[sent(0, first)], None);
-            audit.claim(0, i64::MAX, &[sent(1, second)], end(2, 0));
+            audit.claim(0, i64::MAX, &[sent(1, second)], Some(end(2, 0)));
             compared(audit)
         };
         assert_eq!(claims(1000, 1000), (2000, 0, 0));
@@ -234,7 +234,7 @@ mod tests {
         let audit = ScheduleAudit::new(&spec(), BASE);
         let claims = |windows: &[(i64, Vec<AcknowledgedCount>)], never_sent| {
             let mut audit = audit.clone();
-            audit.claim(0, i64::MAX, windows, end(3, never_sent));
+            audit.claim(0, i64::MAX, windows, Some(end(3, never_sent)));
             compared(audit)
         };
         assert_eq!(claims(&[sent(0, 1000), sent(1, 400)], 1600), (1400, 0, 0));
@@ -247,7 +247,7 @@ mod tests {
     fn a_change_of_the_rate_is_part_of_the_schedule() {
         let mut audit = ScheduleAudit::new(&spec(), BASE);
         audit.set_rate(BASE + SECOND, 2000.0);
-        audit.claim(0, i64::MAX, &[sent(0, 1000), sent(1, 2000)], end(2, 0));
+        audit.claim(0, i64::MAX, &[sent(0, 1000), sent(1, 2000)], Some(end(2, 0)));
         assert_eq!(audit.unchecked(), 3000);
         assert_eq!(compared(audit), (3000, 0, 0));
     }
