@@ -144,6 +144,10 @@ pub struct Report {
     /// Changes of the rate while the run was under way, in order.
     #[serde(default)]
     pub rate_changes: Vec<RateChangeRow>,
+    /// The offset of the broker's clock from ours, at least and at most, milliseconds: its width is
+    /// the error of `result_latency`; `null` where it is not known.
+    #[serde(default)]
+    pub broker_clock_offset_ms: Option<[f64; 2]>,
     /// The audit; `null` where nothing was audited.
     pub audit: Option<AuditTotals>,
     /// The thresholds, in the order of the settings.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
-    Aggregate, ArrivalKind, AuditTotals, Backlog, BrokerDescription, Ending, Follow,
+    Aggregate, ArrivalKind, AuditTotals, Backlog, BrokerDescription, ClockBracket, Ending, Follow,
     LatencyHistogram, LatencyKind, Load, MILLISECOND, MadeTopics, Mode, Nanos, PerLatency,
     Quantiles, Rate, RunMeasures, RunOutcome, RunSpec, SECOND, Second, Span, StageCounters,
     StartAt, Subject, WindowAudit, testing::small_spec,
@@ -153,6 +153,7 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
                 ..AuditTotals::default()
             },
             windows: (0..windows).map(window).collect(),
+            broker_clock: Some(ClockBracket { low_ns: -400_000, high_ns: 900_000, is_torn: false }),
         }),
         truth: Vec::new(),
         findings: Vec::new(),
