@@ -117,6 +117,14 @@ pub(super) fn run(session: &Session, args: &CompareArgs) -> CliResult {
         Ok(()) | Err(CliError::OutputClosed) => {}
         Err(error) => return Err(error),
     }
+    if let Some(limit) = args.fail_on_regression {
+        for (metric, change) in comparison.ungated(limit.0) {
+            let change = words::percent(change);
+            say!(
+                "warning: {metric}: {change}, but not tested, so that the gate says nothing of it"
+            );
+        }
+    }
     Ok(gate(args.fail_on_regression, &regressions.unwrap_or_default()))
 }
 

@@ -8,20 +8,12 @@
 
 use serde::Serialize;
 
-use streamgauge_actors::LatencyKind;
-
 use super::cell_report::CellReport;
 use super::figures::{CellFigures, Figure};
-use crate::report::compare::{MetricRow, MetricVerdict, conclude};
+use crate::report::compare::{Metric, MetricRow, OTHER_TARGET, are_unlike, conclude, words};
 
 /// Stands where a cell is no result.
 pub(super) const NO_RESULT: &str = "not every run passed, so it is no result";
-
-/// Stands where different rates were asked for.
-pub(super) const OTHER_TARGET: &str = "another rate was asked for";
-
-/// Stands where the latency ends at different points.
-const OTHER_END: &str = "one ends at the insertion, the other at the acknowledgement";
 
 /// A cell compared with its baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,76 +31,64 @@ pub struct CellComparison {
     pub metrics: Vec<MetricRow>,
 }
 
+/// Two cells that are compared.
+struct Pair {
+    /// The cell, counted from 0.
+    cell: usize,
+    /// The one that it is compared with.
+    base: usize,
+    /// The rates asked for, of the base and of the cell.
+    targets: [Option<f64>; 2],
+    /// Why nothing is to be concluded of the pair.
+    reason: Option<&'static str>,
+}
+
+impl Pair {
+    fn of(cells: &[CellReport], cell: usize) -> Option<Self> {
+        let base = cells[cell].baseline? - 1;
+        let reason = (!cells[cell].valid || !cells[base].valid).then_some(NO_RESULT);
+        let targets = [base, cell].map(|at| cells[at].target_per_second);
+        Some(Self { cell, base, targets, reason })
+    }
+
+    fn row(&self, figure: Figure, [base, cell]: [&Metric; 2]) -> MetricRow {
+        let mut row = MetricRow::test(base, cell);
+        if let Some(reason) = self.reason {
+            row.refuse(reason);
+        } else if figure.is_rate() && are_unlike(self.targets) {
+            row.leave_untested(OTHER_TARGET);
+        }
+        row
+    }
+}
+
 /// Compares every cell with its baseline.
 pub fn comparisons(cells: &[CellReport], figures: &[CellFigures]) -> Vec<CellComparison> {
-    let pairs = || cells.iter().enumerate().filter_map(|(at, cell)| Some((at, cell.baseline? - 1)));
-    let targets =
-        |(at, base): (usize, usize)| [cells[base].target_per_second, cells[at].target_per_second];
-    let mut rows: Vec<Vec<MetricRow>> = pairs()
-        .map(|pair| {
-            let is_result = cells[pair.0].valid && cells[pair.1].valid;
-            let each = Figure::ALL.into_iter().enumerate();
-            each.map(|(i, figure)| {
-                let ends = [pair.0, pair.1]
-                    .map(|at| cells[at].broker.as_ref().map(|broker| broker.log_append_time));
-                let is_alike =
-                    figure.kind() != Some(LatencyKind::ResultLatency) || ends[0] == ends[1];
-                row(
-                    figure,
-                    is_result,
-                    is_alike,
-                    targets(pair),
-                    [&figures[pair.1].samples[i], &figures[pair.0].samples[i]],
-                )
-            })
-            .collect()
-        })
-        .collect();
-    conclude(
-        rows.iter_mut()
-            .zip(pairs())
-            .flat_map(|(rows, pair)| rows.iter_mut().map(move |row| (row, targets(pair))))
-            .collect(),
-    );
-    pairs()
+    let pairs: Vec<Pair> = (0..cells.len()).filter_map(|cell| Pair::of(cells, cell)).collect();
+    let rows = |pair: &Pair| -> Vec<MetricRow> {
+        let samples = figures[pair.base].samples.iter().zip(&figures[pair.cell].samples);
+        let each = Figure::ALL.into_iter().zip(samples);
+        each.map(|(figure, (base, cell))| pair.row(figure, [base, cell])).collect()
+    };
+    let mut rows: Vec<Vec<MetricRow>> = pairs.iter().map(rows).collect();
+    let with_targets = rows.iter_mut().zip(&pairs).flat_map(|(rows, pair)| {
+        let targets = pair.targets;
+        rows.iter_mut().map(move |row| (row, targets))
+    });
+    conclude(with_targets.collect());
+    pairs
+        .into_iter()
         .zip(rows)
-        .map(|((at, base), metrics)| CellComparison {
-            cell: at + 1,
-            baseline: base + 1,
-            conclusion: conclusion(&cells[at], &cells[base], &metrics),
+        .map(|(pair, metrics)| CellComparison {
+            cell: pair.cell + 1,
+            baseline: pair.base + 1,
+            conclusion: conclusion(&cells[pair.cell], &cells[pair.base], &metrics),
             metrics,
         })
         .collect()
 }
 
-fn row(
-    figure: Figure,
-    is_result: bool,
-    is_alike: bool,
-    targets: [Option<f64>; 2],
-    [base, candidate]: [&crate::report::compare::Metric; 2],
-) -> MetricRow {
-    let mut row = MetricRow::test(base, candidate);
-    let other_target =
-        figure.is_rate() && targets.iter().all(Option::is_some) && targets[0] != targets[1];
-    let reason = match (is_result, other_target, is_alike) {
-        (false, ..) => Some(NO_RESULT),
-        (true, true, _) => Some(OTHER_TARGET),
-        (true, false, false) => Some(OTHER_END),
-        (true, false, true) => None,
-    };
-    if reason.is_some() {
-        (row.test, row.finding, row.reason) = (None, MetricVerdict::Untested, reason);
-    }
-    if !is_result {
-        // Not even a tendency is to be read from it.
-        (row.difference, row.relative_change) = (None, None);
-    }
-    row
-}
-
 fn conclusion(cell: &CellReport, base: &CellReport, metrics: &[MetricRow]) -> String {
-    use crate::report::compare::words;
     let no_result: Vec<String> =
         [base, cell].iter().filter(|each| !each.valid).map(|each| each.no_result()).collect();
     if no_result.is_empty() {

@@ -2,7 +2,8 @@
 //! from the base.
 //!
 //! - [`alike`]: whether both had the same work to do
-//! - [`series`]: the figures that are compared, one value a second or a window
+//! - [`series`]: the figures that are compared, one value a second or a window; [`ends`]: where
+//!   latencies begin and end
 //! - [`welch`]: the test; [`regression`]: what got worse
 //! - [`words`]: the comparison for people
 //!
@@ -12,6 +13,7 @@
 
 pub mod alike;
 mod comparison;
+pub mod ends;
 pub mod regression;
 pub mod series;
 pub mod welch;
@@ -21,13 +23,15 @@ use serde::Serialize;
 use streamgauge_actors::Verdict;
 
 pub use self::alike::Difference;
+pub(crate) use self::comparison::OTHER_TARGET;
 pub use self::comparison::{
     AuditRow, ComparedRun, Comparison, InformationRow, MetricRow, MetricVerdict,
 };
+use self::ends::Ends;
 pub use self::regression::Regression;
 pub use self::series::Better;
 use self::series::metrics;
-pub(crate) use self::series::{Metric, Per};
+pub(crate) use self::series::{Metric, Per, latency_step};
 use self::welch::{ALPHA, MIN_INDEPENDENT, MIN_SAMPLES, Sample, Untestable, holm, welch};
 use super::Report;
 
@@ -73,11 +77,7 @@ pub fn compare(base: &Report, candidate: &Report, force: bool) -> Result<Compari
         circumstances,
         alpha: ALPHA,
         metrics: tested(base, candidate),
-        information: vec![InformationRow::new(
-            "resources.cpu_us_per_event",
-            base.resources.cpu_us_per_event,
-            candidate.resources.cpu_us_per_event,
-        )],
+        information: vec![cpu(base, candidate)],
         audit: wrong_counts(base, candidate),
     };
     comparison.conclusion = words::conclusion(&comparison);
@@ -105,11 +105,31 @@ impl ComparedRun {
 }
 
 impl InformationRow {
-    fn new(metric: &str, base: Option<f64>, candidate: Option<f64>) -> Self {
-        let relative_change =
-            base.zip(candidate).and_then(|(base, candidate)| share(base, candidate));
-        Self { metric: metric.to_owned(), base, candidate, relative_change }
+    /// Whether the two differ by no more than the step in which they are measured.
+    pub(crate) fn is_within_resolution(&self) -> bool {
+        self.base
+            .zip(self.candidate)
+            .is_some_and(|(base, candidate)| is_within(candidate - base, self.resolution))
     }
+}
+
+/// Processor time per event.
+fn cpu(base: &Report, candidate: &Report) -> InformationRow {
+    let step = |report: &Report| report.cpu_resolution_us_per_event().unwrap_or(0.0);
+    let [first, second] = [base, candidate].map(|report| report.resources.cpu_us_per_event);
+    InformationRow {
+        metric: "resources.cpu_us_per_event".to_owned(),
+        base: first,
+        candidate: second,
+        relative_change: first.zip(second).and_then(|(first, second)| share(first, second)),
+        resolution: step(base).max(step(candidate)),
+    }
+}
+
+/// Whether a difference is no more than a step. (Decimal fractions that differ by just a step may
+/// differ by a little more as binary ones.)
+fn is_within(difference: f64, step: f64) -> bool {
+    difference.abs() <= step * (1.0 + 1e-9)
 }
 
 /// How far `candidate` is from `base`, as a share of it; `None` where that is 0.
@@ -164,20 +184,36 @@ fn tested(base: &Report, candidate: &Report) -> Vec<MetricRow> {
     let pairs = metrics(base).into_iter().zip(metrics(candidate));
     let mut rows: Vec<MetricRow> = pairs
         .filter(|(base, candidate)| !base.values.is_empty() || !candidate.values.is_empty())
-        .map(|(base, candidate)| MetricRow::test(&base, &candidate))
+        .map(|(base, candidate)| {
+            let mut row = MetricRow::test(&base, &candidate);
+            if row.better == Better::Higher && are_unlike(targets) {
+                row.leave_untested(OTHER_TARGET);
+            }
+            row
+        })
         .collect();
     conclude(rows.iter_mut().map(|row| (row, targets)).collect());
     rows
 }
 
+/// Whether two rates were asked for, and not the same.
+pub(crate) fn are_unlike(targets: [Option<f64>; 2]) -> bool {
+    targets.iter().all(Option::is_some) && targets[0] != targets[1]
+}
+
 /// Adjusts the chances of all tests for their number, and says what is to be said of each. Beside
 /// each: what rate was asked for, on both sides.
-pub(crate) fn conclude(mut rows: Vec<(&mut MetricRow, [Option<f64>; 2])>) {
-    rows.retain(|(row, _)| row.test.is_some());
+pub(crate) fn conclude(rows: Vec<(&mut MetricRow, [Option<f64>; 2])>) {
+    let (tested, others): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|(row, _)| row.test.is_some());
     let chances: Vec<f64> =
-        rows.iter().filter_map(|(row, _)| row.test.map(|test| test.p_value)).collect();
-    for ((row, targets), p) in rows.into_iter().zip(holm(&chances)) {
-        row.conclude(p, targets);
+        tested.iter().filter_map(|(row, _)| row.test.map(|test| test.p_value)).collect();
+    for ((row, targets), p) in tested.into_iter().zip(holm(&chances)) {
+        row.p_adjusted = Some(p);
+        row.conclude(targets);
+    }
+    for (row, targets) in others.into_iter().filter(|(row, _)| row.reason == Some(CONSTANT)) {
+        row.conclude(targets);
     }
 }
 
@@ -185,6 +221,7 @@ impl MetricRow {
     /// The row, its chance not yet adjusted.
     pub(crate) fn test(base: &Metric, candidate: &Metric) -> Self {
         let (first, second) = (base.sample(), candidate.sample());
+        let all_ends: Vec<Ends> = base.ends.iter().chain(&candidate.ends).copied().collect();
         let means = first.zip(second).map(|(first, second)| (first.mean, second.mean));
         let mut row = Self {
             metric: base.name.clone(),
@@ -194,6 +231,7 @@ impl MetricRow {
             candidate: second,
             difference: means.map(|(first, second)| second - first),
             relative_change: means.and_then(|(first, second)| share(first, second)),
+            resolution: base.resolution.max(candidate.resolution),
             test: None,
             p_adjusted: None,
             finding: MetricVerdict::Untested,
@@ -207,6 +245,10 @@ impl MetricRow {
             });
             return row;
         };
+        if let Some(reason) = Ends::apart(&all_ends) {
+            row.refuse(reason);
+            return row;
+        }
         // (Two single runs that agree say nothing, as two that differ do.)
         if base.values == candidate.values && (base.per != Per::Run || base.values.len() > 1) {
             row.finding = MetricVerdict::NoDifference;
@@ -219,9 +261,7 @@ impl MetricRow {
                 row.finding = MetricVerdict::NoDifference;
                 row.reason = Some("constant and equal");
             }
-            Err(Untestable::DifferentConstants) => {
-                row.reason = Some("constant in both: no noise to test against");
-            }
+            Err(Untestable::DifferentConstants) => row.reason = Some(CONSTANT),
             Err(Untestable::TooFew) => {
                 row.reason = Some(if base.per == Per::Run { TOO_FEW_RUNS } else { TOO_FEW });
             }
@@ -229,12 +269,27 @@ impl MetricRow {
         row
     }
 
-    /// What is to be said, now that the adjusted chance is known.
-    fn conclude(&mut self, p_adjusted: f64, targets: [Option<f64>; 2]) {
-        self.p_adjusted = Some(p_adjusted);
+    /// Takes the test back: there is nothing to be concluded from it.
+    pub(crate) fn leave_untested(&mut self, reason: &'static str) {
+        (self.test, self.finding, self.reason) = (None, MetricVerdict::Untested, Some(reason));
+    }
+
+    /// The same, where not even a tendency is to be read from the values.
+    pub(crate) fn refuse(&mut self, reason: &'static str) {
+        self.leave_untested(reason);
+        (self.difference, self.relative_change) = (None, None);
+    }
+
+    /// What is to be said, now that the adjusted chance is known. (Constants have none: the step in
+    /// which they are measured is all that there is to doubt.)
+    fn conclude(&mut self, targets: [Option<f64>; 2]) {
         let (Some(base), Some(candidate)) = (self.base, self.candidate) else { return };
-        if p_adjusted >= ALPHA {
+        if self.p_adjusted.is_some_and(|p_adjusted| p_adjusted >= ALPHA) {
             self.finding = MetricVerdict::NoDifference;
+            return;
+        }
+        if is_within(candidate.mean - base.mean, self.resolution) {
+            (self.finding, self.reason) = (MetricVerdict::NoDifference, Some(WITHIN_A_STEP));
             return;
         }
         if self.better == Better::Higher
@@ -253,6 +308,12 @@ impl MetricRow {
         self.finding = if gained { MetricVerdict::Better } else { MetricVerdict::Worse };
     }
 }
+
+/// Stands where neither side varies, and they differ.
+const CONSTANT: &str = "constant in both, and different";
+
+/// Stands where a difference is no more than a step of the resolution.
+const WITHIN_A_STEP: &str = "apart by no more than the step in which it is measured";
 
 /// Stands where [`MIN_SAMPLES`] are not reached.
 const TOO_FEW: &str = "fewer than 4 values";

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use crate::support::outcomes::{failed, passed, report};
 use serde_json::{Value, json};
 use streamgauge::report::Report;
-use streamgauge::report::compare::{Comparison, MetricVerdict, Regression, compare};
+use streamgauge::report::compare::{Comparison, MetricVerdict, Regression, Unlike, compare};
 use streamgauge_actors::{LatencyKind, Mode, Quantiles};
 use tempfile::TempDir;
 
@@ -28,6 +28,10 @@ fn run(id: &str, mean: f64) -> Report {
 
 fn comparison(base: &Report, candidate: &Report) -> Comparison {
     compare(base, candidate, false).unwrap()
+}
+
+fn unlike(base: &Report, candidate: &Report) -> Unlike {
+    compare(base, candidate, false).unwrap_err()
 }
 
 fn finding(comparison: &Comparison, metric: &str) -> MetricVerdict {
@@ -188,7 +192,7 @@ fn unlike_workloads_are_refused_unless_forced() {
     assert!(stdout(&forced).contains("warning: the workloads are unlike"), "{}", stdout(&forced));
     let mut produced = run("r-3", 1.0);
     produced.mode = streamgauge::report::ModeName::Produce;
-    assert_eq!(compare(&base, &produced, false).unwrap_err().differences[0].key, "mode");
+    assert_eq!(unlike(&base, &produced).differences[0].key, "mode");
 }
 
 #[test]
@@ -197,7 +201,10 @@ fn broker_and_machine_may_differ_and_are_named() {
     let mut candidate = run("r-2", 1.0);
     (candidate.broker.kind, candidate.broker.version) = ("kafka".to_owned(), "4.1.0".to_owned());
     candidate.host.cores = Some(64);
-    candidate.config = json!({"workload": {"rate": 40_000.0}, "broker": {"kind": "kafka"}});
+    candidate.config = json!({
+        "workload": {"rate": 40_000.0},
+        "broker": {"kind": "kafka", "kafka": {"password": "***"}},
+    });
     let found = comparison(&base, &candidate);
     let keys: Vec<_> =
         found.circumstances.iter().map(|difference| difference.key.as_str()).collect();
@@ -290,9 +297,6 @@ fn meeting_the_target_is_no_merit() {
 fn what_cannot_be_tested_says_why() {
     let base = run("r-1", 1.0);
     let mut candidate = run("r-2", 1.0);
-    for row in &mut candidate.series {
-        row.consumed = 39_000;
-    }
     candidate
         .series
         .iter_mut()
@@ -307,16 +311,162 @@ fn what_cannot_be_tested_says_why() {
         assert_eq!((row.finding, row.test), (MetricVerdict::Untested, None), "{metric}");
         row.reason.unwrap()
     };
-    assert_eq!(
-        reason("throughput.consumed_per_second"),
-        "constant in both: no noise to test against"
-    );
     assert_eq!(reason("publish_delay.p99_ms"), "fewer than 4 values");
+    assert_eq!(found.ungated(0.05).count(), 0, "no worse than before");
     assert_eq!(reason("windows.result_latency_ms_avg"), "not measured in the candidate");
     assert!(
         !found.metrics.iter().any(|row| row.metric.starts_with("close_latency")),
         "measured in neither"
     );
+}
+
+/// The same run with these result latencies, the same in every second and window.
+fn with_results(report: &Report, id: &str, ms: f64) -> Report {
+    let mut report = report.clone();
+    id.clone_into(&mut report.run_id);
+    for row in &mut report.series {
+        let quantiles = Quantiles { count: 10, p50_ms: ms, p99_ms: ms, max_ms: ms };
+        row.latency.set(LatencyKind::ResultLatency, Some(quantiles));
+    }
+    for window in &mut report.windows {
+        window.result_latency_ms_avg = Some(ms);
+    }
+    report
+}
+
+#[test]
+fn constants_that_differ_by_more_than_a_step_are_different() {
+    let base = run("r-1", 1.0);
+    let found = |first: f64, second: f64| {
+        comparison(&with_results(&base, "r-1", first), &with_results(&base, "r-2", second))
+    };
+    let metrics =
+        ["result_latency.p50_ms", "result_latency.p99_ms", "windows.result_latency_ms_avg"];
+    for (first, second, expected) in [
+        (1.0, 3.0, MetricVerdict::Worse),
+        (3.0, 1.0, MetricVerdict::Better),
+        // A step of 1 ms is what two clocks may make of the same latency.
+        (1.0, 2.0, MetricVerdict::NoDifference),
+        (2.0, 1.0, MetricVerdict::NoDifference),
+        (1.0, 1.0, MetricVerdict::NoDifference),
+        // From 0: there is no share of it.
+        (0.0, 2.0, MetricVerdict::Worse),
+    ] {
+        let comparison = found(first, second);
+        for metric in metrics {
+            assert_eq!(finding(&comparison, metric), expected, "{metric}: {first}, {second}");
+        }
+        let regressed = comparison.regressions(0.05).len();
+        assert_eq!(regressed, if expected == MetricVerdict::Worse { 3 } else { 0 });
+    }
+    // Counts of events have a step of one.
+    let mut fewer = run("r-2", 1.0);
+    fewer.series.iter_mut().for_each(|row| row.consumed = 39_000);
+    let slower = comparison(&base, &fewer);
+    assert_eq!(finding(&slower, "throughput.consumed_per_second"), MetricVerdict::Worse);
+    fewer.series.iter_mut().for_each(|row| row.consumed = 39_999);
+    let same = comparison(&base, &fewer);
+    assert_eq!(finding(&same, "throughput.consumed_per_second"), MetricVerdict::NoDifference);
+
+    let files = Files::new(&with_results(&base, "r-1", 1.0), &with_results(&base, "r-2", 3.0));
+    let output = files.compare(&["--fail-on-regression", "5%"]);
+    assert_code(&output, 99);
+    let text = stdout(&output);
+    assert!(text.starts_with("significantly worse: result_latency p50 +200 %"), "{text}");
+    assert!(text.contains("WORSE, constant"), "{text}");
+    let errors = stderr(&output);
+    assert!(errors.contains("result_latency.p99_ms: +200 %, constant"), "{errors}");
+}
+
+#[test]
+fn noise_below_a_step_is_no_difference() {
+    let base = run("r-1", 1.0);
+    let noisy = |id: &str, least: f64| {
+        let mut report = with_results(&base, id, least);
+        for (i, row) in report.series.iter_mut().enumerate() {
+            let ms = least + 0.1 * (i % 3) as f64;
+            let quantiles = Quantiles { count: 10, p50_ms: ms, p99_ms: 5.0 * ms, max_ms: ms };
+            row.latency.set(LatencyKind::ResultLatency, Some(quantiles));
+        }
+        report
+    };
+    let found = comparison(&noisy("r-1", 2.0), &noisy("r-2", 2.5));
+    let row = found.metrics.iter().find(|row| row.metric == "result_latency.p50_ms").unwrap();
+    assert_eq!((row.finding, row.resolution), (MetricVerdict::NoDifference, 1.0));
+    assert!(row.p_adjusted.unwrap() < 0.001, "{row:?}");
+    assert_eq!(row.reason, Some("apart by no more than the step in which it is measured"));
+    // The 99th percentile differs by more than the step.
+    assert_eq!(finding(&found, "result_latency.p99_ms"), MetricVerdict::Worse);
+}
+
+#[test]
+fn latencies_of_different_ends_are_never_compared() {
+    let base = with_results(&run("r-1", 1.0), "r-1", 1.0);
+    let mut candidate = with_results(&base, "r-2", 90.0);
+    candidate.broker.log_append_time = false;
+    let untested = |candidate: &Report, metrics: &[&str], reason: &str| {
+        let found = compare(&base, candidate, true).unwrap();
+        for row in &found.metrics {
+            let is_one = metrics.iter().any(|metric| row.metric.starts_with(metric));
+            assert_eq!(row.reason == Some(reason), is_one, "{}: {:?}", row.metric, row.reason);
+            if is_one {
+                assert_eq!((row.finding, row.test), (MetricVerdict::Untested, None));
+                assert_eq!((row.difference, row.relative_change), (None, None));
+            }
+        }
+        assert!(found.regressions(0.0).is_empty(), "{:?}", found.regressions(0.0));
+    };
+    untested(
+        &candidate,
+        &["result_latency.", "windows.result_latency"],
+        "one ends at the insertion, the other at the acknowledgement",
+    );
+    // Without a schedule an event is intended when it is sent.
+    let mut candidate = base.clone();
+    candidate.config["workload"]["arrivals"] = json!("max");
+    let reason = "one begins at the intended time, the other at the sending";
+    untested(&candidate, &["publish_delay.", "event_latency."], reason);
+    // Both alike: compared.
+    let stamped = comparison(&base, &with_results(&base, "r-2", 90.0));
+    assert_eq!(finding(&stamped, "result_latency.p99_ms"), MetricVerdict::Worse);
+}
+
+#[test]
+fn processor_time_within_its_step_is_the_same() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.0);
+    let per_event = base.resources.cpu_us_per_event.unwrap();
+    let line = |candidate: &Report| {
+        let text = stdout(&Files::new(&base, candidate).compare(&[]));
+        text.lines().find(|line| line.starts_with("cpu")).unwrap().to_owned()
+    };
+    candidate.resources.cpu_us_per_event = Some(per_event * 1.001);
+    assert!(line(&candidate).contains("+0.10 %"), "nanoseconds tell them apart");
+    // Ticks of 10 ms, counted twice, over 2,400,000 events are steps of 0.008 us.
+    candidate.resources.cpu_resolution_s = None;
+    candidate.resources.cpu_us_per_event = Some(per_event + 0.008);
+    assert!(line(&candidate).ends_with("the same"), "{}", line(&candidate));
+    candidate.resources.cpu_us_per_event = Some(per_event + 0.009);
+    assert!(line(&candidate).contains("+0.18 %"), "{}", line(&candidate));
+}
+
+#[test]
+fn the_gate_says_of_what_it_knows_nothing() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.0);
+    for row in candidate.series.iter_mut().skip(3) {
+        row.latency.set(LatencyKind::PublishDelay, None);
+    }
+    for row in candidate.series.iter_mut().take(3) {
+        let quantiles = Quantiles { count: 9, p50_ms: 9000.0, p99_ms: 9000.0, max_ms: 9000.0 };
+        row.latency.set(LatencyKind::PublishDelay, Some(quantiles));
+    }
+    let files = Files::new(&base, &candidate);
+    let output = files.compare(&["--fail-on-regression", "5%"]);
+    assert_code(&output, 0);
+    let errors = stderr(&output);
+    assert!(errors.starts_with("warning: publish_delay.p50_ms: +"), "{errors}");
+    assert!(errors.contains("not tested"), "{errors}");
 }
 
 #[test]
