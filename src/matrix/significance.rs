@@ -10,10 +10,16 @@ use serde::Serialize;
 
 use super::cell_report::CellReport;
 use super::figures::{CellFigures, Figure};
-use crate::report::compare::{Metric, MetricRow, OTHER_TARGET, are_unlike, conclude, words};
+use super::plan::Plan;
+use crate::report::compare::{
+    Difference, Metric, MetricRow, OTHER_TARGET, are_unlike, conclude, setting_differences, words,
+};
 
 /// Stands where a cell is no result.
 pub(super) const NO_RESULT: &str = "not every run passed, so it is no result";
+
+/// Stands where cells differ in a setting that was neither varied nor set for some of them.
+const OTHER_WORK: &str = "the cells differ in more than what is varied";
 
 /// A cell compared with its baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +31,8 @@ pub struct CellComparison {
     /// The number of the cell that it is compared with.
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub baseline: usize,
+    /// The settings in which the two differ; such as `compare` takes by `--across`.
+    pub across: Vec<Difference>,
     /// The conclusion, in words.
     pub conclusion: String,
     /// Every figure; the values tested are the runs' own, one each.
@@ -37,6 +45,8 @@ struct Pair {
     cell: usize,
     /// The one that it is compared with.
     base: usize,
+    /// The settings in which they differ.
+    across: Vec<Difference>,
     /// The rates asked for, of the base and of the cell.
     targets: [Option<f64>; 2],
     /// Why nothing is to be concluded of the pair.
@@ -44,11 +54,18 @@ struct Pair {
 }
 
 impl Pair {
-    fn of(cells: &[CellReport], cell: usize) -> Option<Self> {
+    fn of(plan: &Plan, cells: &[CellReport], cell: usize) -> Option<Self> {
         let base = cells[cell].baseline? - 1;
-        let reason = (!cells[cell].valid || !cells[base].valid).then_some(NO_RESULT);
+        let [first, second] = [base, cell].map(|at| plan.cells[at].resolved.settings.to_json());
+        let across = setting_differences(&first, &second);
+        let is_named = |difference: &Difference| plan.names(&difference.key);
+        let reason = if !cells[cell].valid || !cells[base].valid {
+            Some(NO_RESULT)
+        } else {
+            (!across.iter().all(is_named)).then_some(OTHER_WORK)
+        };
         let targets = [base, cell].map(|at| cells[at].target_per_second);
-        Some(Self { cell, base, targets, reason })
+        Some(Self { cell, base, across, targets, reason })
     }
 
     fn row(&self, figure: Figure, [base, cell]: [&Metric; 2]) -> MetricRow {
@@ -63,8 +80,13 @@ impl Pair {
 }
 
 /// Compares every cell with its baseline.
-pub fn comparisons(cells: &[CellReport], figures: &[CellFigures]) -> Vec<CellComparison> {
-    let pairs: Vec<Pair> = (0..cells.len()).filter_map(|cell| Pair::of(cells, cell)).collect();
+pub fn comparisons(
+    plan: &Plan,
+    cells: &[CellReport],
+    figures: &[CellFigures],
+) -> Vec<CellComparison> {
+    let pairs: Vec<Pair> =
+        (0..cells.len()).filter_map(|cell| Pair::of(plan, cells, cell)).collect();
     let rows = |pair: &Pair| -> Vec<MetricRow> {
         let samples = figures[pair.base].samples.iter().zip(&figures[pair.cell].samples);
         let each = Figure::ALL.into_iter().zip(samples);
@@ -83,6 +105,7 @@ pub fn comparisons(cells: &[CellReport], figures: &[CellFigures]) -> Vec<CellCom
             cell: pair.cell + 1,
             baseline: pair.base + 1,
             conclusion: conclusion(&cells[pair.cell], &cells[pair.base], &metrics),
+            across: pair.across,
             metrics,
         })
         .collect()

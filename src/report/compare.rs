@@ -1,19 +1,22 @@
 //! Two reports compared: whether the candidate is better, worse, or not significantly different
 //! from the base.
 //!
-//! - [`alike`]: whether both had the same work to do
+//! - [`alike`]: whether both had the same work to do; [`allowance`]: in what they may differ;
+//!   [`meaning`]: names that changed their meaning
 //! - [`series`]: the figures that are compared, one value a second or a window; [`ends`]: where
 //!   latencies begin and end
 //! - [`welch`]: the test; [`regression`]: what got worse
 //! - [`words`]: the comparison for people
 //!
-//! Only runs of the same workload are compared, unless forced. Every metric is tested on its values
+//! Only runs of the same work are compared, unless forced. Every metric is tested on its values
 //! by second (or window) of the measured part; the chances are adjusted for the number of metrics,
 //! so that comparing many is no way to find something.
 
 pub mod alike;
+pub mod allowance;
 mod comparison;
 pub mod ends;
+pub mod meaning;
 pub mod regression;
 pub mod series;
 pub mod welch;
@@ -22,12 +25,15 @@ pub mod words;
 use serde::Serialize;
 use streamgauge_actors::Verdict;
 
-pub use self::alike::Difference;
+use self::alike::Likeness;
+pub use self::alike::{Difference, setting_differences};
+pub use self::allowance::Allowance;
 pub(crate) use self::comparison::OTHER_TARGET;
 pub use self::comparison::{
     AuditRow, ComparedRun, Comparison, InformationRow, MetricRow, MetricVerdict,
 };
 use self::ends::Ends;
+use self::meaning::CHANGED_MEANINGS;
 pub use self::regression::Regression;
 pub use self::series::Better;
 use self::series::metrics;
@@ -39,20 +45,25 @@ use super::Report;
 /// is a little less a defect.
 const ON_TARGET_SHARE: f64 = 0.99;
 
-/// Two runs that had different work to do.
+/// Two runs whose figures cannot be compared as they are.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unlike {
-    /// Every setting that differs.
+    /// Every setting that differs and was not named.
     pub differences: Vec<Difference>,
+    /// What else makes their figures mean different things, a sentence each.
+    pub mixed: Vec<String>,
 }
 
 impl std::fmt::Display for Unlike {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            "the two runs had different work to do, so that their figures say nothing of \
-                     each other:",
-        )?;
-        self.differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
+        f.write_str(if self.differences.is_empty() {
+            "the figures of the two runs say nothing of each other:"
+        } else {
+            "the two runs had different work to do, so that their figures say nothing of each \
+             other:"
+        })?;
+        self.differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))?;
+        self.mixed.iter().try_for_each(|sentence| write!(f, "\n  {sentence}"))
     }
 }
 
@@ -61,19 +72,24 @@ impl std::error::Error for Unlike {}
 /// Compares two runs.
 ///
 /// # Errors
-/// [`Unlike`] where they had different work to do, unless `force` is set.
-pub fn compare(base: &Report, candidate: &Report, force: bool) -> Result<Comparison, Unlike> {
-    let differences = alike::workload_differences(base, candidate);
-    if !differences.is_empty() && !force {
-        return Err(Unlike { differences });
+/// [`Unlike`] where they differ in more than is allowed.
+pub fn compare(
+    base: &Report,
+    candidate: &Report,
+    allowance: &Allowance,
+) -> Result<Comparison, Unlike> {
+    let likeness = Likeness::of(base, candidate, allowance);
+    if !likeness.is_alike() && !allowance.is_forced() {
+        return Err(Unlike { differences: likeness.differences, mixed: likeness.mixed });
     }
     let circumstances = alike::circumstances(base, candidate);
     let mut comparison = Comparison {
         conclusion: String::new(),
-        warnings: warnings(base, candidate, &differences, &circumstances),
+        warnings: warnings(base, candidate, &likeness, &circumstances),
         base: ComparedRun::of(base),
         candidate: ComparedRun::of(candidate),
-        differences,
+        differences: likeness.differences,
+        across: likeness.across,
         circumstances,
         alpha: ALPHA,
         metrics: tested(base, candidate),
@@ -140,7 +156,7 @@ fn share(base: f64, candidate: f64) -> Option<f64> {
 fn warnings(
     base: &Report,
     candidate: &Report,
-    differences: &[Difference],
+    likeness: &Likeness,
     circumstances: &[Difference],
 ) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -153,14 +169,15 @@ fn warnings(
             ));
         }
     }
-    if !differences.is_empty() {
+    if !likeness.differences.is_empty() {
         let keys: Vec<&str> =
-            differences.iter().map(|difference| difference.key.as_str()).collect();
+            likeness.differences.iter().map(|difference| difference.key.as_str()).collect();
         warnings.push(format!(
             "the workloads are unlike, and the comparison was forced: {}",
             keys.join(", ")
         ));
     }
+    warnings.extend(likeness.mixed.iter().map(|each| format!("the comparison was forced: {each}")));
     let machine: Vec<String> = circumstances
         .iter()
         .filter(|each| each.key.starts_with("host."))
@@ -181,12 +198,16 @@ fn warnings(
 /// All metrics, the chances adjusted for their number.
 fn tested(base: &Report, candidate: &Report) -> Vec<MetricRow> {
     let targets = [base.throughput.target_per_second, candidate.throughput.target_per_second];
+    let versions = [base.schema_version, candidate.schema_version];
     let pairs = metrics(base).into_iter().zip(metrics(candidate));
     let mut rows: Vec<MetricRow> = pairs
         .filter(|(base, candidate)| !base.values.is_empty() || !candidate.values.is_empty())
         .map(|(base, candidate)| {
             let mut row = MetricRow::test(&base, &candidate);
-            if row.better == Better::Higher && are_unlike(targets) {
+            let mut meanings = meaning::between(&CHANGED_MEANINGS, versions);
+            if meanings.any(|changed| changed.path == row.metric) {
+                row.refuse(OTHER_MEANING);
+            } else if row.better == Better::Higher && are_unlike(targets) {
                 row.leave_untested(OTHER_TARGET);
             }
             row
@@ -314,6 +335,9 @@ const CONSTANT: &str = "constant in both, and different";
 
 /// Stands where a difference is no more than a step of the resolution.
 const WITHIN_A_STEP: &str = "apart by no more than the step in which it is measured";
+
+/// Stands where a name means something else in the other report.
+const OTHER_MEANING: &str = "its meaning changed between the reports' schema versions";
 
 /// Stands where [`MIN_SAMPLES`] are not reached.
 const TOO_FEW: &str = "fewer than 4 values";

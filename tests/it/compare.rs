@@ -7,8 +7,10 @@ use std::process::{Command, Output};
 use crate::support::outcomes::{failed, passed, report};
 use serde_json::{Value, json};
 use streamgauge::report::Report;
-use streamgauge::report::compare::{Comparison, MetricVerdict, Regression, Unlike, compare};
-use streamgauge_actors::{LatencyKind, Mode, Quantiles};
+use streamgauge::report::compare::{
+    Allowance, Comparison, MetricVerdict, Regression, Unlike, compare,
+};
+use streamgauge_actors::{LatencyKind, Mode, Quantiles, Second};
 use tempfile::TempDir;
 
 /// A run whose `publish_latency` scatters around `mean` milliseconds, from second to second.
@@ -21,17 +23,22 @@ fn run(id: &str, mean: f64) -> Report {
         let p50_ms = mean + 0.2 * scatter(row.second);
         let quantiles = Quantiles { count: 40_000, p50_ms, p99_ms: 3.0 * p50_ms, max_ms: 10.0 };
         row.latency.set(LatencyKind::PublishLatency, Some(quantiles));
-        row.produced = 40_000 + (100.0 * scatter(row.second + 7)) as u64;
+        set_produced(row, 40_000 + (100.0 * scatter(row.second + 7)) as u64);
     }
     report
 }
 
+/// What was handed to the client in a second, and acknowledged: whichever *produced* means.
+fn set_produced(row: &mut Second, events: u64) {
+    (row.produced, row.acknowledged) = (events, events);
+}
+
 fn comparison(base: &Report, candidate: &Report) -> Comparison {
-    compare(base, candidate, false).unwrap()
+    compare(base, candidate, &Allowance::none()).unwrap()
 }
 
 fn unlike(base: &Report, candidate: &Report) -> Unlike {
-    compare(base, candidate, false).unwrap_err()
+    compare(base, candidate, &Allowance::none()).unwrap_err()
 }
 
 fn finding(comparison: &Comparison, metric: &str) -> MetricVerdict {
@@ -272,14 +279,14 @@ fn meeting_the_target_is_no_merit() {
     let base = run("r-1", 1.0);
     let mut candidate = run("r-2", 1.0);
     for row in &mut candidate.series {
-        row.produced += 100;
+        set_produced(row, row.produced + 100);
     }
     let found = comparison(&base, &candidate);
     assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::OnTarget);
     // Consumed is the same constant on both sides.
     assert_eq!(finding(&found, "throughput.consumed_per_second"), MetricVerdict::NoDifference);
     for row in &mut candidate.series {
-        row.produced -= 4_000;
+        set_produced(row, row.produced - 4_000);
     }
     let found = comparison(&base, &candidate);
     assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::Worse);
@@ -405,7 +412,7 @@ fn latencies_of_different_ends_are_never_compared() {
     let mut candidate = with_results(&base, "r-2", 90.0);
     candidate.broker.log_append_time = false;
     let untested = |candidate: &Report, metrics: &[&str], reason: &str| {
-        let found = compare(&base, candidate, true).unwrap();
+        let found = compare(&base, candidate, &Allowance::forced()).unwrap();
         for row in &found.metrics {
             let is_one = metrics.iter().any(|metric| row.metric.starts_with(metric));
             assert_eq!(row.reason == Some(reason), is_one, "{}: {:?}", row.metric, row.reason);
@@ -429,6 +436,127 @@ fn latencies_of_different_ends_are_never_compared() {
     // Both alike: compared.
     let stamped = comparison(&base, &with_results(&base, "r-2", 90.0));
     assert_eq!(finding(&stamped, "result_latency.p99_ms"), MetricVerdict::Worse);
+}
+
+/// The same run with a client's setting of its own.
+fn with_client(report: &Report, kafka: &Value) -> Report {
+    let mut report = report.clone();
+    report.config = json!({
+        "workload": {"rate": 40_000.0},
+        "topics": {"retention_bytes": "1GiB"},
+        "broker": {"kind": "kafka", "kafka": kafka},
+    });
+    report
+}
+
+#[test]
+fn client_settings_make_runs_unlike_unless_they_are_named() {
+    let base = with_client(
+        &run("r-1", 1.0),
+        &json!({"bootstrap_servers": "a:9092", "events_linger": "5ms", "properties": {}}),
+    );
+    let mut candidate = with_client(
+        &run("r-2", 1.0),
+        &json!({
+            "bootstrap_servers": "b:9092",
+            "events_linger": "20ms",
+            "properties": {"compression.type": "lz4"},
+        }),
+    );
+    let files = Files::new(&base, &candidate);
+    let output = files.compare(&[]);
+    assert_code(&output, 2);
+    let errors = stderr(&output);
+    assert!(
+        errors.contains("  broker.kafka.events_linger: 5ms (base), 20ms (candidate)\n"),
+        "{errors}"
+    );
+    let property = "broker.kafka.properties.compression.type";
+    assert!(
+        errors.contains(&format!("  {property}: not there (base), lz4 (candidate)\n")),
+        "{errors}"
+    );
+    assert!(errors.contains("--across broker.kafka.events_linger"), "{errors}");
+    assert!(!errors.contains("bootstrap_servers"), "where a broker is may differ: {errors}");
+    // One named, the other still counts.
+    let linger = ["--across", "broker.kafka.events_linger"];
+    let output = files.compare(&linger);
+    assert_code(&output, 2);
+    assert!(!stderr(&output).contains("events_linger: 5ms"), "{}", stderr(&output));
+    let output = files.compare(&[&linger[..], &["--across", property]].concat());
+    assert_code(&output, 0);
+    let text = stdout(&output);
+    assert!(
+        text.contains("across: broker.kafka.events_linger: 5ms (base), 20ms (candidate)"),
+        "{text}"
+    );
+    assert!(!text.contains("warning"), "{text}");
+    let named = files.compare(&["--across", "broker.kafka", "-o", "json"]);
+    let json: Value = serde_json::from_str(&stdout(&named)).unwrap();
+    assert_eq!(json["differences"], json!([]));
+    assert_eq!(json["across"][1]["key"], property);
+    // What is no setting.
+    let output = files.compare(&["--across", "broker.kafka.event_linger"]);
+    assert_code(&output, 2);
+    let errors = stderr(&output);
+    assert!(errors.contains("did you mean `broker.kafka.events_linger`?"), "{errors}");
+    // Retention is work for the broker.
+    candidate.config = base.config.clone();
+    candidate.config["topics"]["retention_bytes"] = json!("2GiB");
+    assert_eq!(unlike(&base, &candidate).differences[0].key, "topics.retention_bytes");
+}
+
+#[test]
+fn across_another_rate_the_rates_themselves_are_not_compared() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.2);
+    candidate.config["workload"]["rate"] = json!(20_000);
+    candidate.throughput.target_per_second = Some(20_000.0);
+    candidate.series.iter_mut().for_each(|row| set_produced(row, row.produced / 2));
+    let across = Allowance::across(["workload.rate".to_owned()], false).unwrap();
+    let found = compare(&base, &candidate, &across).unwrap();
+    let row = &found.metrics[0];
+    assert_eq!(
+        (row.metric.as_str(), row.finding, row.reason),
+        (
+            "throughput.produced_per_second",
+            MetricVerdict::Untested,
+            Some("another rate was asked for")
+        )
+    );
+    assert_eq!(finding(&found, "publish_latency.p50_ms"), MetricVerdict::Worse);
+}
+
+#[test]
+fn schema_versions_between_which_a_name_changed_its_meaning_are_not_mixed() {
+    let of_version = |id: &str, version: u32| {
+        let mut report = run(id, 1.0);
+        report.schema_version = version;
+        // Handed over, and not acknowledged.
+        report.series.iter_mut().for_each(|row| row.acknowledged = 30_000);
+        report
+    };
+    let (old, new) = (of_version("r-1", 1), of_version("r-2", 2));
+    for (base, candidate) in [(&old, &new), (&new, &old)] {
+        let refused = unlike(base, candidate);
+        assert_eq!(refused.differences, []);
+        assert!(refused.mixed[0].contains("`throughput.produced_per_second`"), "{refused}");
+        let forced = compare(base, candidate, &Allowance::forced()).unwrap();
+        assert!(forced.warnings[0].contains("acknowledged events"), "{:?}", forced.warnings);
+        let row = &forced.metrics[0];
+        assert_eq!(
+            (row.metric.as_str(), row.finding),
+            ("throughput.produced_per_second", MetricVerdict::Untested)
+        );
+        assert_eq!((row.difference, row.test), (None, None));
+        assert_eq!(finding(&forced, "throughput.consumed_per_second"), MetricVerdict::NoDifference);
+    }
+    // Each version among its like, by its own meaning.
+    for (version, mean_below, mean_above) in [(1, 41_000.0, 39_000.0), (2, 30_001.0, 29_999.0)] {
+        let found = comparison(&of_version("r-1", version), &of_version("r-2", version));
+        let mean = found.metrics[0].base.unwrap().mean;
+        assert!((mean_above..mean_below).contains(&mean), "version {version}: {mean}");
+    }
 }
 
 #[test]
@@ -475,7 +603,7 @@ fn warmup_and_the_time_after_the_schedule_are_left_out() {
     (base.warmup_s, base.duration_s) = (10.0, 40.0);
     let mut candidate = base.clone();
     for row in candidate.series.iter_mut().filter(|row| row.second < 10 || row.second >= 49) {
-        row.produced = 1;
+        set_produced(row, 1);
     }
     let found = comparison(&base, &candidate);
     assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::NoDifference);

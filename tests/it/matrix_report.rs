@@ -248,6 +248,22 @@ fn processor_time_differs_by_more_than_its_step_or_not_at_all() {
 }
 
 #[test]
+fn cells_name_the_settings_in_which_they_differ() {
+    let lists: [(&str, &[&str]); 2] =
+        [("workload.rate", &["1k/s", "2k/s"]), ("broker.kafka.events_linger", &["1ms", "5ms"])];
+    let plan = plan(&lists, &[("broker.kind", "kafka"), ("matrix.floor", "false")], &[]);
+    let report = matrix(&plan, |_, round| run(2.0 + 0.1 * round as f64));
+    let across: Vec<Vec<&str>> = report
+        .comparisons
+        .iter()
+        .map(|pair| pair.across.iter().map(|each| each.key.as_str()).collect())
+        .collect();
+    let (linger, rate) = ("broker.kafka.events_linger", "workload.rate");
+    assert_eq!(across, [vec![rate], vec![linger], vec![linger, rate]]);
+    assert!(report.next.ends_with(" --across workload.rate"), "{}", report.next);
+}
+
+#[test]
 fn latencies_that_end_elsewhere_are_not_compared() {
     let plan = plan(&[("broker.kind", &["kafka", "fluvio"])], &[("matrix.floor", "false")], &[]);
     let report = matrix(&plan, |cell, round| {

@@ -22,9 +22,11 @@ pub struct Comparison {
     pub base: ComparedRun,
     /// The run compared.
     pub candidate: ComparedRun,
-    /// Settings of the workload that differ; empty unless the comparison was forced.
+    /// Settings that differ and were not named; empty unless the comparison was forced.
     pub differences: Vec<Difference>,
-    /// What else differs: broker, versions, machine, seed.
+    /// Settings that differ and were named: the runs are compared across them.
+    pub across: Vec<Difference>,
+    /// What else differs: broker, versions, machine, seed, and the settings of unlike clients.
     pub circumstances: Vec<Difference>,
     /// The chance of a false alarm that is put up with, over all metrics together.
     pub alpha: f64,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use streamgauge_actors::{LatencyKind, Quantiles, Second};
 
 use super::ends::Ends;
+use super::meaning::PRODUCED;
 use super::welch::Sample;
 use crate::report::{ModeName, Report};
 
@@ -81,8 +82,13 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
     let mode = report.mode;
     let produces = matches!(mode, ModeName::Run | ModeName::Produce);
     let consumes = matches!(mode, ModeName::Run | ModeName::Aggregate);
+    let of_produced: fn(&Second) -> u64 = if report.schema_version < PRODUCED.since {
+        |row| row.produced
+    } else {
+        |row| row.acknowledged
+    };
     let mut metrics = vec![
-        rate("throughput.produced_per_second", produces, |row| row.produced),
+        rate(PRODUCED.path, produces, of_produced),
         rate("throughput.consumed_per_second", consumes, |row| row.consumed),
     ];
     for kind in LatencyKind::ALL {

@@ -64,6 +64,9 @@ pub fn terminal(comparison: &Comparison) -> String {
     for difference in &comparison.differences {
         add("unlike: ", difference);
     }
+    for difference in &comparison.across {
+        add("across: ", difference);
+    }
     // The machines stand in a warning already.
     for difference in comparison.circumstances.iter().filter(|each| !each.key.starts_with("host."))
     {
@@ -91,9 +94,11 @@ pub fn markdown(comparison: &Comparison) -> String {
     );
     let differences =
         comparison.differences.iter().map(|difference| format!("unlike: {difference}"));
+    let across = comparison.across.iter().map(|difference| format!("across: {difference}"));
     let circumstances =
         comparison.circumstances.iter().map(|difference| format!("differs: {difference}"));
-    blocks.push(list(sides(comparison).into_iter().chain(differences).chain(circumstances)));
+    let differing = differences.chain(across).chain(circumstances);
+    blocks.push(list(sides(comparison).into_iter().chain(differing)));
     blocks.push(markdown::table(&rows(comparison)));
     if !comparison.audit.is_empty() {
         blocks.push(markdown::table(&counts(comparison)));
