@@ -9,7 +9,7 @@ use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
     Ack, ArrivalKind, Broker, BrokerDescription, Ending, EventReader, EventWriter, MILLISECOND,
     PortError, Record, RestartRun, RunOutcome, RunSpec, RunState, SECOND, Sent, SetRate, Span,
-    StageId, StartAt, StartRun, StopMode, StopRun, TopicAdmin, Verdict, WriterRole,
+    StageId, StartAt, StartRun, StopMode, StopRun, Sustained, TopicAdmin, Verdict, WriterRole,
     testing::{Fault, FaultKind, FaultyBroker, small_spec},
 };
 
@@ -212,7 +212,7 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
     let host = Foreground::start().unwrap();
     let failed = play(&host, runs::plan(spec, broker, &clock));
     assert!(inner.admin().unwrap().list().unwrap().is_empty(), "its topics are deleted");
-    let judgement = failed.judge();
+    let judgement = failed.judge(&Sustained::default());
     assert_eq!(
         (judgement.verdict(), judgement.exit_code()),
         (Verdict::Fail, 1),
@@ -220,7 +220,7 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
         judgement.texts()
     );
     let after = play(&host, runs::plan(small_spec("after"), inner, &clock));
-    let judgement = after.judge();
+    let judgement = after.judge(&Sustained::default());
     assert_eq!(judgement.verdict(), Verdict::Pass, "{:?}", judgement.texts());
     failed
 }
@@ -402,6 +402,9 @@ fn a_run_is_stopped_or_replaced_while_it_is_being_prepared() {
         (Ending::Stopped { drained: false }, "slow")
     );
     let next = outcome(&host);
-    assert_eq!((next.judge().verdict(), &*next.spec.run_id), (Verdict::Pass, "next"));
+    assert_eq!(
+        (next.judge(&Sustained::default()).verdict(), &*next.spec.run_id),
+        (Verdict::Pass, "next")
+    );
     assert!(inner.admin().unwrap().list().unwrap().is_empty());
 }
