@@ -55,3 +55,17 @@ impl Ends {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_latency_from_an_intended_time_is_among_them() {
+        let from_intended = |kind: &LatencyKind| {
+            [kind.name(), kind.row().from].iter().any(|words| words.contains("intended"))
+        };
+        let found: Vec<LatencyKind> = LatencyKind::ALL.into_iter().filter(from_intended).collect();
+        assert_eq!(found, FROM_INTENDED);
+    }
+}
