@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::outcomes::{failed, passed, report};
 use serde_json::{Value, json};
-use streamgauge::report::Report;
+use streamgauge::report::{RateChangeRow, Report};
 use streamgauge::report::compare::{
     Allowance, Comparison, MetricVerdict, Regression, Unlike, compare,
 };
@@ -557,6 +557,21 @@ fn schema_versions_between_which_a_name_changed_its_meaning_are_not_mixed() {
         let mean = found.metrics[0].base.unwrap().mean;
         assert!((mean_above..mean_below).contains(&mean), "version {version}: {mean}");
     }
+}
+
+#[test]
+fn a_run_whose_rate_was_changed_is_like_no_other() {
+    let base = run("r-1", 1.0);
+    let mut changed = run("r-2", 1.0);
+    changed.rate_changes = vec![RateChangeRow { at_s: 20.0, events_per_second: 10_000.0 }];
+    let refused = unlike(&base, &changed);
+    assert_eq!(refused.differences, []);
+    assert!(refused.mixed[0].contains("the rate of the candidate was changed"), "{refused}");
+    assert_eq!(unlike(&changed, &changed).mixed.len(), 2);
+    let output = Files::new(&base, &changed).compare(&["--across", "workload.rate"]);
+    assert_code(&output, 2);
+    let forced = compare(&base, &changed, &Allowance::forced()).unwrap();
+    assert!(forced.warnings[0].contains("was changed while it ran"), "{:?}", forced.warnings);
 }
 
 #[test]

@@ -86,7 +86,16 @@ fn mixed(base: &Report, candidate: &Report) -> Vec<String> {
     let meanings = between(&CHANGED_MEANINGS, versions).map(|changed| {
         format!("{} ({} in the base, {} in the candidate)", changed, versions[0], versions[1])
     });
-    meanings.collect()
+    let is_changed = |(_, report): &(&str, &Report)| !report.rate_changes.is_empty();
+    let rates = [("base", base), ("candidate", candidate)].into_iter().filter(is_changed);
+    let rates = rates.map(|(side, report)| {
+        let times = report.rate_changes.len();
+        format!(
+            "the rate of the {side} was changed while it ran ({times} time(s)): it had another \
+             schedule than its settings say"
+        )
+    });
+    meanings.chain(rates).collect()
 }
 
 /// The settings in which the work of two runs differs, by their resolved configurations: workload,
