@@ -45,7 +45,7 @@ pub use self::format::Format;
 pub use self::from_outcome::{rfc3339, rfc3339_of_ms};
 pub use self::host::Host;
 pub use self::latency::LatencyFigures;
-pub use self::resources::{ResourceMeter, Resources};
+pub use self::resources::{PeakSource, ResourceMeter, Resources};
 
 use crate::broker;
 use crate::config::Threshold;
@@ -326,6 +326,12 @@ impl Report {
     /// How grave its verdict is.
     pub fn grade(&self) -> Grade {
         Grade::of(self.verdict, self.exit_code)
+    }
+
+    /// The step in which `resources.cpu_us_per_event` is counted; `None` where there is no such
+    /// time.
+    pub fn cpu_resolution_us_per_event(&self) -> Option<f64> {
+        self.resources.step_us_per_event(self.events.produced, self.events.consumed)
     }
 
     /// The report as indented JSON, with a line end (`-o json`).

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
+use streamgauge::report::{Host, PeakSource, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
     Aggregate, ArrivalKind, AuditTotals, Backlog, BrokerDescription, ClockBracket, Ending, Follow,
     LatencyHistogram, LatencyKind, Load, MILLISECOND, MadeTopics, Mode, Nanos, PerLatency,
@@ -183,8 +183,10 @@ pub(crate) fn context() -> ReportContext {
         process_started_ns: BASE - 2 * SECOND,
         resources: Resources {
             cpu_seconds: Some(12.34),
+            cpu_resolution_s: Some(1e-9),
             cpu_us_per_event: None,
             peak_rss_bytes: Some(123 << 20),
+            peak_rss_by: Some(PeakSource::HighWaterMark),
             threads: Some(9),
         },
         host: Host {
