@@ -6,10 +6,10 @@ use std::process::{Command, Output};
 
 use crate::support::outcomes::{failed, passed, report};
 use serde_json::{Value, json};
-use streamgauge::report::{RateChangeRow, Report};
 use streamgauge::report::compare::{
     Allowance, Comparison, MetricVerdict, Regression, Unlike, compare,
 };
+use streamgauge::report::{RateChangeRow, Report};
 use streamgauge_actors::{LatencyKind, Mode, Quantiles, Second};
 use tempfile::TempDir;
 

@@ -13,6 +13,7 @@ mod golden;
 mod grafana;
 mod history;
 mod http_api;
+mod liars;
 mod lifecycle;
 mod matrix;
 mod matrix_report;

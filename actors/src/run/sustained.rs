@@ -176,16 +176,24 @@ impl RunOutcome {
         self.series.iter().filter(lies_in).collect()
     }
 
+    /// What the schedule's own bursts leave. One that is too dense to be drawn is drawn thinner: its
+    /// states are the same, and its noise is greater.
     fn burst_ns(&self, from_ns: Nanos, to_ns: Nanos) -> Option<Nanos> {
         let base_ns = self.base_ns?;
+        let rates = self.rate_changes.iter().map(|change| change.events_per_second);
+        let densest = rates.fold(self.spec.workload.rate.0, f64::max);
+        let most = densest * (to_ns - base_ns) as f64 / SECOND as f64;
+        let share = (DRAWS_AT_MOST as f64 / 2.0 / most).min(1.0);
+        let mut spec = self.spec.clone();
+        spec.workload.rate.0 *= share;
         let changes: Vec<(Nanos, f64)> = self
             .rate_changes
             .iter()
-            .map(|change| (change.at_ns - base_ns, change.events_per_second))
+            .map(|change| (change.at_ns - base_ns, change.events_per_second * share))
             .collect();
-        let rate = changes.last().map_or(self.spec.workload.rate.0, |&(_, rate)| rate);
+        let rate = changes.last().map_or(spec.workload.rate.0, |&(_, rate)| rate);
         let span = (from_ns - base_ns, to_ns - base_ns);
-        ReplayedSchedule::new(&self.spec, &changes).burst_ns(span, rate, DRAWS_AT_MOST)
+        ReplayedSchedule::new(&spec, &changes).burst_ns(span, rate, DRAWS_AT_MOST)
     }
 
     /// How long it took from the schedule's end to the last event.
