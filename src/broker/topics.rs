@@ -108,19 +108,27 @@ impl OwnTopics {
         let mut admin = self.admin()?;
         let mut leftovers = Vec::new();
         for topic in own {
+            let mut is_away = false;
+            let mut reason = |error: PortError| {
+                is_away = error.retry != Retry::GiveUp;
+                error.message
+            };
             let kept_because = match guard.record.usage(&topic).map_err(|error| fatal(&error))? {
                 Usage::Living => continue,
                 Usage::Unproven(why) => Some(why),
                 Usage::Over => match admin.describe(&topic.name) {
-                    Ok(Some(_)) => admin.delete(&topic.name).err().map(|error| error.message),
+                    Ok(Some(_)) => admin.delete(&topic.name).err().map(&mut reason),
                     Ok(None) => {
                         guard.forget_missing(&topic);
                         continue;
                     }
-                    Err(error) => Some(error.message),
+                    Err(error) => Some(reason(error)),
                 },
             };
             leftovers.push(Leftover { topic, kept_because });
+            if is_away {
+                break;
+            }
         }
         Ok(leftovers)
     }
@@ -563,8 +571,10 @@ mod tests {
         let topics = ["gauge.r.events", "gauge.events"];
         names.topics.lock().unwrap().extend(topics.map(str::to_owned));
         let record = r#"{"version": 1, "topics": [
-            {"broker": "here:1", "name": "gauge.r.events", "created_at_ms": 1, "run_id": "r", "pid": 4194304},
-            {"broker": "here:1", "name": "gauge.events", "created_at_ms": 1, "run_id": null, "pid": 4194304}
+            {"broker": "here:1", "name": "gauge.r.events", "created_at_ms": 1, "run_id": "r",
+             "pid": 4194304},
+            {"broker": "here:1", "name": "gauge.events", "created_at_ms": 1, "run_id": null,
+             "pid": 4194304}
         ]}"#;
         std::fs::write(folder.path().join("topics.json"), record).unwrap();
         let here = guarded(&names, folder.path(), "here:1", None);
