@@ -1,12 +1,14 @@
 //! Asks the broker whether it is there, on a thread of its own: a connection attempt may block for
-//! seconds. Each time that the broker comes to be there, what killed runs left on it is deleted.
+//! seconds. While a run flows it rests: acknowledgements say as much, and a measurement is not to
+//! be disturbed. Each time that the broker comes to be there, what killed runs left on it is
+//! deleted.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use streamgauge_actors::{FailureKind, PortError};
+use streamgauge_actors::{Clock as _, FailureKind, Nanos, PortError, RunClock, SECOND};
 
 use super::shared::SharedState;
 use crate::broker::topics::Leftover;
@@ -38,7 +40,10 @@ impl Probe {
         let thread =
             thread::Builder::new().name("streamgauge-probe".to_owned()).spawn(move || {
                 let mut prober = Prober::new(shared);
-                while tell(prober.probe()) {
+                loop {
+                    if !prober.may_rest() && !tell(prober.probe()) {
+                        return;
+                    }
                     if asked.recv_timeout(prober.interval()) == Err(RecvTimeoutError::Disconnected)
                     {
                         return;
@@ -71,17 +76,52 @@ impl Drop for Probe {
 /// What the probing thread knows.
 struct Prober {
     shared: Arc<SharedState>,
+    timer: RunClock,
     /// The broker answered when it was last asked.
     is_up: bool,
+    flow: Option<Flow>,
 }
+
+/// How far a run has come.
+struct Flow {
+    run_id: Option<String>,
+    acknowledged: u64,
+    consumed: u64,
+    moved_ns: Nanos,
+}
+
+/// A run that has not moved for this long does not flow: stages report more often.
+const STILL_AFTER_NS: Nanos = 2 * SECOND;
 
 impl Prober {
     fn new(shared: Arc<SharedState>) -> Self {
-        Self { shared, is_up: false }
+        Self { shared, timer: RunClock::start(), is_up: false, flow: None }
     }
 
     fn interval(&self) -> Duration {
         self.shared.planner.current().resolved.settings.schedule.probe_interval.duration()
+    }
+
+    /// Whether a run flows through a broker that was there.
+    fn may_rest(&mut self) -> bool {
+        let present = self.shared.live.present().filter(|run| run.state().is_busy());
+        let Some(view) = present.map(|run| run.view()) else {
+            self.flow = None;
+            return false;
+        };
+        let (now, events) = (self.timer.now(), view.events);
+        let is_still = |flow: &&Flow| {
+            flow.run_id == view.run_id
+                && (flow.acknowledged, flow.consumed) == (events.acknowledged, events.consumed)
+        };
+        let moved_ns = self.flow.as_ref().filter(is_still).map_or(now, |flow| flow.moved_ns);
+        self.flow = Some(Flow {
+            run_id: view.run_id,
+            acknowledged: events.acknowledged,
+            consumed: events.consumed,
+            moved_ns,
+        });
+        self.is_up && now - moved_ns < STILL_AFTER_NS
     }
 
     fn probe(&mut self) -> BrokerHealth {
