@@ -256,7 +256,8 @@ fn livez() {}
 /// Whether a run could start now
 #[utoipa::path(get, path = "/readyz", responses(
     (status = 200, description = "it could", body = Readiness),
-    (status = 503, description = "it could not, and why", body = Readiness),
+    (status = 503, description = "it could not; and why, for callers who may ask the API",
+        body = Readiness),
 ))]
 fn readyz() {}
 

@@ -213,10 +213,16 @@ fn who_must_not_ask_is_refused() {
         wait_for("the first probe", || lab.get(open).status != 503);
         assert_eq!(lab.get(open).status, 200, "{open}");
     }
+    let plain = json!({"ready": true});
+    assert_eq!(lab.get("/readyz").json(), plain);
     lab.token = Some("wrong".to_owned());
     problem(&lab.get("/api/v1/status"), 401, "unauthorized");
+    assert_eq!(lab.get("/readyz").json(), plain);
     lab.token = Some("s3cret".to_owned());
     assert_eq!(lab.get("/api/v1/status").status, 200);
+    assert_eq!(lab.get("/readyz").json(), json!({"ready": true, "reasons": []}));
+    let answer = lab.send("GET", "/readyz", &[("Host", "evil.example")], None);
+    assert_eq!((answer.status, answer.json()), (200, plain), "by a foreign page");
     let shown = lab.get("/api/v1/config").text;
     assert!(!shown.contains("s3cret"), "{shown}");
 
