@@ -228,6 +228,8 @@ described!(
          body = ProgressEvent, content_type = "text/event-stream"),
         (status = 404, description = "no such run",
          body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "as many streams are open as may be; Retry-After tells when",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
