@@ -219,6 +219,8 @@ counters! {
         late_needed_ns: Nanos, greatest;
         /// Events lost, by their serial numbers.
         events_lost: u64, sum, metric(Counter "events_lost_total");
+        /// Progress records lost, by their numbers.
+        progress_lost: u64, sum;
         /// Events seen again (not added).
         events_duplicated: u64, sum, metric(Counter "events_duplicated_total");
         /// Events that came behind later ones.
@@ -240,6 +242,8 @@ counters! {
         windows_incorrect: u64, sum, metric(Counter "windows_incorrect_total");
         /// Results read back.
         results_read: u64, sum;
+        /// Results of other runs, in the topic of this one's.
+        results_foreign: u64, sum;
         /// Results of another processor that a later update replaced.
         result_updates: u64, sum;
         /// Of `acknowledged`: those intended inside the measured part.
