@@ -141,7 +141,7 @@ fn boots_in(mut file: &File) -> io::Result<BTreeSet<String>> {
 }
 
 fn write_boots(mut file: &File, boots: &BTreeSet<String>) -> io::Result<()> {
-    let text: String = boots.iter().map(|boot| format!("{boot}\n")).collect();
+    let text: String = boots.iter().flat_map(|boot| [boot, "\n"]).collect();
     file.rewind()?;
     file.write_all(text.as_bytes())?;
     file.set_len(text.len() as u64)?;
