@@ -80,6 +80,8 @@ impl Lab {
             .env("STREAMGAUGE__TOPICS__PREFIX", &self.prefix)
             // A verdict must not depend on how busy the machine is.
             .env("STREAMGAUGE__WORKLOAD__SEND_DELAY_LIMIT", "1h")
+            // Nor does it take five seconds.
+            .env("STREAMGAUGE__WORKLOAD__LEAST_JUDGED", "0s")
             .current_dir(self.folder.path())
             .args(arguments)
             .args(["--bootstrap-servers", servers]);
