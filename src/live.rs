@@ -49,7 +49,7 @@ impl<T: Clone> Rows<T> {
     /// The rows from the `n`th on that are still there, and the number of the next one.
     fn since(&self, n: usize) -> (Vec<T>, usize) {
         let skip = n.saturating_sub(self.first).min(self.rows.len());
-        (self.rows.iter().skip(skip).cloned().collect(), self.first + self.rows.len())
+        (self.rows.range(skip..).cloned().collect(), self.first + self.rows.len())
     }
 }
 

@@ -45,7 +45,7 @@ pub use self::format::Format;
 pub use self::from_outcome::{rfc3339, rfc3339_of_ms};
 pub use self::host::Host;
 pub use self::latency::LatencyFigures;
-pub use self::resources::{ResourceMeter, Resources};
+pub use self::resources::{PeakSource, ResourceMeter, Resources};
 
 use crate::broker;
 use crate::config::Threshold;
@@ -144,6 +144,10 @@ pub struct Report {
     /// Changes of the rate while the run was under way, in order.
     #[serde(default)]
     pub rate_changes: Vec<RateChangeRow>,
+    /// The offset of the broker's clock from ours, at least and at most, milliseconds: its width is
+    /// the error of `result_latency`; `null` where it is not known.
+    #[serde(default)]
+    pub broker_clock_offset_ms: Option<[f64; 2]>,
     /// The audit; `null` where nothing was audited.
     pub audit: Option<AuditTotals>,
     /// The thresholds, in the order of the settings.
@@ -322,6 +326,12 @@ impl Report {
     /// How grave its verdict is.
     pub fn grade(&self) -> Grade {
         Grade::of(self.verdict, self.exit_code)
+    }
+
+    /// The step in which `resources.cpu_us_per_event` is counted; `None` where there is no such
+    /// time.
+    pub fn cpu_resolution_us_per_event(&self) -> Option<f64> {
+        self.resources.step_us_per_event(self.events.produced, self.events.consumed)
     }
 
     /// The report as indented JSON, with a line end (`-o json`).

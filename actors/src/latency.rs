@@ -10,6 +10,7 @@
 //! all is known.
 
 mod auditor;
+mod clock_offset;
 mod result_latency;
 pub(crate) mod results_judge;
 pub(crate) mod run_audit;

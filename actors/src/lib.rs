@@ -73,7 +73,7 @@ pub use self::measures::counters::{
 };
 pub use self::measures::histograms::LatencyHistogram;
 pub use self::measures::latency_kinds::{LatencyKind, LatencyRow, PerLatency, Subject};
-pub use self::measures::run_measures::RunMeasures;
+pub use self::measures::run_measures::{ClockBracket, RunMeasures};
 pub use self::measures::series::{Quantiles, Second};
 pub use self::ports::{
     Ack, Broker, BrokerDescription, Capability, DeadLetters, DeadLettersFactory, Delivery,
@@ -96,8 +96,8 @@ pub use self::run::sustained::growth::Undecided;
 pub use self::run::sustained::{Limit, Sustained, SustainedVerdict};
 pub use self::run::verdict::{Cause, Grade, Judgement, Reason, Verdict};
 pub use self::stage::flow::{
-    EventsAcknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten,
-    WindowsMerged,
+    EventsAcknowledged, PanesClosed, ResultTiming, ResultsComplete, WindowAcknowledged,
+    WindowWritten, WindowsMerged,
 };
 pub use self::stage::reports::{StageFailed, StageReport};
 pub use self::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};

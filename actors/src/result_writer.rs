@@ -19,7 +19,7 @@ use crate::measures::latency_kinds::LatencyKind;
 use crate::ports::{Delivery, EventWriter, MAX_BUDGET, Sent};
 use crate::result_writer::merge::{Merge, MergedWindow};
 use crate::stage::flow::{
-    PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
+    PanesClosed, ResultTiming, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
 };
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, Turn};
 use crate::stage_id::StageId;
@@ -65,6 +65,9 @@ pub struct ResultWriterRole {
     pub base_event_time_ns: Option<Nanos>,
 }
 
+/// Results that share one reading of the clock: far less than a millisecond's.
+const RESULTS_PER_CLOCK_READ: u32 = 32;
+
 impl Role for ResultWriterRole {
     type Stage = ResultWriter;
 
@@ -106,39 +109,57 @@ pub struct ResultWriter {
     close_latency: LatencyHistogram,
 }
 
-/// Results whose acknowledgement is waited for, where nothing else tells when they were stored.
+/// Results whose acknowledgement is waited for.
 #[derive(Default)]
 struct PendingResults {
-    /// Window and greatest `produce_time` (ms), by token.
-    results: BTreeMap<u64, (i64, i64)>,
+    /// By token.
+    results: BTreeMap<u64, PendingResult>,
     next_token: u64,
-    /// How many results of each window are waited for, and the latencies of its others.
-    windows: BTreeMap<i64, (u64, Vec<Nanos>)>,
+    /// How many results of each window are waited for, and what came of its others.
+    windows: BTreeMap<i64, (u64, WindowAcknowledged)>,
+}
+
+/// A result on its way.
+struct PendingResult {
+    window_id: i64,
+    campaign_id: u64,
+    max_produce_ms: i64,
+    handed_ns: Nanos,
 }
 
 impl PendingResults {
     /// A window's results will be sent.
     fn expect(&mut self, window_id: i64, results: u64) {
-        self.windows.insert(window_id, (results, Vec::with_capacity(results as usize)));
+        let latencies_ns = Vec::with_capacity(results as usize);
+        let timings = Vec::with_capacity(results as usize);
+        let none_yet = WindowAcknowledged { window_id, latencies_ns, timings };
+        self.windows.insert(window_id, (results, none_yet));
     }
 
-    fn sent(&mut self, record: &ResultRecord) {
-        self.results.insert(self.next_token, (record.window_id, record.max_produce_time));
+    fn sent(&mut self, record: &ResultRecord, handed_ns: Nanos) {
+        let pending = PendingResult {
+            window_id: record.window_id,
+            campaign_id: record.campaign_id,
+            max_produce_ms: record.max_produce_time,
+            handed_ns,
+        };
+        self.results.insert(self.next_token, pending);
         self.next_token += 1;
     }
 
     /// The window, if this was the last acknowledgement that it waited for.
     fn acknowledged(&mut self, token: u64, now: Nanos) -> Option<WindowAcknowledged> {
-        let (window_id, max_produce_ms) = self.results.remove(&token)?;
-        let (missing, latencies_ns) = self.windows.get_mut(&window_id)?;
-        latencies_ns
-            .push(to_millis(now).saturating_sub(max_produce_ms).saturating_mul(MILLISECOND));
+        let PendingResult { window_id, campaign_id, max_produce_ms, handed_ns } =
+            self.results.remove(&token)?;
+        let (missing, window) = self.windows.get_mut(&window_id)?;
+        let latency_ms = to_millis(now).saturating_sub(max_produce_ms);
+        window.latencies_ns.push(latency_ms.saturating_mul(MILLISECOND));
+        window.timings.push(ResultTiming { campaign_id, handed_ns, acknowledged_ns: now });
         *missing -= 1;
         if *missing > 0 {
             return None;
         }
-        let (_, latencies_ns) = self.windows.remove(&window_id)?;
-        Some(WindowAcknowledged { window_id, latencies_ns })
+        self.windows.remove(&window_id).map(|(_, window)| window)
     }
 }
 
@@ -172,9 +193,7 @@ impl ResultWriter {
                 measured_end_ns: measured.then_some(end),
             });
         }
-        if !self.spec.log_append_time {
-            self.unacknowledged.expect(window.window_id, window.campaigns.len() as u64);
-        }
+        self.unacknowledged.expect(window.window_id, window.campaigns.len() as u64);
         outbox.push(WriterOut::Written(WindowWritten {
             window_id: window.window_id,
             results: window.campaigns.len() as u64,
@@ -188,9 +207,12 @@ impl ResultWriter {
 
     /// Hands queued results to the client; false: it is full.
     fn send(&mut self) -> Result<bool, StageError> {
-        let now = self.clock.now();
-        for _ in 0..self.spec.result_writer.batch {
+        let mut now = self.clock.now();
+        for sent in 0..self.spec.result_writer.batch {
             let Some(outgoing) = self.queue.front() else { break };
+            if sent % RESULTS_PER_CLOCK_READ == RESULTS_PER_CLOCK_READ - 1 {
+                now = self.clock.now();
+            }
             let record = &outgoing.record;
             let partition = (record.campaign_id % u64::from(self.partitions)) as u32;
             let token = self.unacknowledged.next_token << 1 | u64::from(outgoing.by_log);
@@ -199,9 +221,7 @@ impl ResultWriter {
             {
                 return Ok(false);
             }
-            if !self.spec.log_append_time {
-                self.unacknowledged.sent(record);
-            }
+            self.unacknowledged.sent(record, now);
             if let Some(end) = outgoing.measured_end_ns {
                 self.close_latency.record(now.saturating_sub(end));
             }

@@ -18,6 +18,9 @@ pub struct Profile {
     pub address: Option<AddressSetting>,
     /// The table of its section whose keys are free.
     pub properties: Option<PropertyTable>,
+    /// Settings of its section that change nothing that is measured: where it is, how long a first
+    /// answer is waited for, files. All others make runs unlike.
+    pub unmeasured: &'static [&'static str],
     /// What stands between the parts of the names of own topics.
     pub topic_separator: char,
     /// The client's library; `None`: it has none.

@@ -41,6 +41,7 @@ pub(super) const PROFILE: Profile = Profile {
     section: "broker.embedded",
     address: None,
     properties: None,
+    unmeasured: &[],
     topic_separator: '.',
     client: None,
     quiet: &[],

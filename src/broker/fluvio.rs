@@ -24,6 +24,15 @@ pub(super) const PROFILE: Profile = Profile {
         about: "Where Fluvio's controller listens",
     }),
     properties: None,
+    unmeasured: &[
+        "endpoint",
+        "connect_timeout",
+        "admin_timeout",
+        "tls.domain",
+        "tls.ca_file",
+        "tls.cert_file",
+        "tls.key_file",
+    ],
     // Its names have no dots.
     topic_separator: '-',
     client: Some(ClientLibrary { name: NAME, version: || CLIENT_VERSION.map(str::to_owned) }),

@@ -60,6 +60,7 @@ pub(super) const PROFILE: Profile = Profile {
         about: "Kafka's addresses, separated by commas",
     }),
     properties: Some(PropertyTable { key: PROPERTIES, is_secret: section::is_secret_entry }),
+    unmeasured: &["bootstrap_servers", "connect_timeout", "admin_timeout"],
     topic_separator: '.',
     client: Some(ClientLibrary { name: "librdkafka", version: || Some(cluster::client_version()) }),
     quiet: &[],

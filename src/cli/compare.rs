@@ -11,6 +11,7 @@ use super::error::{CliError, CliResult};
 use super::say::say;
 use super::session::Session;
 use super::{exit, output, stored};
+use crate::report::compare::allowance::{self, Allowance};
 use crate::report::compare::{Comparison, Regression, compare, words};
 
 /// How grave it is where something got worse by more than the limit.
@@ -20,7 +21,7 @@ const REGRESSED: Grade = Grade::FellShort;
 ///
 /// Each metric's values by second (or window) of the measured part are tested by Welch's t-test,
 /// corrected for their autocorrelation and for the number of metrics. Broker, version and machine
-/// may differ; the workload may not.
+/// may differ; workload and client's settings may not, unless they are named.
 #[derive(Args)]
 #[command(after_help = after_help())]
 pub(super) struct CompareArgs {
@@ -28,7 +29,11 @@ pub(super) struct CompareArgs {
     base: String,
     /// The run to compare: its JSON report, or its id in the history
     candidate: String,
-    /// Compare although the workloads differ
+    /// Compare across this setting, or all of this section: it may differ, as workload.rate;
+    /// repeatable
+    #[arg(long, value_name = "KEY", value_parser = setting)]
+    across: Vec<String>,
+    /// Compare whatever differs
     #[arg(long)]
     force: bool,
     /// Exit with 99 if anything got worse: the verdict, a count of the audit, or a metric,
@@ -44,7 +49,7 @@ fn after_help() -> String {
     let (compared, unlike, regressed) =
         (Grade::Pass.exit_code(), exit::USAGE, REGRESSED.exit_code());
     format!(
-        "Exit codes: {compared} compared; {unlike} the workloads are unlike, or a report cannot be \
+        "Exit codes: {compared} compared; {unlike} the runs are unlike, or a report cannot be \
          read;\n{regressed} a regression, with --fail-on-regression."
     )
 }
@@ -73,6 +78,10 @@ impl std::fmt::Display for Limit {
     }
 }
 
+fn setting(name: &str) -> Result<String, String> {
+    allowance::check(name).map(|()| name.to_owned())
+}
+
 fn share(text: &str) -> Result<Limit, String> {
     let wrong = || format!("`{text}` is no percentage of 0% or more: write 5%");
     let number = text.trim().strip_suffix('%').ok_or_else(wrong)?.trim_end();
@@ -97,8 +106,15 @@ struct Answer<'a> {
 pub(super) fn run(session: &Session, args: &CompareArgs) -> CliResult {
     let base = stored::report(session, &args.base)?;
     let candidate = stored::report(session, &args.candidate)?;
-    let comparison = compare(&base, &candidate, args.force).map_err(|unlike| {
-        CliError::Usage(format!("{unlike}\n--force compares them all the same"))
+    let allowance =
+        Allowance::across(args.across.iter().cloned(), args.force).map_err(CliError::Usage)?;
+    let comparison = compare(&base, &candidate, &allowance).map_err(|unlike| {
+        let keys = unlike.differences.iter().map(|difference| difference.key.as_str());
+        let hint = match keys.into_iter().find(|key| allowance::check(key).is_ok()) {
+            Some(key) => format!("--across {key} compares across that setting; "),
+            None => String::new(),
+        };
+        CliError::Usage(format!("{unlike}\n{hint}--force compares them all the same"))
     })?;
     let regressions = args.fail_on_regression.map(|limit| comparison.regressions(limit.0));
     let answer = Answer {
@@ -116,6 +132,14 @@ pub(super) fn run(session: &Session, args: &CompareArgs) -> CliResult {
         // A gate answers by its exit code, whoever reads on.
         Ok(()) | Err(CliError::OutputClosed) => {}
         Err(error) => return Err(error),
+    }
+    if let Some(limit) = args.fail_on_regression {
+        for (metric, change) in comparison.ungated(limit.0) {
+            let change = words::percent(change);
+            say!(
+                "warning: {metric}: {change}, but not tested, so that the gate says nothing of it"
+            );
+        }
     }
     Ok(gate(args.fail_on_regression, &regressions.unwrap_or_default()))
 }

@@ -238,13 +238,17 @@ described!(
     (
         ("base" = String, Query, description = "the run compared with"),
         ("candidate" = String, Query, description = "the run compared"),
-        ("force" = Option<bool>, Query, description = "compare unlike workloads, too"),
+        ("across" = Option<Vec<String>>, Query,
+         description = "a setting, or a section of settings, that may differ; repeatable"),
+        ("force" = Option<bool>, Query, description = "compare whatever differs"),
     ), [],
     [
         (status = 200, description = "conclusion, metrics, tests", body = Object),
         (status = 404, description = "no such run",
          body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "a run is not over, or unlike workloads",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "no such setting to compare across",
          body = Problem, content_type = "application/problem+json"),
     ]
 );

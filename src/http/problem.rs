@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use actix_web::error::QueryPayloadError;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
@@ -81,8 +80,8 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
     }
 
-    pub(super) fn bad_query(error: &QueryPayloadError) -> Self {
-        Self::malformed(format!("the query cannot be read: {error}"))
+    pub(super) fn bad_query(why: &impl fmt::Display) -> Self {
+        Self::malformed(format!("the query cannot be read: {why}"))
             .with_hint("GET /openapi.json lists all parameters")
     }
 

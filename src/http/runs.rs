@@ -13,7 +13,7 @@ use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
 use crate::history::{Filter, RunRow};
 use crate::live::{Bookmark, Links, LiveRun, RunView};
-use crate::report::compare::compare as compare_reports;
+use crate::report::compare::{Allowance, compare as compare_reports};
 use crate::report::{Format, Report, html};
 
 /// Runs that a page of the list has, unless said otherwise, and at most.
@@ -265,25 +265,61 @@ pub(super) async fn histogram(
     Ok(HttpResponse::Ok().json(json!({"run_id": report.run_id, "latency": latencies})))
 }
 
-/// Which runs are compared.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CompareQuery {
-    base: String,
-    candidate: String,
-    #[serde(default)]
+/// Which runs are compared, and in what they may differ.
+#[derive(Debug, Default)]
+struct CompareQuery {
+    base: Option<String>,
+    candidate: Option<String>,
+    across: Vec<String>,
     force: bool,
+}
+
+impl CompareQuery {
+    /// Of a query's pairs: only `across` may come more than once.
+    fn of(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+        let mut query = Self::default();
+        for (name, value) in pairs {
+            let is_new = match name.as_str() {
+                "base" => query.base.replace(value).is_none(),
+                "candidate" => query.candidate.replace(value).is_none(),
+                "force" => {
+                    query.force = value.parse().map_err(|_| {
+                        Problem::bad_query(&format!(
+                            "`force` is `{value}`, and must be true or false"
+                        ))
+                    })?;
+                    true
+                }
+                "across" => {
+                    query.across.push(value);
+                    true
+                }
+                _ => return Err(Problem::bad_query(&format!("there is no parameter `{name}`"))),
+            };
+            if !is_new {
+                return Err(Problem::bad_query(&format!("`{name}` is there twice")));
+            }
+        }
+        Ok(query)
+    }
 }
 
 pub(super) async fn compare(
     api: ApiData,
-    query: web::Query<CompareQuery>,
+    query: web::Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, Problem> {
-    let CompareQuery { base, candidate, force } = query.into_inner();
+    let CompareQuery { base, candidate, across, force } = CompareQuery::of(query.into_inner())?;
+    let there = |id: Option<String>, name| {
+        id.ok_or_else(|| Problem::bad_query(&format!("`{name}` is missing")))
+    };
+    let (base, candidate) = (there(base, "base")?, there(candidate, "candidate")?);
+    let allowance = Allowance::across(across, force).map_err(Problem::invalid)?;
     let (base, candidate) = (finished(&api, &base).await?, finished(&api, &candidate).await?);
-    match blocking(move || compare_reports(&base, &candidate, force)).await? {
+    match blocking(move || compare_reports(&base, &candidate, &allowance)).await? {
         Ok(comparison) => Ok(HttpResponse::Ok().json(comparison)),
-        Err(unlike) => Err(Problem::conflict("unlike_workloads", unlike.to_string())
-            .with_hint("compare runs of the same workload, or add force=true")),
+        Err(unlike) => Err(Problem::conflict("unlike_workloads", unlike.to_string()).with_hint(
+            "compare runs of the same work, name what may differ (across=workload.rate), or \
+                 add force=true",
+        )),
     }
 }

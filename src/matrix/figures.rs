@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use streamgauge_actors::{Grade, LatencyKind, PerLatency, RunState, Verdict};
 
-use crate::report::compare::{Better, Metric, Per};
+use crate::report::compare::ends::Ends;
+use crate::report::compare::{Better, Metric, Per, latency_step};
 use crate::report::{LatencyFigures, Report};
 
 /// A figure that every run has.
@@ -72,15 +73,24 @@ impl Figure {
     /// The step in which it is measured in one run.
     fn resolution(self, report: &Report) -> f64 {
         match self {
-            Produced | Consumed | Cpu => 0.0,
-            Median(kind) | P99(kind) => {
-                report.latency.get(kind).map_or(0.0, |latency| latency.resolution_ms)
-            }
+            // An event more or less.
+            Produced | Consumed if report.duration_s > 0.0 => 1.0 / report.duration_s,
+            Produced | Consumed => 0.0,
+            Cpu => report.cpu_resolution_us_per_event().unwrap_or(0.0),
+            Median(kind) | P99(kind) => report.latency.get(kind).map_or(0.0, |latency| {
+                latency_step(latency.resolution_ms, self.of_run(report).unwrap_or(0.0))
+            }),
         }
     }
 
+    /// Where it begins and ends in one run, if it is a latency that the run has.
+    fn ends(self, report: &Report) -> Option<Ends> {
+        self.of_run(report)?;
+        Some(Ends::of(self.kind()?, report))
+    }
+
     /// The latency that it is of.
-    pub(super) fn kind(self) -> Option<LatencyKind> {
+    fn kind(self) -> Option<LatencyKind> {
         match self {
             Produced | Consumed | Cpu => None,
             Median(kind) | P99(kind) => Some(kind),
@@ -197,6 +207,7 @@ impl CellFigures {
             better: figure.better(),
             values: reports.iter().filter_map(|report| figure.of_run(report)).collect(),
             resolution: reports.iter().map(|report| figure.resolution(report)).fold(0.0, f64::max),
+            ends: reports.iter().filter_map(|report| figure.ends(report)).collect(),
         };
         let samples: Vec<Metric> = Figure::ALL.into_iter().map(sample).collect();
         let figures = Figure::ALL.into_iter().zip(&samples).map(|(figure, sample)| {
@@ -213,10 +224,15 @@ impl CellFigures {
         Ok(Self { figures: figures.collect(), latency, samples })
     }
 
-    /// Puts every figure but the rates in relation to the floor's.
+    /// Puts every figure in relation to the floor's, but rates, and latencies that begin or end
+    /// elsewhere.
     pub fn relate(&mut self, floor: &Self) {
-        let figures = Figure::ALL.into_iter().zip(&mut self.figures).zip(&floor.figures);
-        for ((_, own), floor) in figures.filter(|((figure, _), _)| !figure.is_rate()) {
+        let alike: Vec<bool> = (self.samples.iter().zip(&floor.samples))
+            .map(|(own, floor)| Ends::apart(&[&own.ends[..], &floor.ends].concat()).is_none())
+            .collect();
+        let figures = Figure::ALL.into_iter().zip(alike).zip(&mut self.figures).zip(&floor.figures);
+        let related = figures.filter(|(((figure, alike), _), _)| *alike && !figure.is_rate());
+        for ((_, own), floor) in related {
             let share = own.value.zip(floor.value).map(|(own, floor)| own / floor);
             own.relative_to_floor = share.filter(|share| share.is_finite());
         }

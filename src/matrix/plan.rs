@@ -135,6 +135,12 @@ impl Plan {
         settings
     }
 
+    /// Whether cells may differ in this setting: it is varied, or set for some of them.
+    pub(super) fn names(&self, key: &str) -> bool {
+        let further = self.with.iter().map(|each| &each.assignment.key);
+        self.varied.iter().chain(further).any(|named| named == key)
+    }
+
     /// About how long all of them take.
     pub fn expected_ns(&self) -> Nanos {
         let of_cell = |&cell: &usize| {

@@ -169,7 +169,7 @@ impl MatrixReport {
             None | Some(Grade::Stopped | Grade::Pass) if context.aborted => Grade::Stopped,
             gravest => gravest.unwrap_or(Grade::Pass),
         };
-        let comparisons = comparisons(&cells, &figures);
+        let comparisons = comparisons(plan, &cells, &figures);
         Ok(Self {
             schema_version: SCHEMA_VERSION,
             verdict: grade.verdict(),
@@ -228,10 +228,14 @@ fn next(runs: &[MatrixRun], cells: &[CellReport], comparisons: &[CellComparison]
         );
     }
     let last_of = |cell: usize| cells.get(cell - 1).and_then(|cell| cell.run_ids.last().cloned());
-    let compared =
-        comparisons.iter().find_map(|each| last_of(each.baseline).zip(last_of(each.cell)));
+    let compared = comparisons
+        .iter()
+        .find_map(|each| Some((last_of(each.baseline)?, last_of(each.cell)?, &each.across)));
     match (compared, runs.iter().find_map(id)) {
-        (Some((base, candidate)), _) => format!("streamgauge compare {base} {candidate}"),
+        (Some((base, candidate, across)), _) => {
+            let named = across.iter().map(|each| format!(" --across {}", shell_quoted(&each.key)));
+            format!("streamgauge compare {base} {candidate}{}", named.collect::<String>())
+        }
         (None, Some(id)) => format!("streamgauge report {id}"),
         (None, None) => "streamgauge doctor".to_owned(),
     }

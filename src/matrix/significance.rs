@@ -8,20 +8,18 @@
 
 use serde::Serialize;
 
-use streamgauge_actors::LatencyKind;
-
 use super::cell_report::CellReport;
 use super::figures::{CellFigures, Figure};
-use crate::report::compare::{MetricRow, MetricVerdict, conclude};
+use super::plan::Plan;
+use crate::report::compare::{
+    Difference, Metric, MetricRow, OTHER_TARGET, are_unlike, conclude, setting_differences, words,
+};
 
 /// Stands where a cell is no result.
 pub(super) const NO_RESULT: &str = "not every run passed, so it is no result";
 
-/// Stands where different rates were asked for.
-pub(super) const OTHER_TARGET: &str = "another rate was asked for";
-
-/// Stands where the latency ends at different points.
-const OTHER_END: &str = "one ends at the insertion, the other at the acknowledgement";
+/// Stands where cells differ in a setting that was neither varied nor set for some of them.
+const OTHER_WORK: &str = "the cells differ in more than what is varied";
 
 /// A cell compared with its baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,82 +31,87 @@ pub struct CellComparison {
     /// The number of the cell that it is compared with.
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub baseline: usize,
+    /// The settings in which the two differ; such as `compare` takes by `--across`.
+    pub across: Vec<Difference>,
     /// The conclusion, in words.
     pub conclusion: String,
     /// Every figure; the values tested are the runs' own, one each.
     pub metrics: Vec<MetricRow>,
 }
 
+/// Two cells that are compared.
+struct Pair {
+    /// The cell, counted from 0.
+    cell: usize,
+    /// The one that it is compared with.
+    base: usize,
+    /// The settings in which they differ.
+    across: Vec<Difference>,
+    /// The rates asked for, of the base and of the cell.
+    targets: [Option<f64>; 2],
+    /// Why nothing is to be concluded of the pair.
+    reason: Option<&'static str>,
+}
+
+impl Pair {
+    fn of(plan: &Plan, cells: &[CellReport], cell: usize) -> Option<Self> {
+        let base = cells[cell].baseline? - 1;
+        let [first, second] = [base, cell].map(|at| plan.cells[at].resolved.settings.to_json());
+        let across = setting_differences(&first, &second);
+        let is_named = |difference: &Difference| plan.names(&difference.key);
+        let reason = if !cells[cell].valid || !cells[base].valid {
+            Some(NO_RESULT)
+        } else {
+            (!across.iter().all(is_named)).then_some(OTHER_WORK)
+        };
+        let targets = [base, cell].map(|at| cells[at].target_per_second);
+        Some(Self { cell, base, across, targets, reason })
+    }
+
+    fn row(&self, figure: Figure, [base, cell]: [&Metric; 2]) -> MetricRow {
+        let mut row = MetricRow::test(base, cell);
+        if let Some(reason) = self.reason {
+            row.refuse(reason);
+        } else if figure.is_rate() && are_unlike(self.targets) {
+            row.leave_untested(OTHER_TARGET);
+        }
+        row
+    }
+}
+
 /// Compares every cell with its baseline.
-pub fn comparisons(cells: &[CellReport], figures: &[CellFigures]) -> Vec<CellComparison> {
-    let pairs = || cells.iter().enumerate().filter_map(|(at, cell)| Some((at, cell.baseline? - 1)));
-    let targets =
-        |(at, base): (usize, usize)| [cells[base].target_per_second, cells[at].target_per_second];
-    let mut rows: Vec<Vec<MetricRow>> = pairs()
-        .map(|pair| {
-            let is_result = cells[pair.0].valid && cells[pair.1].valid;
-            let each = Figure::ALL.into_iter().enumerate();
-            each.map(|(i, figure)| {
-                let ends = [pair.0, pair.1]
-                    .map(|at| cells[at].broker.as_ref().map(|broker| broker.log_append_time));
-                let is_alike =
-                    figure.kind() != Some(LatencyKind::ResultLatency) || ends[0] == ends[1];
-                row(
-                    figure,
-                    is_result,
-                    is_alike,
-                    targets(pair),
-                    [&figures[pair.1].samples[i], &figures[pair.0].samples[i]],
-                )
-            })
-            .collect()
-        })
-        .collect();
-    conclude(
-        rows.iter_mut()
-            .zip(pairs())
-            .flat_map(|(rows, pair)| rows.iter_mut().map(move |row| (row, targets(pair))))
-            .collect(),
-    );
-    pairs()
+pub fn comparisons(
+    plan: &Plan,
+    cells: &[CellReport],
+    figures: &[CellFigures],
+) -> Vec<CellComparison> {
+    let pairs: Vec<Pair> =
+        (0..cells.len()).filter_map(|cell| Pair::of(plan, cells, cell)).collect();
+    let rows = |pair: &Pair| -> Vec<MetricRow> {
+        let samples = figures[pair.base].samples.iter().zip(&figures[pair.cell].samples);
+        let each = Figure::ALL.into_iter().zip(samples);
+        each.map(|(figure, (base, cell))| pair.row(figure, [base, cell])).collect()
+    };
+    let mut rows: Vec<Vec<MetricRow>> = pairs.iter().map(rows).collect();
+    let with_targets = rows.iter_mut().zip(&pairs).flat_map(|(rows, pair)| {
+        let targets = pair.targets;
+        rows.iter_mut().map(move |row| (row, targets))
+    });
+    conclude(with_targets.collect());
+    pairs
+        .into_iter()
         .zip(rows)
-        .map(|((at, base), metrics)| CellComparison {
-            cell: at + 1,
-            baseline: base + 1,
-            conclusion: conclusion(&cells[at], &cells[base], &metrics),
+        .map(|(pair, metrics)| CellComparison {
+            cell: pair.cell + 1,
+            baseline: pair.base + 1,
+            conclusion: conclusion(&cells[pair.cell], &cells[pair.base], &metrics),
+            across: pair.across,
             metrics,
         })
         .collect()
 }
 
-fn row(
-    figure: Figure,
-    is_result: bool,
-    is_alike: bool,
-    targets: [Option<f64>; 2],
-    [base, candidate]: [&crate::report::compare::Metric; 2],
-) -> MetricRow {
-    let mut row = MetricRow::test(base, candidate);
-    let other_target =
-        figure.is_rate() && targets.iter().all(Option::is_some) && targets[0] != targets[1];
-    let reason = match (is_result, other_target, is_alike) {
-        (false, ..) => Some(NO_RESULT),
-        (true, true, _) => Some(OTHER_TARGET),
-        (true, false, false) => Some(OTHER_END),
-        (true, false, true) => None,
-    };
-    if reason.is_some() {
-        (row.test, row.finding, row.reason) = (None, MetricVerdict::Untested, reason);
-    }
-    if !is_result {
-        // Not even a tendency is to be read from it.
-        (row.difference, row.relative_change) = (None, None);
-    }
-    row
-}
-
 fn conclusion(cell: &CellReport, base: &CellReport, metrics: &[MetricRow]) -> String {
-    use crate::report::compare::words;
     let no_result: Vec<String> =
         [base, cell].iter().filter(|each| !each.valid).map(|each| each.no_result()).collect();
     if no_result.is_empty() {

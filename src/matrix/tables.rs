@@ -5,9 +5,9 @@ use streamgauge_actors::LatencyKind;
 use super::cell_report::CellReport;
 use super::figures::{CellFigure, Figure};
 use super::report::MatrixReport;
-use super::significance::{CellComparison, NO_RESULT, OTHER_TARGET};
+use super::significance::{CellComparison, NO_RESULT};
 use crate::report::Host;
-use crate::report::compare::{MetricRow, MetricVerdict, words};
+use crate::report::compare::{MetricRow, MetricVerdict, OTHER_TARGET, words};
 use crate::report::numbers::{bytes, compact, millis};
 use crate::report::tables::{Rows, verdict};
 
@@ -341,8 +341,8 @@ fn untested(report: &MatrixReport) -> Vec<String> {
     let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
     for row in report.comparisons.iter().flat_map(|each| &each.metrics) {
         let reason = row.reason.filter(|&reason| reason != OTHER_TARGET && reason != NO_RESULT);
-        let Some(reason) =
-            reason.filter(|_| row.finding == MetricVerdict::Untested && row.difference.is_some())
+        let is_measured = row.base.is_some() && row.candidate.is_some();
+        let Some(reason) = reason.filter(|_| row.finding == MetricVerdict::Untested && is_measured)
         else {
             continue;
         };

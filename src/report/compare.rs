@@ -1,17 +1,22 @@
 //! Two reports compared: whether the candidate is better, worse, or not significantly different
 //! from the base.
 //!
-//! - [`alike`]: whether both had the same work to do
-//! - [`series`]: the figures that are compared, one value a second or a window
+//! - [`alike`]: whether both had the same work to do; [`allowance`]: in what they may differ;
+//!   [`meaning`]: names that changed their meaning
+//! - [`series`]: the figures that are compared, one value a second or a window; [`ends`]: where
+//!   latencies begin and end
 //! - [`welch`]: the test; [`regression`]: what got worse
 //! - [`words`]: the comparison for people
 //!
-//! Only runs of the same workload are compared, unless forced. Every metric is tested on its values
+//! Only runs of the same work are compared, unless forced. Every metric is tested on its values
 //! by second (or window) of the measured part; the chances are adjusted for the number of metrics,
 //! so that comparing many is no way to find something.
 
 pub mod alike;
+pub mod allowance;
 mod comparison;
+pub mod ends;
+pub mod meaning;
 pub mod regression;
 pub mod series;
 pub mod welch;
@@ -20,14 +25,19 @@ pub mod words;
 use serde::Serialize;
 use streamgauge_actors::Verdict;
 
-pub use self::alike::Difference;
+use self::alike::Likeness;
+pub use self::alike::{Difference, setting_differences};
+pub use self::allowance::Allowance;
+pub(crate) use self::comparison::OTHER_TARGET;
 pub use self::comparison::{
     AuditRow, ComparedRun, Comparison, InformationRow, MetricRow, MetricVerdict,
 };
+use self::ends::Ends;
+use self::meaning::CHANGED_MEANINGS;
 pub use self::regression::Regression;
 pub use self::series::Better;
 use self::series::metrics;
-pub(crate) use self::series::{Metric, Per};
+pub(crate) use self::series::{Metric, Per, latency_step};
 use self::welch::{ALPHA, MIN_INDEPENDENT, MIN_SAMPLES, Sample, Untestable, holm, welch};
 use super::Report;
 
@@ -35,20 +45,25 @@ use super::Report;
 /// is a little less a defect.
 const ON_TARGET_SHARE: f64 = 0.99;
 
-/// Two runs that had different work to do.
+/// Two runs whose figures cannot be compared as they are.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unlike {
-    /// Every setting that differs.
+    /// Every setting that differs and was not named.
     pub differences: Vec<Difference>,
+    /// What else makes their figures mean different things, a sentence each.
+    pub mixed: Vec<String>,
 }
 
 impl std::fmt::Display for Unlike {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            "the two runs had different work to do, so that their figures say nothing of \
-                     each other:",
-        )?;
-        self.differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
+        f.write_str(if self.differences.is_empty() {
+            "the figures of the two runs say nothing of each other:"
+        } else {
+            "the two runs had different work to do, so that their figures say nothing of each \
+             other:"
+        })?;
+        self.differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))?;
+        self.mixed.iter().try_for_each(|sentence| write!(f, "\n  {sentence}"))
     }
 }
 
@@ -57,27 +72,28 @@ impl std::error::Error for Unlike {}
 /// Compares two runs.
 ///
 /// # Errors
-/// [`Unlike`] where they had different work to do, unless `force` is set.
-pub fn compare(base: &Report, candidate: &Report, force: bool) -> Result<Comparison, Unlike> {
-    let differences = alike::workload_differences(base, candidate);
-    if !differences.is_empty() && !force {
-        return Err(Unlike { differences });
+/// [`Unlike`] where they differ in more than is allowed.
+pub fn compare(
+    base: &Report,
+    candidate: &Report,
+    allowance: &Allowance,
+) -> Result<Comparison, Unlike> {
+    let likeness = Likeness::of(base, candidate, allowance);
+    if !likeness.is_alike() && !allowance.is_forced() {
+        return Err(Unlike { differences: likeness.differences, mixed: likeness.mixed });
     }
     let circumstances = alike::circumstances(base, candidate);
     let mut comparison = Comparison {
         conclusion: String::new(),
-        warnings: warnings(base, candidate, &differences, &circumstances),
+        warnings: warnings(base, candidate, &likeness, &circumstances),
         base: ComparedRun::of(base),
         candidate: ComparedRun::of(candidate),
-        differences,
+        differences: likeness.differences,
+        across: likeness.across,
         circumstances,
         alpha: ALPHA,
         metrics: tested(base, candidate),
-        information: vec![InformationRow::new(
-            "resources.cpu_us_per_event",
-            base.resources.cpu_us_per_event,
-            candidate.resources.cpu_us_per_event,
-        )],
+        information: vec![cpu(base, candidate)],
         audit: wrong_counts(base, candidate),
     };
     comparison.conclusion = words::conclusion(&comparison);
@@ -105,11 +121,31 @@ impl ComparedRun {
 }
 
 impl InformationRow {
-    fn new(metric: &str, base: Option<f64>, candidate: Option<f64>) -> Self {
-        let relative_change =
-            base.zip(candidate).and_then(|(base, candidate)| share(base, candidate));
-        Self { metric: metric.to_owned(), base, candidate, relative_change }
+    /// Whether the two differ by no more than the step in which they are measured.
+    pub(crate) fn is_within_resolution(&self) -> bool {
+        self.base
+            .zip(self.candidate)
+            .is_some_and(|(base, candidate)| is_within(candidate - base, self.resolution))
     }
+}
+
+/// Processor time per event.
+fn cpu(base: &Report, candidate: &Report) -> InformationRow {
+    let step = |report: &Report| report.cpu_resolution_us_per_event().unwrap_or(0.0);
+    let [first, second] = [base, candidate].map(|report| report.resources.cpu_us_per_event);
+    InformationRow {
+        metric: "resources.cpu_us_per_event".to_owned(),
+        base: first,
+        candidate: second,
+        relative_change: first.zip(second).and_then(|(first, second)| share(first, second)),
+        resolution: step(base).max(step(candidate)),
+    }
+}
+
+/// Whether a difference is no more than a step. (Decimal fractions that differ by just a step may
+/// differ by a little more as binary ones.)
+fn is_within(difference: f64, step: f64) -> bool {
+    difference.abs() <= step * (1.0 + 1e-9)
 }
 
 /// How far `candidate` is from `base`, as a share of it; `None` where that is 0.
@@ -120,7 +156,7 @@ fn share(base: f64, candidate: f64) -> Option<f64> {
 fn warnings(
     base: &Report,
     candidate: &Report,
-    differences: &[Difference],
+    likeness: &Likeness,
     circumstances: &[Difference],
 ) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -133,14 +169,15 @@ fn warnings(
             ));
         }
     }
-    if !differences.is_empty() {
+    if !likeness.differences.is_empty() {
         let keys: Vec<&str> =
-            differences.iter().map(|difference| difference.key.as_str()).collect();
+            likeness.differences.iter().map(|difference| difference.key.as_str()).collect();
         warnings.push(format!(
             "the workloads are unlike, and the comparison was forced: {}",
             keys.join(", ")
         ));
     }
+    warnings.extend(likeness.mixed.iter().map(|each| format!("the comparison was forced: {each}")));
     let machine: Vec<String> = circumstances
         .iter()
         .filter(|each| each.key.starts_with("host."))
@@ -161,23 +198,43 @@ fn warnings(
 /// All metrics, the chances adjusted for their number.
 fn tested(base: &Report, candidate: &Report) -> Vec<MetricRow> {
     let targets = [base.throughput.target_per_second, candidate.throughput.target_per_second];
+    let versions = [base.schema_version, candidate.schema_version];
     let pairs = metrics(base).into_iter().zip(metrics(candidate));
     let mut rows: Vec<MetricRow> = pairs
         .filter(|(base, candidate)| !base.values.is_empty() || !candidate.values.is_empty())
-        .map(|(base, candidate)| MetricRow::test(&base, &candidate))
+        .map(|(base, candidate)| {
+            let mut row = MetricRow::test(&base, &candidate);
+            let mut meanings = meaning::between(&CHANGED_MEANINGS, versions);
+            if meanings.any(|changed| changed.path == row.metric) {
+                row.refuse(OTHER_MEANING);
+            } else if row.better == Better::Higher && are_unlike(targets) {
+                row.leave_untested(OTHER_TARGET);
+            }
+            row
+        })
         .collect();
     conclude(rows.iter_mut().map(|row| (row, targets)).collect());
     rows
 }
 
+/// Whether two rates were asked for, and not the same.
+pub(crate) fn are_unlike(targets: [Option<f64>; 2]) -> bool {
+    targets.iter().all(Option::is_some) && targets[0] != targets[1]
+}
+
 /// Adjusts the chances of all tests for their number, and says what is to be said of each. Beside
 /// each: what rate was asked for, on both sides.
-pub(crate) fn conclude(mut rows: Vec<(&mut MetricRow, [Option<f64>; 2])>) {
-    rows.retain(|(row, _)| row.test.is_some());
+pub(crate) fn conclude(rows: Vec<(&mut MetricRow, [Option<f64>; 2])>) {
+    let (tested, others): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|(row, _)| row.test.is_some());
     let chances: Vec<f64> =
-        rows.iter().filter_map(|(row, _)| row.test.map(|test| test.p_value)).collect();
-    for ((row, targets), p) in rows.into_iter().zip(holm(&chances)) {
-        row.conclude(p, targets);
+        tested.iter().filter_map(|(row, _)| row.test.map(|test| test.p_value)).collect();
+    for ((row, targets), p) in tested.into_iter().zip(holm(&chances)) {
+        row.p_adjusted = Some(p);
+        row.conclude(targets);
+    }
+    for (row, targets) in others.into_iter().filter(|(row, _)| row.reason == Some(CONSTANT)) {
+        row.conclude(targets);
     }
 }
 
@@ -185,6 +242,7 @@ impl MetricRow {
     /// The row, its chance not yet adjusted.
     pub(crate) fn test(base: &Metric, candidate: &Metric) -> Self {
         let (first, second) = (base.sample(), candidate.sample());
+        let all_ends: Vec<Ends> = base.ends.iter().chain(&candidate.ends).copied().collect();
         let means = first.zip(second).map(|(first, second)| (first.mean, second.mean));
         let mut row = Self {
             metric: base.name.clone(),
@@ -194,6 +252,7 @@ impl MetricRow {
             candidate: second,
             difference: means.map(|(first, second)| second - first),
             relative_change: means.and_then(|(first, second)| share(first, second)),
+            resolution: base.resolution.max(candidate.resolution),
             test: None,
             p_adjusted: None,
             finding: MetricVerdict::Untested,
@@ -207,6 +266,10 @@ impl MetricRow {
             });
             return row;
         };
+        if let Some(reason) = Ends::apart(&all_ends) {
+            row.refuse(reason);
+            return row;
+        }
         // (Two single runs that agree say nothing, as two that differ do.)
         if base.values == candidate.values && (base.per != Per::Run || base.values.len() > 1) {
             row.finding = MetricVerdict::NoDifference;
@@ -219,9 +282,7 @@ impl MetricRow {
                 row.finding = MetricVerdict::NoDifference;
                 row.reason = Some("constant and equal");
             }
-            Err(Untestable::DifferentConstants) => {
-                row.reason = Some("constant in both: no noise to test against");
-            }
+            Err(Untestable::DifferentConstants) => row.reason = Some(CONSTANT),
             Err(Untestable::TooFew) => {
                 row.reason = Some(if base.per == Per::Run { TOO_FEW_RUNS } else { TOO_FEW });
             }
@@ -229,12 +290,27 @@ impl MetricRow {
         row
     }
 
-    /// What is to be said, now that the adjusted chance is known.
-    fn conclude(&mut self, p_adjusted: f64, targets: [Option<f64>; 2]) {
-        self.p_adjusted = Some(p_adjusted);
+    /// Takes the test back: there is nothing to be concluded from it.
+    pub(crate) fn leave_untested(&mut self, reason: &'static str) {
+        (self.test, self.finding, self.reason) = (None, MetricVerdict::Untested, Some(reason));
+    }
+
+    /// The same, where not even a tendency is to be read from the values.
+    pub(crate) fn refuse(&mut self, reason: &'static str) {
+        self.leave_untested(reason);
+        (self.difference, self.relative_change) = (None, None);
+    }
+
+    /// What is to be said, now that the adjusted chance is known. (Constants have none: the step in
+    /// which they are measured is all that there is to doubt.)
+    fn conclude(&mut self, targets: [Option<f64>; 2]) {
         let (Some(base), Some(candidate)) = (self.base, self.candidate) else { return };
-        if p_adjusted >= ALPHA {
+        if self.p_adjusted.is_some_and(|p_adjusted| p_adjusted >= ALPHA) {
             self.finding = MetricVerdict::NoDifference;
+            return;
+        }
+        if is_within(candidate.mean - base.mean, self.resolution) {
+            (self.finding, self.reason) = (MetricVerdict::NoDifference, Some(WITHIN_A_STEP));
             return;
         }
         if self.better == Better::Higher
@@ -253,6 +329,15 @@ impl MetricRow {
         self.finding = if gained { MetricVerdict::Better } else { MetricVerdict::Worse };
     }
 }
+
+/// Stands where neither side varies, and they differ.
+const CONSTANT: &str = "constant in both, and different";
+
+/// Stands where a difference is no more than a step of the resolution.
+const WITHIN_A_STEP: &str = "apart by no more than the step in which it is measured";
+
+/// Stands where a name means something else in the other report.
+const OTHER_MEANING: &str = "its meaning changed between the reports' schema versions";
 
 /// Stands where [`MIN_SAMPLES`] are not reached.
 const TOO_FEW: &str = "fewer than 4 values";

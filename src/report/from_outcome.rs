@@ -3,9 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use streamgauge_actors::{
-    ArrivalKind, AuditTotals, BrokerDescription, Cause, Ending, Grade, Judgement, LatencyHistogram,
-    LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, RateChange, Reason, RunOutcome, SECOND,
-    StageCounters,
+    ArrivalKind, AuditTotals, BrokerDescription, Cause, ClockBracket, Ending, Grade, Judgement,
+    LatencyHistogram, LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, RateChange, Reason,
+    RunOutcome, SECOND, StageCounters,
 };
 
 use super::latency::LatencyFigures;
@@ -53,6 +53,7 @@ impl Report {
             throughput: throughput(outcome, context),
             sustained,
             rate_changes: rate_changes(outcome),
+            broker_clock_offset_ms: broker_clock_offset_ms(outcome),
             audit: audit(outcome),
             thresholds: Vec::new(),
             drain: drain(outcome, context),
@@ -193,6 +194,11 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
         }
         Mode::Latency(_) => none,
     }
+}
+
+fn broker_clock_offset_ms(outcome: &RunOutcome) -> Option<[f64; 2]> {
+    let ClockBracket { low_ns, high_ns, .. } = outcome.measures.as_ref()?.broker_clock?;
+    Some([low_ns, high_ns].map(|ns| ns as f64 / MILLISECOND as f64))
 }
 
 /// The changes of the rate that took effect.

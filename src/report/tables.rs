@@ -6,7 +6,7 @@ use streamgauge_actors::{
 };
 
 use super::numbers::{bytes, compact, exact, grouped, millis, rate};
-use super::{LatencyFigures, ModeName, Report, ThresholdRow};
+use super::{LatencyFigures, ModeName, PeakSource, Report, Resources, ThresholdRow};
 
 /// Columns for a threshold's expression; a longer one is cut.
 const MAX_EXPRESSION: usize = 50;
@@ -282,6 +282,13 @@ fn time_of_day(at_ms: i64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
+/// The greatest resident memory, and whether more may have come and gone.
+pub fn peak_memory(resources: &Resources) -> String {
+    let sampled =
+        if resources.peak_rss_by == Some(PeakSource::Samples) { " (sampled)" } else { "" };
+    bytes(resources.peak_rss_bytes) + sampled
+}
+
 /// What the program used: a line.
 pub fn resources(report: &Report) -> String {
     let resources = &report.resources;
@@ -294,7 +301,7 @@ pub fn resources(report: &Report) -> String {
          {}",
         number(resources.cpu_seconds),
         number(resources.cpu_us_per_event),
-        bytes(resources.peak_rss_bytes),
+        peak_memory(resources),
         resources.threads.map_or_else(|| "-".to_owned(), grouped),
         bytes(host.memory_bytes),
         host.cpu.as_deref().or(host.kernel.as_deref()).unwrap_or("unknown machine"),

@@ -6,9 +6,11 @@ use std::process::{Command, Output};
 
 use crate::support::outcomes::{failed, passed, report};
 use serde_json::{Value, json};
-use streamgauge::report::Report;
-use streamgauge::report::compare::{Comparison, MetricVerdict, Regression, compare};
-use streamgauge_actors::{LatencyKind, Mode, Quantiles};
+use streamgauge::report::{RateChangeRow, Report};
+use streamgauge::report::compare::{
+    Allowance, Comparison, MetricVerdict, Regression, Unlike, compare,
+};
+use streamgauge_actors::{LatencyKind, Mode, Quantiles, Second};
 use tempfile::TempDir;
 
 /// A run whose `publish_latency` scatters around `mean` milliseconds, from second to second.
@@ -21,13 +23,22 @@ fn run(id: &str, mean: f64) -> Report {
         let p50_ms = mean + 0.2 * scatter(row.second);
         let quantiles = Quantiles { count: 40_000, p50_ms, p99_ms: 3.0 * p50_ms, max_ms: 10.0 };
         row.latency.set(LatencyKind::PublishLatency, Some(quantiles));
-        row.produced = 40_000 + (100.0 * scatter(row.second + 7)) as u64;
+        set_produced(row, 40_000 + (100.0 * scatter(row.second + 7)) as u64);
     }
     report
 }
 
+/// What was handed to the client in a second, and acknowledged: whichever *produced* means.
+fn set_produced(row: &mut Second, events: u64) {
+    (row.produced, row.acknowledged) = (events, events);
+}
+
 fn comparison(base: &Report, candidate: &Report) -> Comparison {
-    compare(base, candidate, false).unwrap()
+    compare(base, candidate, &Allowance::none()).unwrap()
+}
+
+fn unlike(base: &Report, candidate: &Report) -> Unlike {
+    compare(base, candidate, &Allowance::none()).unwrap_err()
 }
 
 fn finding(comparison: &Comparison, metric: &str) -> MetricVerdict {
@@ -188,7 +199,7 @@ fn unlike_workloads_are_refused_unless_forced() {
     assert!(stdout(&forced).contains("warning: the workloads are unlike"), "{}", stdout(&forced));
     let mut produced = run("r-3", 1.0);
     produced.mode = streamgauge::report::ModeName::Produce;
-    assert_eq!(compare(&base, &produced, false).unwrap_err().differences[0].key, "mode");
+    assert_eq!(unlike(&base, &produced).differences[0].key, "mode");
 }
 
 #[test]
@@ -197,7 +208,10 @@ fn broker_and_machine_may_differ_and_are_named() {
     let mut candidate = run("r-2", 1.0);
     (candidate.broker.kind, candidate.broker.version) = ("kafka".to_owned(), "4.1.0".to_owned());
     candidate.host.cores = Some(64);
-    candidate.config = json!({"workload": {"rate": 40_000.0}, "broker": {"kind": "kafka"}});
+    candidate.config = json!({
+        "workload": {"rate": 40_000.0},
+        "broker": {"kind": "kafka", "kafka": {"password": "***"}},
+    });
     let found = comparison(&base, &candidate);
     let keys: Vec<_> =
         found.circumstances.iter().map(|difference| difference.key.as_str()).collect();
@@ -265,14 +279,14 @@ fn meeting_the_target_is_no_merit() {
     let base = run("r-1", 1.0);
     let mut candidate = run("r-2", 1.0);
     for row in &mut candidate.series {
-        row.produced += 100;
+        set_produced(row, row.produced + 100);
     }
     let found = comparison(&base, &candidate);
     assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::OnTarget);
     // Consumed is the same constant on both sides.
     assert_eq!(finding(&found, "throughput.consumed_per_second"), MetricVerdict::NoDifference);
     for row in &mut candidate.series {
-        row.produced -= 4_000;
+        set_produced(row, row.produced - 4_000);
     }
     let found = comparison(&base, &candidate);
     assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::Worse);
@@ -290,9 +304,6 @@ fn meeting_the_target_is_no_merit() {
 fn what_cannot_be_tested_says_why() {
     let base = run("r-1", 1.0);
     let mut candidate = run("r-2", 1.0);
-    for row in &mut candidate.series {
-        row.consumed = 39_000;
-    }
     candidate
         .series
         .iter_mut()
@@ -307,16 +318,298 @@ fn what_cannot_be_tested_says_why() {
         assert_eq!((row.finding, row.test), (MetricVerdict::Untested, None), "{metric}");
         row.reason.unwrap()
     };
-    assert_eq!(
-        reason("throughput.consumed_per_second"),
-        "constant in both: no noise to test against"
-    );
     assert_eq!(reason("publish_delay.p99_ms"), "fewer than 4 values");
+    assert_eq!(found.ungated(0.05).count(), 0, "no worse than before");
     assert_eq!(reason("windows.result_latency_ms_avg"), "not measured in the candidate");
     assert!(
         !found.metrics.iter().any(|row| row.metric.starts_with("close_latency")),
         "measured in neither"
     );
+}
+
+/// The same run with these result latencies, the same in every second and window.
+fn with_results(report: &Report, id: &str, ms: f64) -> Report {
+    let mut report = report.clone();
+    id.clone_into(&mut report.run_id);
+    for row in &mut report.series {
+        let quantiles = Quantiles { count: 10, p50_ms: ms, p99_ms: ms, max_ms: ms };
+        row.latency.set(LatencyKind::ResultLatency, Some(quantiles));
+    }
+    for window in &mut report.windows {
+        window.result_latency_ms_avg = Some(ms);
+    }
+    report
+}
+
+#[test]
+fn constants_that_differ_by_more_than_a_step_are_different() {
+    let base = run("r-1", 1.0);
+    let found = |first: f64, second: f64| {
+        comparison(&with_results(&base, "r-1", first), &with_results(&base, "r-2", second))
+    };
+    let metrics =
+        ["result_latency.p50_ms", "result_latency.p99_ms", "windows.result_latency_ms_avg"];
+    for (first, second, expected) in [
+        (1.0, 3.0, MetricVerdict::Worse),
+        (3.0, 1.0, MetricVerdict::Better),
+        // A step of 1 ms is what two clocks may make of the same latency.
+        (1.0, 2.0, MetricVerdict::NoDifference),
+        (2.0, 1.0, MetricVerdict::NoDifference),
+        (1.0, 1.0, MetricVerdict::NoDifference),
+        // From 0: there is no share of it.
+        (0.0, 2.0, MetricVerdict::Worse),
+    ] {
+        let comparison = found(first, second);
+        for metric in metrics {
+            assert_eq!(finding(&comparison, metric), expected, "{metric}: {first}, {second}");
+        }
+        let regressed = comparison.regressions(0.05).len();
+        assert_eq!(regressed, if expected == MetricVerdict::Worse { 3 } else { 0 });
+    }
+    // Counts of events have a step of one.
+    let mut fewer = run("r-2", 1.0);
+    fewer.series.iter_mut().for_each(|row| row.consumed = 39_000);
+    let slower = comparison(&base, &fewer);
+    assert_eq!(finding(&slower, "throughput.consumed_per_second"), MetricVerdict::Worse);
+    fewer.series.iter_mut().for_each(|row| row.consumed = 39_999);
+    let same = comparison(&base, &fewer);
+    assert_eq!(finding(&same, "throughput.consumed_per_second"), MetricVerdict::NoDifference);
+
+    let files = Files::new(&with_results(&base, "r-1", 1.0), &with_results(&base, "r-2", 3.0));
+    let output = files.compare(&["--fail-on-regression", "5%"]);
+    assert_code(&output, 99);
+    let text = stdout(&output);
+    assert!(text.starts_with("significantly worse: result_latency p50 +200 %"), "{text}");
+    assert!(text.contains("WORSE, constant"), "{text}");
+    let errors = stderr(&output);
+    assert!(errors.contains("result_latency.p99_ms: +200 %, constant"), "{errors}");
+}
+
+#[test]
+fn noise_below_a_step_is_no_difference() {
+    let base = run("r-1", 1.0);
+    let noisy = |id: &str, least: f64| {
+        let mut report = with_results(&base, id, least);
+        for (i, row) in report.series.iter_mut().enumerate() {
+            let ms = least + 0.1 * (i % 3) as f64;
+            let quantiles = Quantiles { count: 10, p50_ms: ms, p99_ms: 5.0 * ms, max_ms: ms };
+            row.latency.set(LatencyKind::ResultLatency, Some(quantiles));
+        }
+        report
+    };
+    let found = comparison(&noisy("r-1", 2.0), &noisy("r-2", 2.5));
+    let row = found.metrics.iter().find(|row| row.metric == "result_latency.p50_ms").unwrap();
+    assert_eq!((row.finding, row.resolution), (MetricVerdict::NoDifference, 1.0));
+    assert!(row.p_adjusted.unwrap() < 0.001, "{row:?}");
+    assert_eq!(row.reason, Some("apart by no more than the step in which it is measured"));
+    // The 99th percentile differs by more than the step.
+    assert_eq!(finding(&found, "result_latency.p99_ms"), MetricVerdict::Worse);
+}
+
+#[test]
+fn latencies_of_different_ends_are_never_compared() {
+    let base = with_results(&run("r-1", 1.0), "r-1", 1.0);
+    let mut candidate = with_results(&base, "r-2", 90.0);
+    candidate.broker.log_append_time = false;
+    let untested = |candidate: &Report, metrics: &[&str], reason: &str| {
+        let found = compare(&base, candidate, &Allowance::forced()).unwrap();
+        for row in &found.metrics {
+            let is_one = metrics.iter().any(|metric| row.metric.starts_with(metric));
+            assert_eq!(row.reason == Some(reason), is_one, "{}: {:?}", row.metric, row.reason);
+            if is_one {
+                assert_eq!((row.finding, row.test), (MetricVerdict::Untested, None));
+                assert_eq!((row.difference, row.relative_change), (None, None));
+            }
+        }
+        assert!(found.regressions(0.0).is_empty(), "{:?}", found.regressions(0.0));
+    };
+    untested(
+        &candidate,
+        &["result_latency.", "windows.result_latency"],
+        "one ends at the insertion, the other at the acknowledgement",
+    );
+    // Without a schedule an event is intended when it is sent.
+    let mut candidate = base.clone();
+    candidate.config["workload"]["arrivals"] = json!("max");
+    let reason = "one begins at the intended time, the other at the sending";
+    untested(&candidate, &["publish_delay.", "event_latency."], reason);
+    // Both alike: compared.
+    let stamped = comparison(&base, &with_results(&base, "r-2", 90.0));
+    assert_eq!(finding(&stamped, "result_latency.p99_ms"), MetricVerdict::Worse);
+}
+
+/// The same run with a client's setting of its own.
+fn with_client(report: &Report, kafka: &Value) -> Report {
+    let mut report = report.clone();
+    report.config = json!({
+        "workload": {"rate": 40_000.0},
+        "topics": {"retention_bytes": "1GiB"},
+        "broker": {"kind": "kafka", "kafka": kafka},
+    });
+    report
+}
+
+#[test]
+fn client_settings_make_runs_unlike_unless_they_are_named() {
+    let base = with_client(
+        &run("r-1", 1.0),
+        &json!({"bootstrap_servers": "a:9092", "events_linger": "5ms", "properties": {}}),
+    );
+    let mut candidate = with_client(
+        &run("r-2", 1.0),
+        &json!({
+            "bootstrap_servers": "b:9092",
+            "events_linger": "20ms",
+            "properties": {"compression.type": "lz4"},
+        }),
+    );
+    let files = Files::new(&base, &candidate);
+    let output = files.compare(&[]);
+    assert_code(&output, 2);
+    let errors = stderr(&output);
+    assert!(
+        errors.contains("  broker.kafka.events_linger: 5ms (base), 20ms (candidate)\n"),
+        "{errors}"
+    );
+    let property = "broker.kafka.properties.compression.type";
+    assert!(
+        errors.contains(&format!("  {property}: not there (base), lz4 (candidate)\n")),
+        "{errors}"
+    );
+    assert!(errors.contains("--across broker.kafka.events_linger"), "{errors}");
+    assert!(!errors.contains("bootstrap_servers"), "where a broker is may differ: {errors}");
+    // One named, the other still counts.
+    let linger = ["--across", "broker.kafka.events_linger"];
+    let output = files.compare(&linger);
+    assert_code(&output, 2);
+    assert!(!stderr(&output).contains("events_linger: 5ms"), "{}", stderr(&output));
+    let output = files.compare(&[&linger[..], &["--across", property]].concat());
+    assert_code(&output, 0);
+    let text = stdout(&output);
+    assert!(
+        text.contains("across: broker.kafka.events_linger: 5ms (base), 20ms (candidate)"),
+        "{text}"
+    );
+    assert!(!text.contains("warning"), "{text}");
+    let named = files.compare(&["--across", "broker.kafka", "-o", "json"]);
+    let json: Value = serde_json::from_str(&stdout(&named)).unwrap();
+    assert_eq!(json["differences"], json!([]));
+    assert_eq!(json["across"][1]["key"], property);
+    // What is no setting.
+    let output = files.compare(&["--across", "broker.kafka.event_linger"]);
+    assert_code(&output, 2);
+    let errors = stderr(&output);
+    assert!(errors.contains("did you mean `broker.kafka.events_linger`?"), "{errors}");
+    // Retention is work for the broker.
+    candidate.config = base.config.clone();
+    candidate.config["topics"]["retention_bytes"] = json!("2GiB");
+    assert_eq!(unlike(&base, &candidate).differences[0].key, "topics.retention_bytes");
+}
+
+#[test]
+fn across_another_rate_the_rates_themselves_are_not_compared() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.2);
+    candidate.config["workload"]["rate"] = json!(20_000);
+    candidate.throughput.target_per_second = Some(20_000.0);
+    candidate.series.iter_mut().for_each(|row| set_produced(row, row.produced / 2));
+    let across = Allowance::across(["workload.rate".to_owned()], false).unwrap();
+    let found = compare(&base, &candidate, &across).unwrap();
+    let row = &found.metrics[0];
+    assert_eq!(
+        (row.metric.as_str(), row.finding, row.reason),
+        (
+            "throughput.produced_per_second",
+            MetricVerdict::Untested,
+            Some("another rate was asked for")
+        )
+    );
+    assert_eq!(finding(&found, "publish_latency.p50_ms"), MetricVerdict::Worse);
+}
+
+#[test]
+fn schema_versions_between_which_a_name_changed_its_meaning_are_not_mixed() {
+    let of_version = |id: &str, version: u32| {
+        let mut report = run(id, 1.0);
+        report.schema_version = version;
+        // Handed over, and not acknowledged.
+        report.series.iter_mut().for_each(|row| row.acknowledged = 30_000);
+        report
+    };
+    let (old, new) = (of_version("r-1", 1), of_version("r-2", 2));
+    for (base, candidate) in [(&old, &new), (&new, &old)] {
+        let refused = unlike(base, candidate);
+        assert_eq!(refused.differences, []);
+        assert!(refused.mixed[0].contains("`throughput.produced_per_second`"), "{refused}");
+        let forced = compare(base, candidate, &Allowance::forced()).unwrap();
+        assert!(forced.warnings[0].contains("acknowledged events"), "{:?}", forced.warnings);
+        let row = &forced.metrics[0];
+        assert_eq!(
+            (row.metric.as_str(), row.finding),
+            ("throughput.produced_per_second", MetricVerdict::Untested)
+        );
+        assert_eq!((row.difference, row.test), (None, None));
+        assert_eq!(finding(&forced, "throughput.consumed_per_second"), MetricVerdict::NoDifference);
+    }
+    // Each version among its like, by its own meaning.
+    for (version, mean_below, mean_above) in [(1, 41_000.0, 39_000.0), (2, 30_001.0, 29_999.0)] {
+        let found = comparison(&of_version("r-1", version), &of_version("r-2", version));
+        let mean = found.metrics[0].base.unwrap().mean;
+        assert!((mean_above..mean_below).contains(&mean), "version {version}: {mean}");
+    }
+}
+
+#[test]
+fn a_run_whose_rate_was_changed_is_like_no_other() {
+    let base = run("r-1", 1.0);
+    let mut changed = run("r-2", 1.0);
+    changed.rate_changes = vec![RateChangeRow { at_s: 20.0, events_per_second: 10_000.0 }];
+    let refused = unlike(&base, &changed);
+    assert_eq!(refused.differences, []);
+    assert!(refused.mixed[0].contains("the rate of the candidate was changed"), "{refused}");
+    assert_eq!(unlike(&changed, &changed).mixed.len(), 2);
+    let output = Files::new(&base, &changed).compare(&["--across", "workload.rate"]);
+    assert_code(&output, 2);
+    let forced = compare(&base, &changed, &Allowance::forced()).unwrap();
+    assert!(forced.warnings[0].contains("was changed while it ran"), "{:?}", forced.warnings);
+}
+
+#[test]
+fn processor_time_within_its_step_is_the_same() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.0);
+    let per_event = base.resources.cpu_us_per_event.unwrap();
+    let line = |candidate: &Report| {
+        let text = stdout(&Files::new(&base, candidate).compare(&[]));
+        text.lines().find(|line| line.starts_with("cpu")).unwrap().to_owned()
+    };
+    candidate.resources.cpu_us_per_event = Some(per_event * 1.001);
+    assert!(line(&candidate).contains("+0.10 %"), "nanoseconds tell them apart");
+    // Ticks of 10 ms, counted twice, over 2,400,000 events are steps of 0.008 us.
+    candidate.resources.cpu_resolution_s = None;
+    candidate.resources.cpu_us_per_event = Some(per_event + 0.008);
+    assert!(line(&candidate).ends_with("the same"), "{}", line(&candidate));
+    candidate.resources.cpu_us_per_event = Some(per_event + 0.009);
+    assert!(line(&candidate).contains("+0.18 %"), "{}", line(&candidate));
+}
+
+#[test]
+fn the_gate_says_of_what_it_knows_nothing() {
+    let base = run("r-1", 1.0);
+    let mut candidate = run("r-2", 1.0);
+    for row in candidate.series.iter_mut().skip(3) {
+        row.latency.set(LatencyKind::PublishDelay, None);
+    }
+    for row in candidate.series.iter_mut().take(3) {
+        let quantiles = Quantiles { count: 9, p50_ms: 9000.0, p99_ms: 9000.0, max_ms: 9000.0 };
+        row.latency.set(LatencyKind::PublishDelay, Some(quantiles));
+    }
+    let files = Files::new(&base, &candidate);
+    let output = files.compare(&["--fail-on-regression", "5%"]);
+    assert_code(&output, 0);
+    let errors = stderr(&output);
+    assert!(errors.starts_with("warning: publish_delay.p50_ms: +"), "{errors}");
+    assert!(errors.contains("not tested"), "{errors}");
 }
 
 #[test]
@@ -325,7 +618,7 @@ fn warmup_and_the_time_after_the_schedule_are_left_out() {
     (base.warmup_s, base.duration_s) = (10.0, 40.0);
     let mut candidate = base.clone();
     for row in candidate.series.iter_mut().filter(|row| row.second < 10 || row.second >= 49) {
-        row.produced = 1;
+        set_produced(row, 1);
     }
     let found = comparison(&base, &candidate);
     assert_eq!(finding(&found, "throughput.produced_per_second"), MetricVerdict::NoDifference);

@@ -22,7 +22,7 @@ use streamgauge::matrix::plan::Plan;
 use streamgauge::matrix::report::{MatrixContext, MatrixReport};
 use streamgauge::matrix::request::Request;
 use streamgauge::metrics::Metrics;
-use streamgauge::report::compare::{compare, words};
+use streamgauge::report::compare::{Allowance, compare, words};
 use streamgauge::report::{Format, Report, Versions, terminal};
 use streamgauge_actors::testing::SimClock;
 use streamgauge_actors::{
@@ -189,6 +189,7 @@ fn pair() -> [Report; 2] {
         for (i, row) in outcome.series.iter_mut().enumerate() {
             let samples = run(1, ms + second(i)).series.remove(0);
             (row.produced, row.consumed) = (40_000 - i as u64 % 3, 40_000 - i as u64 % 5);
+            row.acknowledged = row.produced;
             crate::support::cases::take_latencies(row, &samples);
         }
         outcome.spec.run_id = format!("r-{ms}");
@@ -201,7 +202,7 @@ fn a_comparison_in_every_form() {
     let found = Golden::default();
     let [base, mut candidate] = pair();
     let check = |name: &str, base: &Report, candidate: &Report| {
-        let comparison = compare(base, candidate, true).unwrap();
+        let comparison = compare(base, candidate, &Allowance::forced()).unwrap();
         let json = serde_json::to_string_pretty(&comparison).unwrap();
         found.check(&format!("compare/{name}.json"), &json);
         found.check(&format!("compare/{name}.txt"), &words::terminal(&comparison));
@@ -215,7 +216,8 @@ fn a_comparison_in_every_form() {
     let wrong = cases().into_iter().find(|case| case.name == "failed_audit").unwrap().report;
     check("wrong", &base, &wrong);
     candidate.config["workload"]["rate"] = json!(1);
-    found.check("compare/unlike.txt", &compare(&base, &candidate, false).unwrap_err().to_string());
+    let refused = compare(&base, &candidate, &Allowance::none()).unwrap_err();
+    found.check("compare/unlike.txt", &refused.to_string());
     found.end();
 }
 

@@ -378,8 +378,16 @@ fn runs_are_listed_in_pages_and_outlive_the_daemon() {
     let (rest, end) = listed(&lab, &format!("?limit=2&before={}", next.unwrap()));
     assert_eq!((rest.as_slice(), end), (&ids[2..], None));
     assert_eq!(listed(&lab, "?status=failed").0, Vec::<String>::new());
-    let unlike = lab.get(&format!("/api/v1/compare?base={}&candidate={}", ids[1], ids[0]));
-    assert_eq!(unlike.status, 200, "{}", unlike.text);
+    let pair = format!("/api/v1/compare?base={}&candidate={}", ids[1], ids[0]);
+    let alike = lab.get(&pair);
+    assert_eq!(alike.status, 200, "{}", alike.text);
+    let across = "&across=workload.rate&across=broker.kafka.properties.compression.type";
+    assert_eq!(lab.get(&(pair.clone() + across)).status, 200, "named, and no difference");
+    problem(&lab.get(&(pair.clone() + "&across=workload.rat")), 422, "invalid");
+    for malformed in ["&force=perhaps", "&base=again", "&forced=true"] {
+        problem(&lab.get(&(pair.clone() + malformed)), 400, "malformed");
+    }
+    problem(&lab.get("/api/v1/compare?base=a"), 400, "malformed");
 
     lab.restart(&[]).unwrap();
     assert_eq!(listed(&lab, "").0, ids);

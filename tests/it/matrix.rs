@@ -171,7 +171,12 @@ fn assert_every_run_is_kept(place: &Place, report: &Value) {
     assert!(!one["rerun"].as_str().unwrap().contains("matrix"), "{}", one["rerun"]);
     let file = report["runs"][0]["file"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(&place.read(file)).unwrap(), one);
-    assert_code(&place.streamgauge(&["compare", ids[0], ids[1], "--force"]).output().unwrap(), 0);
+    // Its cells differ in what is varied, which the command to try next names.
+    assert_eq!(report["comparisons"][0]["across"][0]["key"], "workload.rate");
+    let next: Vec<&str> = report["next"].as_str().unwrap().split(' ').skip(1).collect();
+    assert_eq!((next[0], next[3], next[4]), ("compare", "--across", "workload.rate"));
+    assert_code(&place.streamgauge(&next).output().unwrap(), 0);
+    assert_code(&place.streamgauge(&next[..3]).output().unwrap(), 2);
 }
 
 /// The other forms of a matrix of two by two cells, in two rounds.

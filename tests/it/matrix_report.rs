@@ -11,6 +11,7 @@ use streamgauge::matrix::plan::Plan;
 use streamgauge::matrix::report::{MatrixContext, MatrixReport, SCHEMA};
 use streamgauge::matrix::request::Request;
 use streamgauge::matrix::{tables, terminal};
+use streamgauge::report::compare::MetricVerdict;
 use streamgauge::report::{Report, Versions};
 use streamgauge_actors::{LatencyHistogram, LatencyKind, Mode, Verdict};
 
@@ -211,6 +212,55 @@ fn settings_of_another_broker_make_no_cells() {
         .map(|cell| cell.name)
         .collect();
     assert_eq!(names, ["redpanda, events linger 1ms", "redpanda, events linger 5ms", "fluvio"]);
+}
+
+#[test]
+fn latencies_that_end_elsewhere_are_in_no_relation_to_the_floor() {
+    let plan = plan(&[("workload.rate", &["1k/s", "2k/s"])], &[("broker.kind", "fluvio")], &[]);
+    let report = matrix(&plan, |cell, round| {
+        let mut report = run(2.0 + cell as f64 + 0.1 * round as f64);
+        report.broker.log_append_time = cell >= 2;
+        report
+    });
+    let related = |kind: LatencyKind| {
+        report.cells[0].figure(Figure::P99(kind)).unwrap().relative_to_floor.is_some()
+    };
+    assert!(!related(LatencyKind::ResultLatency) && related(LatencyKind::EndToEnd));
+}
+
+#[test]
+fn processor_time_differs_by_more_than_its_step_or_not_at_all() {
+    let plan = plan(&[("workload.rate", &["1k/s", "2k/s"])], &[], &[]);
+    let finding = |resolution_s: Option<f64>, more_us: f64| {
+        let report = matrix(&plan, |cell, round| {
+            let mut report = run(2.0 + 0.1 * round as f64);
+            report.resources.cpu_resolution_s = resolution_s;
+            report.resources.cpu_us_per_event = Some(5.0 + more_us * cell as f64);
+            report
+        });
+        let rows = &report.comparisons[0].metrics;
+        rows.iter().find(|row| row.metric == Figure::Cpu.name()).unwrap().finding
+    };
+    // 20 ms over 2,400,000 events are 0.0083 us.
+    assert_eq!(finding(None, 0.008), MetricVerdict::NoDifference);
+    assert_eq!(finding(None, 0.08), MetricVerdict::Worse);
+    assert_eq!(finding(Some(1e-9), 0.008), MetricVerdict::Worse);
+}
+
+#[test]
+fn cells_name_the_settings_in_which_they_differ() {
+    let lists: [(&str, &[&str]); 2] =
+        [("workload.rate", &["1k/s", "2k/s"]), ("broker.kafka.events_linger", &["1ms", "5ms"])];
+    let plan = plan(&lists, &[("broker.kind", "kafka"), ("matrix.floor", "false")], &[]);
+    let report = matrix(&plan, |_, round| run(2.0 + 0.1 * round as f64));
+    let across: Vec<Vec<&str>> = report
+        .comparisons
+        .iter()
+        .map(|pair| pair.across.iter().map(|each| each.key.as_str()).collect())
+        .collect();
+    let (linger, rate) = ("broker.kafka.events_linger", "workload.rate");
+    assert_eq!(across, [vec![rate], vec![linger], vec![linger, rate]]);
+    assert!(report.next.ends_with(" --across workload.rate"), "{}", report.next);
 }
 
 #[test]

@@ -125,7 +125,11 @@ impl ResultsJudge {
         auditor.count_judged(&mut self.counters);
         self.findings = auditor.take_findings();
         self.windows = auditor.take_judged();
-        let measures = RunMeasures { audit: auditor.totals().clone(), windows: auditor.table() };
+        let measures = RunMeasures {
+            audit: auditor.totals().clone(),
+            windows: auditor.table(),
+            broker_clock: None,
+        };
         MeasuresComplete { measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
 }

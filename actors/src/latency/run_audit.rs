@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::clock::{MILLISECOND, Nanos, SharedClock};
+use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
 use crate::failure::StageError;
 use crate::latency::auditor::Auditor;
+use crate::latency::clock_offset::ClockOffset;
 use crate::latency::result_latency::{in_ms, insertion_time, result_latency_ns};
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
@@ -26,7 +27,8 @@ const MISSING_AFTER_NS: Nanos = 5_000 * MILLISECOND;
 /// Events that one turn draws again at most: a fraction of a millisecond.
 const DRAWS: u64 = 1 << 15;
 
-/// The part of a run's time that is spent on drawing its schedule when all else is done, at most.
+/// The part of a run's time that is spent on drawing its schedule when all else is done, at most
+/// (but a second).
 const COMPARING_PART: Nanos = 10;
 
 /// A run's audit, before the run has begun.
@@ -52,9 +54,10 @@ impl Role for RunAuditRole {
         let is_compared =
             spec.workload.check_schedule && spec.workload.arrivals != ArrivalKind::Max;
         let schedule = is_compared.then(|| ScheduleAudit::new(&spec, base_ns));
-        let comparing_ns = spec.schedule_ns() / COMPARING_PART;
+        let comparing_ns = (spec.schedule_ns() / COMPARING_PART).max(SECOND);
         RunAudit {
             auditor: if spec.log_append_time { auditor } else { auditor.with_latencies_apart() },
+            clock_offset: ClockOffset::default(),
             schedule,
             comparing_ns,
             audited_ns: None,
@@ -77,6 +80,7 @@ pub struct RunAudit {
     clock: SharedClock,
     reader: Box<dyn EventReader>,
     auditor: Auditor,
+    clock_offset: ClockOffset,
     /// What producers say they sent, held against the schedule; `None`: there is none, or nobody
     /// asks.
     schedule: Option<ScheduleAudit>,
@@ -97,6 +101,7 @@ impl RunAudit {
     /// Reads what came; gives how many records.
     fn read(&mut self) -> Result<usize, StageError> {
         let Self { reader, spec, clock, auditor, counters, result_latency, end_to_end, .. } = self;
+        let clock_offset = &mut self.clock_offset;
         let mut failure = None;
         let mut read_at = None;
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
@@ -109,6 +114,10 @@ impl RunAudit {
             match ResultRecord::from_json(record.payload) {
                 Ok(result) if result.run_id == spec.run_id => {
                     counters.results_read += 1;
+                    if let Some(insertion_ns) = insertion {
+                        let place = (result.window_id, result.campaign_id);
+                        clock_offset.stamped(place, record.partition, insertion_ns);
+                    }
                     let frame = auditor.frame();
                     let measured = frame.is_measured(result.window_id);
                     let latency_ns =
@@ -177,8 +186,11 @@ impl Stage for RunAudit {
         if let Some(schedule) = &self.schedule {
             self.auditor.compared(schedule.totals(), schedule.unchecked());
         }
-        let measures =
-            RunMeasures { audit: self.auditor.totals().clone(), windows: self.auditor.table() };
+        let measures = RunMeasures {
+            audit: self.auditor.totals().clone(),
+            windows: self.auditor.table(),
+            broker_clock: self.clock_offset.hull(),
+        };
         outbox.push(MeasuresComplete {
             measures: Some(Box::new(measures)),
             truth: TruthTable::new(),
@@ -219,7 +231,13 @@ impl Receive<WindowWritten> for RunAudit {
 
 impl Receive<WindowAcknowledged> for RunAudit {
     fn receive(&mut self, message: WindowAcknowledged) {
-        let WindowAcknowledged { window_id, mut latencies_ns } = message;
+        let WindowAcknowledged { window_id, mut latencies_ns, timings } = message;
+        if self.spec.log_append_time {
+            for timing in timings {
+                self.clock_offset.timed(window_id, timing);
+            }
+            return;
+        }
         if !self.auditor.frame().is_measured(window_id) {
             latencies_ns.clear();
         }

@@ -1,7 +1,9 @@
 //! A finished run judged by what its stages can know.
 
 use crate::clock::{MILLISECOND, SECOND};
+use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
+use crate::measures::run_measures::ClockBracket;
 use crate::run::outcome::{Ending, MadeTopics, RunOutcome};
 use crate::run::sustained::growth::Undecided;
 use crate::run::sustained::{Limit, Sustained};
@@ -167,6 +169,7 @@ impl RunOutcome {
             );
             doubts.push(Reason::new(Cause::ProgramStopped, text));
         }
+        doubts.extend(self.clock_doubt());
         // Aggregation alone measures spans of the run clock, which a step does not touch.
         if self.clock_stepped() && !matches!(self.mode, Mode::Aggregate(_)) {
             let step_ms = self.wall_step_ns / MILLISECOND;
@@ -174,6 +177,28 @@ impl RunOutcome {
             doubts.push(Reason::new(Cause::ClockStepped, text));
         }
         doubts
+    }
+
+    /// Whether the broker's clock is another one than ours.
+    fn clock_doubt(&self) -> Option<Reason> {
+        let clock = self.measures.as_ref().and_then(|measures| measures.broker_clock);
+        let negative =
+            self.latencies.get(&LatencyKind::ResultLatency).map_or(0, LatencyHistogram::negative);
+        let text = match clock {
+            Some(ClockBracket { is_torn: true, .. }) => {
+                "a clock was stepped: no offset of the broker's clock fits all results".to_owned()
+            }
+            Some(clock) if clock.excludes_zero() => format!(
+                "the broker's clock is {:.1} to {:.1} ms off ours: result_latency is as wrong",
+                clock.low_ns as f64 / MILLISECOND as f64,
+                clock.high_ns as f64 / MILLISECOND as f64
+            ),
+            _ if negative > 0 => {
+                format!("{negative} result(s) were inserted before their last event was sent")
+            }
+            _ => return None,
+        };
+        Some(Reason::new(Cause::BrokerClock, text))
     }
 
     /// Whether the backlog grew, and where.

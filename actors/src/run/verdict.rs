@@ -135,6 +135,8 @@ pub enum Cause {
     ProgramStopped,
     /// The wall clock was stepped.
     ClockStepped,
+    /// The broker's clock is another one than ours.
+    BrokerClock,
     /// The backlog grew where the generator was the limit.
     NotSustainedGenerator,
     /// The backlog grew where our own aggregator was the limit.
@@ -178,6 +180,7 @@ impl Cause {
             | Self::NoResultLatency
             | Self::ProgramStopped
             | Self::ClockStepped
+            | Self::BrokerClock
             | Self::NotSustainedGenerator
             | Self::NotSustainedAggregator
             | Self::SustainedUndecided

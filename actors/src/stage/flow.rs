@@ -81,16 +81,28 @@ pub struct WindowWritten {
     pub by_producer: Vec<(u64, Vec<u64>)>,
 }
 
-/// ResultWriter -> Latency, where the log stamps no insertion time: a window's results are
-/// acknowledged.
+/// When a result was handed to the client, and acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResultTiming {
+    /// Its campaign.
+    pub campaign_id: u64,
+    /// Right before it was handed over.
+    pub handed_ns: Nanos,
+    /// When its acknowledgement was received.
+    pub acknowledged_ns: Nanos,
+}
+
+/// ResultWriter -> Latency: a window's results are acknowledged.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct WindowAcknowledged {
     /// The window.
     pub window_id: i64,
-    /// Of each of its results: from its greatest `produce_time` to the receipt of its
-    /// acknowledgement, nanoseconds (in whole milliseconds).
+    /// Where the log stamps no insertion time, of each of its results: from its greatest
+    /// `produce_time` to the receipt of its acknowledgement, nanoseconds (in whole milliseconds).
     pub latencies_ns: Vec<Nanos>,
+    /// When each of its results was on its way.
+    pub timings: Vec<ResultTiming>,
 }
 
 /// ResultWriter -> Latency: every result of the run is acknowledged.

@@ -57,6 +57,7 @@ function render(comparison, onClose, onSwap) {
     audit(comparison.audit),
     information(comparison.information),
     differences("Settings that differ", comparison.differences),
+    differences("Settings compared across", comparison.across),
     differences("Circumstances that differ", comparison.circumstances),
   ].filter((part) => part !== null);
 }

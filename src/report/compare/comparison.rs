@@ -7,6 +7,9 @@ use super::alike::Difference;
 use super::series::{Better, Per};
 use super::welch::{Sample, Test};
 
+/// Stands where different rates were asked for.
+pub(crate) const OTHER_TARGET: &str = "another rate was asked for";
+
 /// A comparison of two runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
@@ -19,9 +22,11 @@ pub struct Comparison {
     pub base: ComparedRun,
     /// The run compared.
     pub candidate: ComparedRun,
-    /// Settings of the workload that differ; empty unless the comparison was forced.
+    /// Settings that differ and were not named; empty unless the comparison was forced.
     pub differences: Vec<Difference>,
-    /// What else differs: broker, versions, machine, seed.
+    /// Settings that differ and were named: the runs are compared across them.
+    pub across: Vec<Difference>,
+    /// What else differs: broker, versions, machine, seed, and the settings of unlike clients.
     pub circumstances: Vec<Difference>,
     /// The chance of a false alarm that is put up with, over all metrics together.
     pub alpha: f64,
@@ -85,6 +90,8 @@ pub struct MetricRow {
     pub difference: Option<f64>,
     /// The difference as a share of the base's mean; `null` where that is 0.
     pub relative_change: Option<f64>,
+    /// The step in which the values are measured: no difference up to it is significant.
+    pub resolution: f64,
     /// The test, with the 95 % confidence interval of the difference; `null`: see `reason`.
     pub test: Option<Test>,
     /// The chance of such a difference by accident, adjusted for the number of metrics (Holm).
@@ -106,6 +113,8 @@ pub struct InformationRow {
     pub candidate: Option<f64>,
     /// Candidate over base, less 1.
     pub relative_change: Option<f64>,
+    /// The step in which it is measured, the coarser one of both runs.
+    pub resolution: f64,
 }
 
 /// A count of the audit that is worse than in the base.

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use streamgauge_actors::Verdict;
 
-use super::comparison::{AuditRow, Comparison, MetricVerdict};
+use super::comparison::{AuditRow, Comparison, MetricVerdict, OTHER_TARGET};
+use super::series::Better;
 use super::words;
 use crate::report::tables;
 
@@ -26,8 +27,8 @@ pub enum Regression {
         metric: String,
         /// By which share; `null`: the base's mean is 0.
         relative_change: Option<f64>,
-        /// The chance of that by accident.
-        p_adjusted: f64,
+        /// The chance of that by accident; `null`: both are constant.
+        p_adjusted: Option<f64>,
     },
 }
 
@@ -48,9 +49,27 @@ impl Comparison {
         found.extend(beyond.map(|row| Regression::Metric {
             metric: row.metric.clone(),
             relative_change: row.relative_change,
-            p_adjusted: row.p_adjusted.unwrap_or_default(),
+            p_adjusted: row.p_adjusted,
         }));
         found
+    }
+}
+
+impl Comparison {
+    /// Metrics that look worse by more than `limit_share` and could not be tested, so that no gate
+    /// is closed by them; with the share, if there is one.
+    pub fn ungated(&self, limit_share: f64) -> impl Iterator<Item = (&str, Option<f64>)> {
+        let untested = self.metrics.iter().filter(|row| row.finding == MetricVerdict::Untested);
+        untested.filter_map(move |row| {
+            let difference = row.difference?;
+            let is_worse = match row.better {
+                Better::Lower => difference > row.resolution,
+                Better::Higher => -difference > row.resolution,
+            };
+            let is_beyond = row.relative_change.is_none_or(|change| change.abs() > limit_share);
+            (is_worse && is_beyond && row.reason != Some(OTHER_TARGET))
+                .then_some((row.metric.as_str(), row.relative_change))
+        })
     }
 }
 
@@ -70,7 +89,7 @@ impl std::fmt::Display for Regression {
             }
             Self::Metric { metric, relative_change, p_adjusted } => {
                 let change = words::percent(*relative_change);
-                write!(f, "{metric}: {change}, {}", words::chance(*p_adjusted))
+                write!(f, "{metric}: {change}, {}", words::certainty(*p_adjusted))
             }
         }
     }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use streamgauge_actors::{LatencyKind, Quantiles, Second};
 
+use super::ends::Ends;
+use super::meaning::PRODUCED;
 use super::welch::Sample;
 use crate::report::{ModeName, Report};
 
@@ -41,9 +43,17 @@ pub struct Metric {
     pub better: Better,
     /// Its values, in the order of time.
     pub values: Vec<f64>,
-    /// The step in which values of whole runs are measured: they differ by as much, even where they
-    /// look the same.
+    /// The step in which the values are measured: they differ by as much, even where they look the
+    /// same.
     pub resolution: f64,
+    /// Where it begins and ends, in every run that the values are of; empty: it is no latency.
+    pub ends: Vec<Ends>,
+}
+
+/// The step in which a latency of this value is measured: that of its clocks, or that of the
+/// histogram. (Three significant digits: no bucket is wider than a 1024th of its value.)
+pub(crate) fn latency_step(resolution_ms: f64, value_ms: f64) -> f64 {
+    resolution_ms.max(value_ms / 1024.0)
 }
 
 impl Metric {
@@ -63,24 +73,32 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
     let rate = |name: &str, has: bool, of: fn(&Second) -> u64| Metric {
         name: name.to_owned(),
         per: Per::Second,
-        resolution: 0.0,
+        // An event.
+        resolution: 1.0,
         better: Better::Higher,
         values: if has { rates(report, of) } else { Vec::new() },
+        ends: Vec::new(),
     };
     let mode = report.mode;
     let produces = matches!(mode, ModeName::Run | ModeName::Produce);
     let consumes = matches!(mode, ModeName::Run | ModeName::Aggregate);
+    let of_produced: fn(&Second) -> u64 = if report.schema_version < PRODUCED.since {
+        |row| row.produced
+    } else {
+        |row| row.acknowledged
+    };
     let mut metrics = vec![
-        rate("throughput.produced_per_second", produces, |row| row.produced),
+        rate(PRODUCED.path, produces, of_produced),
         rate("throughput.consumed_per_second", consumes, |row| row.consumed),
     ];
     for kind in LatencyKind::ALL {
-        let figure = |figure: &str, of: fn(&Quantiles) -> f64| Metric {
-            name: format!("{}.{figure}", kind.name()),
-            per: Per::Second,
-            resolution: 0.0,
-            better: Better::Lower,
-            values: measured(report).filter_map(|row| row.latency.get(kind)).map(of).collect(),
+        let figure = |figure: &str, of: fn(&Quantiles) -> f64| {
+            latency(
+                format!("{}.{figure}", kind.name()),
+                Per::Second,
+                (kind, report),
+                measured(report).filter_map(|row| row.latency.get(kind)).map(of).collect(),
+            )
         };
         metrics.extend([
             figure("p50_ms", |second| second.p50_ms),
@@ -88,14 +106,31 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
         ]);
     }
     let windows = report.windows.iter().filter(|window| !window.warmup && !window.partial);
-    metrics.push(Metric {
-        name: "windows.result_latency_ms_avg".to_owned(),
-        per: Per::Window,
-        resolution: 0.0,
-        better: Better::Lower,
-        values: windows.filter_map(|window| window.result_latency_ms_avg).collect(),
-    });
+    metrics.push(latency(
+        "windows.result_latency_ms_avg".to_owned(),
+        Per::Window,
+        (LatencyKind::HEADLINE, report),
+        windows.filter_map(|window| window.result_latency_ms_avg).collect(),
+    ));
     metrics
+}
+
+fn latency(
+    name: String,
+    per: Per,
+    (kind, report): (LatencyKind, &Report),
+    values: Vec<f64>,
+) -> Metric {
+    let own_ms = report.latency.get(kind).map_or(0.0, |figures| figures.resolution_ms);
+    let mean_ms = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    Metric {
+        name,
+        per,
+        better: Better::Lower,
+        resolution: latency_step(own_ms.max(kind.resolution_ms()), mean_ms),
+        ends: vec![Ends::of(kind, report)],
+        values,
+    }
 }
 
 /// The seconds after the warm-up. The last ones may lie behind the schedule's end, while the last

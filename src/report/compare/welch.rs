@@ -14,6 +14,10 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 /// estimated too.
 pub const MIN_SAMPLES: usize = 4;
 
+/// Values of a series at most whose autocorrelation is looked at one by one: a longer series is
+/// looked at in blocks of neighbouring values.
+pub const MAX_BLOCKS: usize = 2048;
+
 /// Independent values below which a side cannot be tested.
 pub const MIN_INDEPENDENT: usize = 2;
 
@@ -83,6 +87,9 @@ impl Sample {
     ///   autocorrelation", Biometrika 41, 1954); for short ones.
     ///
     /// It is at least 1 (neighbours that alternate are given no credit) and at most `n / 2`.
+    ///
+    /// Of long series it is estimated from the means of neighbouring values, [`MAX_BLOCKS`] of them
+    /// at most, whose mean is the same: else a trend over `n` seconds would take `n * n` products.
     pub fn of(series: &[f64]) -> Option<Self> {
         if series.is_empty() {
             return None;
@@ -90,7 +97,7 @@ impl Sample {
         let n = series.len() as f64;
         let mean = series.iter().sum::<f64>() / n;
         let deviations: Vec<f64> = series.iter().map(|value| value - mean).collect();
-        let squares: f64 = deviations.iter().map(|d| d * d).sum();
+        let squares = sum_of_squares(&deviations);
         let constant = series.iter().all(|value| value.total_cmp(&series[0]).is_eq());
         if series.len() < 2 || constant {
             let standard_deviation = (series.len() > 1).then_some(0.0);
@@ -105,12 +112,7 @@ impl Sample {
                 needed: MIN_SAMPLES,
             });
         }
-        let autocorrelation = |lag: usize| -> f64 {
-            deviations.iter().zip(&deviations[lag..]).map(|(a, b)| a * b).sum::<f64>() / squares
-        };
-        let tau = initial_sequence(series.len(), autocorrelation)
-            .max(lag_one(n, autocorrelation(1)))
-            .clamp(1.0, n / 2.0);
+        let tau = tau(&deviations, squares);
         // Values that resemble their neighbours scatter less than the series as a whole would.
         let variance = squares / (n - tau);
         Some(Self {
@@ -140,6 +142,43 @@ impl Sample {
             ..series
         })
     }
+}
+
+fn sum_of_squares(values: &[f64]) -> f64 {
+    values.iter().map(|value| value * value).sum()
+}
+
+/// The sum of all autocorrelations of a series of these deviations from its mean.
+fn tau(deviations: &[f64], squares: f64) -> f64 {
+    let blocks = blocks(deviations);
+    let (n, m) = (deviations.len() as f64, blocks.len() as f64);
+    let squares_of_blocks = sum_of_squares(&blocks);
+    if squares_of_blocks <= 0.0 {
+        // What differs within each block alone tells nothing of the mean.
+        return 1.0;
+    }
+    let autocorrelation = |lag| products(&blocks, lag) / squares_of_blocks;
+    let of_blocks = initial_sequence(blocks.len(), autocorrelation)
+        .max(lag_one(m, autocorrelation(1)))
+        .clamp(1.0, m / 2.0);
+    if blocks.len() == deviations.len() {
+        return of_blocks;
+    }
+    let variance_of_mean = squares_of_blocks * of_blocks / (m * (m - of_blocks));
+    // That tau with which the values themselves give the same variance of the mean.
+    (variance_of_mean * n * n / (squares + variance_of_mean * n)).clamp(1.0, n / 2.0)
+}
+
+/// The means of as few neighbouring values each that they are [`MAX_BLOCKS`] at most; what is left
+/// at the end, less than one block, is left out.
+fn blocks(values: &[f64]) -> Vec<f64> {
+    let size = values.len().div_ceil(MAX_BLOCKS);
+    values.chunks_exact(size).map(|block| block.iter().sum::<f64>() / size as f64).collect()
+}
+
+/// The sum of the products of all values with those `lag` places behind them.
+fn products(values: &[f64], lag: usize) -> f64 {
+    values.iter().zip(&values[lag..]).map(|(a, b)| a * b).sum()
 }
 
 /// The sum of all autocorrelations by Geyer's initial monotone positive sequence.
@@ -291,6 +330,43 @@ mod tests {
         let (corrected, plain) = alarms(0.3, MIN_SAMPLES, 0.0);
         assert!(corrected <= ALPHA + 0.03, "{corrected}");
         assert!(plain > corrected);
+    }
+
+    #[test]
+    fn long_series_are_looked_at_in_blocks_and_stay_honest() {
+        for (phi, n) in [(0.6, 3000), (0.9, 2 * MAX_BLOCKS + 1)] {
+            let (corrected, _) = alarms(phi, n, 0.0);
+            assert!(corrected <= ALPHA + 0.03, "phi {phi}, n {n}: {corrected}");
+        }
+        // What is independent still counts nearly in full, however long.
+        let sample = Sample::of(&Noise(7).autoregressive(0.0, 100_000, 10.0)).unwrap();
+        assert!(sample.effective_n > 70_000.0 && sample.effective_n <= 100_000.0, "{sample:?}");
+        // Blocks that all have the same mean.
+        let alternating: Vec<f64> = (0..2 * MAX_BLOCKS).map(|i| (i % 2) as f64).collect();
+        let sample = Sample::of(&alternating).unwrap();
+        assert!((sample.mean - 0.5).abs() < 1e-9 && sample.effective_n > 4000.0, "{sample:?}");
+    }
+
+    #[test]
+    fn the_seconds_of_a_month_take_no_more_products_than_those_of_an_hour() {
+        let products_of = |seconds: usize| {
+            // A trend: every pair of autocorrelations is positive, up to a third of the lags.
+            let trend: Vec<f64> = (0..seconds).map(|i| i as f64 - seconds as f64 / 2.0).collect();
+            let blocks = blocks(&trend);
+            let squares = sum_of_squares(&blocks);
+            let taken = std::cell::Cell::new(0);
+            initial_sequence(blocks.len(), |lag| {
+                taken.set(taken.get() + blocks.len() - lag);
+                products(&blocks, lag) / squares
+            });
+            assert!(Sample::of(&trend).is_some());
+            taken.get()
+        };
+        let most = MAX_BLOCKS * MAX_BLOCKS;
+        for seconds in [3600, 86_400, 30 * 86_400] {
+            let products = products_of(seconds);
+            assert!((most / 16..most).contains(&products), "{seconds} s: {products}");
+        }
     }
 
     #[test]

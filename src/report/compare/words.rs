@@ -64,6 +64,9 @@ pub fn terminal(comparison: &Comparison) -> String {
     for difference in &comparison.differences {
         add("unlike: ", difference);
     }
+    for difference in &comparison.across {
+        add("across: ", difference);
+    }
     // The machines stand in a warning already.
     for difference in comparison.circumstances.iter().filter(|each| !each.key.starts_with("host."))
     {
@@ -91,9 +94,11 @@ pub fn markdown(comparison: &Comparison) -> String {
     );
     let differences =
         comparison.differences.iter().map(|difference| format!("unlike: {difference}"));
+    let across = comparison.across.iter().map(|difference| format!("across: {difference}"));
     let circumstances =
         comparison.circumstances.iter().map(|difference| format!("differs: {difference}"));
-    blocks.push(list(sides(comparison).into_iter().chain(differences).chain(circumstances)));
+    let differing = differences.chain(across).chain(circumstances);
+    blocks.push(list(sides(comparison).into_iter().chain(differing)));
     blocks.push(markdown::table(&rows(comparison)));
     if !comparison.audit.is_empty() {
         blocks.push(markdown::table(&counts(comparison)));
@@ -131,9 +136,11 @@ fn rows(comparison: &Comparison) -> Rows {
         let number = |value: Option<f64>| {
             value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
         };
+        let is_the_same = row.is_within_resolution();
         let change = row
             .base
             .and(row.candidate)
+            .filter(|_| !is_the_same)
             .map_or_else(|| "-".to_owned(), |_| percent(row.relative_change));
         vec![
             short(&row.metric),
@@ -141,7 +148,7 @@ fn rows(comparison: &Comparison) -> Rows {
             number(row.candidate),
             change,
             "-".to_owned(),
-            "not tested".to_owned(),
+            if is_the_same { "the same" } else { "not tested" }.to_owned(),
         ]
     });
     Rows {
@@ -250,8 +257,8 @@ pub(crate) fn interval(row: &MetricRow) -> String {
 
 pub(crate) fn said(row: &MetricRow) -> String {
     match row.finding {
-        MetricVerdict::Better => format!("better, {}", chance(row.p_adjusted.unwrap_or_default())),
-        MetricVerdict::Worse => format!("WORSE, {}", chance(row.p_adjusted.unwrap_or_default())),
+        MetricVerdict::Better => format!("better, {}", certainty(row.p_adjusted)),
+        MetricVerdict::Worse => format!("WORSE, {}", certainty(row.p_adjusted)),
         MetricVerdict::NoDifference if row.test.is_some() => "not significant".to_owned(),
         MetricVerdict::NoDifference => "the same".to_owned(),
         MetricVerdict::OnTarget => "on target".to_owned(),
@@ -259,8 +266,13 @@ pub(crate) fn said(row: &MetricRow) -> String {
     }
 }
 
+/// How sure a difference is, in a few letters: by its chance, or because neither side varies.
+pub(super) fn certainty(p_adjusted: Option<f64>) -> String {
+    p_adjusted.map_or_else(|| "constant".to_owned(), chance)
+}
+
 /// A chance in a few letters: `p 0.03`.
-pub(super) fn chance(p: f64) -> String {
+fn chance(p: f64) -> String {
     match p {
         ..0.001 => "p<0.001".to_owned(),
         0.995.. => "p 1".to_owned(),

@@ -5,7 +5,8 @@ use streamgauge_actors::{CLOCK_STEP_LIMIT_NS, LatencyKind, MILLISECOND, SECOND};
 
 use super::dash::dash;
 use super::sections::figure_ms;
-use crate::report::numbers::{bytes, grouped};
+use crate::report::numbers::grouped;
+use crate::report::tables::peak_memory;
 use crate::report::{LatencyFigures, Report};
 
 /// A figure, what it means, and whether it is a sign of trouble.
@@ -35,7 +36,7 @@ pub fn checks(report: &Report) -> Vec<Check> {
         false,
     );
     add("cores used", cores_used(report), "near 100 %: the machine was the limit", false);
-    add("peak memory", dash(bytes(resources.peak_rss_bytes)), "resident", false);
+    add("peak memory", dash(peak_memory(resources)), "resident, during the run", false);
     let threads = resources.threads.map_or_else(|| "–".to_owned(), grouped);
     add("threads", threads, "most at once", false);
     let note = "how late events are handed to the client: the generator's own lateness";

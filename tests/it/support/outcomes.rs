@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
+use streamgauge::report::{Host, PeakSource, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
-    Aggregate, ArrivalKind, AuditTotals, Backlog, BrokerDescription, Ending, Follow,
+    Aggregate, ArrivalKind, AuditTotals, Backlog, BrokerDescription, ClockBracket, Ending, Follow,
     LatencyHistogram, LatencyKind, Load, MILLISECOND, MadeTopics, Mode, Nanos, PerLatency,
     Quantiles, Rate, RunMeasures, RunOutcome, RunSpec, SECOND, Second, Span, StageCounters,
     StartAt, Subject, WindowAudit, testing::small_spec,
@@ -154,6 +154,7 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
                 ..AuditTotals::default()
             },
             windows: (0..windows).map(window).collect(),
+            broker_clock: Some(ClockBracket { low_ns: -400_000, high_ns: 900_000, is_torn: false }),
         }),
         truth: Vec::new(),
         findings: Vec::new(),
@@ -183,8 +184,10 @@ pub(crate) fn context() -> ReportContext {
         process_started_ns: BASE - 2 * SECOND,
         resources: Resources {
             cpu_seconds: Some(12.34),
+            cpu_resolution_s: Some(1e-9),
             cpu_us_per_event: None,
             peak_rss_bytes: Some(123 << 20),
+            peak_rss_by: Some(PeakSource::HighWaterMark),
             threads: Some(9),
         },
         host: Host {
