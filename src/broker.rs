@@ -27,7 +27,7 @@ use self::embedded::EmbeddedSection;
 use self::fluvio::FluvioSection;
 use self::kafka::KafkaSection;
 pub use self::remark::{Remark, Weight};
-use self::topics::{OwnTopics, TopicRecord};
+use self::topics::{MadeFor, OwnTopics, TopicRecord};
 
 /// All kinds of brokers, in the order in which they are shown.
 pub const PROFILES: [&Profile; 3] =
@@ -104,21 +104,17 @@ impl BrokerSection {
     }
 
     /// The same broker, with every topic that is made recorded in `folder`, and all others safe
-    /// from deletion.
-    pub fn guard(
+    /// from deletion; `None`: its topics end with the process.
+    pub fn own_topics(
         &self,
         broker: Arc<dyn Broker>,
         folder: PathBuf,
         prefix: &str,
-        run_id: Option<&str>,
-    ) -> Arc<dyn Broker> {
-        if self.kind.profile().is_in_process() {
-            // Its topics end with the process.
-            return broker;
-        }
+        made_for: Option<MadeFor>,
+    ) -> Option<OwnTopics> {
         let record = TopicRecord::in_folder(folder);
-        let run_id = run_id.map(str::to_owned);
-        Arc::new(OwnTopics::new(broker, record, self.address(), prefix, run_id))
+        let is_in_process = self.kind.profile().is_in_process();
+        (!is_in_process).then(|| OwnTopics::new(broker, record, self.address(), prefix, made_for))
     }
 }
 

@@ -39,6 +39,7 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, guard, web};
 use anyhow::{Context as _, anyhow};
 use streamgauge_actors::Supervisor;
+use tokio::sync::Semaphore;
 
 use self::api::Api;
 use self::gate::Gate;
@@ -128,6 +129,7 @@ fn bind(
         supervisor,
         max_body_bytes: settings.max_body_bytes,
         body_timeout: settings.request_timeout,
+        streams: Arc::new(Semaphore::new(settings.max_event_streams)),
     });
     let listen = settings.listen;
     let app = move || {

@@ -9,6 +9,7 @@ use streamgauge_actors::{
 };
 
 use crate::broker::dead_letters;
+use crate::broker::topics::MadeFor;
 use crate::config::{self, ConfigError, ResolvedSettings, shell_quoted};
 use crate::report::{Host, ReportContext, Resources, Versions};
 
@@ -83,14 +84,16 @@ impl<'a> Recipe<'a> {
         };
         let spec = self.spec(clock.now())?;
         let opened = open(self.resolved, Arc::clone(&clock))?;
-        let broker = settings.guard(opened, folder, Some(&spec.run_id));
         let (produces, writes_results) = (self.mode.produces(), self.mode.writes_results());
         let topics = &settings.topics;
+        // What is produced, or aggregated, alone is made for somebody else to read.
+        let keep_topics = topics.keep || self.mode != Mode::Run;
+        let made_for = MadeFor { run_id: spec.run_id.clone(), keep: keep_topics };
+        let broker = settings.guard(opened, folder, Some(made_for));
         let plan = RunPlan {
             create_events_topic: produces && topics.events.is_empty(),
             create_results_topic: writes_results && topics.results.is_empty(),
-            // What is produced, or aggregated, alone is made for somebody else to read.
-            keep_topics: topics.keep || self.mode != Mode::Run,
+            keep_topics,
             dead_letters: dead_letters::factory(&broker, &clock, spec.topics.replication),
             events_retention_bytes: Some(topics.retention_bytes.0).filter(|&bytes| bytes > 0),
             truth: self.truth.clone(),

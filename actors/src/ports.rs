@@ -249,6 +249,8 @@ pub struct BrokerDescription {
     pub kind: String,
     /// The broker's version, or `unknown`.
     pub version: String,
+    /// What the cluster calls itself, whatever its address; `None`: it does not say.
+    pub cluster_id: Option<String>,
     /// The delivery guarantee of results: `exactly once`, `effectively once`, `at least once`.
     pub guarantee: String,
     /// Whether a record's insertion time is the log's own.

@@ -106,6 +106,8 @@ impl Broker for EmbeddedBroker {
         Ok(BrokerDescription {
             kind: NAME.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            // It lives and ends with its process.
+            cluster_id: None,
             guarantee: "exactly once".to_owned(),
             log_append_time: true,
             limitations: Vec::new(),

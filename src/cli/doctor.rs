@@ -15,6 +15,7 @@ use super::exit::UNREACHABLE;
 use super::flags::{EventsTopicFlag, ResultsTopicFlag};
 use super::output::{self, OutputArgs};
 use super::session::Session;
+use crate::broker::topics::MadeFor;
 use crate::broker::{Remark, Weight};
 use crate::config::{ResolvedSettings, Settings};
 use crate::report::numbers::wrap;
@@ -121,13 +122,15 @@ fn check_broker(
             findings.push(Remark::bad("topics", Weight::Fail, error.message, fix));
         }
     }
-    let guarded = settings.guard(broker, session.state_folder(), None);
+    let trial_id = session.new_run_id();
+    let made_for = MadeFor { run_id: trial_id.clone(), keep: false };
+    let guarded = settings.guard(broker, session.state_folder(), Some(made_for));
     let trial = Trial {
         broker: guarded.as_ref(),
         clock: session.clock.as_ref(),
         description: &description,
         rereads: !profile.is_in_process(),
-        topic: settings.own_topic(&["doctor", &session.new_run_id()]),
+        topic: settings.own_topic(&["doctor", &trial_id]),
         replication: settings.topics.replication,
         topics_are_named: !settings.topics.events.is_empty() && !settings.topics.results.is_empty(),
     };

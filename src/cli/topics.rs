@@ -5,16 +5,18 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use streamgauge_actors::{PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec};
+use streamgauge_actors::{
+    Broker as _, PortError, StampedBy, TopicAdmin, TopicDescription, TopicSpec,
+};
 
-use super::broker::{BrokerFlags, connect};
+use super::broker::BrokerFlags;
 use super::error::{CliError, CliResult};
 use super::flags::{EventsTopicFlag, ResultsTopicFlag, TopicShapeFlags};
 use super::output::{self, OutputArgs, Row};
 use super::say::say;
 use super::session::Session;
 use crate::broker;
-use crate::broker::topics::{OwnTopic, TopicRecord, has_prefix};
+use crate::broker::topics::{ClusterIdentity, OwnTopic, OwnTopics, TopicRecord, Usage, has_prefix};
 use crate::config::{ResolvedSettings, Settings};
 
 /// Create, list, describe and clear the program's own topics
@@ -88,7 +90,7 @@ pub(super) fn run(session: &Session, args: &TopicsArgs) -> CliResult {
             let mut desk = Desk::open(session, &session.settings(None, broker.settings())?)?;
             let mut rows = Vec::new();
             for own in desk.chosen(topics)? {
-                if let Some(found) = desk.described(&own.name)? {
+                if let Some(found) = desk.described(&own)? {
                     rows.extend(partition_rows(&found));
                 }
             }
@@ -98,7 +100,7 @@ pub(super) fn run(session: &Session, args: &TopicsArgs) -> CliResult {
             let mut desk = Desk::open(session, &session.settings(None, broker.settings())?)?;
             let mut rows = Vec::new();
             for own in desk.chosen(&[])? {
-                if let Some(found) = desk.described(&own.name)? {
+                if let Some(found) = desk.described(&own)? {
                     rows.push(TopicRow::new(&own, &found));
                 }
             }
@@ -111,37 +113,37 @@ pub(super) fn run(session: &Session, args: &TopicsArgs) -> CliResult {
 /// What the commands work with.
 struct Desk {
     settings: Settings,
-    address: String,
+    cluster: ClusterIdentity,
     record: TopicRecord,
+    own: OwnTopics,
     admin: Box<dyn TopicAdmin>,
 }
 
 impl Desk {
     fn open(session: &Session, resolved: &ResolvedSettings) -> Result<Self, CliError> {
         let settings = resolved.settings.clone();
-        if settings.broker.kind.profile().is_in_process() {
+        let folder = session.state_folder();
+        let broker = resolved.open_broker(session.clock.clone())?;
+        let Some(own) = settings.own_topics(broker, folder.clone(), None) else {
             return Err(CliError::Usage(format!(
                 "the embedded log lives only inside a run, and its topics with it: name a broker, \
                  as {}",
                 broker::example_flags()
             )));
-        }
-        let folder = session.state_folder();
-        let broker =
-            settings.guard(connect(resolved, session.clock.clone())?, folder.clone(), None);
-        let admin = broker.admin().map_err(|error| failed(&error))?;
-        let record = TopicRecord::in_folder(folder);
-        Ok(Self { address: settings.broker.address(), settings, record, admin })
+        };
+        let cluster = own.cluster().map_err(|error| CliError::Unreachable(error.message))?;
+        let admin = own.admin().map_err(|error| failed(&error))?;
+        Ok(Self { settings, cluster, record: TopicRecord::in_folder(folder), own, admin })
     }
 
     /// The own topics of these names, or all of them.
     fn chosen(&self, names: &[String]) -> Result<Vec<OwnTopic>, CliError> {
-        let mut own = self.record.of_broker(&self.address)?;
+        let mut own = self.record.of_cluster(&self.cluster)?;
         if let Some(foreign) = names.iter().find(|name| !own.iter().any(|own| own.name == **name)) {
             return Err(CliError::Usage(format!(
                 "`{foreign}` is no topic that this program created on {}: `streamgauge topics \
                  list` shows those",
-                self.address
+                self.cluster.address
             )));
         }
         own.retain(|own| names.is_empty() || names.contains(&own.name));
@@ -149,12 +151,28 @@ impl Desk {
     }
 
     /// Describes an own topic; one that is gone is forgotten.
-    fn described(&mut self, name: &str) -> Result<Option<TopicDescription>, CliError> {
-        let found = self.admin.describe(name).map_err(|error| failed(&error))?;
+    fn described(&mut self, topic: &OwnTopic) -> Result<Option<TopicDescription>, CliError> {
+        let found = self.admin.describe(&topic.name).map_err(|error| failed(&error))?;
         if found.is_none() {
-            self.record.forget(&self.address, name)?;
+            self.own.forget_missing(topic);
         }
         Ok(found)
+    }
+
+    /// Why `clear` leaves a topic alone, if it does.
+    fn reason_to_keep(&self, topic: &OwnTopic, is_named: bool) -> Result<Option<String>, CliError> {
+        let prefix = &self.settings.topics.prefix;
+        if !has_prefix(&topic.name, prefix) {
+            return Ok(Some(format!("it does not begin with `{prefix}.` (`topics.prefix`)")));
+        }
+        Ok(match self.record.usage(topic)? {
+            Usage::Over => None,
+            Usage::Living => Some("a run uses it: wait for its end, or stop it".to_owned()),
+            Usage::Unproven(_) if is_named => None,
+            Usage::Unproven(why) => {
+                Some(format!("{why}; if no run uses it, name it: `streamgauge topics clear NAME`"))
+            }
+        })
     }
 }
 
@@ -182,7 +200,7 @@ fn create(desk: &mut Desk, output: &OutputArgs) -> Result<(), CliError> {
     ];
     // Both or neither.
     for spec in &specs {
-        if desk.described(&spec.name)?.is_some() {
+        if desk.admin.describe(&spec.name).map_err(|error| failed(&error))?.is_some() {
             return Err(CliError::Runtime(anyhow::anyhow!(
                 "topic `{}` exists already: nothing was created",
                 spec.name
@@ -199,42 +217,45 @@ fn create(desk: &mut Desk, output: &OutputArgs) -> Result<(), CliError> {
                 spec.name
             );
         }
-        if let (Some(own), Some(found)) =
-            (desk.chosen(std::slice::from_ref(&spec.name))?.first(), desk.described(&spec.name)?)
-        {
-            rows.push(TopicRow::new(own, &found));
+        for own in desk.chosen(std::slice::from_ref(&spec.name))? {
+            rows.extend(desk.described(&own)?.map(|found| TopicRow::new(&own, &found)));
         }
     }
     output::list(&rows, output.output)
 }
 
 fn clear(desk: &mut Desk, names: &[String], yes: bool) -> Result<(), CliError> {
-    let prefix = desk.settings.topics.prefix.clone();
-    let mut topics = Vec::new();
+    let (mut topics, mut left_alone) = (Vec::new(), 0);
     for own in desk.chosen(names)? {
-        if desk.described(&own.name)?.is_none() {
+        if desk.described(&own)?.is_none() {
             continue;
         }
-        let reason = if !has_prefix(&own.name, &prefix) {
-            Some(format!("it does not begin with `{prefix}.` (`topics.prefix`)"))
-        } else if names.is_empty() && own.is_in_use() {
-            Some(format!("process {} still uses it; name it to clear it all the same", own.pid))
-        } else {
-            None
-        };
-        match reason {
-            Some(reason) => say!("left alone: `{}`: {reason}", own.name),
+        match desk.reason_to_keep(&own, !names.is_empty())? {
+            Some(reason) => {
+                left_alone += 1;
+                say!("left alone: `{}`: {reason}", own.name);
+            }
             None => topics.push(own),
         }
     }
     if topics.is_empty() {
         say!("nothing to clear");
-        return Ok(());
+    } else {
+        clear_all(desk, &topics, yes)?;
     }
-    if !yes && !confirmed(&topics, &desk.address)? {
+    // What was named was to be cleared.
+    if names.is_empty() || left_alone == 0 {
+        Ok(())
+    } else {
+        Err(CliError::Runtime(anyhow::anyhow!("{left_alone} of the named topics left alone")))
+    }
+}
+
+fn clear_all(desk: &mut Desk, topics: &[OwnTopic], yes: bool) -> Result<(), CliError> {
+    if !yes && !confirmed(topics, &desk.cluster.address)? {
         return Err(CliError::Runtime(anyhow::anyhow!("nothing was cleared")));
     }
-    for own in &topics {
+    for own in topics {
         let done = if own.run_id.is_some() {
             desk.admin.delete(&own.name).map(|()| "deleted")
         } else {

@@ -8,6 +8,7 @@ use streamgauge_actors::{Broker, SharedClock};
 use super::problem::ConfigError;
 use super::resolved::ResolvedSettings;
 use super::settings::Settings;
+use crate::broker::topics::{MadeFor, OwnTopics};
 use crate::broker::{BrokerNeeds, Remark};
 
 impl Settings {
@@ -29,9 +30,20 @@ impl Settings {
         &self,
         broker: Arc<dyn Broker>,
         folder: PathBuf,
-        run_id: Option<&str>,
+        made_for: Option<MadeFor>,
     ) -> Arc<dyn Broker> {
-        self.broker.guard(broker, folder, &self.topics.prefix, run_id)
+        let guarded = self.own_topics(Arc::clone(&broker), folder, made_for);
+        guarded.map_or(broker, |guarded| Arc::new(guarded))
+    }
+
+    /// That broker, if its topics outlive the process.
+    pub fn own_topics(
+        &self,
+        broker: Arc<dyn Broker>,
+        folder: PathBuf,
+        made_for: Option<MadeFor>,
+    ) -> Option<OwnTopics> {
+        self.broker.own_topics(broker, folder, &self.topics.prefix, made_for)
     }
 }
 

@@ -18,6 +18,8 @@ pub struct ServerSection {
     pub allowed_hosts: Vec<String>,
     /// Connections open at once, at most.
     pub max_connections: u32,
+    /// Event streams open at once, at most.
+    pub max_event_streams: u32,
     /// How long a caller may take for a request's head, and for its body.
     pub request_timeout: Span,
     /// Size of a request's body, at most.
@@ -48,9 +50,19 @@ impl ServerSection {
             "and `server.token` must not both be set: one token is enough",
         );
         checks.must(
-            (1..=100_000).contains(&self.max_connections),
+            (2..=100_000).contains(&self.max_connections),
             "server.max_connections",
-            format!("must be 1 to 100000, but is {}", self.max_connections),
+            format!("must be 2 to 100000, but is {}", self.max_connections),
+        );
+        let most_streams = self.max_connections / 2;
+        checks.must(
+            (1..=most_streams.max(1)).contains(&self.max_event_streams),
+            "server.max_event_streams",
+            format!(
+                "must be 1 to {most_streams}, half of `server.max_connections`, so that probes and \
+                 scrapes find a connection, but is {}",
+                self.max_event_streams
+            ),
         );
         checks.must(
             !self.request_timeout.is_zero(),

@@ -219,6 +219,10 @@ impl Keeper {
             _ => self.schedule.succeeded(),
         }
         self.next_prune_ns = 0;
+        if self.starting {
+            // The probe that a scheduled run waits for has rested meanwhile.
+            self.probe.now();
+        }
     }
 
     /// Files what there is to file, in order, as far as the disk takes it. What it does not take is

@@ -8,6 +8,7 @@ use streamgauge_actors::{Broker, RunClock, RunPlan, SharedClock};
 
 use super::server_settings::ServerSettings;
 use crate::broker;
+use crate::broker::topics::OwnTopics;
 use crate::config::{
     self, Assignment, ByRequest, ConfigError, Layers, PRESETS, ResolvedSettings, WORKLOAD_ARGUMENT,
 };
@@ -100,6 +101,15 @@ impl Planner {
     /// [`ConfigError`]: the adapter refuses its settings.
     pub fn broker(&self) -> Result<Arc<dyn Broker>, ConfigError> {
         (self.open_broker)(&self.current().resolved, Arc::new(RunClock::start()))
+    }
+
+    /// That broker, as the record of own topics knows it; `None`: its topics end with the process.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the adapter refuses its settings.
+    pub fn own_topics(&self) -> Result<Option<OwnTopics>, ConfigError> {
+        let settings = &self.current().resolved.settings;
+        Ok(settings.own_topics(self.broker()?, self.folder.clone(), None))
     }
 
     /// The workloads that a request may name: presets, then what else the schedule has.

@@ -17,6 +17,8 @@ pub struct ServerSettings {
     pub allowed_hosts: Vec<String>,
     /// Connections at most.
     pub max_connections: usize,
+    /// Event streams among them, at most.
+    pub max_event_streams: usize,
     /// How long a request may take to come.
     pub request_timeout: Duration,
     /// Size of a request's body at most.
@@ -69,6 +71,7 @@ impl ServerSettings {
             token,
             allowed_hosts: server.allowed_hosts.clone(),
             max_connections: server.max_connections as usize,
+            max_event_streams: server.max_event_streams as usize,
             request_timeout: server.request_timeout.duration(),
             max_body_bytes: server.max_body_bytes.0 as usize,
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::Addr;
 use actix_web::web;
 use streamgauge_actors::Supervisor;
+use tokio::sync::Semaphore;
 
 use super::problem::Problem;
 use crate::daemon::SharedState;
@@ -16,6 +17,8 @@ pub(super) struct Api {
     pub(super) supervisor: Addr<Supervisor>,
     pub(super) max_body_bytes: usize,
     pub(super) body_timeout: Duration,
+    /// A permit for every event stream that may be open at once.
+    pub(super) streams: Arc<Semaphore>,
 }
 
 /// [`Api`] as actix hands it to a handler.

@@ -8,7 +8,7 @@ use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
 use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::{Error, HttpRequest, web};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
@@ -38,9 +38,17 @@ impl Gate {
         headers: &HeaderMap,
         target_host: Option<&str>,
     ) -> Result<(), Problem> {
-        if OPEN.contains(&path) {
-            return Ok(());
-        }
+        if OPEN.contains(&path) { Ok(()) } else { self.check_names(headers, target_host) }
+    }
+
+    /// Whether the daemon's details are for this caller, who may ask an open path: one who could
+    /// ask the API.
+    pub(super) fn trusts(&self, request: &HttpRequest) -> bool {
+        let headers = request.headers();
+        self.is_authorized(headers) && self.check_names(headers, request.uri().host()).is_ok()
+    }
+
+    fn check_names(&self, headers: &HeaderMap, target_host: Option<&str>) -> Result<(), Problem> {
         let host = match headers.get_all(HOST).collect::<Vec<_>>()[..] {
             [host] => host.to_str().ok(),
             [] => target_host,

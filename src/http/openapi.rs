@@ -228,6 +228,8 @@ described!(
          body = ProgressEvent, content_type = "text/event-stream"),
         (status = 404, description = "no such run",
          body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "as many streams are open as may be; Retry-After tells when",
+         body = Problem, content_type = "application/problem+json"),
     ]
 );
 described!(
@@ -260,7 +262,8 @@ fn livez() {}
 /// Whether a run could start now
 #[utoipa::path(get, path = "/readyz", responses(
     (status = 200, description = "it could", body = Readiness),
-    (status = 503, description = "it could not, and why", body = Readiness),
+    (status = 503, description = "it could not; and why, for callers who may ask the API",
+        body = Readiness),
 ))]
 fn readyz() {}
 

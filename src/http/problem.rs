@@ -12,6 +12,9 @@ use crate::config::ConfigError;
 use crate::daemon::RequestError;
 use crate::daemon::planner::REQUEST;
 
+/// The code of a refused event stream.
+const TOO_MANY_STREAMS: &str = "too_many_streams";
+
 /// Where a setting of a request stands in its body (RFC 6901).
 pub(super) fn set_pointer(key: &str) -> String {
     format!("/set/{}", key.replace('~', "~0").replace('/', "~1"))
@@ -157,6 +160,15 @@ impl Problem {
         .with_hint("wait for it to be started again")
     }
 
+    pub(super) fn too_many_streams() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            TOO_MANY_STREAMS,
+            "as many event streams are open as may be",
+        )
+        .with_hint("close one, or raise `server.max_event_streams`")
+    }
+
     /// What a request for a run is refused for.
     pub(super) fn of_request(error: &RequestError) -> Self {
         match error {
@@ -193,6 +205,10 @@ impl Problem {
         let mut response = HttpResponse::build(status);
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if self.code == TOO_MANY_STREAMS {
+            // Nor may those that are refused take the connections of others.
+            response.insert_header((header::RETRY_AFTER, "5")).force_close();
         }
         response
             .content_type("application/problem+json")

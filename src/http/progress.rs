@@ -9,7 +9,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::api::ApiData;
 use super::problem::Problem;
@@ -36,7 +36,11 @@ pub(super) async fn events(
         .insert_header(("Cache-Control", "no-store"))
         .insert_header(("X-Accel-Buffering", "no"));
     Ok(match find_run(&api, &run_id).await? {
-        AnyRun::Live(run) => response.streaming(live(run, seen)),
+        AnyRun::Live(run) => {
+            let permit = Arc::clone(&api.streams).try_acquire_owned();
+            let permit = permit.map_err(|_| Problem::too_many_streams())?;
+            response.streaming(live(run, seen, permit))
+        }
         AnyRun::Over(report) => response.body(over(&report, seen)),
         AnyRun::Unreported(row) => {
             let view = RunView::of_row(&row);
@@ -88,10 +92,16 @@ struct ProgressStream {
     is_begun: bool,
     ready: VecDeque<String>,
     is_over: bool,
+    /// Given back when the client is gone, or the run is over.
+    _permit: OwnedSemaphorePermit,
 }
 
 /// A run that goes on, as it goes on.
-fn live(run: Arc<LiveRun>, seen: Bookmark) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+fn live(
+    run: Arc<LiveRun>,
+    seen: Bookmark,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
     let changes = run.watch();
     let stage = ProgressStream {
         run,
@@ -100,6 +110,7 @@ fn live(run: Arc<LiveRun>, seen: Bookmark) -> impl Stream<Item = Result<Bytes, a
         is_begun: false,
         ready: VecDeque::new(),
         is_over: false,
+        _permit: permit,
     };
     stream::unfold(stage, |mut stage| async move {
         loop {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use streamgauge_actors::SECOND;
 
 use super::api::{Api, ApiData, blocking};
+use super::gate::Gate;
 use super::problem::Problem;
 use super::runs::{find_run, view};
 use crate::config::preset;
@@ -25,11 +26,16 @@ pub(super) async fn livez() -> HttpResponse {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Readiness {
     ready: bool,
-    /// Why not.
-    reasons: Vec<String>,
+    /// Why not; only callers who may ask the API are told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<Vec<String>>,
 }
 
-pub(super) async fn readyz(api: ApiData) -> HttpResponse {
+pub(super) async fn readyz(
+    api: ApiData,
+    gate: web::Data<Gate>,
+    request: HttpRequest,
+) -> HttpResponse {
     let health = api.shared.health();
     let mut reasons = Vec::new();
     if api.shared.is_draining() {
@@ -42,7 +48,8 @@ pub(super) async fn readyz(api: ApiData) -> HttpResponse {
         }
         (None, _) => reasons.push("the broker has not been asked yet".to_owned()),
     }
-    let readiness = Readiness { ready: reasons.is_empty(), reasons };
+    let ready = reasons.is_empty();
+    let readiness = Readiness { ready, reasons: gate.trusts(&request).then_some(reasons) };
     if readiness.ready {
         HttpResponse::Ok().json(readiness)
     } else {

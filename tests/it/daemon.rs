@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -359,6 +361,33 @@ fn a_broker_that_is_down_is_retried_and_seen() {
     let run = lab.over(answer.json()["run_id"].as_str().unwrap());
     assert_eq!((&run["verdict"], &run["exit_code"]), (&json!("fail"), &json!(1)));
     assert!(run["reasons"][0].as_str().unwrap().contains(&servers), "{run}");
+}
+
+#[test]
+fn the_broker_is_not_probed_while_a_run_flows() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&opened);
+    let lab = Lab::with_broker(
+        &[("schedule.probe_interval", "100ms")],
+        Arc::new(move |resolved, clock| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            resolved.open_broker(clock)
+        }),
+    );
+    let probes = || opened.load(Ordering::Relaxed);
+    wait_for("it is probed", || probes() > 5);
+    let run_id = lab.start("1h");
+    lab.wait(&run_id, "events", |run| run["events"]["consumed"].as_u64() > Some(0));
+    let before = probes();
+    lab.wait(&run_id, "20 windows", |run| run["windows"]["judged"].as_u64() >= Some(20));
+    let during = probes() - before;
+    assert!(during <= 1, "{during} probes while 20 windows of 100 ms flowed");
+    assert_eq!(lab.get("/readyz").status, 200);
+    let stopped = lab.post(&format!("/api/v1/runs/{run_id}/stop"), &json!({"mode": "abandon"}));
+    assert_eq!(stopped.status, 202, "{}", stopped.text);
+    lab.over(&run_id);
+    let after = probes();
+    wait_for("it is probed again", || probes() > after + 2);
 }
 
 #[test]

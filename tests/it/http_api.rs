@@ -213,10 +213,16 @@ fn who_must_not_ask_is_refused() {
         wait_for("the first probe", || lab.get(open).status != 503);
         assert_eq!(lab.get(open).status, 200, "{open}");
     }
+    let plain = json!({"ready": true});
+    assert_eq!(lab.get("/readyz").json(), plain);
     lab.token = Some("wrong".to_owned());
     problem(&lab.get("/api/v1/status"), 401, "unauthorized");
+    assert_eq!(lab.get("/readyz").json(), plain);
     lab.token = Some("s3cret".to_owned());
     assert_eq!(lab.get("/api/v1/status").status, 200);
+    assert_eq!(lab.get("/readyz").json(), json!({"ready": true, "reasons": []}));
+    let answer = lab.send("GET", "/readyz", &[("Host", "evil.example")], None);
+    assert_eq!((answer.status, answer.json()), (200, plain), "by a foreign page");
     let shown = lab.get("/api/v1/config").text;
     assert!(!shown.contains("s3cret"), "{shown}");
 
@@ -227,6 +233,56 @@ fn who_must_not_ask_is_refused() {
     assert_eq!(with("Origin", "https://bench.example").status, 200);
     let answer = lab.send("GET", "/metrics", &[("Host", "prometheus.example")], None);
     assert_eq!(answer.status, 200, "scrapes come under any name");
+}
+
+/// A connection that has asked for a run's events, and the head of the answer.
+fn event_stream(lab: &Lab, run_id: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(lab.daemon().address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = format!("GET /api/v1/runs/{run_id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
+fn head_of(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap().to_ascii_lowercase()
+}
+
+#[test]
+fn event_streams_leave_connections_to_probes_and_scrapes() {
+    const CONNECTIONS: usize = 60;
+    let lab = Lab::new(&[("server.max_connections", "12"), ("server.max_event_streams", "4")]);
+    let run_id = lab.start("1h");
+    // All at once: more than there may be connections.
+    let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| event_stream(&lab, &run_id)).collect();
+    let heads: Vec<String> = streams.iter_mut().map(head_of).collect();
+    let (open, refused): (Vec<_>, Vec<_>) =
+        heads.iter().partition(|head| head.starts_with("http/1.1 200"));
+    assert_eq!(open.len(), 4, "{heads:?}");
+    for head in refused {
+        assert!(head.starts_with("http/1.1 503"), "{head}");
+        for header in ["retry-after: 5", "connection: close", "application/problem+json"] {
+            assert!(head.contains(header), "{header}: {head}");
+        }
+    }
+    for probe in ["/livez", "/readyz", "/metrics", "/api/v1/status"] {
+        assert_eq!(lab.get(probe).status, 200, "{probe}");
+    }
+    let refused = lab.get(&format!("/api/v1/runs/{run_id}/events"));
+    assert!(problem(&refused, 503, "too_many_streams")["hint"].is_string());
+    // Whoever goes makes room.
+    drop(streams);
+    wait_for("a stream is let in", || {
+        head_of(&mut event_stream(&lab, &run_id)).starts_with("http/1.1 200")
+    });
+    let stopped = lab.post(&format!("/api/v1/runs/{run_id}/stop"), &json!({"mode": "abandon"}));
+    assert_eq!(stopped.status, 202, "{}", stopped.text);
 }
 
 /// What the server answers to bytes as they are.

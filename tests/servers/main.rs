@@ -15,3 +15,4 @@ mod kafka;
 mod live_page;
 mod prometheus;
 mod support;
+mod topic_safety;

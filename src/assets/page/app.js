@@ -135,8 +135,9 @@ class Page {
         signal: this.#stream.signal,
       });
     } catch (problem) {
-      // No such stream, though the run is there: the status, every two seconds, is what is left.
-      if (problem.status !== 404 && !this.#stream.signal.aborted) throw problem;
+      // No such stream, or one too many, though the run is there: the status, every two seconds, is what is left.
+      const noStream = problem.status === 404 || problem.code === "too_many_streams";
+      if (!noStream && !this.#stream.signal.aborted) throw problem;
     } finally {
       clearInterval(daemon);
     }

@@ -113,6 +113,8 @@ impl Broker for FluvioBroker {
         Ok(BrokerDescription {
             kind: NAME.to_owned(),
             version: cluster.fluvio.platform_version().to_string(),
+            // Nothing in its protocol tells one cluster from another.
+            cluster_id: None,
             guarantee: GUARANTEE.to_owned(),
             log_append_time: false,
             limitations: LACKS.iter().map(Limitation::from).collect(),

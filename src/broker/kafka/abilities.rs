@@ -102,6 +102,8 @@ impl Evidence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Abilities {
     pub(super) kind: Kind,
+    /// What the cluster calls itself; `None`: it does not say.
+    pub(super) cluster_id: Option<String>,
     /// `None`: it does not say.
     pub(super) version: Option<String>,
     /// Whether it takes an idempotent producer. Without that, librdkafka's would wait for one for
@@ -149,7 +151,8 @@ impl Abilities {
                 lacking.push(KafkaLack::KnownImplementation { cluster_id });
             }
         }
-        Ok(Self { kind, version, idempotent, deletes_records, lacks: lacking })
+        let cluster_id = evidence.cluster_id.clone();
+        Ok(Self { kind, cluster_id, version, idempotent, deletes_records, lacks: lacking })
     }
 
     /// The name in reports.

@@ -57,7 +57,7 @@ impl KafkaAdmin {
         let client = self.client.inner();
         let metadata = metadata(&self.settings, client, deadline)?;
         let mut evidence = Evidence {
-            cluster_id: client.fetch_cluster_id(deadline.left()),
+            cluster_id: client.fetch_cluster_id(deadline.left()).filter(|id| !id.is_empty()),
             ..Evidence::default()
         };
         if self.settings.is_plaintext() {

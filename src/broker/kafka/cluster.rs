@@ -78,6 +78,7 @@ impl Broker for KafkaBroker {
         Ok(BrokerDescription {
             kind: abilities.name().to_owned(),
             version: abilities.version.clone().unwrap_or_else(|| "unknown".to_owned()),
+            cluster_id: abilities.cluster_id.clone(),
             guarantee: abilities.guarantee().to_owned(),
             log_append_time: abilities.log_append_time(),
             limitations: abilities.lacks.iter().map(Limitation::from).collect(),

@@ -151,6 +151,7 @@ mod tests {
     fn abilities(kind: Kind) -> Abilities {
         Abilities {
             kind,
+            cluster_id: None,
             version: None,
             idempotent: true,
             deletes_records: true,

@@ -68,6 +68,7 @@ fn embedded() -> BrokerDescription {
     BrokerDescription {
         kind: "embedded".to_owned(),
         version: "0.1.0".to_owned(),
+        cluster_id: None,
         guarantee: "exactly once".to_owned(),
         log_append_time: true,
         limitations: Vec::new(),

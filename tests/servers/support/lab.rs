@@ -39,6 +39,11 @@ impl Lab {
         Some(Self { folder: TempDir::new().unwrap(), servers, prefix, admin })
     }
 
+    /// The same Kafka's address, by another name.
+    pub(crate) fn other_address(&self) -> String {
+        self.servers.replace("127.0.0.1", "localhost")
+    }
+
     /// Where the program works.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -62,7 +67,12 @@ impl Lab {
         &mut *self.admin
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.command_at(self.servers, arguments)
+    }
+
+    /// The program, at another address of the same Kafka.
+    pub(crate) fn command_at(&self, servers: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
         command
             .env_clear()
@@ -70,9 +80,11 @@ impl Lab {
             .env("STREAMGAUGE__TOPICS__PREFIX", &self.prefix)
             // A verdict must not depend on how busy the machine is.
             .env("STREAMGAUGE__WORKLOAD__SEND_DELAY_LIMIT", "1h")
+            // Nor does it take five seconds.
+            .env("STREAMGAUGE__WORKLOAD__LEAST_JUDGED", "0s")
             .current_dir(self.folder.path())
             .args(arguments)
-            .args(["--bootstrap-servers", self.servers]);
+            .args(["--bootstrap-servers", servers]);
         command
     }
 
