@@ -1,6 +1,6 @@
-//! Ways to be fooled: for each a client, a broker, a clock or a reader that does it, and the verdict,
-//! the culprit and the exit code that must come of it. (What lies about single records is in
-//! `audit.rs`.)
+//! Ways to be fooled: for each a client, a broker, a clock or a reader that does it, and the
+//! verdict, the culprit and the exit code that must come of it. (What lies about single records is
+//! in `audit.rs`.)
 
 use std::collections::VecDeque;
 use std::process::{Command, Stdio};

@@ -176,8 +176,8 @@ impl RunOutcome {
         self.series.iter().filter(lies_in).collect()
     }
 
-    /// What the schedule's own bursts leave. One that is too dense to be drawn is drawn thinner: its
-    /// states are the same, and its noise is greater.
+    /// What the schedule's own bursts leave. One that is too dense to be drawn is drawn thinner:
+    /// its states are the same, and its noise is greater.
     fn burst_ns(&self, from_ns: Nanos, to_ns: Nanos) -> Option<Nanos> {
         let base_ns = self.base_ns?;
         let rates = self.rate_changes.iter().map(|change| change.events_per_second);
