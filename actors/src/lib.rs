@@ -79,6 +79,7 @@ pub use self::ports::{
     Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
 };
 pub use self::producer::{Producer, ProducerRole};
+pub use self::producer::group::{ProducerGroup, ProducerGroupRole};
 pub use self::result_writer::{ResultWriter, ResultWriterRole, WriterOut};
 pub use self::run::facts::{FactsHeard, RunFact, RunMeasured, StageMeasured};
 pub use self::run::orders::{

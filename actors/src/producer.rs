@@ -10,7 +10,9 @@
 //! and is stamped again when it is handed over.
 
 mod backpressure;
+pub(crate) mod group;
 mod lanes;
+mod latencies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +20,10 @@ use std::time::Duration;
 use crate::clock::{Nanos, SharedClock, to_millis};
 use crate::failure::StageError;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::LatencyHistogram;
-use crate::measures::latency_kinds::LatencyKind;
 use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent};
 use crate::producer::backpressure::Backpressure;
 use crate::producer::lanes::{InFlight, Lane};
+use crate::producer::latencies::PublishLatencies;
 use crate::stage::flow::EventsAcknowledged;
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
@@ -60,8 +61,7 @@ pub struct Producer {
     handed_over_before: i64,
     said_last: bool,
     counters: StageCounters,
-    publish_delay: LatencyHistogram,
-    publish_latency: LatencyHistogram,
+    latencies: PublishLatencies,
     failure: Option<String>,
 }
 
@@ -143,8 +143,7 @@ impl Role for ProducerRole {
             handed_over_before: i64::MIN,
             said_last: false,
             counters: StageCounters::default(),
-            publish_delay: LatencyHistogram::default(),
-            publish_latency: LatencyHistogram::default(),
+            latencies: PublishLatencies::default(),
             failure: None,
             campaigns,
             clock,
@@ -285,7 +284,7 @@ impl Producer {
         self.counters.produced_bytes += event.len() as u64;
         if measured {
             let delay = now - intended;
-            self.publish_delay.record(delay);
+            self.latencies.delay.record(delay);
             self.counters.produced_measured += 1;
             self.counters.last_produced_ns = now;
             if delay > self.spec.workload.send_delay_limit.as_nanos() {
@@ -304,7 +303,7 @@ impl Producer {
 
     /// Takes the acknowledgements that came; waits up to `budget` for the first.
     fn take_acks(&mut self, budget: Duration) -> Result<(), StageError> {
-        let Self { writer, lanes, ledger, counters, publish_latency, failure, clock, .. } = self;
+        let Self { writer, lanes, ledger, counters, latencies, failure, clock, .. } = self;
         let mut now = None;
         writer.poll_acks(budget, &mut |ack: Ack| {
             if ack.token == NO_EVENT {
@@ -327,7 +326,7 @@ impl Producer {
                     if event.measured {
                         // Read after the wait, once for all that came together.
                         let now = *now.get_or_insert_with(|| clock.now());
-                        publish_latency.record(now - event.handed_ns);
+                        latencies.latency.record(now - event.handed_ns);
                     }
                 }
                 Delivery::Rejected(why) => {
@@ -386,6 +385,7 @@ impl Producer {
     fn finish(
         &mut self,
         now: Nanos,
+        patience: Duration,
         outbox: &mut Vec<EventsAcknowledged>,
     ) -> Result<Turn, StageError> {
         if !self.said_last {
@@ -393,10 +393,10 @@ impl Producer {
             self.say_progress(now, true, now);
         }
         let said = self.send_progress()?;
-        self.take_acks(MAX_BUDGET)?;
+        self.take_acks(patience)?;
         let pending = self.lanes.iter().any(|lane| !lane.is_idle());
         if pending || self.writer.in_flight() > 0 {
-            return Ok(Turn::Again);
+            return Ok(if patience.is_zero() { Turn::Rest } else { Turn::Again });
         }
         if !said {
             // The client is full, and waits for no acknowledgement that this turn could wait for.
@@ -405,6 +405,33 @@ impl Producer {
         }
         self.hand_over(i64::MAX, outbox);
         Ok(Turn::Finished)
+    }
+
+    /// Takes a turn that waits for acknowledgements up to `patience`, if there is nothing else to
+    /// do.
+    fn advance(
+        &mut self,
+        now: Nanos,
+        patience: Duration,
+        outbox: &mut Vec<EventsAcknowledged>,
+    ) -> Result<Turn, StageError> {
+        let turn = self.send_due(now)?;
+        if turn == Turn::Finished {
+            return self.finish(now, patience, outbox).and_then(|turn| self.checked(turn));
+        }
+        self.break_silence(now);
+        // While resting, wait for acknowledgements rather than for the clock.
+        let wait = turn == Turn::Rest && self.writer.in_flight() > 0 && !patience.is_zero();
+        self.take_acks(if wait { patience } else { Duration::ZERO })?;
+        self.hand_over(self.schedule.window_id, outbox);
+        self.checked(if wait { Turn::Again } else { turn })
+    }
+
+    /// What was counted so far.
+    fn totals(&mut self) -> &StageCounters {
+        self.counters.in_flight = self.writer.in_flight();
+        self.counters.backpressure_ns = self.backpressure.total(self.clock.now());
+        &self.counters
     }
 
     /// A failed delivery is never sent again in place, for that would reorder: it ends the
@@ -441,27 +468,13 @@ impl Stage for Producer {
         now: Nanos,
         outbox: &mut Vec<EventsAcknowledged>,
     ) -> Result<Turn, StageError> {
-        let turn = self.send_due(now)?;
-        if turn == Turn::Finished {
-            return self.finish(now, outbox).and_then(|turn| self.checked(turn));
-        }
-        self.break_silence(now);
-        // While resting, wait for acknowledgements rather than for the clock.
-        let wait = turn == Turn::Rest && self.writer.in_flight() > 0;
-        self.take_acks(if wait { MAX_BUDGET } else { Duration::ZERO })?;
-        self.hand_over(self.schedule.window_id, outbox);
-        self.checked(if wait { Turn::Again } else { turn })
+        self.advance(now, MAX_BUDGET, outbox)
     }
 
     fn state(&mut self) -> StageState {
-        self.counters.in_flight = self.writer.in_flight();
-        self.counters.backpressure_ns = self.backpressure.total(self.clock.now());
         StageState {
-            counters: self.counters.clone(),
-            latencies: vec![
-                (LatencyKind::PublishDelay, self.publish_delay.take()),
-                (LatencyKind::PublishLatency, self.publish_latency.take()),
-            ],
+            counters: self.totals().clone(),
+            latencies: self.latencies.take(),
             ..StageState::default()
         }
     }

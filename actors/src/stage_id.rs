@@ -5,6 +5,8 @@
 pub enum StageId {
     /// Producer i.
     Producer(u32),
+    /// Several producers on one thread, group i.
+    ProducerGroup(u32),
     /// Aggregator i.
     WindowAggregator(u32),
     /// The result writer.
@@ -21,7 +23,7 @@ impl StageId {
     /// The kind of actor: one of [`Self::ACTORS`].
     pub fn actor(self) -> &'static str {
         match self {
-            Self::Producer(_) => Self::ACTORS[0],
+            Self::Producer(_) | Self::ProducerGroup(_) => Self::ACTORS[0],
             Self::WindowAggregator(_) => Self::ACTORS[1],
             Self::ResultWriter => Self::ACTORS[2],
             Self::Latency => Self::ACTORS[3],
@@ -33,6 +35,7 @@ impl std::fmt::Display for StageId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Producer(i) => write!(f, "producer-{i}"),
+            Self::ProducerGroup(i) => write!(f, "producer-group-{i}"),
             Self::WindowAggregator(i) => write!(f, "window-aggregator-{i}"),
             Self::ResultWriter => f.write_str("result-writer"),
             Self::Latency => f.write_str("latency"),
