@@ -75,6 +75,9 @@ pub trait EventReader: Send {
     fn lag_of(&mut self, partition: u32) -> u64;
 }
 
+/// Tokens are less than this: what lies above is the client's, to tell writers apart that share it.
+pub const TOKEN_LIMIT: u64 = 1 << 48;
+
 /// Whether the client took a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -112,8 +115,13 @@ pub struct Ack {
 ///
 /// Ordering: records sent to one partition are stored in the order of `send`. A writer never sends
 /// a failed record again behind later ones: a failed delivery is reported, and ends the generation.
+///
+/// Writers that were made together ([`Broker::writers`]) may share a client. Each has its own
+/// records in flight, its own acknowledgements and its own share of the client's queue. They end
+/// together: the first that is dropped with records in flight may take those of the others along.
 pub trait EventWriter: Send {
-    /// Hands one record to the client. `token` comes back in its [`Ack`]. Never blocks.
+    /// Hands one record to the client. `token`, less than [`TOKEN_LIMIT`], comes back in its
+    /// [`Ack`]. Never blocks.
     ///
     /// # Errors
     /// [`PortError`] when the client can take no record any more.
@@ -318,6 +326,20 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`PortError`]: no such topic, or the client cannot be made.
     fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError>;
+
+    /// `count` writers to a topic, for as many stages that begin and end together. What a client
+    /// costs they may share.
+    ///
+    /// # Errors
+    /// [`PortError`]: no such topic, or the clients cannot be made.
+    fn writers(
+        &self,
+        topic: &str,
+        role: WriterRole,
+        count: u32,
+    ) -> Result<Vec<Box<dyn EventWriter>>, PortError> {
+        (0..count).map(|_| self.writer(topic, role)).collect()
+    }
 
     /// A reader of some of a topic's partitions.
     ///

@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::clock::{Nanos, SharedClock, to_millis};
 use crate::failure::StageError;
 use crate::measures::counters::StageCounters;
-use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent};
+use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent, TOKEN_LIMIT};
 use crate::producer::backpressure::Backpressure;
 use crate::producer::lanes::{InFlight, Lane};
 use crate::producer::latencies::PublishLatencies;
@@ -36,7 +36,7 @@ use crate::workload::pacing::{Due, Pacer};
 use crate::workload::spec::RunSpec;
 
 /// Token of a record that is no event.
-const NO_EVENT: u64 = u64::MAX;
+const NO_EVENT: u64 = TOKEN_LIMIT - 1;
 
 /// Events that share one reading of the clock.
 const EVENTS_PER_CLOCK_READ: usize = 64;

@@ -1,7 +1,7 @@
 //! Apache Kafka, and what speaks its protocol (Redpanda), through librdkafka.
 //!
 //! ```text
-//! KafkaSection --settings--> KafkaBroker --+--> writer.rs   EventWriter: one idempotent producer
+//! KafkaSection --settings--> KafkaBroker --+--> writer.rs   EventWriter: a share in a producer
 //! section.rs   settings.rs   cluster.rs    +--> reader.rs   EventReader: one assigned consumer
 //!              refusals                    +--> admin.rs    TopicAdmin: topics, offsets, deletion
 //!

@@ -177,6 +177,15 @@ impl Broker for OwnTopics {
         self.broker.writer(topic, role)
     }
 
+    fn writers(
+        &self,
+        topic: &str,
+        role: WriterRole,
+        count: u32,
+    ) -> Result<Vec<Box<dyn EventWriter>>, PortError> {
+        self.broker.writers(topic, role, count)
+    }
+
     fn reader(
         &self,
         topic: &str,

@@ -290,6 +290,28 @@ fn a_record_too_large_is_refused_by_name_and_the_writer_lives_on() {
     write(writer.as_mut(), 10);
 }
 
+#[test]
+fn who_shares_a_client_has_a_full_queue_of_its_own() {
+    let (cluster, _) = mock();
+    let settings = streamgauge_support::kafka::settings_at(&cluster.bootstrap_servers());
+    let settings = KafkaSection { queue_records: 1000, writer_clients: 1, ..settings };
+    let broker = streamgauge_support::kafka::broker_with(&settings);
+    let mut writers = broker.writers("t", WriterRole::Events, 10).unwrap();
+    cluster.broker_down(1).unwrap();
+    for writer in &mut writers {
+        let mut sent = 0;
+        while writer.send(0, b"", b"waits", sent).unwrap() == Sent::Ok {
+            sent += 1;
+        }
+        assert_eq!((sent, writer.in_flight()), (100, 100), "an equal part each");
+    }
+    cluster.broker_up(1).unwrap();
+    // The first takes nobody else's acknowledgements, whoever takes the reports from the client.
+    for writer in &mut writers {
+        settle(writer.as_mut());
+    }
+}
+
 /// A simulated cluster of one broker with the topic `t` of one partition, that calls itself Kafka:
 /// what writes to it is idempotent.
 fn mock() -> (MockCluster<'static, DefaultProducerContext>, KafkaBroker) {

@@ -23,7 +23,7 @@ use super::logs::Logs;
 const NO_ERROR: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
 const NS_PER_MS: i64 = 1_000_000;
 
-// A token travels in the pointer that librdkafka keeps with every record.
+// Writer and token travel in the pointer that librdkafka keeps with every record.
 const _: () =
     assert!(size_of::<usize>() == size_of::<u64>(), "the Kafka adapter needs a 64-bit target");
 
@@ -62,15 +62,19 @@ pub(super) enum Persistence {
 }
 
 /// The fate of one record.
+#[derive(Clone, Copy)]
 pub(super) struct DeliveryReport {
     pub(super) partition: i32,
-    pub(super) token: u64,
+    /// As given to [`NativeProducer::send`].
+    pub(super) opaque: u64,
+    /// The size of key and payload.
+    pub(super) bytes: u64,
     /// `None`: stored.
     pub(super) error: Option<RDKafkaErrorCode>,
     pub(super) persistence: Persistence,
 }
 
-/// A producer of one topic whose delivery reports come in batches, on its owner's thread.
+/// A producer of one topic whose delivery reports come in batches, on the thread that polls.
 pub(super) struct NativeProducer {
     // Dropped in this order: the client last.
     events: Queue,
@@ -78,9 +82,11 @@ pub(super) struct NativeProducer {
     client: Client<Logs>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; a `NativeProducer` is used by one
-// thread at a time.
+// SAFETY: librdkafka's handles may be used from any thread, and by several at a time: producing,
+// polling and purging take its own locks.
 unsafe impl Send for NativeProducer {}
+// SAFETY: as above.
+unsafe impl Sync for NativeProducer {}
 
 impl NativeProducer {
     pub(super) fn new(config: &ClientConfig, topic: &str, logs: Logs) -> KafkaResult<Self> {
@@ -107,7 +113,7 @@ impl NativeProducer {
         partition: i32,
         key: &[u8],
         payload: &[u8],
-        token: u64,
+        opaque: u64,
     ) -> Result<(), RDKafkaErrorCode> {
         let key_ptr = if key.is_empty() { ptr::null() } else { key.as_ptr().cast::<c_void>() };
         // SAFETY: topic handle and both slices are valid for the call; F_COPY makes librdkafka copy
@@ -121,25 +127,20 @@ impl NativeProducer {
                 payload.len(),
                 key_ptr,
                 key.len(),
-                ptr::without_provenance_mut(token as usize),
+                ptr::without_provenance_mut(opaque as usize),
             )
         };
         if result == 0 { Ok(()) } else { Err(last_error()) }
     }
 
-    /// Waits up to `timeout_ms` for an event and visits its delivery reports. `None`: no event
-    /// came; otherwise how many reports it held (0 for a log line or an error).
-    pub(super) fn poll(
-        &self,
-        timeout_ms: c_int,
-        visit: &mut dyn FnMut(&DeliveryReport),
-    ) -> Option<usize> {
-        let event = QueueEvent::poll(&self.events, timeout_ms)?;
+    /// Waits up to `timeout_ms` for an event (delivery reports, a log line, an error) and visits
+    /// its delivery reports; false: none came.
+    pub(super) fn poll(&self, timeout_ms: c_int, visit: &mut dyn FnMut(&DeliveryReport)) -> bool {
+        let Some(event) = QueueEvent::poll(&self.events, timeout_ms) else { return false };
         if event.kind() != raw::RD_KAFKA_EVENT_DR {
             event.log(self.client.context());
-            return Some(0);
+            return true;
         }
-        let mut reports = 0;
         // SAFETY: the event is valid, and the message stays so until the event is destroyed.
         while let Some(message) = unsafe { raw::rd_kafka_event_message_next(event.0).as_ref() } {
             let error = (message.err != NO_ERROR).then(|| RDKafkaErrorCode::from(message.err));
@@ -156,11 +157,15 @@ impl NativeProducer {
                     raw::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => Persistence::Yes,
                 },
             };
-            let token = message._private.addr() as u64;
-            visit(&DeliveryReport { partition: message.partition, token, error, persistence });
-            reports += 1;
+            visit(&DeliveryReport {
+                partition: message.partition,
+                opaque: message._private.addr() as u64,
+                bytes: (message.len + message.key_len) as u64,
+                error,
+                persistence,
+            });
         }
-        Some(reports)
+        true
     }
 
     /// Forgets every record that is not stored yet.
