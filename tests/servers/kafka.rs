@@ -171,6 +171,32 @@ fn records_that_retention_removed_unread_are_reported() {
     assert_eq!(error.retry, Retry::GiveUp);
 }
 
+/// A broker that was just started may not know its topics for a moment.
+#[test]
+fn a_topic_that_seems_to_be_gone_is_asked_for_again() {
+    let (cluster, _) = mock();
+    let mut settings = streamgauge_support::kafka::settings_at(&cluster.bootstrap_servers());
+    let often = ("topic.metadata.refresh.interval.ms".to_owned(), "100".to_owned());
+    settings.properties.extend([often]);
+    let broker = streamgauge_support::kafka::broker_with(&settings);
+    let mut writer = broker.writer("t", WriterRole::Events).unwrap();
+    let mut reader = broker.reader("t", &[(0, StartAt::Earliest)]).unwrap();
+    write(writer.as_mut(), 10);
+    read(reader.as_mut(), 10);
+    cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    let clock = RunClock::start();
+    let until = clock.now() + 4 * SECOND;
+    let (mut sent, mut came) = (0, 0);
+    while clock.now() < until {
+        sent += u64::from(writer.send(0, b"", b"waits", sent).unwrap() == Sent::Ok);
+        writer.poll_acks(BUDGET, &mut expect_acknowledged).unwrap();
+        came += reader.poll(BUDGET, 10, &mut |_| {}).unwrap() as u64;
+    }
+    cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    settle(writer.as_mut());
+    assert_eq!(came + read(reader.as_mut(), (sent - came) as usize).len() as u64, sent);
+}
+
 #[test]
 fn readers_see_committed_records_only_and_their_lag_ends() {
     let Some(topic) = Topic::new("transactions") else { return };

@@ -8,6 +8,7 @@ mod events;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::slice;
+use std::sync::Arc;
 
 use rdkafka::bindings as raw;
 use rdkafka::client::{Client, ClientContext};
@@ -79,7 +80,7 @@ pub(super) struct NativeProducer {
     // Dropped in this order: the client last.
     events: Queue,
     topic: NativeTopic,
-    client: Client<Logs>,
+    client: Arc<Client<Logs>>,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread, and by several at a time: producing,
@@ -99,10 +100,10 @@ impl NativeProducer {
         let topic = NativeTopic::new(&client, &name)?;
         // SAFETY: the client is valid; the reference returned is owned by `Queue`.
         let events = unsafe { Queue::owning(raw::rd_kafka_queue_get_main(client.native_ptr())) };
-        Ok(Self { events, topic, client })
+        Ok(Self { events, topic, client: Arc::new(client) })
     }
 
-    pub(super) fn client(&self) -> &Client<Logs> {
+    pub(super) fn client(&self) -> &Arc<Client<Logs>> {
         &self.client
     }
 
@@ -196,7 +197,7 @@ pub(super) struct NativeConsumer {
     records: Queue,
     events: Queue,
     topic: NativeTopic,
-    client: Client<Logs>,
+    client: Arc<Client<Logs>>,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread; a `NativeConsumer` is used by one
@@ -226,10 +227,11 @@ impl NativeConsumer {
             )
         };
         let batch = vec![ptr::null_mut(); BATCH];
+        let client = Arc::new(client);
         Ok(Self { batch, started: vec![], records, events, topic, client })
     }
 
-    pub(super) fn client(&self) -> &Client<Logs> {
+    pub(super) fn client(&self) -> &Arc<Client<Logs>> {
         &self.client
     }
 

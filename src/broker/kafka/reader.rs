@@ -15,6 +15,7 @@ use super::group::GroupOffsets;
 use super::logs::Logs;
 use super::native::{NativeConsumer, ReadError};
 use super::settings::{KafkaSettings, config_error};
+use super::topic_watch::TopicWatch;
 use crate::broker::deadline::Deadline;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
@@ -27,6 +28,7 @@ pub(super) struct KafkaReader {
     /// The assigned partitions, kept to ask for positions without building a list.
     positions: TopicPartitionList,
     group: Option<GroupOffsets>,
+    watch: TopicWatch,
     failure: Option<PortError>,
     polls: u32,
 }
@@ -64,6 +66,7 @@ impl KafkaReader {
             partitions: (0..count).map(|_| None).collect(),
             positions: TopicPartitionList::with_capacity(start.len()),
             group: GroupOffsets::open(settings, topic)?,
+            watch: TopicWatch::new(topic, settings.connect_timeout()),
             failure: None,
             polls: 0,
         };
@@ -121,7 +124,7 @@ impl KafkaReader {
         visited: &mut usize,
         visit: &mut dyn FnMut(Record<'_>),
     ) -> usize {
-        let Self { consumer, partitions, topic, failure, .. } = self;
+        let Self { consumer, partitions, topic, watch, failure, .. } = self;
         consumer.consume(timeout_ms, max, &mut |item| match item {
             Ok(record) => {
                 let Some(Some(assigned)) = partitions.get_mut(record.partition as usize) else {
@@ -133,6 +136,7 @@ impl KafkaReader {
                     visit(record);
                 }
             }
+            Err(error) if is_topic_gone(error.code) => watch.doubt(),
             Err(error) => {
                 let next = partitions
                     .get(error.partition as usize)
@@ -165,7 +169,6 @@ fn read_error(topic: &str, error: &ReadError, next: Option<u64>) -> Option<PortE
         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
             Some(records_removed(topic, *partition as u32, next.unwrap_or(0)))
         }
-        code if is_topic_gone(code) => Some(topic_gone(topic)),
         // No group is joined here, whether one may be or not.
         RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::PartitionEOF => None,
         code if is_transient(code) => {
@@ -218,7 +221,7 @@ impl EventReader for KafkaReader {
                 self.take(whole_ms, 1, &mut visited, visit);
             }
         }
-        if self.consumer.client().context().topic_gone() {
+        if self.watch.look(visited > 0, self.consumer.client()) {
             self.failure.get_or_insert_with(|| topic_gone(&self.topic));
         }
         match &self.failure {

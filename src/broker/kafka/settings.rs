@@ -9,6 +9,7 @@ use rdkafka::types::RDKafkaConfRes;
 use streamgauge_actors::{PortError, SettingError, WriterRole};
 
 use super::section::{KafkaSection, is_secret};
+use super::topic_watch::HELD_BACK_MS;
 
 /// How to reach a Kafka (or Redpanda) cluster, and what a run asks of it.
 #[derive(Clone, Debug)]
@@ -152,10 +153,9 @@ impl KafkaSettings {
         self.set_default(
             &mut config,
             &[
-                // A deleted topic is noticed this soon. (Whether it exists is known when a port is
-                // made: no need to wait 30 s for it to appear.)
+                // Partitions that move are found this soon.
                 ("topic.metadata.refresh.interval.ms", "5000"),
-                ("topic.metadata.propagation.max.ms", "2000"),
+                ("topic.metadata.propagation.max.ms", &HELD_BACK_MS.to_string()),
             ],
         );
         config

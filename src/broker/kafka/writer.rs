@@ -104,13 +104,12 @@ impl KafkaWriter {
             visit(ack(report));
         });
         self.in_flight -= visited as u64;
-        if let Some(code) = failed
-            && self.failure.is_none()
-        {
-            self.failure = if is_topic_gone(code) {
-                Some(self.topic_gone())
-            } else {
-                self.client.producer.client().fatal_error().map(|_| self.fatal_error())
+        if self.failure.is_none() {
+            self.failure = match failed {
+                _ if self.client.is_topic_gone() => Some(self.topic_gone()),
+                Some(code) if is_topic_gone(code) => Some(self.topic_gone()),
+                Some(_) => self.client.producer.client().fatal_error().map(|_| self.fatal_error()),
+                None => None,
             };
         }
         visited

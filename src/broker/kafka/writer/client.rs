@@ -16,6 +16,7 @@ use super::super::client::{Disposable, partitions_of};
 use super::super::logs::Logs;
 use super::super::native::{DeliveryReport, NativeProducer};
 use super::super::settings::{KafkaSettings, config_error};
+use super::super::topic_watch::TopicWatch;
 use crate::broker::deadline::Deadline;
 
 /// Where a writer's number begins in what travels with a record.
@@ -30,7 +31,8 @@ pub(super) struct WriterClient {
     /// client.
     pub(super) share: Share,
     /// Held by who takes the reports.
-    taking: Mutex<()>,
+    watch: Mutex<TopicWatch>,
+    is_topic_gone: AtomicBool,
     /// By writer.
     boxes: Vec<ReportBox>,
 }
@@ -95,7 +97,8 @@ impl WriterClient {
                 topic: topic.to_owned(),
                 partitions,
                 share: Share::of(settings, u64::from(writers)),
-                taking: Mutex::default(),
+                watch: Mutex::new(TopicWatch::new(topic, settings.connect_timeout())),
+                is_topic_gone: AtomicBool::new(false),
                 boxes: (0..writers).map(|_| ReportBox::default()).collect(),
             }));
         }
@@ -132,8 +135,8 @@ impl WriterClient {
         visit: &mut dyn FnMut(&DeliveryReport),
     ) -> usize {
         let own = &self.boxes[writer as usize];
-        let _taking = match self.taking.try_lock() {
-            Ok(taking) => taking,
+        let mut watch = match self.watch.try_lock() {
+            Ok(watch) => watch,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
                 thread::sleep(Duration::from_millis(timeout_ms as u64));
@@ -143,7 +146,9 @@ impl WriterClient {
         // Another may have put some there until just now; what is taken next comes behind them.
         let mut visited = own.empty(spare, visit);
         let mut timeout_ms = if visited == 0 { timeout_ms } else { 0 };
+        let mut is_sign = false;
         let mut sort = |report: &DeliveryReport| {
+            is_sign |= report.error.is_none();
             let to = (report.opaque >> NUMBER_SHIFT) as u32;
             if to == writer {
                 visited += 1;
@@ -155,7 +160,15 @@ impl WriterClient {
         while self.producer.poll(timeout_ms, &mut sort) {
             timeout_ms = 0;
         }
+        if watch.look(is_sign, self.producer.client()) {
+            self.is_topic_gone.store(true, Ordering::Relaxed);
+        }
         visited
+    }
+
+    /// Whether the topic was deleted.
+    pub(super) fn is_topic_gone(&self) -> bool {
+        self.is_topic_gone.load(Ordering::Relaxed)
     }
 }
 
