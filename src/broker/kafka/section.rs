@@ -43,6 +43,8 @@ pub struct KafkaSection {
     pub queue_records: u32,
     /// What a reader may fetch ahead.
     pub prefetch_bytes: Bytes,
+    /// Whether readers hold batches against their checksums.
+    pub check_crcs: bool,
     /// Further properties of librdkafka. A name ending in `_file` reads its value from that file.
     #[serde(serialize_with = "without_secrets")]
     pub properties: BTreeMap<String, String>,

@@ -66,6 +66,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("queue.buffering.max.messages", "use the setting `queue_records`"),
     ("batch.size", "use the setting `batch_bytes`"),
     ("queued.max.messages.kbytes", "use the setting `prefetch_bytes`"),
+    ("check.crcs", "use the setting `broker.kafka.check_crcs`"),
     ("statistics.interval.ms", "nothing here reads them"),
     ("log.queue", "the client's log goes to the program's own"),
     ("log_level", "use the program's own log filter, for the target `librdkafka`"),
@@ -201,6 +202,7 @@ impl KafkaSettings {
             .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
+            .set("check.crcs", self.section.check_crcs.to_string())
             .set("queued.max.messages.kbytes", kib(self.section.prefetch_bytes.0));
         self.set_default(
             &mut config,
