@@ -484,8 +484,8 @@ fn concurrent_writers_lose_nothing(make: MakeBroker) {
     assert!(next.values().all(|&n| n == EACH || n == EACH + 1));
 }
 
-/// More writers than clients, on two threads: each gets its own acknowledgements, and keeps its order
-/// in each partition.
+/// More writers than clients, on two threads: each gets its own acknowledgements, and keeps its
+/// order in each partition.
 fn writers_made_together_keep_apart(make: MakeBroker) {
     const WRITERS: u32 = 20;
     const EACH: u64 = 500;
@@ -515,8 +515,7 @@ fn writers_made_together_keep_apart(make: MakeBroker) {
 fn write_in_turns(first: u64, writers: &mut [Box<dyn EventWriter>], each: u64) {
     let mut left: Vec<std::collections::BTreeSet<u64>> =
         writers.iter().map(|_| (0..each).collect()).collect();
-    let mut take = |writer: &mut Box<dyn EventWriter>,
-                    left: &mut std::collections::BTreeSet<u64>| {
+    let take = |writer: &mut Box<dyn EventWriter>, left: &mut std::collections::BTreeSet<u64>| {
         let visit = &mut |ack: Ack| {
             assert_eq!(
                 (&ack.delivery, ack.partition),

@@ -1,9 +1,9 @@
 //! Several producers on one thread: a turn each, and one wait for all.
 //!
-//! A producer that has a thread turns about a thousand times a second; a thousand threads that do so
-//! are more than a machine can bear. In a group a producer's turn never waits, and the group rests
-//! once none of them has more to do. Each stays what it is: its schedule, its serial numbers, its
-//! writer with its own backpressure, its part of the ledger.
+//! A producer that has a thread turns about a thousand times a second; a thousand threads that do
+//! so are more than a machine can bear. In a group a producer's turn never waits, and the group
+//! rests once none of them has more to do. Each stays what it is: its schedule, its serial numbers,
+//! its writer with its own backpressure, its part of the ledger.
 
 use std::mem;
 use std::time::Duration;

@@ -61,8 +61,8 @@ pub(super) fn partitions_of(
     }
 }
 
-/// Asks for the offsets that a partition holds; as long as its leader is not ready, or does not know
-/// it yet, again until the deadline.
+/// Asks for the offsets that a partition holds; as long as its leader is not ready, or does not
+/// know it yet, again until the deadline.
 pub(super) fn offsets(
     client: &Client<Logs>,
     topic: &str,
