@@ -43,10 +43,35 @@ pub struct Record<'a> {
     pub timestamp_kind: TimestampKind,
 }
 
+/// Records that a log has lost, as a reader knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownLoss {
+    /// The partition.
+    pub partition: u32,
+    /// The offset of the first.
+    pub first: u64,
+    /// How many offsets are lost: so many records at most, or, where that cannot be known, 1.
+    pub records: u64,
+    /// How it was lost.
+    pub kind: LossKind,
+}
+
+/// How a log lost records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossKind {
+    /// They were removed before they were read: the log begins behind the reader's place.
+    Removed,
+    /// The log was cut: it ends before the reader's place. What was read is counted.
+    Cut,
+    /// They are there, and cannot be read: their checksum does not fit.
+    Damaged,
+}
+
 /// Reads records of an assigned set of partitions of one topic.
 ///
 /// Ordering: records of one partition are visited in offset order, each exactly once per reader;
-/// partitions interleave in any way.
+/// partitions interleave in any way. Where the log was cut, new records take the offsets of those
+/// that were visited, and are visited, too.
 pub trait EventReader: Send {
     /// Visits at most `max_records` records; waits up to `budget` while there is none. Returns how
     /// many were visited (0 is no error: nothing came in time).
@@ -73,6 +98,10 @@ pub trait EventReader: Send {
 
     /// The part of [`Self::lag`] that lies in one assigned partition; 0 for any other.
     fn lag_of(&mut self, partition: u32) -> u64;
+
+    /// Visits the losses that became known since the last call. Reading goes on behind them. Cheap
+    /// when there is none.
+    fn take_losses(&mut self, _visit: &mut dyn FnMut(KnownLoss)) {}
 }
 
 /// Tokens are less than this: what lies above is the client's, to tell writers apart that share it.

@@ -171,6 +171,7 @@ impl<S: Source> Stage for WindowAggregator<S> {
             unread -= 1;
             source.visit(counting, record);
         })?;
+        reader.take_losses(&mut |loss| counting.find_loss(&loss));
         if std::mem::take(&mut counting.some_closed) {
             counting.tell(true, outbox);
             self.merge_moved = true;

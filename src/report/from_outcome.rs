@@ -184,9 +184,10 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
 
 /// The audit's sums; what became of single events, the aggregators count.
 fn audit(outcome: &RunOutcome) -> Option<AuditTotals> {
-    let StageCounters { events_lost, events_duplicated, events_reordered, .. } = outcome.counters;
+    let StageCounters { events_lost, events_duplicated, events_reordered, records_lost, .. } =
+        outcome.counters;
     let sums = outcome.audit()?.clone();
-    Some(AuditTotals { events_lost, events_duplicated, events_reordered, ..sums })
+    Some(AuditTotals { events_lost, events_duplicated, events_reordered, records_lost, ..sums })
 }
 
 fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {

@@ -15,6 +15,7 @@ use crate::stage::flow::{EventsAcknowledged, ResultsComplete, WindowAcknowledged
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
 use crate::stream::result::ResultRecord;
+use crate::truth::findings::Finding;
 use crate::truth::table::TruthTable;
 use crate::workload::spec::RunSpec;
 
@@ -50,6 +51,7 @@ impl Role for RunAuditRole {
             complete: None,
             last_read_ns: base_ns,
             counters: StageCounters::default(),
+            losses: Vec::new(),
             result_latency: LatencyHistogram::default(),
             end_to_end: LatencyHistogram::default(),
         }
@@ -68,6 +70,8 @@ pub struct RunAudit {
     complete: Option<u64>,
     last_read_ns: Nanos,
     counters: StageCounters,
+    /// What the results topic has lost, since the last report.
+    losses: Vec<Finding>,
     result_latency: LatencyHistogram,
     end_to_end: LatencyHistogram,
 }
@@ -104,6 +108,11 @@ impl RunAudit {
                 Err(_) => counters.malformed.add("bad_result", 1),
             }
         })?;
+        let Self { reader, counters, losses, .. } = self;
+        reader.take_losses(&mut |loss| {
+            counters.records_lost += loss.records;
+            losses.push(Finding::of_loss(&loss));
+        });
         failure.map_or(Ok(visited), Err)
     }
 }
@@ -153,13 +162,15 @@ impl Stage for RunAudit {
 
     fn state(&mut self) -> StageState {
         self.auditor.count_judged(&mut self.counters);
+        let mut findings = self.auditor.take_findings();
+        findings.append(&mut self.losses);
         StageState {
             counters: self.counters.clone(),
             latencies: vec![
                 (LatencyKind::ResultLatency, self.result_latency.take()),
                 (LatencyKind::EndToEnd, self.end_to_end.take()),
             ],
-            findings: self.auditor.take_findings(),
+            findings,
             windows: self.auditor.take_judged(),
         }
     }

@@ -107,6 +107,8 @@ pub enum Cause {
     ResultsMissing,
     /// Results came again.
     ResultsDuplicated,
+    /// A log has lost records.
+    RecordsLost,
     /// Serial numbers are missing.
     EventsLost,
     /// Serial numbers came again.
@@ -143,6 +145,7 @@ impl Cause {
             | Self::EventsExtra
             | Self::ResultsMissing
             | Self::ResultsDuplicated
+            | Self::RecordsLost
             | Self::EventsLost
             | Self::EventsDuplicated
             | Self::EventsReordered
@@ -274,6 +277,7 @@ impl RunOutcome {
             check(audit.results_missing, Cause::ResultsMissing, "result(s) missing");
             check(audit.results_duplicated, Cause::ResultsDuplicated, "result(s) duplicated");
         }
+        check(counters.records_lost, Cause::RecordsLost, "record(s) lost by the log");
         check(counters.events_lost, Cause::EventsLost, "event(s) lost");
         check(counters.events_duplicated, Cause::EventsDuplicated, "event(s) duplicated");
         check(counters.events_reordered, Cause::EventsReordered, "event(s) reordered");

@@ -182,6 +182,8 @@ impl NativeProducer {
 /// What stands in a partition's queue instead of a record.
 pub(super) struct ReadError {
     pub(super) partition: i32,
+    /// What it is about, where it is about a place; else less than 0.
+    pub(super) offset: i64,
     pub(super) code: RDKafkaErrorCode,
     pub(super) reason: String,
 }
@@ -252,6 +254,14 @@ impl NativeConsumer {
         }
         self.started.push(partition);
         Ok(())
+    }
+
+    /// Stops reading a partition; what was fetched of it is forgotten.
+    pub(super) fn stop(&mut self, partition: i32) {
+        // SAFETY: the topic is valid. The only possible failure is a partition that was not
+        // started.
+        unsafe { raw::rd_kafka_consume_stop(self.topic.0, partition) };
+        self.started.retain(|&started| started != partition);
     }
 
     /// Stops, or starts again, handing out records of these partitions; from the position of the
@@ -405,7 +415,12 @@ unsafe fn view(message: &raw::rd_kafka_message_t) -> Result<Record<'_>, ReadErro
     if message.err != NO_ERROR {
         // SAFETY: an error message's text is a string that lives as long as the message, or null.
         let reason = unsafe { text(raw::rd_kafka_message_errstr(message)) };
-        return Err(ReadError { partition: message.partition, code: message.err.into(), reason });
+        return Err(ReadError {
+            partition: message.partition,
+            offset: message.offset,
+            code: message.err.into(),
+            reason,
+        });
     }
     let mut kind = raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: message and place to write to are valid.
