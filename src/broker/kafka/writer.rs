@@ -119,12 +119,19 @@ impl KafkaWriter {
 fn ack(report: &DeliveryReport) -> Ack {
     let delivery = match (report.error, report.persistence) {
         (None, _) => Delivery::Acknowledged,
-        (Some(code), Persistence::No) => Delivery::Rejected(code.to_string()),
-        (Some(code), Persistence::Possibly | Persistence::Yes) => {
-            Delivery::Unknown(code.to_string())
-        }
+        (Some(code), Persistence::No) => Delivery::Rejected(reason(code)),
+        (Some(code), Persistence::Possibly | Persistence::Yes) => Delivery::Unknown(reason(code)),
     };
     Ack { partition: report.partition as u32, token: token_of(report), delivery }
+}
+
+fn reason(code: RDKafkaErrorCode) -> String {
+    match code {
+        RDKafkaErrorCode::OutOfOrderSequenceNumber => {
+            format!("{code}: the log has lost records of this producer that it had acknowledged")
+        }
+        code => code.to_string(),
+    }
 }
 
 impl EventWriter for KafkaWriter {
