@@ -79,10 +79,10 @@ fn measure(host: &Foreground, case: Case, seconds: f64, run: usize) -> (f64, f64
     let plan = Arc::new(plan(case, seconds, run));
     host.ask(StartRun { plan }).expect("the supervisor answers").expect("nothing else runs");
     let outcome = host.outcome(Duration::from_mins(2)).expect("the run ends");
-    let judgement = outcome.judge();
+    let judgement = outcome.judge(&outcome.sustained());
     assert_eq!(judgement.verdict(), Verdict::Pass, "{:?}", judgement.texts());
     let cpu = used().0 - before;
-    (outcome.throughput().1, cpu * 1e9 / outcome.counters.consumed as f64)
+    (outcome.throughput().consumed, cpu * 1e9 / outcome.counters.consumed as f64)
 }
 
 /// The log's ports alone, with fixed payloads: a thread writes all partitions, another reads them.

@@ -79,6 +79,7 @@ impl<'a> Recipe<'a> {
             host: Host::describe(),
             versions: Versions::of_program(),
             thresholds: settings.thresholds()?,
+            stopped_by_signal: None,
         };
         let spec = self.spec(clock.now())?;
         let opened = open(self.resolved, Arc::clone(&clock))?;

@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgauge_actors::{
     AuditTotals, Cause, Finding, Grade, Nanos, PerLatency, RunState, Second, StageCounters,
-    Verdict, WindowAudit,
+    Sustained, Verdict, WindowAudit,
 };
 
 pub use self::format::Format;
@@ -51,7 +51,7 @@ use crate::broker;
 use crate::config::Threshold;
 
 /// The version of the report's schema; it grows when a key changes its meaning or goes away.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The JSON Schema of a report.
 pub const SCHEMA: &str = include_str!("../schemas/report.schema.json");
@@ -73,6 +73,9 @@ pub struct ReportContext {
     pub versions: Versions,
     /// What the report must satisfy.
     pub thresholds: Vec<Threshold>,
+    /// What the process ends with where a signal stopped the run and nothing was wrong until then;
+    /// `None`: no signal did.
+    pub stopped_by_signal: Option<u8>,
 }
 
 /// The report of one run: the JSON document that `schemas/report.schema.json` describes.
@@ -91,8 +94,9 @@ pub struct Report {
     #[serde(default)]
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub causes: Vec<Cause>,
-    /// The exit code that goes with it, as in [`Grade::TABLE`].
-    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 4, 5, 99])))]
+    /// The exit code that goes with it, as in [`Grade::TABLE`]; 130 or 143 where a signal stopped
+    /// the run and nothing was wrong until then.
+    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 4, 5, 99, 130, 143])))]
     pub exit_code: u8,
     /// The command to try next.
     #[cfg_attr(test, schemars(length(min = 1)))]
@@ -134,6 +138,12 @@ pub struct Report {
     pub events: StageCounters,
     /// Events per second of the measured part.
     pub throughput: Throughput,
+    /// Whether the run kept up with its schedule; `not_tested` in a report of an older program.
+    #[serde(default)]
+    pub sustained: Sustained,
+    /// Changes of the rate while the run was under way, in order.
+    #[serde(default)]
+    pub rate_changes: Vec<RateChangeRow>,
     /// The audit; `null` where nothing was audited.
     pub audit: Option<AuditTotals>,
     /// The thresholds, in the order of the settings.
@@ -229,12 +239,26 @@ pub struct EndingReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Throughput {
-    /// As asked for; `null` with arrivals `max`, and where others filled the topic.
+    /// As asked for: where the rate was changed, its mean over the measured part; `null` with
+    /// arrivals `max`, and where others filled the topic.
     pub target_per_second: Option<f64>,
-    /// Handed to the client.
+    /// Acknowledged by the broker. (Handed to the client, in a report of schema version 1.)
     pub produced_per_second: Option<f64>,
+    /// Handed to the client, acknowledged or not.
+    #[serde(default)]
+    pub handed_over_per_second: Option<f64>,
     /// Taken by the aggregators.
     pub consumed_per_second: Option<f64>,
+}
+
+/// A change of the rate while the run was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RateChangeRow {
+    /// When it took effect, seconds since the run's base.
+    pub at_s: f64,
+    /// Events per second over all producers, from then on.
+    pub events_per_second: f64,
 }
 
 /// A threshold, and whether the run satisfied it.

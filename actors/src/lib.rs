@@ -27,7 +27,7 @@
 //! ```
 //!
 //! The tree, each folder standing on those before it:
-//! - the ground: `clock`, `ports` (what is asked of a broker), `failure`, `stage_id`
+//! - the ground: `clock`, `cpu`, `ports` (what is asked of a broker), `failure`, `stage_id`
 //! - `workload`: what is asked for, and when each event is due
 //! - `stream`: what lies in the topics
 //! - `measures`, `truth`: what is measured, and what every count is checked against
@@ -39,6 +39,7 @@
 
 mod checks;
 mod clock;
+mod cpu;
 mod failure;
 mod latency;
 mod measures;
@@ -66,6 +67,7 @@ pub use self::failure::FailureKind;
 pub use self::latency::results_judge::{ResultsJudge, ResultsJudgeRole};
 pub use self::latency::run_audit::{RunAudit, RunAuditRole};
 pub use self::latency::truth_keeper::{TruthKeeper, TruthKeeperRole};
+pub use self::measures::backlog::{Backlog, Load};
 pub use self::measures::counters::{
     CounterMetric, CounterRow, MalformedRecords, MetricKind, StageCounters, Words,
 };
@@ -86,10 +88,12 @@ pub use self::run::facts::{FactsHeard, RunFact, RunMeasured, StageMeasured};
 pub use self::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
-pub use self::run::outcome::{CLOCK_STEP_LIMIT_NS, Ending, RunOutcome};
+pub use self::run::outcome::{CLOCK_STEP_LIMIT_NS, Ending, MeasuredRates, RateChange, RunOutcome};
 pub use self::run::plan::RunPlan;
 pub use self::run::states::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_effect};
 pub use self::run::supervisor::Supervisor;
+pub use self::run::sustained::growth::Undecided;
+pub use self::run::sustained::{Limit, Sustained, SustainedVerdict};
 pub use self::run::verdict::{Cause, Grade, Judgement, Reason, Verdict};
 pub use self::stage::flow::{
     EventsAcknowledged, PanesClosed, ResultsComplete, WindowAcknowledged, WindowWritten,

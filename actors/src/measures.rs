@@ -1,5 +1,6 @@
 //! What is measured in a run: counters, latencies and their histograms, the series of seconds.
 
+pub(crate) mod backlog;
 pub(crate) mod counters;
 pub(crate) mod histograms;
 pub(crate) mod latency_kinds;

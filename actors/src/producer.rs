@@ -13,26 +13,28 @@ mod backpressure;
 pub(crate) mod group;
 mod lanes;
 mod latencies;
+mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Nanos, SharedClock, to_millis};
+use crate::clock::{Nanos, SECOND, SharedClock, to_millis};
 use crate::failure::StageError;
+use crate::measures::backlog::LeastBehind;
 use crate::measures::counters::StageCounters;
 use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent, TOKEN_LIMIT};
 use crate::producer::backpressure::Backpressure;
 use crate::producer::lanes::{InFlight, Lane};
 use crate::producer::latencies::PublishLatencies;
+use crate::producer::schedule::{EventSchedule, NeverSent};
 use crate::stage::flow::EventsAcknowledged;
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
 use crate::stream::event::{Draw, EventEncoder, EventSource, Serial};
 use crate::stream::progress::ProgressRecord;
-use crate::truth::ledger::{ProducerLedger, window_of};
-use crate::workload::arrivals::Arrivals;
+use crate::truth::ledger::ProducerLedger;
 use crate::workload::campaigns::Campaigns;
-use crate::workload::pacing::{Due, Pacer};
+use crate::workload::pacing::Due;
 use crate::workload::spec::RunSpec;
 
 /// Token of a record that is no event.
@@ -54,26 +56,16 @@ pub struct Producer {
     schedule: EventSchedule,
     lanes: Vec<Lane>,
     next_lane: usize,
-    /// Drawn, and not taken by the client yet.
-    waiting: Option<(Draw, Nanos)>,
+    /// Drawn for the next event, which the client did not take yet.
+    waiting: Option<Draw>,
     backpressure: Backpressure,
+    behind: LeastBehind,
     ledger: ProducerLedger,
     handed_over_before: i64,
     said_last: bool,
     counters: StageCounters,
     latencies: PublishLatencies,
-    failure: Option<String>,
-}
-
-/// When events are due, and in which windows they lie.
-#[derive(Debug)]
-struct EventSchedule {
-    pacer: Pacer,
-    base_ns: Nanos,
-    measure_from_ns: Nanos,
-    /// End of the window that the next event falls into (or of a later one).
-    window_end_ns: Nanos,
-    window_id: i64,
+    failure: Option<StageError>,
 }
 
 /// A producer, before its run has begun.
@@ -92,27 +84,6 @@ pub struct ProducerRole {
     pub writer: Box<dyn EventWriter>,
 }
 
-impl ProducerRole {
-    fn schedule(&self, base_ns: Nanos) -> EventSchedule {
-        let spec = &self.spec;
-        let arrivals = Arrivals::new(
-            spec.workload.arrivals,
-            spec.rate_per_producer(),
-            spec.workload.seed,
-            self.index,
-            spec.workload.producers,
-            spec.bursts(),
-        );
-        EventSchedule {
-            pacer: Pacer::new(arrivals, base_ns, base_ns.saturating_add(spec.schedule_ns())),
-            base_ns,
-            measure_from_ns: base_ns + spec.workload.warmup.as_nanos(),
-            window_end_ns: base_ns + spec.workload.window.as_nanos(),
-            window_id: 0,
-        }
-    }
-}
-
 impl Role for ProducerRole {
     type Stage = Producer;
 
@@ -121,7 +92,7 @@ impl Role for ProducerRole {
     }
 
     fn begin(self, base_ns: Nanos) -> Producer {
-        let schedule = self.schedule(base_ns);
+        let schedule = EventSchedule::new(&self.spec, self.index, base_ns);
         let Self { index, generation, spec, campaigns, clock, writer } = self;
         let (ads, ad_types, event_types) =
             (Arc::clone(&campaigns), spec.workload.ad_types.len(), spec.workload.event_types.len());
@@ -139,6 +110,7 @@ impl Role for ProducerRole {
             next_lane: index as usize % spec.topics.partitions as usize,
             waiting: None,
             backpressure: Backpressure::default(),
+            behind: LeastBehind::default(),
             ledger: ProducerLedger::new(spec.workload.campaigns),
             handed_over_before: i64::MIN,
             said_last: false,
@@ -209,47 +181,35 @@ impl Producer {
                 // over at its start.
                 now = self.clock.now();
             }
-            let schedule = &mut self.schedule;
-            let (draw, intended) = match self.waiting {
-                Some(waiting) => waiting,
-                None => match schedule.pacer.due(now) {
-                    Due::Now(intended) => {
-                        schedule.pacer.take();
-                        (self.source.draw(), intended)
-                    }
-                    Due::Later(_) => {
-                        self.backpressure.on_time(now);
-                        return Ok(Turn::Rest);
-                    }
-                    Due::Done => return Ok(Turn::Finished),
-                },
+            let intended = match self.schedule.pacer.due(now) {
+                Due::Now(intended) => intended,
+                Due::Later(_) => {
+                    self.backpressure.on_time(now);
+                    return Ok(Turn::Rest);
+                }
+                Due::Done => return Ok(Turn::Finished),
             };
-            if intended >= schedule.window_end_ns {
+            if intended >= self.schedule.window_end_ns {
                 self.pass_window_end(intended, now);
                 if !self.send_progress()? {
-                    self.waiting = Some((draw, intended));
                     self.backpressure.full(now);
                     return Ok(Turn::Rest);
                 }
             }
+            let draw = self.waiting.take().unwrap_or_else(|| self.source.draw());
             if !self.send_event(draw, intended, now)? {
-                self.waiting = Some((draw, intended));
+                self.waiting = Some(draw);
                 self.backpressure.full(now);
                 return Ok(Turn::Rest);
             }
-            self.waiting = None;
+            self.schedule.pacer.take();
         }
         Ok(Turn::Again)
     }
 
     /// The next event lies past a window's end: says so on every partition, before it is sent.
     fn pass_window_end(&mut self, intended: Nanos, now: Nanos) {
-        let schedule = &mut self.schedule;
-        schedule.window_id =
-            window_of(intended, schedule.base_ns, self.spec.workload.window.as_nanos());
-        schedule.window_end_ns = schedule.base_ns.saturating_add(
-            (schedule.window_id + 1).saturating_mul(self.spec.workload.window.as_nanos()),
-        );
+        self.schedule.move_to_window_of(intended);
         self.say_progress(intended, false, now);
     }
 
@@ -275,23 +235,21 @@ impl Producer {
         }
         self.backpressure.taken(now);
         let campaign_id = self.campaigns.campaign_of(draw.ad);
-        let measured = intended >= self.schedule.measure_from_ns;
-        lane.sent(InFlight { window_id, campaign_id, measured, handed_ns: now });
+        lane.sent(InFlight { window_id, campaign_id, intended_ns: intended, handed_ns: now });
         self.next_lane =
             if self.next_lane + 1 == self.lanes.len() { 0 } else { self.next_lane + 1 };
         self.ledger.sent(window_id);
         self.counters.produced += 1;
         self.counters.produced_bytes += event.len() as u64;
-        if measured {
+        if intended >= self.schedule.measure_from_ns {
             let delay = now - intended;
             self.latencies.delay.record(delay);
             self.counters.produced_measured += 1;
             self.counters.last_produced_ns = now;
             if delay > self.spec.workload.send_delay_limit.as_nanos() {
                 // Late only because the client was full? Then the broker was the limit.
-                if delay - self.backpressure.behind_ns.min(delay)
-                    <= self.spec.workload.send_delay_limit.as_nanos()
-                {
+                let limit = self.spec.workload.send_delay_limit.as_nanos();
+                if self.backpressure.explains(delay, limit) {
                     self.counters.sent_late_backpressure += 1;
                 } else {
                     self.counters.sent_late_generator += 1;
@@ -301,43 +259,65 @@ impl Producer {
         Ok(true)
     }
 
+    /// The intended time of the next event that is due by now and not handed to the client.
+    fn overdue(&mut self, now: Nanos) -> Option<Nanos> {
+        match self.schedule.pacer.due(now) {
+            Due::Now(intended) => Some(intended),
+            Due::Later(_) | Due::Done => None,
+        }
+    }
+
+    /// Looks how old the oldest event is that is not acknowledged.
+    fn look_behind(&mut self, now: Nanos) {
+        let mut behind = self.behind;
+        behind.look(now, || {
+            let lanes = self.lanes.iter().filter_map(Lane::oldest_intended).min();
+            let oldest = [lanes, self.overdue(now)].into_iter().flatten().min();
+            (now >= self.schedule.base_ns).then(|| now - oldest.unwrap_or(now))
+        });
+        self.behind = behind;
+    }
+
     /// Takes the acknowledgements that came; waits up to `budget` for the first.
     fn take_acks(&mut self, budget: Duration) -> Result<(), StageError> {
         let Self { writer, lanes, ledger, counters, latencies, failure, clock, .. } = self;
+        let measure_from_ns = self.schedule.measure_from_ns;
+        let topic = &self.spec.topics.events;
+        let undelivered = |why| StageError::delivery(format!("topic `{topic}`: {why}"));
         let mut now = None;
         writer.poll_acks(budget, &mut |ack: Ack| {
             if ack.token == NO_EVENT {
                 if let Delivery::Rejected(why) | Delivery::Unknown(why) = ack.delivery {
-                    failure.get_or_insert(why);
+                    failure.get_or_insert_with(|| undelivered(why));
                 }
                 return;
             }
             let Some(event) = lanes[ack.partition as usize].take(ack.token) else {
-                failure.get_or_insert(format!(
-                    "partition {}: a record was acknowledged twice",
-                    ack.partition
-                ));
+                let why = format!("partition {}: a record was acknowledged twice", ack.partition);
+                failure.get_or_insert_with(|| undelivered(why));
                 return;
             };
             match ack.delivery {
                 Delivery::Acknowledged => {
                     counters.acknowledged += 1;
                     ledger.acknowledged(event.window_id, event.campaign_id);
-                    if event.measured {
+                    if event.intended_ns >= measure_from_ns {
                         // Read after the wait, once for all that came together.
                         let now = *now.get_or_insert_with(|| clock.now());
                         latencies.latency.record(now - event.handed_ns);
+                        counters.acknowledged_measured += 1;
+                        counters.last_acknowledged_ns = now;
                     }
                 }
                 Delivery::Rejected(why) => {
                     counters.rejected += 1;
                     ledger.rejected(event.window_id);
-                    failure.get_or_insert(why);
+                    failure.get_or_insert_with(|| undelivered(why));
                 }
                 Delivery::Unknown(why) => {
                     counters.unknown += 1;
                     ledger.unknown(event.window_id, event.campaign_id);
-                    failure.get_or_insert(why);
+                    failure.get_or_insert_with(|| undelivered(why));
                 }
             }
         })?;
@@ -362,13 +342,9 @@ impl Producer {
         if self.said_last || now < schedule.base_ns || !self.spec.workload.progress_records {
             return;
         }
-        let done_before = if let Some((_, intended)) = self.waiting {
-            intended
-        } else {
-            // Shown the time first, the pacer keeps its word even if the rate changes.
-            schedule.pacer.due(now);
-            schedule.pacer.progress(now)
-        };
+        // Shown the time first, the pacer keeps its word even if the rate changes.
+        schedule.pacer.due(now);
+        let done_before = schedule.pacer.progress(now);
         if done_before >= schedule.window_end_ns {
             self.pass_window_end(done_before, now);
             return;
@@ -393,10 +369,11 @@ impl Producer {
             self.say_progress(now, true, now);
         }
         let said = self.send_progress()?;
-        self.take_acks(patience)?;
+        let counted = self.count_never_sent(now);
+        self.take_acks(if counted { patience } else { Duration::ZERO })?;
         let pending = self.lanes.iter().any(|lane| !lane.is_idle());
-        if pending || self.writer.in_flight() > 0 {
-            return Ok(if patience.is_zero() { Turn::Rest } else { Turn::Again });
+        if !counted || pending || self.writer.in_flight() > 0 {
+            return Ok(if counted && patience.is_zero() { Turn::Rest } else { Turn::Again });
         }
         if !said {
             // The client is full, and waits for no acknowledgement that this turn could wait for.
@@ -416,6 +393,7 @@ impl Producer {
         outbox: &mut Vec<EventsAcknowledged>,
     ) -> Result<Turn, StageError> {
         let turn = self.send_due(now)?;
+        self.look_behind(now);
         if turn == Turn::Finished {
             return self.finish(now, patience, outbox).and_then(|turn| self.checked(turn));
         }
@@ -429,20 +407,35 @@ impl Producer {
 
     /// What was counted so far.
     fn totals(&mut self) -> &StageCounters {
+        let now = self.clock.now();
         self.counters.in_flight = self.writer.in_flight();
-        self.counters.backpressure_ns = self.backpressure.total(self.clock.now());
+        self.counters.backpressure_ns = self.backpressure.total(now);
+        self.counters.behind_ns = self.behind.take();
+        self.counters.unsent = self.overdue(now).map_or(0, |since| {
+            let due = (now - since) as f64 / SECOND as f64 * self.schedule.rate;
+            1 + due as u64
+        });
         &self.counters
+    }
+
+    /// Counts what was given up, as far as a turn goes; true: all of it.
+    fn count_never_sent(&mut self, now: Nanos) -> bool {
+        let limit_ns = self.spec.workload.send_delay_limit.as_nanos();
+        let is_explained = self.backpressure.explains(now - self.schedule.next_ns(), limit_ns);
+        let NeverSent { count, measured, estimated, is_all } = self.schedule.count_never_sent();
+        self.counters.never_sent += count;
+        self.counters.never_sent_estimated += estimated;
+        self.counters.never_sent_measured += measured;
+        if is_explained {
+            self.counters.never_sent_backpressure += measured;
+        }
+        is_all
     }
 
     /// A failed delivery is never sent again in place, for that would reorder: it ends the
     /// generation.
     fn checked(&mut self, turn: Turn) -> Result<Turn, StageError> {
-        match self.failure.take() {
-            Some(why) => {
-                Err(StageError::delivery(format!("topic `{}`: {why}", self.spec.topics.events)))
-            }
-            None => Ok(turn),
-        }
+        self.failure.take().map_or(Ok(turn), Err)
     }
 }
 
@@ -457,8 +450,14 @@ impl Stage for Producer {
         let pacer = &mut self.schedule.pacer;
         match order {
             StageOrder::Drain { at_ns } => pacer.stop_at(at_ns),
+            StageOrder::GiveUp => pacer.give_up(),
             StageOrder::SetRate { at_ns, events_per_second } => {
-                pacer.set_rate(at_ns, events_per_second / f64::from(self.spec.workload.producers));
+                self.schedule.rate = events_per_second / f64::from(self.spec.workload.producers);
+                if !pacer.set_rate(at_ns, self.schedule.rate) {
+                    let cause = "a change of the rate came too late: the schedule was played past \
+                                 it, so this program was stopped or starved for a while";
+                    self.failure.get_or_insert_with(|| StageError::own(cause));
+                }
             }
         }
     }
@@ -615,7 +614,7 @@ mod tests {
         turn_at(&mut producer, &clock, 205 * MILLISECOND);
         turn_at(&mut producer, &clock, 500 * MILLISECOND);
         assert_eq!(producer.state().counters.backpressure_ns, 4 * MILLISECOND as u64);
-        assert_eq!(producer.backpressure.behind_ns, 0, "nothing was late for it");
+        assert!(!producer.backpressure.explains(2, 1), "nothing was late for it");
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl Stage for ResultWriter {
     fn order(&mut self, order: StageOrder) {
         match order {
             StageOrder::Drain { at_ns } => self.frame.end_at(at_ns),
-            StageOrder::SetRate { .. } => {}
+            StageOrder::GiveUp | StageOrder::SetRate { .. } => {}
         }
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod prepare;
 pub(crate) mod states;
 pub(crate) mod supervisor;
+pub(crate) mod sustained;
 pub(crate) mod topics;
 pub(crate) mod verdict;
 pub(crate) mod wiring;
@@ -19,13 +20,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND};
+use crate::cpu::MachineCpu;
 use crate::failure::FailureKind;
+use crate::measures::counters::StageCounters;
 use crate::measures::run_measures::MeasuresComplete;
 use crate::measures::series::Collector;
 use crate::ports::BrokerDescription;
 use crate::run::facts::StageMeasured;
 use crate::run::orders::RunStatus;
-use crate::run::outcome::{Ending, RunOutcome, is_step};
+use crate::run::outcome::{Ending, RateChange, RunOutcome, is_step};
 use crate::run::states::RunState;
 use crate::stage::reports::StageReport;
 use crate::stage_id::{PipelineId, StageId};
@@ -36,6 +39,11 @@ use crate::workload::spec::RunSpec;
 
 /// From the moment every stage is ready to the start of window 0.
 const LEAD_NS: Nanos = 100 * MILLISECOND;
+/// From an order to change the rate to its effect: until then every producer has heard of it.
+const CHANGE_LEAD_NS: Nanos = 500 * MILLISECOND;
+/// A run is looked at many times a second: nobody looks for so long only where the whole program
+/// was stopped, or got no processor.
+const STOP_LIMIT_NS: Nanos = SECOND;
 /// The greatest rate that can be set, events per second.
 const MAX_RATE: f64 = 1e9;
 
@@ -55,7 +63,13 @@ pub(crate) struct Run {
     finished: BTreeSet<StageId>,
     base_ns: Option<Nanos>,
     end_ns: Nanos,
-    drained_since_ns: Option<Nanos>,
+    /// Since when the run drains.
+    draining_since_ns: Option<Nanos>,
+    /// When what was overdue was given up.
+    gave_up_ns: Option<Nanos>,
+    /// When something was last sent, stored, read or judged.
+    progress: Progress,
+    rate_changes: Vec<RateChange>,
     /// Whether a drain was asked for.
     stop_asked: bool,
     target: f64,
@@ -64,6 +78,11 @@ pub(crate) struct Run {
     latest_window: Option<WindowAudit>,
     /// What the latency actor handed over.
     measured: Option<MeasuresComplete>,
+    /// When the run was last looked at, and since when the program has gone on without a stop.
+    looked_ns: Option<Nanos>,
+    resumed_ns: Nanos,
+    /// The longest time that nobody looked.
+    longest_stop_ns: Nanos,
     /// The greatest step of the wall clock so far: one that is taken back spoils what it came
     /// across all the same.
     wall_step_ns: Nanos,
@@ -82,11 +101,34 @@ pub(crate) struct Sight {
     pub(crate) most_silent: Option<(StageId, Nanos)>,
 }
 
+/// When a run last came further.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// All that was done so far.
+    steps: u64,
+    at_ns: Nanos,
+}
+
+impl Progress {
+    fn note(&mut self, totals: &StageCounters, now: Nanos) {
+        let steps = totals.acknowledged
+            + totals.consumed
+            + totals.results_written
+            + totals.results_read
+            + totals.windows_judged;
+        if steps > self.steps {
+            *self = Self { steps, at_ns: now };
+        }
+    }
+}
+
 /// What follows from a look at a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Consequence {
     /// The run is in another state.
     Entered(RunState),
+    /// What is overdue is to be given up.
+    GiveUp,
     /// The run is over.
     Over(Ending),
 }
@@ -105,13 +147,19 @@ impl Run {
             finished: BTreeSet::new(),
             base_ns: None,
             end_ns: 0,
-            drained_since_ns: None,
+            draining_since_ns: None,
+            gave_up_ns: None,
+            progress: Progress::default(),
+            rate_changes: Vec::new(),
             stop_asked: false,
             target: spec.workload.rate.0,
             collector: Collector::new(0, None),
             findings: Vec::new(),
             latest_window: None,
             measured: None,
+            looked_ns: None,
+            resumed_ns: Nanos::MIN,
+            longest_stop_ns: 0,
             wall_step_ns: 0,
             ending: None,
             spec,
@@ -126,7 +174,7 @@ impl Run {
     /// Its stages are ready: window 0 starts a moment from now. Gives when: at a whole
     /// millisecond, so that produce times and window bounds have no fraction to disagree on.
     pub(crate) fn begin(&mut self, stages: Vec<StageId>, now: Nanos) -> Nanos {
-        let base = (now + LEAD_NS + MILLISECOND).div_euclid(MILLISECOND) * MILLISECOND;
+        let base = whole_millisecond(now + LEAD_NS);
         self.stages = stages;
         self.base_ns = Some(base);
         self.end_ns = base.saturating_add(self.spec.schedule_ns());
@@ -140,7 +188,11 @@ impl Run {
         let Sight { now, wall_step_ns, most_silent } = sight;
         let (Some(base), None) = (self.base_ns, &self.ending) else { return Vec::new() };
         self.wall_step_ns = greater_step(self.wall_step_ns, wall_step_ns);
-        if let Some(frozen) = most_silent.and_then(|(stage, silence)| self.frozen(stage, silence)) {
+        self.note_stop(now);
+        if let Some((stage, silence)) = most_silent
+            && let Some(frozen) =
+                self.frozen(stage, silence.min(now.saturating_sub(self.resumed_ns)))
+        {
             return vec![Consequence::Over(frozen)];
         }
         let mut consequences = Vec::new();
@@ -150,12 +202,26 @@ impl Run {
         }
         if self.state == RunState::Running && self.mode.produces() && now >= self.end_ns {
             self.state = RunState::Draining;
-            self.drained_since_ns = Some(now);
+            self.draining_since_ns = Some(now);
             consequences.push(Consequence::Entered(self.state));
+        }
+        if self.gives_up(now) {
+            self.gave_up_ns = Some(now);
+            consequences.push(Consequence::GiveUp);
         }
         consequences
             .extend(self.finished_ending().or_else(|| self.overdue(now)).map(Consequence::Over));
         consequences
+    }
+
+    /// Notes whether the whole program stood still since the last look: a stage that was silent
+    /// meanwhile has not frozen.
+    fn note_stop(&mut self, now: Nanos) {
+        let stop_ns = now - self.looked_ns.replace(now).unwrap_or(now);
+        if stop_ns > STOP_LIMIT_NS {
+            self.resumed_ns = now;
+            self.longest_stop_ns = self.longest_stop_ns.max(stop_ns);
+        }
     }
 
     /// The ending of a run with a stage that is silent for too long.
@@ -179,10 +245,26 @@ impl Run {
         Some(if stopped { Ending::Stopped { drained: true } } else { Ending::Completed })
     }
 
-    /// The ending of a run that drains for too long.
+    fn producers_finished(&self) -> bool {
+        let is_busy = |stage: &StageId| stage.producers() > 0 && !self.finished.contains(stage);
+        !self.stages.iter().any(is_busy)
+    }
+
+    /// Whether the time to send what is overdue has run out.
+    fn gives_up(&self, now: Nanos) -> bool {
+        let timeout = self.spec.supervisor.catch_up_timeout.as_nanos();
+        self.gave_up_ns.is_none()
+            && self.draining_since_ns.is_some_and(|since| now - since > timeout)
+            && !self.producers_finished()
+    }
+
+    /// The ending of a run that drains and comes no further. Its clock starts when nothing more is
+    /// to be sent.
     fn overdue(&self, now: Nanos) -> Option<Ending> {
-        let since = self.drained_since_ns?;
-        if now - since <= self.spec.supervisor.drain_timeout.as_nanos() {
+        let draining = self.draining_since_ns?;
+        let since = if self.producers_finished() { draining } else { self.gave_up_ns? };
+        let timeout = self.spec.supervisor.drain_timeout.as_nanos();
+        if now - since.max(self.progress.at_ns) <= timeout {
             return None;
         }
         let waiting: Vec<String> = self
@@ -191,9 +273,9 @@ impl Run {
             .filter(|stage| !self.finished.contains(stage))
             .map(StageId::to_string)
             .collect();
-        let seconds = self.spec.supervisor.drain_timeout.as_nanos() / SECOND;
         Some(Ending::failed(format!(
-            "draining took longer than {seconds} s (supervisor.drain_timeout); not done: {}",
+            "draining came no further for {} s (supervisor.drain_timeout); not done: {}",
+            timeout / SECOND,
             waiting.join(", ")
         )))
     }
@@ -205,14 +287,15 @@ impl Run {
         !self.mode.produces() || scheduled_end.is_some_and(|end| self.end_ns < end)
     }
 
-    /// A drain is asked for; gives the time from which no event is intended, if the run has begun.
+    /// A drain is asked for; gives the time from which no event is intended, a whole millisecond,
+    /// if the run has begun.
     pub(crate) fn drain(&mut self, now: Nanos) -> Option<Nanos> {
-        let now = now.max(self.base_ns?);
-        self.end_ns = now.min(self.end_ns);
+        let at_ns = whole_millisecond(now).max(self.base_ns?);
+        self.end_ns = at_ns.min(self.end_ns);
         self.stop_asked = true;
-        self.drained_since_ns = Some(now);
+        self.draining_since_ns = Some(at_ns);
         self.state = RunState::Draining;
-        Some(now)
+        Some(at_ns)
     }
 
     /// Why the rate cannot be set to so many events per second.
@@ -228,10 +311,24 @@ impl Run {
         }
     }
 
-    /// The producers have another rate from `at_ns` on.
-    pub(crate) fn set_rate(&mut self, at_ns: Nanos, rate: f64) {
+    /// Whether the machine's processor time is to be noted.
+    pub(crate) fn wants_machine(&self, now: Nanos) -> bool {
+        self.base_ns.is_some() && self.ending.is_none() && self.collector.wants_machine(now)
+    }
+
+    /// Notes the machine's processor time.
+    pub(crate) fn note_machine(&mut self, now: Nanos, cpu: MachineCpu) {
+        self.collector.note_machine(now, cpu);
+    }
+
+    /// The producers get another rate; gives from when on: a whole millisecond, so far ahead that
+    /// all of them hear of it in time.
+    pub(crate) fn set_rate(&mut self, now: Nanos, rate: f64) -> Nanos {
+        let at_ns = whole_millisecond(now + CHANGE_LEAD_NS);
         self.target = rate;
         self.collector.set_target(at_ns, rate);
+        self.rate_changes.push(RateChange { at_ns, events_per_second: rate });
+        at_ns
     }
 
     /// Takes a stage's report; gives what it adds to what is known.
@@ -261,11 +358,13 @@ impl Run {
         if finished {
             self.finished.insert(stage);
         }
+        let totals = self.collector.totals();
+        self.progress.note(&totals, now);
         StageMeasured {
             stage,
             at_ns: now,
             clock_stepped: is_step(self.wall_step_ns),
-            totals: self.collector.totals(),
+            totals,
             latencies,
             seconds,
             windows,
@@ -306,9 +405,18 @@ impl Run {
         }
     }
 
+    /// The mean of the rates asked for over the measured part as it was played.
+    fn mean_target(&self) -> Option<f64> {
+        let asked = self.spec.target(self.mode)?;
+        let from = self.base_ns.unwrap_or(0) + self.spec.workload.warmup.as_nanos();
+        let mean = || self.collector.mean_target(from, self.end_ns);
+        (self.rate_changes.is_empty() || self.end_ns <= from).then_some(asked).or_else(mean)
+    }
+
     /// All that the run gave.
     pub(crate) fn into_outcome(self, now: Nanos, wall_step_ns: Nanos) -> RunOutcome {
         let counters = self.collector.totals();
+        let target = self.mean_target();
         let (series, latencies) = self.collector.finish();
         let MeasuresComplete { measures, truth } = self.measured.unwrap_or_default();
         RunOutcome {
@@ -320,6 +428,7 @@ impl Run {
             started_at_ns: self.started_at_ns,
             base_ns: self.base_ns,
             schedule_end_ns: self.end_ns,
+            target,
             finished_at_ns: now,
             counters,
             latencies,
@@ -327,9 +436,16 @@ impl Run {
             measures: measures.map(|measures| *measures),
             truth,
             findings: self.findings,
+            rate_changes: self.rate_changes,
+            longest_stop_ns: self.longest_stop_ns,
             wall_step_ns: greater_step(self.wall_step_ns, wall_step_ns),
         }
     }
+}
+
+/// The next whole millisecond.
+fn whole_millisecond(at: Nanos) -> Nanos {
+    (at + MILLISECOND - 1).div_euclid(MILLISECOND) * MILLISECOND
 }
 
 /// The one of two steps that is further from none.
@@ -340,7 +456,6 @@ fn greater_step(a: Nanos, b: Nanos) -> Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measures::counters::StageCounters;
     use crate::testing::small_spec;
     use crate::units::Span;
 

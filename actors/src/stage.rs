@@ -23,14 +23,17 @@ pub const TURN_LIMIT: usize = 1024;
 #[derive(Message, Clone, Copy, Debug, PartialEq)]
 #[rtype(result = "()")]
 pub enum StageOrder {
-    /// No events intended at `at_ns` or later; finish what was begun.
+    /// No events intended at `at_ns` or later, and none that are long overdue; finish what was
+    /// begun.
     Drain {
-        /// When the order was given.
+        /// A whole millisecond.
         at_ns: Nanos,
     },
+    /// What is overdue is given up.
+    GiveUp,
     /// The total rate from `at_ns` on.
     SetRate {
-        /// When it takes effect.
+        /// When it takes effect: a whole millisecond, ahead of what any producer has played.
         at_ns: Nanos,
         /// Events per second over all producers.
         events_per_second: f64,

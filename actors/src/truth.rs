@@ -3,4 +3,5 @@
 
 pub(crate) mod findings;
 pub(crate) mod ledger;
+pub(crate) mod schedule;
 pub(crate) mod table;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use crate::clock::{Nanos, SharedClock};
 use crate::failure::StageError;
+use crate::measures::backlog::LeastBehind;
 use crate::measures::latency_kinds::LatencyKind;
 use crate::ports::{DeadLetters, EventReader, MAX_BUDGET};
 use crate::stage::flow::{PanesClosed, WindowsMerged};
@@ -63,6 +64,8 @@ impl AggregatorParts {
             merged_before: i64::MIN,
             first_closed: None,
             merge_moved: false,
+            behind: LeastBehind::default(),
+            idle_since_ns: None,
         }
     }
 }
@@ -118,6 +121,9 @@ pub struct WindowAggregator<S> {
     first_closed: Option<i64>,
     /// Whether the distance to the merge is to be looked at again.
     merge_moved: bool,
+    behind: LeastBehind,
+    /// Since when a turn that found nothing to read lasts.
+    idle_since_ns: Option<Nanos>,
 }
 
 impl<S: Source> WindowAggregator<S> {
@@ -155,11 +161,18 @@ impl<S: Source> Stage for WindowAggregator<S> {
                 self.source.drain();
                 self.merge_moved = true;
             }
-            StageOrder::SetRate { .. } => {}
+            StageOrder::GiveUp | StageOrder::SetRate { .. } => {}
         }
     }
 
     fn turn(&mut self, now: Nanos, outbox: &mut Vec<PanesClosed>) -> Result<Turn, StageError> {
+        if let Some(since) = self.idle_since_ns.take() {
+            self.counting.counters.idle_ns += (now - since).max(0) as u64;
+        }
+        if self.source.has_schedule() {
+            let counting = &self.counting;
+            self.behind.look(now, || Some(now.saturating_sub(counting.least_progress()?)));
+        }
         let Self { reader, source, counting, .. } = self;
         let mut unread = 0;
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
@@ -172,6 +185,7 @@ impl<S: Source> Stage for WindowAggregator<S> {
             source.visit(counting, record);
         })?;
         reader.take_losses(&mut |loss| counting.find_loss(&loss));
+        self.idle_since_ns = (visited == 0).then_some(now);
         if std::mem::take(&mut counting.some_closed) {
             counting.tell(true, outbox);
             self.merge_moved = true;
@@ -188,6 +202,7 @@ impl<S: Source> Stage for WindowAggregator<S> {
         let Self { reader, source, counting, .. } = self;
         source.look_back(counting);
         counting.counters.lag = reader.lag();
+        counting.counters.behind_ns = self.behind.take();
         let watermarks = counting.partitions.iter().map(|p| (p.id, p.windows.watermark()));
         counting.counters.watermarks = watermarks.collect();
         StageState {

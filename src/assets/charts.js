@@ -70,8 +70,16 @@ const Charts = (() => {
       ),
     },
     {
-      name: "queues", title: "Queues", unit: "events, at each second’s end", y: "count", summary: "greatest", isLive: false,
-      lines: two({ key: "lag", label: "consumer lag" }, { key: "in_flight", label: "in flight" }),
+      name: "behind", title: "Behind schedule", unit: "ms, the least in each second", y: "ms", summary: "greatest", isLive: true,
+      lines: two({ key: "behind_ms", label: "behind", about: "now − the least event time read" }),
+    },
+    {
+      name: "backlog", title: "Backlog", unit: "events, at each second’s end", y: "count", summary: "greatest", isLive: true,
+      lines: onEachOther(
+        { key: "unread", label: "unread", about: "acknowledged, and not read" },
+        { key: "unacknowledged", label: "unacknowledged", about: "handed to the client" },
+        { key: "unsent", label: "unsent", about: "due, and not handed to the client" },
+      ),
     },
   ];
   const latencyChart = (latencies) => ({

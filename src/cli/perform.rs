@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,14 +10,13 @@ use streamgauge_actors::{Clock, Mode, Nanos, RunClock, RunOutcome, to_millis};
 
 use super::broker::connect;
 use super::error::{CliError, CliResult};
-use super::exit;
 use super::output::{self, OutputFormat};
 use super::progress::Progress;
 use super::say::say;
 use super::session::Session;
 use crate::config::HistorySection;
 use crate::daemon::foreground::{self, Conclusion};
-use crate::daemon::signals::Signals;
+use crate::daemon::signals::{self, Signals};
 use crate::history::History;
 use crate::plan::{PlannedRun, Recipe};
 use crate::report::truth_file::TruthFile;
@@ -65,8 +65,6 @@ pub(super) struct RunRecord {
     pub(super) report: Report,
     /// Everything measured.
     outcome: Arc<RunOutcome>,
-    /// The signal that stopped it, if one did.
-    signal: Option<i32>,
 }
 
 /// Makes the run and reports on it.
@@ -74,7 +72,7 @@ pub(super) fn perform(session: &Session, job: &Job<'_>) -> CliResult {
     job.reports.iter().map(PathBuf::as_path).chain(job.write_truth).try_for_each(check_writable)?;
     let start = RunStart::of_process(session);
     let signals = Signals::watch()?;
-    let RunRecord { report, outcome, signal } = measure(session, &job.recipe, start, &signals, "")?;
+    let RunRecord { report, outcome } = measure(session, &job.recipe, start, &signals, "")?;
     if job.recipe.mode == Mode::Run {
         remember(session, &report, &job.recipe.resolved.settings.history);
     }
@@ -92,7 +90,7 @@ pub(super) fn perform(session: &Session, job: &Job<'_>) -> CliResult {
         Err(error) => return Err(error),
     }
     written.context("the run is over, but its report is not complete")?;
-    Ok(exit::of_runs(report.grade(), signal))
+    Ok(ExitCode::from(report.exit_code))
 }
 
 /// Makes the run, and its report. `label`: what its progress begins with.
@@ -118,8 +116,9 @@ pub(super) fn measure(
     });
     progress.finish();
     let Conclusion { outcome, signal } = conclusion?;
-    let context = ReportContext { resources: meter.finish(), ..context };
-    Ok(RunRecord { report: Report::new(&outcome, &context), outcome, signal })
+    let stopped_by_signal = signal.map(|signal| signals::exit_code(signal) as u8);
+    let context = ReportContext { resources: meter.finish(), stopped_by_signal, ..context };
+    Ok(RunRecord { report: Report::new(&outcome, &context), outcome })
 }
 
 /// Puts the run into the history. It is over, and reported in any case: where that fails, a warning

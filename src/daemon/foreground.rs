@@ -15,8 +15,10 @@ use streamgauge_actors::{
 use super::host::ActorHost;
 use super::signals::Signals;
 
-/// How often the observer is called.
-const OBSERVE_EVERY: Duration = Duration::from_millis(200);
+/// How often signals are looked at: what is intended after one is not sent.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Looks from one call of the observer to the next.
+const LOOKS_PER_CALL: u32 = 10;
 
 /// What became of a run.
 pub struct Conclusion {
@@ -73,12 +75,15 @@ pub fn run(
 ) -> anyhow::Result<Conclusion> {
     let host = Foreground::start()?;
     host.ask(StartRun { plan: Arc::new(plan) })?.map_err(|refusal| anyhow!(refusal.reason))?;
-    let mut stopping = false;
+    let (mut stopping, mut looks) = (false, 0);
     loop {
-        if let Some(outcome) = host.outcome(OBSERVE_EVERY) {
+        if let Some(outcome) = host.outcome(LOOK_EVERY) {
             return Ok(Conclusion { outcome, signal: signals.received() });
         }
-        observe(&host.ask(GetStatus)?);
+        looks = (looks + 1) % LOOKS_PER_CALL;
+        if looks == 0 {
+            observe(&host.ask(GetStatus)?);
+        }
         if signals.received().is_some() && !stopping {
             // Refused while it drains already: then there is nothing to stop.
             drop(host.ask(StopRun { run_id: None, mode: StopMode::Drain })?);

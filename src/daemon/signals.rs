@@ -1,13 +1,21 @@
 //! Signals that came since the process asked for them. The first SIGINT or SIGTERM asks for an
 //! orderly end, a second one of either kind ends the process at once.
+//!
+//! `timeout` and shells send one signal twice: to the program, and to its process group. The same
+//! signal again within a moment is the same one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// What a program ends with that a signal ended is this and the signal's number.
 const SIGNALLED: i32 = 128;
+
+/// The same signal again within this time is the same one.
+const SAME_WITHIN: Duration = Duration::from_millis(300);
 
 /// The exit codes of SIGINT and SIGTERM, for people.
 pub const EXIT_CODES: &str = "130, 143";
@@ -19,7 +27,10 @@ pub fn exit_code(signal: i32) -> i32 {
 
 /// The signals of this process.
 pub struct Signals {
-    last: Arc<AtomicUsize>,
+    first: Arc<AtomicUsize>,
+    /// Set once any further signal ends the process at once.
+    armed: [Arc<AtomicBool>; 2],
+    arming: AtomicBool,
     reload: Arc<AtomicBool>,
 }
 
@@ -29,17 +40,19 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub fn watch() -> anyhow::Result<Self> {
-        let signals = Self { last: Arc::default(), reload: Arc::default() };
-        // Armed by the first signal of either kind: any further one ends the process at once.
-        let armed = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_conditional_shutdown(
-                signal,
-                exit_code(signal),
-                Arc::clone(&armed),
-            )?;
-            signal_hook::flag::register(signal, Arc::clone(&armed))?;
-            signal_hook::flag::register_usize(signal, Arc::clone(&signals.last), signal as usize)?;
+        let signals = Self {
+            first: Arc::default(),
+            armed: Default::default(),
+            arming: AtomicBool::new(false),
+            reload: Arc::default(),
+        };
+        for (signal, own, other) in [(SIGINT, 0, 1), (SIGTERM, 1, 0)] {
+            let [own, other] = [own, other].map(|at: usize| Arc::clone(&signals.armed[at]));
+            signal_hook::flag::register_conditional_shutdown(signal, exit_code(signal), own)?;
+            // The other signal is another one at once.
+            signal_hook::flag::register(signal, other)?;
+            let first = Arc::clone(&signals.first);
+            signal_hook::flag::register_usize(signal, first, signal as usize)?;
         }
         Ok(signals)
     }
@@ -55,9 +68,33 @@ impl Signals {
 
     /// 2 (SIGINT) or 15 (SIGTERM), if one came.
     pub fn received(&self) -> Option<i32> {
-        match self.last.load(Ordering::Relaxed) {
+        match self.first.load(Ordering::Relaxed) {
             0 => None,
-            signal => Some(signal as i32),
+            signal => {
+                self.arm_soon();
+                Some(signal as i32)
+            }
+        }
+    }
+
+    /// From a moment after the first signal on, a second one ends the process at once.
+    fn arm_soon(&self) {
+        if self.arming.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let arm = |armed: &[Arc<AtomicBool>; 2]| {
+            for armed in armed {
+                armed.store(true, Ordering::Relaxed);
+            }
+        };
+        let armed = self.armed.clone();
+        let waiting =
+            thread::Builder::new().name("streamgauge-signals".to_owned()).spawn(move || {
+                thread::sleep(SAME_WITHIN);
+                arm(&armed);
+            });
+        if waiting.is_err() {
+            arm(&self.armed);
         }
     }
 

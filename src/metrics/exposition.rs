@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use streamgauge_actors::{
-    CounterMetric, CounterRow, DecodeError, FailureKind, LatencyKind, MetricKind, Nanos, RunState,
-    SECOND, StageCounters, StageId,
+    Backlog, CounterMetric, CounterRow, DecodeError, FailureKind, LatencyKind, MetricKind, Nanos,
+    RunState, SECOND, StageCounters, StageId,
 };
 
 use super::buckets::Buckets;
@@ -234,6 +234,14 @@ fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
         gauge("target_events_per_second", "Events per second asked for; 0 while nothing runs.");
     let mut watermark =
         gauge("watermark_lag_seconds", "How far the slowest partition's watermark is behind.");
+    let mut behind = gauge(
+        "behind_seconds",
+        "How far the reading was behind the schedule: the least in the latest second.",
+    );
+    let mut backlog = gauge(
+        "backlog_events",
+        "Events that stood in queues at the latest second's end: unsent, unacknowledged or unread.",
+    );
     let mut mailboxes =
         gauge("mailbox_messages", "Messages waiting in the actors' mailboxes, by kind of actor.");
     let mut phases = gauge("run_phase", "1 for the state that the run is in.");
@@ -249,6 +257,12 @@ fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
         let only = |value: f64| if view.is_present { value } else { 0.0 };
         target.value(&view.labels(&[]), only(state.present.target));
         watermark.value(&view.labels(&[]), only(lag_ns as f64 / SECOND as f64));
+        behind.value(&view.labels(&[]), only(state.present.behind_s));
+        let Backlog { unsent, unacknowledged, unread } = state.present.backlog;
+        let places = [("unsent", unsent), ("unacknowledged", unacknowledged), ("unread", unread)];
+        for (place, events) in places {
+            backlog.value(&view.labels(&[("place", place)]), only(events as f64));
+        }
         for (&actor, &count) in &waiting {
             mailboxes.value(&view.labels(&[("actor", actor)]), only(count as f64));
         }
@@ -263,7 +277,7 @@ fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
     }
     let Labels { broker, workload } = &state.configured;
     up.value(&[("broker", broker), ("workload", workload)], f64::from(u8::from(state.broker_up)));
-    [target, watermark, mailboxes, phases, up].map(Family::build).into()
+    [target, watermark, behind, backlog, mailboxes, phases, up].map(Family::build).into()
 }
 
 fn last_runs(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {

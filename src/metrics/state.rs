@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use streamgauge_actors::{
-    Ending, FailureKind, LatencyHistogram, LatencyKind, Nanos, RunOutcome, RunSpec, RunState,
-    SECOND, StageCounters, StageId, StageMeasured, Verdict,
+    Backlog, Ending, FailureKind, LatencyHistogram, LatencyKind, Nanos, RunOutcome, RunSpec,
+    RunState, SECOND, StageCounters, StageId, StageMeasured, Verdict,
 };
 
 use super::buckets::Buckets;
@@ -69,6 +69,9 @@ pub(super) struct Present {
     pub(super) totals: StageCounters,
     /// Nanoseconds that the slowest partition's watermark was behind when it was told.
     pub(super) watermark_lag: BTreeMap<u32, Nanos>,
+    /// How far the reading was behind in the latest second, and where events stood.
+    pub(super) behind_s: f64,
+    pub(super) backlog: Backlog,
     pub(super) mailboxes: BTreeMap<StageId, u64>,
     pub(super) supervisor_mailbox: u64,
     /// Samples by second of the clock, the latest last.
@@ -144,6 +147,10 @@ impl State {
             present.watermark_lag =
                 measured.totals.watermarks.iter().map(|(&p, &at)| (p, lag(at))).collect();
         }
+        if let Some(latest) = measured.seconds.last() {
+            present.behind_s = latest.behind_ms.unwrap_or(0.0) / 1000.0;
+            present.backlog = latest.backlog;
+        }
         let second = now.div_euclid(SECOND);
         if present.recent.back().is_none_or(|(latest, _)| *latest != second) {
             present.recent.push_back((second, Default::default()));
@@ -176,6 +183,7 @@ impl State {
         present.target = 0.0;
         present.mailboxes.clear();
         present.watermark_lag.clear();
+        (present.behind_s, present.backlog) = (0.0, Backlog::default());
     }
 
     /// The present run's totals become a finished one's.
@@ -202,6 +210,8 @@ impl Present {
             target: 0.0,
             totals: StageCounters::default(),
             watermark_lag: BTreeMap::new(),
+            behind_s: 0.0,
+            backlog: Backlog::default(),
             mailboxes: BTreeMap::new(),
             supervisor_mailbox: 0,
             recent: VecDeque::new(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use streamgauge_actors::LatencyKind;
+use streamgauge_actors::{Backlog, LatencyKind};
 
 use super::Report;
 
@@ -16,8 +16,11 @@ pub fn render(report: &Report) -> String {
     for row in &report.series {
         let counts =
             [row.produced, row.acknowledged, row.consumed, row.results, row.lag, row.in_flight];
+        let Backlog { unsent, unacknowledged, unread } = row.backlog;
         let mut fields = vec![row.second.to_string(), row.start_ms.to_string(), field(row.target)];
         fields.extend(counts.map(|count| count.to_string()));
+        fields.push(field(row.behind_ms));
+        fields.extend([unsent, unacknowledged, unread].map(|count| count.to_string()));
         for partition in &partitions {
             fields.push(field(row.watermarks_ms.get(partition).copied().flatten()));
         }
@@ -35,7 +38,9 @@ pub fn render(report: &Report) -> String {
 
 fn header(partitions: &BTreeSet<u32>) -> String {
     let mut header =
-        "second,start_ms,target,produced,acknowledged,consumed,results,lag,in_flight".to_owned();
+        "second,start_ms,target,produced,acknowledged,consumed,results,lag,in_flight,behind_ms,\
+         unsent,unacknowledged,unread"
+            .to_owned();
     for partition in partitions {
         let _ = write!(header, ",watermark_{partition}_ms");
     }

@@ -3,23 +3,25 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use streamgauge_actors::{
-    ArrivalKind, AuditTotals, Cause, Ending, Judgement, LatencyHistogram, LatencyKind, MILLISECOND,
-    Mode, Nanos, PerLatency, Reason, RunOutcome, SECOND, StageCounters,
+    ArrivalKind, AuditTotals, BrokerDescription, Cause, Ending, Grade, Judgement, LatencyHistogram,
+    LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, RateChange, Reason, RunOutcome, SECOND,
+    StageCounters,
 };
 
 use super::latency::LatencyFigures;
-use super::numbers::exact;
+use super::numbers::{exact, grouped};
 use super::thresholds;
 use super::{
-    BrokerReport, Drain, EndingReport, ModeName, Report, ReportContext, SCHEMA_VERSION,
-    ThresholdRow, Throughput, Topics, next_step,
+    BrokerReport, Drain, EndingReport, ModeName, RateChangeRow, Report, ReportContext,
+    SCHEMA_VERSION, ThresholdRow, Throughput, Topics, next_step,
 };
 
 impl Report {
     /// The report of a run that ended, however it ended.
     pub fn new(outcome: &RunOutcome, context: &ReportContext) -> Self {
         let mode = &outcome.mode;
-        let mut judgement = outcome.judge();
+        let sustained = outcome.sustained();
+        let mut judgement = outcome.judge(&sustained);
         let events = outcome.counters.reported();
         let stepped = outcome.clock_stepped();
         let resources = context.resources.per_event(events.produced, events.consumed);
@@ -35,13 +37,7 @@ impl Report {
             mode: mode_name(mode),
             workload: outcome.spec.workload.name.clone(),
             seed: outcome.spec.workload.seed,
-            broker: BrokerReport {
-                kind: outcome.broker.kind.clone(),
-                version: outcome.broker.version.clone(),
-                guarantee: outcome.broker.guarantee.clone(),
-                log_append_time: outcome.broker.log_append_time,
-                limitations: outcome.broker.limitations.iter().map(ToString::to_string).collect(),
-            },
+            broker: broker(&outcome.broker),
             topics: Topics {
                 events: outcome.spec.topics.events.clone(),
                 results: outcome.spec.topics.results.clone(),
@@ -55,6 +51,8 @@ impl Report {
             wall_step_ms: outcome.wall_step_ns as f64 / MILLISECOND as f64,
             events,
             throughput: throughput(outcome, context),
+            sustained,
+            rate_changes: rate_changes(outcome),
             audit: audit(outcome),
             thresholds: Vec::new(),
             drain: drain(outcome, context),
@@ -80,6 +78,9 @@ impl Report {
             judgement = judgement.with(report.thresholds.iter().filter_map(failed_threshold));
         }
         report.pronounce(&judgement);
+        if let (Grade::Stopped, Some(code)) = (judgement.grade(), context.stopped_by_signal) {
+            report.exit_code = code;
+        }
         report.next = next_step::next_step(outcome, judgement.cause(), &report);
         report
     }
@@ -100,6 +101,16 @@ fn failed_threshold(row: &ThresholdRow) -> Option<Reason> {
     );
     let text = format!("threshold failed: {}, but it {observed}", row.expression);
     Some(Reason::new(Cause::ThresholdFailed, text))
+}
+
+fn broker(broker: &BrokerDescription) -> BrokerReport {
+    BrokerReport {
+        kind: broker.kind.clone(),
+        version: broker.version.clone(),
+        guarantee: broker.guarantee.clone(),
+        log_append_time: broker.log_append_time,
+        limitations: broker.limitations.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn mode_name(mode: &Mode) -> ModeName {
@@ -159,27 +170,40 @@ fn throughput(outcome: &RunOutcome, context: &ReportContext) -> Throughput {
     let counters = &outcome.counters;
     // A run that was stopped in its warm-up has no rate of its measured part.
     let began = outcome.base_ns.is_some() && outcome.measured_seconds() > 0.0;
-    let (produced, consumed) = outcome.throughput();
+    let rates = outcome.throughput();
+    let none = Throughput {
+        target_per_second: None,
+        produced_per_second: None,
+        handed_over_per_second: None,
+        consumed_per_second: None,
+    };
     match &outcome.mode {
         mode @ (Mode::Run | Mode::Produce) => Throughput {
-            target_per_second: outcome.spec.target(*mode),
-            produced_per_second: began.then_some(produced),
-            consumed_per_second: (began && *mode == Mode::Run).then_some(consumed),
+            target_per_second: outcome.target,
+            produced_per_second: began.then_some(rates.acknowledged),
+            handed_over_per_second: began.then_some(rates.handed_over),
+            consumed_per_second: (began && *mode == Mode::Run).then_some(rates.consumed),
         },
         Mode::Aggregate(_) => {
             let seconds = seconds_between(context.process_started_ns, counters.last_consumed_ns);
             Throughput {
-                target_per_second: None,
-                produced_per_second: None,
                 consumed_per_second: (seconds > 0.0).then(|| counters.consumed as f64 / seconds),
+                ..none
             }
         }
-        Mode::Latency(_) => Throughput {
-            target_per_second: None,
-            produced_per_second: None,
-            consumed_per_second: None,
-        },
+        Mode::Latency(_) => none,
     }
+}
+
+/// The changes of the rate that took effect.
+fn rate_changes(outcome: &RunOutcome) -> Vec<RateChangeRow> {
+    let base_ns = outcome.base_ns.unwrap_or(0);
+    let took_effect = outcome.rate_changes.iter().filter(|it| it.at_ns < outcome.schedule_end_ns);
+    let row = |change: &RateChange| RateChangeRow {
+        at_s: (change.at_ns - base_ns) as f64 / SECOND as f64,
+        events_per_second: change.events_per_second,
+    };
+    took_effect.map(row).collect()
 }
 
 /// The audit's sums; what became of single events, the aggregators count.
@@ -200,10 +224,35 @@ fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {
     Some(Drain { events, seconds, per_second: seconds.map(|seconds| events as f64 / seconds) })
 }
 
+/// That the rate was changed, and how the run was asked for it.
+fn rate_notes(outcome: &RunOutcome) -> Option<String> {
+    let changes = rate_changes(outcome);
+    let listed: Vec<String> = changes
+        .iter()
+        .map(|change| format!("{}/s from {:.1} s on", exact(change.events_per_second), change.at_s))
+        .collect();
+    let mean = exact(outcome.target?.round());
+    (!listed.is_empty()).then(|| {
+        format!(
+            "the rate was changed while the run was under way: {}; the target is the mean, \
+             {mean}/s, and the rerun keeps the rate that it began with",
+            listed.join(", ")
+        )
+    })
+}
+
+fn never_sent_note(counters: &StageCounters) -> Option<String> {
+    let (never, estimated) = (counters.never_sent, counters.never_sent_estimated);
+    let about = if estimated > 0 { "about " } else { "" };
+    (never > 0)
+        .then(|| format!("{about}{} event(s) of the schedule were given up unsent", grouped(never)))
+}
+
 /// What a reader must know about single figures.
 fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     let counters = &outcome.counters;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = rate_notes(outcome).into_iter().collect();
+    notes.extend(never_sent_note(counters));
     for kind in LatencyKind::ALL.into_iter().filter(|kind| kind.is_spoiled(outcome.clock_stepped()))
     {
         let step_ms = outcome.wall_step_ns / MILLISECOND;

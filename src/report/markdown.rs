@@ -13,7 +13,7 @@ pub fn render(report: &Report) -> String {
     }
     blocks.extend(["Next:".to_owned(), code("sh", &report.next)]);
     blocks.push(escape(&tables::subject(report)));
-    blocks.push(list(tables::throughput(report).into_iter()));
+    blocks.push(list(tables::throughput(report).into_iter().chain(tables::sustained(report))));
     blocks.extend(["## Latency".to_owned(), table(&tables::latency(report))]);
     blocks.extend(report.notes.iter().map(|note| format!("> {}", escape(note))));
     if !report.thresholds.is_empty() {

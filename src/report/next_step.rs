@@ -1,6 +1,6 @@
 //! The command to try next, by how a run went.
 
-use streamgauge_actors::{ArrivalKind, Cause, Grade, Mode, RunOutcome};
+use streamgauge_actors::{ArrivalKind, Cause, Grade, MeasuredRates, Mode, RunOutcome};
 
 use super::Report;
 use crate::broker;
@@ -19,7 +19,17 @@ const COMFORTABLE_SHARE: f64 = 0.8;
 pub fn next_step(outcome: &RunOutcome, cause: Cause, report: &Report) -> String {
     let rerun = &report.rerun;
     match (cause, cause.grade()) {
-        (Cause::BrokerLimited, _) => at_a_comfortable_rate(outcome, rerun),
+        (
+            Cause::BrokerLimited
+            | Cause::NotSustainedBroker
+            | Cause::NotSustainedAggregator
+            | Cause::NotSustainedGenerator,
+            _,
+        ) => at_a_comfortable_rate(outcome, rerun),
+        (Cause::SustainedUndecided, _) => {
+            let needed_s = report.sustained.undecided.as_ref().map_or(0, |it| it.needed_s);
+            with_flag(rerun, "--duration", &format!("{needed_s}s"))
+        }
         (Cause::ThresholdFailed, _) => after_a_failed_threshold(outcome, report),
         (_, Grade::Pass) => after_a_pass(outcome, rerun),
         (_, Grade::Error) => keeping_broker("streamgauge doctor", rerun),
@@ -88,8 +98,8 @@ fn after_wrong_counts(outcome: &RunOutcome, rerun: &str) -> String {
 }
 
 fn at_a_comfortable_rate(outcome: &RunOutcome, rerun: &str) -> String {
-    let (produced, consumed) = outcome.throughput();
-    let managed = if consumed > 0.0 { produced.min(consumed) } else { produced };
+    let MeasuredRates { acknowledged, consumed, .. } = outcome.throughput();
+    let managed = if consumed > 0.0 { acknowledged.min(consumed) } else { acknowledged };
     let rate = if managed > 0.0 { managed } else { outcome.spec.workload.rate.0 };
     with_flag(rerun, "--rate", &rate_text(rate * COMFORTABLE_SHARE))
 }

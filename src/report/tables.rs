@@ -1,12 +1,18 @@
 //! The tables and lines that people read, in the terminal and in Markdown alike.
 
-use streamgauge_actors::{AuditTotals, LatencyKind, StageCounters, Verdict, WindowAudit, Words};
+use streamgauge_actors::{
+    AuditTotals, Backlog, LatencyKind, Limit, StageCounters, SustainedVerdict, Verdict,
+    WindowAudit, Words,
+};
 
 use super::numbers::{bytes, compact, exact, grouped, millis, rate};
 use super::{LatencyFigures, ModeName, Report, ThresholdRow};
 
 /// Columns for a threshold's expression; a longer one is cut.
 const MAX_EXPRESSION: usize = 50;
+
+/// A rate that differs by more than this part is told beside another.
+const NOTABLE_SHARE: f64 = 0.005;
 
 /// A table as text: every row is as long as the header; the first `left` columns are words, the
 /// others numbers.
@@ -54,8 +60,15 @@ pub fn subject(report: &Report) -> String {
 pub fn throughput(report: &Report) -> Vec<String> {
     let (events, rates) = (&report.events, &report.throughput);
     let mut lines = Vec::new();
+    // What was handed over and not acknowledged shows only where it is much.
+    let differs = |(handed_over, produced): &(f64, f64)| {
+        (handed_over - produced).abs() > NOTABLE_SHARE * produced
+    };
+    let pair = rates.handed_over_per_second.zip(rates.produced_per_second).filter(differs);
+    let handed_over = pair.map(|(handed_over, _)| handed_over);
     let known: Vec<String> = [
         ("target", rates.target_per_second),
+        ("handed over", handed_over),
         ("produced", rates.produced_per_second),
         ("consumed", rates.consumed_per_second),
     ]
@@ -82,6 +95,38 @@ pub fn throughput(report: &Report) -> Vec<String> {
     let counts: Vec<String> = counts.collect();
     lines.push(format!("events: {}", counts.join(", ")));
     lines
+}
+
+/// Whether the run kept up, and how its backlog went: a line; `None`: there was nothing to keep up
+/// with.
+pub fn sustained(report: &Report) -> Option<String> {
+    let sustained = &report.sustained;
+    let what = match (sustained.verdict, &sustained.undecided) {
+        (SustainedVerdict::Sustained, _) => "yes".to_owned(),
+        (SustainedVerdict::NotSustained, _) => {
+            format!("NO, the limit was the {}", sustained.limit.map_or("broker", Limit::name))
+        }
+        (SustainedVerdict::NotTested, Some(_)) => "cannot be told".to_owned(),
+        (SustainedVerdict::NotTested, None) => return None,
+    };
+    let mut parts = vec![format!("kept up: {what}")];
+    if let (Some(growth), Some(resolution)) = (sustained.growth_s, sustained.resolution_s) {
+        let judged = sustained.judged_s;
+        parts.push(format!(
+            "backlog {growth:+.3} s in {judged} s (up to {resolution:.1} s is none)"
+        ));
+    }
+    if let Some(burst) = sustained.burst_s.filter(|burst| *burst >= 0.05) {
+        parts.push(format!("of which {burst:.1} s may be the schedule's own bursts"));
+    }
+    if sustained.verdict == SustainedVerdict::NotSustained {
+        let Backlog { unsent, unacknowledged, unread } = sustained.backlog;
+        let [unsent, unacknowledged, unread] = [unsent, unacknowledged, unread].map(grouped);
+        parts.push(format!("in the end {unsent} unsent"));
+        parts.push(format!("{unacknowledged} unacknowledged, {unread} unread"));
+    }
+    parts.extend(sustained.drain_s.map(|seconds| format!("drained in {seconds:.3} s")));
+    Some(parts.join(", "))
 }
 
 /// The counts of events that are told, those that are always there first.

@@ -31,7 +31,7 @@ pub fn render(report: &Report, colour: bool) -> String {
     }
     lines.push(String::new());
     lines.extend(wrap(&tables::subject(report), WIDTH, "  "));
-    for line in tables::throughput(report) {
+    for line in tables::throughput(report).into_iter().chain(tables::sustained(report)) {
         lines.extend(wrap(&line, WIDTH, "  "));
     }
     lines.push(String::new());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
-    Broker, Finding, FindingKind, RunOutcome, Verdict,
+    Broker, Finding, FindingKind, RunOutcome, Sustained, Verdict,
     testing::{Expectation, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec},
 };
 
@@ -34,7 +34,7 @@ fn audited(name: &str, kind: Option<FaultKind>) -> (Arc<RunOutcome>, Vec<Injecti
 /// The audit of a run with one such fault finds exactly that; gives the fault, and the findings.
 fn flagged(name: &str, kind: FaultKind) -> (Injection, Vec<Finding>) {
     let (outcome, injections, expected) = audited(name, Some(kind));
-    let judgement = outcome.judge();
+    let judgement = outcome.judge(&Sustained::default());
     assert_eq!(
         (judgement.verdict(), judgement.exit_code()),
         (Verdict::Fail, 4),
@@ -63,7 +63,7 @@ fn names(findings: &[Finding], kind: FindingKind, window: i64, injection: &Injec
 #[test]
 fn a_run_without_faults_passes() {
     let (outcome, injections, expected) = audited("control", None);
-    let judgement = outcome.judge();
+    let judgement = outcome.judge(&Sustained::default());
     assert_eq!(
         (judgement.verdict(), judgement.exit_code()),
         (Verdict::Pass, 0),

@@ -143,7 +143,7 @@ fn printed(folder: &Path, arguments: &[&str]) -> Value {
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-const CALM: &str = "[workload]\nsend_delay_limit = \"1h\"\n";
+const CALM: &str = "[workload]\nsend_delay_limit = \"1h\"\nleast_judged = \"0s\"\n";
 
 #[test]
 fn a_daemon_whose_log_cannot_be_written_goes_on() {

@@ -10,7 +10,7 @@ use streamgauge_actors::{
     Ack, ArrivalKind, Broker, BrokerDescription, Cause, Ending, EventReader, EventWriter,
     FindingKind, KnownLoss, LossKind, MILLISECOND, PortError, Record, RestartRun, RunOutcome,
     RunPlan, RunSpec, RunState, SECOND, Sent, SetRate, SharedClock, Span, StageId, StartAt,
-    StartRun, StopMode, StopRun, TopicAdmin, Verdict, WriterRole,
+    StartRun, StopMode, StopRun, Sustained, TopicAdmin, Verdict, WriterRole,
     testing::{Fault, FaultKind, FaultyBroker, small_spec},
 };
 
@@ -227,7 +227,7 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
     let host = Foreground::start().unwrap();
     let failed = play(&host, plan);
     assert!(inner.admin().unwrap().list().unwrap().is_empty(), "its topics are deleted");
-    let judgement = failed.judge();
+    let judgement = failed.judge(&Sustained::default());
     assert_eq!(
         (judgement.verdict(), judgement.exit_code()),
         (Verdict::Fail, 1),
@@ -235,7 +235,7 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
         judgement.texts()
     );
     let after = play(&host, runs::plan(small_spec("after"), inner, &clock));
-    let judgement = after.judge();
+    let judgement = after.judge(&Sustained::default());
     assert_eq!(judgement.verdict(), Verdict::Pass, "{:?}", judgement.texts());
     failed
 }
@@ -297,7 +297,7 @@ fn what_a_log_has_lost_is_held_against_the_run_and_does_not_end_it() {
         let outcome = play(&Foreground::start().unwrap(), failing(port, Failure::Loss).0);
         assert_eq!(outcome.ending, Ending::Completed);
         assert!(outcome.audit().unwrap().exact(), "every count is right");
-        let judgement = outcome.judge();
+        let judgement = outcome.judge(&Sustained::default());
         assert_eq!((judgement.cause(), judgement.exit_code()), (Cause::RecordsLost, 4));
         assert_eq!(judgement.texts()[0], "3 record(s) lost by the log");
         let [finding] = &outcome.findings[..] else { panic!("{:?}", outcome.findings) };
@@ -433,6 +433,9 @@ fn a_run_is_stopped_or_replaced_while_it_is_being_prepared() {
         (Ending::Stopped { drained: false }, "slow")
     );
     let next = outcome(&host);
-    assert_eq!((next.judge().verdict(), &*next.spec.run_id), (Verdict::Pass, "next"));
+    assert_eq!(
+        (next.judge(&Sustained::default()).verdict(), &*next.spec.run_id),
+        (Verdict::Pass, "next")
+    );
     assert!(inner.admin().unwrap().list().unwrap().is_empty());
 }

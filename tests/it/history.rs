@@ -348,8 +348,8 @@ fn what_has_no_report_is_said_plainly() {
         refusal(folder.path(), &["report", "half.json"])
             .contains("`half.json` is no JSON report: EOF")
     );
-    fs::write(folder.path().join("newer.json"), r#"{"schema_version": 2}"#).unwrap();
-    assert!(refusal(folder.path(), &["report", "newer.json"]).contains("its schema version is 2"));
+    fs::write(folder.path().join("newer.json"), r#"{"schema_version": 3}"#).unwrap();
+    assert!(refusal(folder.path(), &["report", "newer.json"]).contains("its schema version is 3"));
     let begun = |run_id: &str| NewRun {
         run_id: run_id.to_owned(),
         workload: "smoke".to_owned(),

@@ -13,7 +13,7 @@ use streamgauge::daemon::foreground::Foreground;
 use streamgauge::process_usage::ProcessUsage;
 use streamgauge_actors::{
     Broker, Ending, MILLISECOND, RestartRun, RunPlan, RunState, RunStatus, SECOND, SharedClock,
-    Span, StopMode, StopRun, Verdict, testing::small_spec,
+    Span, StopMode, StopRun, Sustained, Verdict, testing::small_spec,
 };
 
 use streamgauge_support::wait_for;
@@ -74,7 +74,7 @@ impl Bench {
     fn passes(&mut self) {
         let plan = self.plan();
         let outcome = play(&self.host, plan);
-        let judgement = outcome.judge();
+        let judgement = outcome.judge(&Sustained::default());
         assert_eq!(judgement.verdict(), Verdict::Pass, "{:?}", judgement.texts());
     }
 
@@ -89,7 +89,7 @@ impl Bench {
         let outcome = outcome(&self.host);
         let drained = mode == StopMode::Drain;
         assert_eq!(outcome.ending, Ending::Stopped { drained });
-        assert_eq!(outcome.judge().verdict(), Verdict::Aborted);
+        assert_eq!(outcome.judge(&Sustained::default()).verdict(), Verdict::Aborted);
         if drained {
             self.drained += 1;
             let audit = &outcome.measures.as_ref().expect("what was sent is audited").audit;
@@ -114,7 +114,7 @@ impl Bench {
         self.restarted += 1;
         let outcome = outcome(&self.host);
         assert_eq!(outcome.spec.run_id, plan.spec.run_id);
-        assert_eq!(outcome.judge().verdict(), Verdict::Pass);
+        assert_eq!(outcome.judge(&Sustained::default()).verdict(), Verdict::Pass);
     }
 
     /// Restarts a run that never ends by itself, again and again: every other time as soon as it is

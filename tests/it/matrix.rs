@@ -11,13 +11,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Runs of a fraction of a second, whose verdicts do not depend on how busy the machine is.
-const SHORT: [&str; 8] = [
+const SHORT: [&str; 10] = [
     "--duration",
     "200ms",
     "--window",
     "100ms",
     "--set",
     "workload.send_delay_limit=1m",
+    "--set",
+    "workload.least_judged=0s",
     "--set",
     "supervisor.heartbeat_timeout=60s",
 ];
@@ -200,6 +202,7 @@ fn a_file_keeps_a_matrix_and_flags_lie_over_it() {
         warmup = "0s"
         window = "100ms"
         send_delay_limit = "1m"
+        least_judged = "0s"
         [matrix]
         repetitions = 1
         seed = 7
@@ -474,7 +477,7 @@ fn a_signal_drains_the_present_run_and_the_report_is_of_what_there_is() {
         ["matrix", "smoke", "--rate", "500,1k/s", "--duration", "5m", "-v", "-o", "json"];
     let mut child = place
         .streamgauge(&arguments)
-        .args(["--set", "workload.send_delay_limit=1m"])
+        .args(["--set", "workload.send_delay_limit=1m", "--set", "workload.least_judged=0s"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

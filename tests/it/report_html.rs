@@ -69,7 +69,7 @@ fn every_section_is_there() {
     ] {
         assert!(html.contains(&format!("id=\"{id}\"")), "{id}");
     }
-    for chart in ["rate", "queues", "windows"] {
+    for chart in ["rate", "behind", "backlog", "windows"] {
         assert!(html.contains(&format!("data-chart=\"{chart}\"")), "{chart}");
     }
     for kind in LatencyKind::ALL {
@@ -219,13 +219,13 @@ fn a_day_of_seconds_is_thinned_and_says_so() {
     let second = run.series[0].clone();
     run.series =
         (0..86_400).map(|at| streamgauge_actors::Second { second: at, ..second.clone() }).collect();
-    run.series[100].lag = 5_000_000;
+    run.series[100].backlog.unread = 5_000_000;
     let html = html(&report(&run, Mode::Run));
     assert!(text(&html).contains("A point stands for 24 s (or 1 window)"));
     let plotted = plotted(&html);
     assert_eq!(plotted["seconds"].as_array().unwrap().len(), 3600);
     assert_eq!(
-        (&plotted["seconds"][4], &plotted["lag"][4]),
+        (&plotted["seconds"][4], &plotted["unread"][4]),
         (&json!(96), &json!(5_000_000)),
         "the greatest is kept"
     );

@@ -202,6 +202,8 @@ const QUICK: &[&str] = &[
     "200ms",
     "--set",
     "workload.send_delay_limit=10s",
+    "--set",
+    "workload.least_judged=0s",
     "-o",
     "json",
 ];

@@ -3,7 +3,7 @@
 use crate::support::outcomes::{AGGREGATE, FOLLOW, of_mode, passed};
 use streamgauge_actors::{
     ArrivalKind, Cause, Ending, FailureKind, LatencyKind, Mode, RunOutcome, SECOND, StageId,
-    Verdict,
+    Sustained, Verdict,
 };
 
 /// Makes something go wrong with a run.
@@ -62,7 +62,7 @@ fn every_trouble_outranks_those_after_it() {
             let mut run = passed(6);
             less(&mut run);
             trouble(&mut run);
-            let judgement = run.judge();
+            let judgement = run.judge(&Sustained::default());
             assert_eq!(judgement.cause(), *cause);
             assert!(judgement.causes().is_sorted());
             assert_eq!(
@@ -77,7 +77,7 @@ fn every_trouble_outranks_those_after_it() {
 
 #[test]
 fn all_exact_is_a_pass() {
-    let judgement = passed(6).judge();
+    let judgement = passed(6).judge(&Sustained::default());
     assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Pass, 0));
     assert_eq!(judgement.texts(), ["every count of all 6 windows is exact"]);
 }
@@ -86,7 +86,7 @@ fn all_exact_is_a_pass() {
 fn exact_counts_without_one_result_latency_are_no_pass() {
     let mut run = passed(1);
     run.latencies.remove(&LatencyKind::ResultLatency);
-    let judgement = run.judge();
+    let judgement = run.judge(&Sustained::default());
     assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Inconclusive, 5));
     assert!(judgement.texts()[0].contains("no whole window"), "{:?}", judgement.texts());
 }
@@ -107,7 +107,7 @@ fn every_wrong_count_fails() {
     for (reason, cause) in wrongs {
         let mut run = passed(6);
         cause(&mut run);
-        let judgement = run.judge();
+        let judgement = run.judge(&Sustained::default());
         assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Fail, 4), "{reason}");
         assert!(judgement.texts()[0].starts_with(reason), "{:?}", judgement.texts());
     }
@@ -119,14 +119,14 @@ fn audit(run: &mut RunOutcome) -> &mut streamgauge_actors::AuditTotals {
 
 #[test]
 fn what_was_not_checked_is_no_pass() {
-    let unaudited = RunOutcome { measures: None, ..passed(6) }.judge();
+    let unaudited = RunOutcome { measures: None, ..passed(6) }.judge(&Sustained::default());
     assert_eq!((unaudited.verdict(), unaudited.exit_code()), (Verdict::Fail, 1));
-    let empty = passed(0).judge();
+    let empty = passed(0).judge(&Sustained::default());
     assert_eq!((empty.verdict(), empty.exit_code()), (Verdict::Inconclusive, 5));
     let mut idle = passed(6);
     (idle.counters.consumed, idle.counters.results_read, idle.counters.produced) = (0, 0, 0);
     for mode in [Mode::Produce, AGGREGATE, Mode::Latency(FOLLOW)] {
-        assert_eq!(of_mode(&idle, mode).judge().exit_code(), 5, "{mode:?}");
+        assert_eq!(of_mode(&idle, mode).judge(&Sustained::default()).exit_code(), 5, "{mode:?}");
     }
 }
 
@@ -134,7 +134,7 @@ fn what_was_not_checked_is_no_pass() {
 fn late_events_of_foreign_topics_name_the_lateness_that_would_have_sufficed() {
     let mut run = passed(6);
     (run.counters.late, run.counters.late_needed_ns) = (17, 1_233_000_001);
-    let judgement = of_mode(&run, AGGREGATE).judge();
+    let judgement = of_mode(&run, AGGREGATE).judge(&Sustained::default());
     assert_eq!((judgement.verdict(), judgement.exit_code()), (Verdict::Fail, 4));
     assert_eq!(
         judgement.texts(),
@@ -148,18 +148,24 @@ fn late_events_of_foreign_topics_name_the_lateness_that_would_have_sufficed() {
 fn what_has_no_schedule_is_not_late() {
     let mut run = passed(6);
     (run.counters.sent_late_generator, run.spec.workload.arrivals) = (2_400_000, ArrivalKind::Max);
-    assert_eq!(run.judge().verdict(), Verdict::Pass);
+    assert_eq!(run.judge(&Sustained::default()).verdict(), Verdict::Pass);
 }
 
 #[test]
 fn a_part_of_the_pipeline_is_judged_by_what_it_does() {
     let mut run = passed(6);
     run.measures = None;
-    assert_eq!(of_mode(&run, Mode::Produce).judge().texts(), ["every event was acknowledged"]);
-    assert_eq!(of_mode(&run, AGGREGATE).judge().texts(), ["no event was late"]);
-    let unaudited = of_mode(&run, Mode::Latency(FOLLOW)).judge();
+    assert_eq!(
+        of_mode(&run, Mode::Produce).judge(&Sustained::default()).texts(),
+        ["every event was acknowledged"]
+    );
+    assert_eq!(
+        of_mode(&run, AGGREGATE).judge(&Sustained::default()).texts(),
+        ["no event was late"]
+    );
+    let unaudited = of_mode(&run, Mode::Latency(FOLLOW)).judge(&Sustained::default());
     assert_eq!(unaudited.verdict(), Verdict::Pass);
     assert!(unaudited.texts()[0].contains("not audited"), "{:?}", unaudited.texts());
     run.counters.rejected = 2;
-    assert_eq!(of_mode(&run, Mode::Produce).judge().exit_code(), 1);
+    assert_eq!(of_mode(&run, Mode::Produce).judge(&Sustained::default()).exit_code(), 1);
 }

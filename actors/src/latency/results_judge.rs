@@ -160,7 +160,7 @@ impl Stage for ResultsJudge {
     fn order(&mut self, order: StageOrder) {
         match order {
             StageOrder::Drain { .. } => self.remainder.ask(),
-            StageOrder::SetRate { .. } => {}
+            StageOrder::GiveUp | StageOrder::SetRate { .. } => {}
         }
     }
 

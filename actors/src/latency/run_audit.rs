@@ -127,7 +127,7 @@ impl Stage for RunAudit {
     fn order(&mut self, order: StageOrder) {
         match order {
             StageOrder::Drain { at_ns } => self.auditor.end_at(at_ns),
-            StageOrder::SetRate { .. } => {}
+            StageOrder::GiveUp | StageOrder::SetRate { .. } => {}
         }
     }
 
@@ -142,7 +142,7 @@ impl Stage for RunAudit {
             return Ok(if results_read < self.handed_over { Turn::Again } else { Turn::Park });
         };
         let all_read = results_read >= complete && visited == 0 && self.reader.lag() == 0;
-        let given_up = now - self.last_read_ns > MISSING_AFTER_NS;
+        let given_up = now - self.last_read_ns > MISSING_AFTER_NS && self.reader.lag() == 0;
         if !all_read && !given_up {
             return Ok(Turn::Again);
         }

@@ -159,6 +159,11 @@ counters! {
         acknowledged: u64, sum,
             metric(Counter "events_acknowledged_total"),
             words(Words::Always("acknowledged"));
+        /// Events that the schedule had before its end, and that were given up unsent.
+        #[serde(default)]
+        never_sent: u64, sum,
+            metric(Counter "events_never_sent_total"),
+            words(Words::IfAny("never sent"));
         /// Events surely not stored.
         rejected: u64, sum, words(Words::IfAny("rejected"));
         /// Events perhaps stored: only the log knows.
@@ -198,6 +203,12 @@ counters! {
     kept {
         /// Of `produced`: those intended inside the measured part.
         produced_measured: u64, sum;
+        /// Of `never_sent`: those intended inside the measured part.
+        never_sent_measured: u64, sum;
+        /// Of them: those that waited for a full client.
+        never_sent_backpressure: u64, sum;
+        /// Of `never_sent`: those that were too many to be counted, by the rate asked for.
+        never_sent_estimated: u64, sum;
         /// When the last measured event was handed over; 0: none was.
         last_produced_ns: Nanos, greatest;
         /// Of `consumed`: those intended inside the measured part.
@@ -233,10 +244,25 @@ counters! {
         results_read: u64, sum;
         /// Results of another processor that a later update replaced.
         result_updates: u64, sum;
+        /// Of `acknowledged`: those intended inside the measured part.
+        acknowledged_measured: u64, sum;
+        /// When the last measured event was acknowledged; 0: none was.
+        last_acknowledged_ns: Nanos, greatest;
+        /// Events that are due and not handed to the client, by the rate asked for.
+        unsent: u64, sum;
         /// Events handed to the client and not acknowledged yet.
         in_flight: u64, sum, metric(Gauge "in_flight_events");
         /// Records in the partitions that the aggregators have not read yet.
         lag: u64, sum, metric(Gauge "consumer_lag_events");
+        /// The least that the stage was behind the schedule since its last report; `None`: there
+        /// is nothing that it could be behind.
+        behind_ns: Option<Nanos>, greatest;
+        /// Time in turns that found nothing to read.
+        idle_ns: u64, sum;
+        /// Processor time that the stage's thread took.
+        ran_ns: u64, sum;
+        /// Time that the stage's thread could have run, and waited for a processor.
+        waited_ns: u64, sum;
         /// Watermark per partition.
         watermarks: BTreeMap<u32, Nanos>, latest;
     }

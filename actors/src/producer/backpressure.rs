@@ -8,7 +8,7 @@ pub(super) struct Backpressure {
     /// Since when the client is full.
     since: Option<Nanos>,
     /// How long it was full since the producer was last on time.
-    pub(super) behind_ns: Nanos,
+    behind_ns: Nanos,
     total_ns: Nanos,
 }
 
@@ -30,6 +30,12 @@ impl Backpressure {
     pub(super) fn on_time(&mut self, now: Nanos) {
         self.taken(now);
         self.behind_ns = 0;
+    }
+
+    /// Whether an event that is `delay_ns` late would be within the limit but for the time that the
+    /// client was full.
+    pub(super) fn explains(&self, delay_ns: Nanos, limit_ns: Nanos) -> bool {
+        delay_ns - self.behind_ns.min(delay_ns) <= limit_ns
     }
 
     /// How long the client was full, up to now.

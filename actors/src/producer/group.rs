@@ -31,7 +31,7 @@ impl Role for ProducerGroupRole {
     type Stage = ProducerGroup;
 
     fn id(&self) -> StageId {
-        StageId::ProducerGroup(self.index)
+        StageId::ProducerGroup { index: self.index, members: self.roles.len() as u32 }
     }
 
     fn begin(self, base_ns: Nanos) -> ProducerGroup {
@@ -96,7 +96,8 @@ impl Stage for ProducerGroup {
     type Out = EventsAcknowledged;
 
     fn id(&self) -> StageId {
-        StageId::ProducerGroup(self.index)
+        let members = (self.turning.len() + self.finished.len()) as u32;
+        StageId::ProducerGroup { index: self.index, members }
     }
 
     fn order(&mut self, order: StageOrder) {

@@ -10,8 +10,7 @@ use crate::stream::progress::ProgressRecord;
 pub(super) struct InFlight {
     pub(super) window_id: i64,
     pub(super) campaign_id: u32,
-    /// Whether it is intended inside the measured part.
-    pub(super) measured: bool,
+    pub(super) intended_ns: Nanos,
     pub(super) handed_ns: Nanos,
 }
 
@@ -54,6 +53,11 @@ impl Lane {
             self.first_token += 1;
         }
         Some(event)
+    }
+
+    /// The intended time of the oldest event in flight.
+    pub(super) fn oldest_intended(&self) -> Option<Nanos> {
+        self.in_flight.front().copied().flatten().map(|event| event.intended_ns)
     }
 
     /// Whether nothing is in flight.

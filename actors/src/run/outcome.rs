@@ -54,6 +54,15 @@ impl Ending {
     }
 }
 
+/// A change of the rate while the run was under way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateChange {
+    /// When it took effect.
+    pub at_ns: Nanos,
+    /// Events per second over all producers, from then on.
+    pub events_per_second: f64,
+}
+
 /// Everything measured in one run.
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
@@ -73,6 +82,11 @@ pub struct RunOutcome {
     pub base_ns: Option<Nanos>,
     /// End of the schedule: as planned, or when the producers were stopped.
     pub schedule_end_ns: Nanos,
+    /// Events per second asked for: the mean over the measured part; `None`: nobody asks for a
+    /// rate.
+    pub target: Option<f64>,
+    /// Changes of the rate, in order.
+    pub rate_changes: Vec<RateChange>,
     /// When the last stage was done.
     pub finished_at_ns: Nanos,
     /// All stages' totals.
@@ -87,12 +101,14 @@ pub struct RunOutcome {
     pub truth: TruthTable,
     /// What was found wrong (bounded; the totals count all).
     pub findings: Vec<Finding>,
+    /// The longest time that the whole program stood still; 0: it never did.
+    pub longest_stop_ns: Nanos,
     /// How far the wall clock moved against the monotonic one.
     pub wall_step_ns: Nanos,
 }
 
-/// A step of the wall clock beyond this spoils `result_latency` (slewing stays far below).
-pub const CLOCK_STEP_LIMIT_NS: Nanos = 100 * MILLISECOND;
+/// A step of the wall clock beyond this spoils `result_latency`. (Slewing moves both clocks alike.)
+pub const CLOCK_STEP_LIMIT_NS: Nanos = 2 * MILLISECOND;
 
 /// Whether the wall clock moved so far against the monotonic one that it was stepped.
 pub(crate) fn is_step(wall_step_ns: Nanos) -> bool {
@@ -119,18 +135,31 @@ impl RunOutcome {
         (self.schedule_end_ns - from).max(0) as f64 / SECOND as f64
     }
 
-    /// Measured events per second handed to the client, and consumed: over the measured part, or
-    /// over the longer time that it really took.
-    pub fn throughput(&self) -> (f64, f64) {
+    /// Measured events per second handed to the client, acknowledged, and consumed: over the
+    /// measured part, or over the longer time that it really took.
+    pub fn throughput(&self) -> MeasuredRates {
         let from = self.base_ns.unwrap_or(0) + self.spec.workload.warmup.as_nanos();
         let rate = |events: u64, last: Nanos| {
             let seconds = (last - from) as f64 / SECOND as f64;
             let span = seconds.max(self.measured_seconds());
             if span > 0.0 { events as f64 / span } else { 0.0 }
         };
-        (
-            rate(self.counters.produced_measured, self.counters.last_produced_ns),
-            rate(self.counters.consumed_measured, self.counters.last_consumed_ns),
-        )
+        let counters = &self.counters;
+        MeasuredRates {
+            handed_over: rate(counters.produced_measured, counters.last_produced_ns),
+            acknowledged: rate(counters.acknowledged_measured, counters.last_acknowledged_ns),
+            consumed: rate(counters.consumed_measured, counters.last_consumed_ns),
+        }
     }
+}
+
+/// Measured events per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MeasuredRates {
+    /// Handed to the client.
+    pub handed_over: f64,
+    /// Acknowledged by the broker.
+    pub acknowledged: f64,
+    /// Taken by the aggregators.
+    pub consumed: f64,
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tracing::{error, info, warn};
 
+use crate::cpu::MachineCpu;
 use crate::failure::{FailureKind, StageError, caught};
 use crate::ports::PortError;
 use crate::run::facts::{FactsHeard, RunFact, RunMeasured};
@@ -123,6 +124,8 @@ impl Supervisor {
             generation = FIRST_GENERATION,
             "preparing a run"
         );
+        // It may have been planned long ago.
+        plan.clock.begin();
         let spec = Arc::new(plan.spec.clone());
         self.runs += 1;
         let started_at_ns = plan.clock.now();
@@ -312,8 +315,7 @@ impl Supervisor {
         if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
             &mut self.present
         {
-            let at_ns = plan.clock.now();
-            run.set_rate(at_ns, rate);
+            let at_ns = run.set_rate(plan.clock.now(), rate);
             pipeline.order(StageOrder::SetRate { at_ns, events_per_second: rate });
             self.tell(RunFact::RateChanged(rate));
         }
@@ -327,10 +329,20 @@ impl Supervisor {
             return;
         };
         let now = plan.clock.now();
+        if run.wants_machine(now)
+            && let Some(cpu) = MachineCpu::read()
+        {
+            run.note_machine(now, cpu);
+        }
         let wall_step_ns = plan.clock.wall_step_ns();
         let sight = Sight { now, wall_step_ns, most_silent: pipeline.most_silent(now) };
-        for consequence in run.tick(sight) {
+        let consequences = run.tick(sight);
+        if consequences.contains(&Consequence::GiveUp) {
+            pipeline.order(StageOrder::GiveUp);
+        }
+        for consequence in consequences {
             match consequence {
+                Consequence::GiveUp => {}
                 Consequence::Entered(state) => self.tell(RunFact::StateChanged(state)),
                 Consequence::Over(ending) => self.end(ending, ctx),
             }

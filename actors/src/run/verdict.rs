@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::MILLISECOND;
+use crate::clock::{MILLISECOND, SECOND};
 use crate::measures::latency_kinds::LatencyKind;
 use crate::run::outcome::{Ending, RunOutcome};
+use crate::run::sustained::growth::Undecided;
+use crate::run::sustained::{Limit, Sustained};
 use crate::truth::findings::AuditTotals;
-use crate::workload::arrivals::ArrivalKind;
 use crate::workload::mode::Mode;
 
 /// The verdict on a run.
@@ -61,13 +62,22 @@ impl Grade {
         (Self::Error, Verdict::Fail, 1, "runtime error"),
         (Self::WrongCount, Verdict::Fail, 4, "audit failed"),
         (Self::Inconclusive, Verdict::Inconclusive, 5, "inconclusive"),
-        (Self::FellShort, Verdict::Fail, 99, "a threshold failed, or broker-limited"),
+        (
+            Self::FellShort,
+            Verdict::Fail,
+            99,
+            "not sustained, broker-limited, or a threshold failed",
+        ),
         (Self::Stopped, Verdict::Aborted, 0, "stopped on request"),
         (Self::Pass, Verdict::Pass, 0, "pass"),
     ];
 
     /// The grade that a report tells by its verdict and exit code; whatever fits none is an error.
+    /// (Who was stopped by a signal ended with that signal's code.)
     pub fn of(verdict: Verdict, exit_code: u8) -> Self {
+        if verdict == Verdict::Aborted {
+            return Self::Stopped;
+        }
         let fits = |row: &&(Self, Verdict, u8, &str)| (row.1, row.2) == (verdict, exit_code);
         let by_code = |row: &&(Self, Verdict, u8, &str)| row.2 == exit_code;
         let found = Self::TABLE.iter().find(fits).or_else(|| Self::TABLE.iter().rfind(by_code));
@@ -123,12 +133,24 @@ pub enum Cause {
     NothingMeasured,
     /// No result has a latency that counts.
     NoResultLatency,
+    /// The whole program was stopped for a while, or got no processor.
+    ProgramStopped,
     /// The wall clock was stepped.
     ClockStepped,
+    /// The backlog grew where the generator was the limit.
+    NotSustainedGenerator,
+    /// The backlog grew where our own aggregator was the limit.
+    NotSustainedAggregator,
+    /// Whether the run kept up cannot be told.
+    SustainedUndecided,
     /// The generator was late by itself.
     GeneratorLimited,
+    /// The backlog grew where the broker was the limit.
+    NotSustainedBroker,
     /// The generator was late because the broker's client was full.
     BrokerLimited,
+    /// Events were sent late, or never, while the backlog grew: what held it up decides.
+    SentLate,
     /// A threshold does not hold.
     ThresholdFailed,
     /// Nothing is wrong with the run itself.
@@ -153,9 +175,16 @@ impl Cause {
             Self::Stopped => Grade::Stopped,
             Self::NothingMeasured
             | Self::NoResultLatency
+            | Self::ProgramStopped
             | Self::ClockStepped
+            | Self::NotSustainedGenerator
+            | Self::NotSustainedAggregator
+            | Self::SustainedUndecided
             | Self::GeneratorLimited => Grade::Inconclusive,
-            Self::BrokerLimited | Self::ThresholdFailed => Grade::FellShort,
+            Self::NotSustainedBroker
+            | Self::BrokerLimited
+            | Self::SentLate
+            | Self::ThresholdFailed => Grade::FellShort,
             Self::NoFault => Grade::Pass,
         }
     }
@@ -224,15 +253,16 @@ impl Judgement {
 }
 
 impl RunOutcome {
-    /// Judges the run by what its stages can know.
-    pub fn judge(&self) -> Judgement {
+    /// Judges the run by what its stages can know, and by whether it was `sustained`.
+    pub fn judge(&self, sustained: &Sustained) -> Judgement {
         let mut reasons: Vec<Reason> = self.error().into_iter().collect();
         reasons.extend(self.wrong_counts());
         reasons.extend(self.stopped());
         if !matches!(self.ending, Ending::Failed { .. }) {
             reasons.extend(self.doubts());
         }
-        reasons.extend(self.limit().filter(|limit| limit.cause == Cause::BrokerLimited));
+        reasons.extend(self.not_sustained(sustained));
+        reasons.extend(self.sent_late(sustained));
         if reasons.is_empty() {
             reasons.push(Reason::new(Cause::NoFault, self.praise()));
         }
@@ -347,14 +377,48 @@ impl RunOutcome {
             let text = "no result latency was measured: no whole window lies in the measured part";
             doubts.push(Reason::new(Cause::NoResultLatency, text));
         }
+        if self.longest_stop_ns > 0 {
+            let stop_s = self.longest_stop_ns as f64 / SECOND as f64;
+            let text = format!(
+                "the program itself stood still for {stop_s:.1} s: it was stopped, or got no \
+                 processor"
+            );
+            doubts.push(Reason::new(Cause::ProgramStopped, text));
+        }
         // Aggregation alone measures spans of the run clock, which a step does not touch.
         if self.clock_stepped() && !matches!(self.mode, Mode::Aggregate(_)) {
             let step_ms = self.wall_step_ns / MILLISECOND;
             let text = format!("the wall clock stepped by {step_ms} ms during the run");
             doubts.push(Reason::new(Cause::ClockStepped, text));
         }
-        doubts.extend(self.limit().filter(|limit| limit.cause == Cause::GeneratorLimited));
         doubts
+    }
+
+    /// Whether the backlog grew, and where.
+    fn not_sustained(&self, sustained: &Sustained) -> Option<Reason> {
+        let is_stopped = matches!(self.ending, Ending::Stopped { .. });
+        if let Some(Undecided { why, needed_s }) = &sustained.undecided {
+            // Who stopped a run did not ask for that.
+            let text = format!(
+                "whether it kept up cannot be told: {why}; a measured part of {needed_s} s would \
+                 tell"
+            );
+            return (!is_stopped).then(|| Reason::new(Cause::SustainedUndecided, text));
+        }
+        let (Some(limit), Some(growth_s)) = (sustained.limit, sustained.growth_s) else {
+            return None;
+        };
+        let cause = match limit {
+            Limit::Generator => Cause::NotSustainedGenerator,
+            Limit::Aggregator => Cause::NotSustainedAggregator,
+            Limit::Broker | Limit::Processor => Cause::NotSustainedBroker,
+        };
+        let text = format!(
+            "not sustained, {}-limited: the backlog grew by {growth_s:.1} s in {} s",
+            limit.name(),
+            sustained.judged_s
+        );
+        Some(Reason::new(cause, text))
     }
 
     fn praise(&self) -> String {
@@ -373,30 +437,36 @@ impl RunOutcome {
         }
     }
 
-    /// What made the producers late, if too many events were.
-    fn limit(&self) -> Option<Reason> {
-        if !self.mode.produces() || self.spec.workload.arrivals == ArrivalKind::Max {
-            return None;
-        }
-        let sent = self.counters.produced_measured.max(1) as f64;
-        let generator = self.counters.sent_late_generator as f64 / sent;
-        let broker = self.counters.sent_late_backpressure as f64 / sent;
-        let share = generator + broker;
+    /// What made the producers late, if too many events were. Never sent is late, too. Where the
+    /// backlog grew, too, what held it up decides alone.
+    fn sent_late(&self, sustained: &Sustained) -> Option<Reason> {
+        self.spec.target(self.mode)?;
+        let counters = &self.counters;
+        let never = counters.never_sent_measured;
+        let scheduled = (counters.produced_measured + never).max(1) as f64;
+        let by_broker = counters.sent_late_backpressure + counters.never_sent_backpressure;
+        let by_generator =
+            counters.sent_late_generator + never.saturating_sub(counters.never_sent_backpressure);
+        let share = (by_generator + by_broker) as f64 / scheduled;
         if share <= self.spec.workload.send_delay_share {
             return None;
         }
-        let (cause, who) = if broker >= generator {
+        let (cause, who) = if by_broker >= by_generator {
             (Cause::BrokerLimited, "broker")
         } else {
             (Cause::GeneratorLimited, "generator")
         };
         let percent = share * 100.0;
         let limit_ms = self.spec.workload.send_delay_limit.as_nanos() / MILLISECOND;
-        let text = format!(
-            "{who}-limited: {percent:.1} % of the events were sent more than {limit_ms} ms after \
-             their intended time"
+        let or_never = if never > 0 { ", or never" } else { "" };
+        let late = format!(
+            "{percent:.1} % of the events were sent more than {limit_ms} ms after their intended \
+             time{or_never}"
         );
-        Some(Reason::new(cause, text))
+        Some(match sustained.limit {
+            Some(_) => Reason::new(Cause::SentLate, late),
+            None => Reason::new(cause, format!("{who}-limited: {late}")),
+        })
     }
 }
 

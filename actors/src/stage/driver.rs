@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
+use crate::cpu::ThreadCpu;
 use crate::failure::{StageError, caught};
 use crate::stage::reports::{StageFailed, StageReport};
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, Turn};
@@ -313,10 +314,14 @@ impl<R: Role> StageDriver<R> {
 
     fn report(&mut self, at_ns: Nanos, finished: bool) {
         let Life::Working(stage) = &mut self.life else { return };
-        let StageState { counters, latencies, findings, windows } = match caught(|| stage.state()) {
-            Ok(since_last) => since_last,
-            Err(error) => return self.fail(error),
-        };
+        let StageState { mut counters, latencies, findings, windows } =
+            match caught(|| stage.state()) {
+                Ok(since_last) => since_last,
+                Err(error) => return self.fail(error),
+            };
+        if let Some(cpu) = ThreadCpu::of_this_thread() {
+            (counters.ran_ns, counters.waited_ns) = (cpu.ran_ns, cpu.waited_ns);
+        }
         let Reporting { pipeline, waiting, supervisor_waiting, .. } = &self.reporting;
         let (pipeline, mailbox) = (*pipeline, waiting.count());
         let report = StageReport {

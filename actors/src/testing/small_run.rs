@@ -34,6 +34,7 @@ pub fn small_spec(run_id: &str) -> RunSpec {
         result_writer: ResultWriterSection { batch: 1000 },
         supervisor: SupervisorSection {
             heartbeat_timeout: Span::from_nanos(10 * SECOND),
+            catch_up_timeout: Span::from_nanos(10 * SECOND),
             drain_timeout: Span::from_nanos(60 * SECOND),
         },
         topics: RunTopics {
@@ -67,6 +68,7 @@ fn small_workload() -> WorkloadSection {
         progress_interval: Span::from_nanos(100 * MILLISECOND),
         send_delay_limit: Span::from_nanos(SECOND),
         send_delay_share: 0.5,
+        least_judged: Span::default(),
         mmpp: Mmpp::default(),
     }
 }

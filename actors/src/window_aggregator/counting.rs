@@ -57,6 +57,7 @@ pub struct Counting {
     index: Vec<usize>,
     /// The places of campaigns in a pane.
     pub slots: CampaignSlots,
+    base_ns: Nanos,
     measure_from_ns: Nanos,
     /// When the present batch came.
     pub now: Nanos,
@@ -109,6 +110,7 @@ impl Counting {
             partitions: owned.iter().map(partition).collect(),
             index,
             slots,
+            base_ns,
             measure_from_ns,
             now: base_ns,
             counters: StageCounters::default(),
@@ -224,6 +226,13 @@ impl Counting {
     pub fn close_all(&mut self, outbox: &mut Vec<PanesClosed>) {
         self.partitions.iter_mut().for_each(|partition| partition.windows.advance_all(FINISHED));
         self.tell(false, outbox);
+    }
+
+    /// The least event-time progress over the partitions, not before the run's base; `None`: all
+    /// are done.
+    pub fn least_progress(&self) -> Option<Nanos> {
+        let least = self.partitions.iter().map(|partition| partition.windows.least_progress());
+        least.min().filter(|&least| least != FINISHED).map(|least| least.max(self.base_ns))
     }
 
     /// Whether every window is closed.

@@ -140,6 +140,10 @@ impl Source for ForeignStream {
     }
 
     /// What was there when the drain was ordered is read, however far it is ahead.
+    fn has_schedule(&self) -> bool {
+        false
+    }
+
     fn runs_ahead(&self) -> bool {
         self.remainder.is_asked()
     }

@@ -127,6 +127,10 @@ impl Source for OwnStream {
     /// The producers end their stream themselves.
     fn drain(&mut self) {}
 
+    fn has_schedule(&self) -> bool {
+        true
+    }
+
     fn runs_ahead(&self) -> bool {
         false
     }

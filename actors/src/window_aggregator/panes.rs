@@ -246,7 +246,9 @@ impl PartitionWindows {
         self.below = self.producers.iter().filter(|state| state.progress < self.boundary).count();
     }
 
-    fn least_progress(&self) -> Nanos {
+    /// The least event-time progress of its producers. `Nanos::MIN`: one was not heard yet;
+    /// [`FINISHED`]: all are done.
+    pub fn least_progress(&self) -> Nanos {
         #[cfg(feature = "planted-bugs")]
         if crate::planted::planted(crate::planted::Bug::GreatestProgress) {
             return self.producers.iter().map(|state| state.progress).max().unwrap_or(Nanos::MIN);

@@ -62,6 +62,10 @@ pub trait Source: Send + Unpin + 'static {
     /// No more is asked for than is there.
     fn drain(&mut self);
 
+    /// Whether event times are those of a schedule that is played now, which the reading may be
+    /// behind.
+    fn has_schedule(&self) -> bool;
+
     /// Whether a partition may be any number of windows ahead of the merge.
     fn runs_ahead(&self) -> bool;
 

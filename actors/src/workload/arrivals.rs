@@ -228,6 +228,28 @@ impl Arrivals {
         self.look_ahead();
     }
 
+    /// Takes the arrivals before an offset, at most `draws` of them where each must be drawn. Gives
+    /// how many, and whether that is all of them.
+    pub fn skip_before(&mut self, offset_ns: i64, draws: u64) -> (u64, bool) {
+        if let Process::Uniform(uniform) = &mut self.process
+            && self.changes.is_empty()
+        {
+            let count = uniform.skip_before(offset_ns);
+            self.last = self.last.max(uniform.before());
+            self.look_ahead();
+            return (count, true);
+        }
+        let mut count = 0;
+        while self.upcoming < offset_ns {
+            if count == draws {
+                return (count, false);
+            }
+            self.next();
+            count += 1;
+        }
+        (count, true)
+    }
+
     fn first_boundary(&self) -> i64 {
         min(self.process.boundary(), self.changes.first().map_or(NEVER, |change| change.0))
     }

@@ -91,7 +91,7 @@ fn a_rate_set_late_brings_no_event_from_before_the_progress_promised_under_backp
     // Past the window's end at 200 ms, with a progress record still waiting for the client.
     turn(&mut producer, 205);
     producer
-        .order(StageOrder::SetRate { at_ns: base + 150 * MILLISECOND, events_per_second: 1000.0 });
+        .order(StageOrder::SetRate { at_ns: base + 205 * MILLISECOND, events_per_second: 1000.0 });
     client.lock().unwrap().full = false;
     turn(&mut producer, 300);
     let (mut promised, mut events) = (base, 0);

@@ -208,6 +208,9 @@ fn arrivals(seed: u64, dice: &mut Dice) -> (ArrivalKind, Mmpp) {
     }
 }
 
+/// From an order to change the rate to its effect.
+const CHANGE_LEAD: Nanos = 50 * MILLISECOND;
+
 /// Half of the seeds have some.
 fn draw_faults(dice: &mut Dice) -> Vec<Fault> {
     if dice.once_in(2) {
@@ -252,7 +255,7 @@ pub(crate) fn simulate(seed: u64) -> Result<Outcome, String> {
             pipeline.order(match change {
                 Change::Drain => StageOrder::Drain { at_ns: now },
                 Change::Rate(events_per_second) => {
-                    StageOrder::SetRate { at_ns: now, events_per_second }
+                    StageOrder::SetRate { at_ns: now + CHANGE_LEAD, events_per_second }
                 }
             });
         }

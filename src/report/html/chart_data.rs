@@ -49,14 +49,27 @@ pub fn charts(report: &Report) -> Vec<Chart> {
             text: format!("Events per second over {} seconds: {target}; {rates}.", seconds.len()),
             wide: true,
         });
+        let behind = seconds.iter().filter_map(|row| row.behind_ms).reduce(f64::max);
+        charts.extend(behind.map(|behind| Chart {
+            name: "behind",
+            title: "Behind schedule, ms",
+            text: format!(
+                "The least in each second that the reading was behind the schedule: at most {} \
+                 milliseconds.",
+                millis(Some(behind))
+            ),
+            wide: false,
+        }));
         let most = |of: fn(&Second) -> u64| grouped(seconds.iter().map(of).max().unwrap_or(0));
         charts.push(Chart {
-            name: "queues",
-            title: "Consumer lag and events in flight",
+            name: "backlog",
+            title: "Backlog, by where events stood",
             text: format!(
-                "At the end of each second: consumer lag at most {}, events in flight at most {}.",
-                most(|row| row.lag),
-                most(|row| row.in_flight)
+                "At the end of each second: unsent at most {}, unacknowledged at most {}, unread \
+                 at most {}.",
+                most(|row| row.backlog.unsent),
+                most(|row| row.backlog.unacknowledged),
+                most(|row| row.backlog.unread)
             ),
             wide: false,
         });
@@ -133,8 +146,8 @@ pub fn thinned(report: &Report) -> Option<String> {
     (seconds > 1 || windows > 1).then(|| {
         format!(
             "A point stands for {seconds} s (or {windows} window{plural}): rates are their mean, \
-             latencies, lag and in flight \
-             their greatest."
+             latencies and \
+             backlogs their greatest."
         )
     })
 }
@@ -187,8 +200,10 @@ pub fn data(report: &Report) -> anyhow::Result<Value> {
         "produced": mean(|row| row.produced),
         "acknowledged": mean(|row| row.acknowledged),
         "consumed": mean(|row| row.consumed),
-        "lag": greatest(|row| row.lag),
-        "in_flight": greatest(|row| row.in_flight),
+        "behind_ms": column(&|rows| json!(most(rows.iter().filter_map(|row| row.behind_ms)))),
+        "unsent": greatest(|row| row.backlog.unsent),
+        "unacknowledged": greatest(|row| row.backlog.unacknowledged),
+        "unread": greatest(|row| row.backlog.unread),
         "latency": latency,
         "windows": windows(report),
         "distribution": distribution,

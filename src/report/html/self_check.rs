@@ -56,7 +56,7 @@ pub fn checks(report: &Report) -> Vec<Check> {
     );
     let step = format!("{:+.3} ms", report.wall_step_ms);
     let limit_ms = CLOCK_STEP_LIMIT_NS as f64 / MILLISECOND as f64;
-    let note = "a step beyond 100 ms spoils the result latency";
+    let note = "a step beyond 2 ms spoils the result latency";
     add("wall clock against monotonic", step, note, report.wall_step_ms.abs() > limit_ms);
     checks
 }

@@ -7,7 +7,7 @@ use super::tree::{Arrow, CRATES, Tree};
 
 /// Each may name what stands before it, and what stands beside it.
 const ACTORS: [&[&str]; 8] = [
-    &["clock", "ports", "failure", "stage_id", "planted", "checks", "units"],
+    &["clock", "cpu", "ports", "failure", "stage_id", "planted", "checks", "units"],
     &["workload"],
     &["stream"],
     &["measures", "truth"],

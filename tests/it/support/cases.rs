@@ -3,9 +3,9 @@
 use streamgauge::config::Threshold;
 use streamgauge::report::{Report, ReportContext};
 use streamgauge_actors::{
-    ArrivalKind, Capability, Ending, FailureKind, Finding, FindingKind, LatencyHistogram,
-    LatencyKind, Limitation, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, RunMeasures,
-    RunOutcome, SECOND, Second, Span, StageId, Subject,
+    ArrivalKind, Backlog, Capability, Ending, FailureKind, Finding, FindingKind, LatencyHistogram,
+    LatencyKind, Limitation, Load, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, RateChange,
+    RunMeasures, RunOutcome, SECOND, Second, Span, StageId, Subject,
 };
 
 use super::outcomes::{AGGREGATE, FOLLOW, context, failed, passed, report};
@@ -172,6 +172,54 @@ fn nowhere() -> RunOutcome {
     run
 }
 
+/// Ten seconds in which the backlog grows by a fifth of a second each, at this place.
+fn overloaded(place: fn(&mut Backlog) -> &mut u64, load: Load) -> RunOutcome {
+    let mut run = run(10, 3.0);
+    for (at, second) in (0_u32..).zip(&mut run.series) {
+        second.behind_ms = Some(5.0 + 200.0 * f64::from(at));
+        *place(&mut second.backlog) += 8_000 * u64::from(at);
+        second.load = load;
+    }
+    run
+}
+
+/// What a quota of the broker does: events wait for their acknowledgement, and some were given up.
+fn not_sustained() -> RunOutcome {
+    let load = Load { client_full: 0.9, reader_busy: 0.2, ..Load::default() };
+    let mut run = overloaded(|backlog| &mut backlog.unacknowledged, load);
+    let counters = &mut run.counters;
+    (counters.never_sent, counters.never_sent_measured) = (70_000, 70_000);
+    counters.never_sent_backpressure = 70_000;
+    run
+}
+
+/// Our own reader was the limit.
+fn slow_reader() -> RunOutcome {
+    let load = Load { reader_busy: 1.0, ..Load::default() };
+    overloaded(|backlog| &mut backlog.unread, load)
+}
+
+/// Too short to be judged, though that was asked for.
+fn undecided() -> RunOutcome {
+    let mut run = run(3, 3.0);
+    run.schedule_end_ns = run.base_ns.unwrap_or(0) + 3 * SECOND;
+    run.spec.workload.least_judged = Span::from_nanos(5 * SECOND);
+    run
+}
+
+/// Its rate was changed twice, and the program stood still once.
+fn changed() -> RunOutcome {
+    let mut run = run(10, 3.0);
+    let base_ns = run.base_ns.unwrap_or(0);
+    let change = |ms: i64, events_per_second| RateChange {
+        at_ns: base_ns + ms * MILLISECOND,
+        events_per_second,
+    };
+    run.rate_changes = vec![change(2_500, 20_000.0), change(5_000, 60_000.0)];
+    run.longest_stop_ns = 20 * SECOND;
+    run
+}
+
 fn with_thresholds() -> ReportContext {
     let texts = ["events.late == 0", "latency.result_latency.p99_ms < 1", "drain.seconds < 1"];
     let mut context = context();
@@ -216,6 +264,10 @@ pub(crate) fn cases() -> Vec<Case> {
         of("foreign_late", foreign_late(), AGGREGATE),
         of("results", unscheduled(), Mode::Latency(FOLLOW)),
         of("results_alone", unmeasured, Mode::Latency(FOLLOW)),
+        of("not_sustained", not_sustained(), Mode::Run),
+        of("slow_reader", slow_reader(), Mode::Run),
+        of("undecided", undecided(), Mode::Run),
+        of("rate_changed", changed(), Mode::Run),
         Case { name: "thresholds", report: Report::new(&run(2, 3.0), &with_thresholds()) },
     ]
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
-    Aggregate, ArrivalKind, AuditTotals, BrokerDescription, Ending, Follow, LatencyHistogram,
-    LatencyKind, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, Rate, RunMeasures, RunOutcome,
-    RunSpec, SECOND, Second, Span, StageCounters, StartAt, Subject, WindowAudit,
-    testing::small_spec,
+    Aggregate, ArrivalKind, AuditTotals, Backlog, BrokerDescription, Ending, Follow,
+    LatencyHistogram, LatencyKind, Load, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, Rate,
+    RunMeasures, RunOutcome, RunSpec, SECOND, Second, Span, StageCounters, StartAt, Subject,
+    WindowAudit, testing::small_spec,
 };
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
@@ -74,14 +74,9 @@ fn embedded() -> BrokerDescription {
     }
 }
 
-/// A run of `windows` windows in which all went well.
-pub(crate) fn passed(windows: i64) -> RunOutcome {
-    let events = 400_000 * windows as u64;
-    let mut histogram = LatencyHistogram::default();
-    (1..=1000).for_each(|i| histogram.record(i * 12_345));
-    let quantiles = Quantiles::of(&histogram);
-    let latencies = LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
-    let second = |second: i64| Second {
+/// A second in which all went well.
+fn second(second: i64, quantiles: Option<Quantiles>) -> Second {
+    Second {
         second,
         start_ms: BASE / MILLISECOND + second * 1000,
         target: Some(40_000.0),
@@ -91,9 +86,27 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
         results: 0,
         lag: 12,
         in_flight: 34,
+        behind_ms: Some(4.5),
+        backlog: Backlog { unsent: 0, unacknowledged: 34, unread: 12 },
+        load: Load {
+            client_full: 0.0,
+            reader_busy: 0.125,
+            cpu_wait: 0.004,
+            client_cpus: Some(0.25),
+            foreign_cpus: Some(0.5),
+        },
         watermarks_ms: [(0, None), (1, Some(BASE / MILLISECOND + second * 1000)), (2, None)].into(),
         latency: PerLatency::from_fn(|kind| quantiles.filter(|_| kind.row().of == Subject::Event)),
-    };
+    }
+}
+
+/// A run of `windows` windows in which all went well.
+pub(crate) fn passed(windows: i64) -> RunOutcome {
+    let events = 400_000 * windows as u64;
+    let mut histogram = LatencyHistogram::default();
+    (1..=1000).for_each(|i| histogram.record(i * 12_345));
+    let quantiles = Quantiles::of(&histogram);
+    let latencies = LatencyKind::ALL.into_iter().map(|kind| (kind, histogram.clone())).collect();
     let end = BASE + windows * 10 * SECOND;
     RunOutcome {
         spec: spec().with(|spec| {
@@ -106,16 +119,21 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
         started_at_ns: BASE - SECOND,
         base_ns: Some(BASE),
         schedule_end_ns: end,
+        target: Some(40_000.0),
+        rate_changes: Vec::new(),
+        longest_stop_ns: 0,
         finished_at_ns: end + SECOND,
         counters: StageCounters {
             produced: events,
             produced_bytes: 330 * events,
             produced_measured: events,
             acknowledged: events,
+            acknowledged_measured: events,
             consumed: events,
             consumed_bytes: 330 * events,
             consumed_measured: events,
             last_produced_ns: end - MILLISECOND,
+            last_acknowledged_ns: end - MILLISECOND,
             last_consumed_ns: end - MILLISECOND,
             windows_closed: windows as u64,
             results_written: 10 * windows as u64,
@@ -125,7 +143,7 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
             ..StageCounters::default()
         },
         latencies,
-        series: (0..windows * 10).map(second).collect(),
+        series: (0..windows * 10).map(|at| second(at, quantiles)).collect(),
         measures: Some(RunMeasures {
             audit: AuditTotals {
                 windows: windows as u64,
@@ -175,6 +193,7 @@ pub(crate) fn context() -> ReportContext {
         },
         versions: Versions::new(Some("2.12.1".to_owned()), None),
         thresholds: Vec::new(),
+        stopped_by_signal: None,
     }
 }
 
@@ -184,5 +203,5 @@ pub(crate) fn report(outcome: &RunOutcome, mode: Mode) -> Report {
 
 /// The same run, as if it had been of another mode.
 pub(crate) fn of_mode(outcome: &RunOutcome, mode: Mode) -> RunOutcome {
-    RunOutcome { mode, ..outcome.clone() }
+    RunOutcome { mode, target: outcome.spec.target(mode), ..outcome.clone() }
 }

@@ -28,7 +28,13 @@ impl Uniform {
         if self.rate == 0.0 {
             return NEVER;
         }
-        let after_ns = (self.first + self.count as f64) * SECOND_F64 / self.rate;
+        self.nth(self.count)
+    }
+
+    /// When an event is due, at a rate that is not 0.
+    #[inline]
+    fn nth(&self, count: i64) -> i64 {
+        let after_ns = (self.first + count as f64) * SECOND_F64 / self.rate;
         self.from_ns.saturating_add((after_ns + 0.5) as i64)
     }
 
@@ -36,6 +42,26 @@ impl Uniform {
     pub(super) fn draw(&mut self) -> i64 {
         self.count += 1;
         self.arrival()
+    }
+
+    /// Takes the events before an offset; gives how many.
+    pub(super) fn skip_before(&mut self, offset_ns: i64) -> u64 {
+        let before = self.count;
+        let passed = (offset_ns - self.from_ns) as f64 * self.rate / SECOND_F64;
+        // Near its place: rounding may leave it a step off.
+        self.count = self.count.max((passed - self.first) as i64 - 2);
+        while self.arrival() < offset_ns {
+            self.count += 1;
+        }
+        while self.count > before && self.nth(self.count - 1) >= offset_ns {
+            self.count -= 1;
+        }
+        (self.count - before) as u64
+    }
+
+    /// The event before the next.
+    pub(super) fn before(&self) -> i64 {
+        if self.count == 0 { self.from_ns } else { self.nth(self.count - 1) }
     }
 
     pub(super) fn set_rate(&mut self, from_ns: i64, rate: f64) {

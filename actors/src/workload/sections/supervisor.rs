@@ -12,7 +12,9 @@ use crate::units::Span;
 pub struct SupervisorSection {
     /// A stage silent for longer has frozen.
     pub heartbeat_timeout: Span,
-    /// How long draining may take.
+    /// How long producers may go on sending what is overdue at the schedule's end.
+    pub catch_up_timeout: Span,
+    /// How long a drain may go without any progress.
     pub drain_timeout: Span,
 }
 

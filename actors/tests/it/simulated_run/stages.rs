@@ -137,6 +137,7 @@ impl Pipeline {
         match order {
             StageOrder::Drain { .. } => self.stresses().drains += 1,
             StageOrder::SetRate { .. } => self.stresses().rate_changes += 1,
+            StageOrder::GiveUp => {}
         }
         self.slots.iter_mut().for_each(|slot| slot.mailbox.push_back(Mail::Order(order)));
     }
@@ -176,7 +177,11 @@ impl Pipeline {
     fn step(&mut self, at: usize, now: Nanos, dice: &mut Dice) -> Result<(), String> {
         let slot = &mut self.slots[at];
         let waiting = slot.mailbox.len() as u64;
-        let taken = if dice.once_in(4) { dice.below(waiting + 1) } else { waiting };
+        let some = if dice.once_in(4) { dice.below(waiting + 1) } else { waiting };
+        // A change of the schedule is named so far ahead that no turn comes before it.
+        let is_order = |mail: &Mail| matches!(mail, Mail::Order(_));
+        let ordered = slot.mailbox.iter().rposition(is_order).map_or(0, |at| at as u64 + 1);
+        let taken = some.max(ordered);
         self.outcome.stresses.delayed_messages += waiting - taken;
         for mail in slot.mailbox.drain(..taken as usize) {
             slot.parked = false;

@@ -1,0 +1,85 @@
+//! How far a run was behind its schedule, where its events stood, and whose processor time it was.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{MILLISECOND, Nanos};
+
+/// How often a stage looks how far behind it is.
+const LOOK_EVERY_NS: Nanos = 10 * MILLISECOND;
+
+/// Events that stood in queues at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Backlog {
+    /// Due, and not handed to the client: by the rate asked for.
+    pub unsent: u64,
+    /// Handed to the client, and not acknowledged.
+    pub unacknowledged: u64,
+    /// Acknowledged, and not read by an aggregator.
+    pub unread: u64,
+}
+
+/// Whose processor time a second was, and who was busy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Load {
+    /// Share of the second that the client was full, mean over the producers.
+    pub client_full: f64,
+    /// Share of the second that the busiest aggregator was not waiting for records.
+    pub reader_busy: f64,
+    /// Share of the second that the stage's thread that waited most could have run, and waited for
+    /// a processor.
+    pub cpu_wait: f64,
+    /// Processors that this process used outside of its stages: the broker's client, above all;
+    /// `null`: not known.
+    pub client_cpus: Option<f64>,
+    /// Processors that other processes used; `null`: not known.
+    pub foreign_cpus: Option<f64>,
+}
+
+/// The least that a stage was behind the schedule since it was last asked: what lingers, sawtooths
+/// or pauses for a moment vanishes in it, a queue does not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LeastBehind {
+    least_ns: Option<Nanos>,
+    next_look_ns: Nanos,
+}
+
+impl LeastBehind {
+    /// Looks how far behind the stage is, if it is time to; `behind`: nanoseconds, `None`: there is
+    /// nothing that it could be behind.
+    #[inline]
+    pub(crate) fn look(&mut self, now: Nanos, behind: impl FnOnce() -> Option<Nanos>) {
+        if now < self.next_look_ns {
+            return;
+        }
+        self.next_look_ns = now + LOOK_EVERY_NS;
+        if let Some(behind_ns) = behind() {
+            let least_ns = self.least_ns.map_or(behind_ns, |least_ns| least_ns.min(behind_ns));
+            self.least_ns = Some(least_ns.max(0));
+        }
+    }
+
+    /// The least since the last call.
+    pub(crate) fn take(&mut self) -> Option<Nanos> {
+        self.least_ns.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_of_all_looks_counts_and_a_look_is_rare() {
+        let mut behind = LeastBehind::default();
+        behind.look(0, || Some(7));
+        behind.look(1, || unreachable!("too soon"));
+        behind.look(LOOK_EVERY_NS, || Some(5));
+        behind.look(2 * LOOK_EVERY_NS, || None);
+        behind.look(3 * LOOK_EVERY_NS, || Some(6));
+        assert_eq!((behind.take(), behind.take()), (Some(5), None));
+    }
+}
