@@ -142,6 +142,8 @@ fn records(base_ns: Nanos, spaced: bool) -> Vec<Canning> {
     let mut encoder =
         EventEncoder::new(campaigns, &spec.workload.ad_types, &spec.workload.event_types);
     let progress = ProgressRecord {
+        number: 0,
+        n: 0,
         run: RUN_TAG,
         producer: 0,
         producers: 1,

@@ -88,7 +88,9 @@ pub use self::run::facts::{FactsHeard, RunFact, RunMeasured, StageMeasured};
 pub use self::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
-pub use self::run::outcome::{CLOCK_STEP_LIMIT_NS, Ending, MeasuredRates, RateChange, RunOutcome};
+pub use self::run::outcome::{
+    CLOCK_STEP_LIMIT_NS, Ending, MadeTopics, MeasuredRates, RateChange, RunOutcome,
+};
 pub use self::run::plan::RunPlan;
 pub use self::run::states::{Effect, OrderKind, RUN_STATE_TABLE, RunState, order_effect};
 pub use self::run::supervisor::Supervisor;
@@ -110,6 +112,7 @@ pub use self::stream::progress::ProgressRecord;
 pub use self::stream::result::ResultRecord;
 pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::truth::ledger::{AcknowledgedCount, window_of};
+pub use self::truth::schedule_audit::ProducerEnd;
 pub use self::truth::table::{Truth, TruthTable};
 pub use self::units::{AutoSpan, Bytes, Rate, Span};
 pub use self::window_aggregator::foreign::ForeignStream;

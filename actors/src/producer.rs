@@ -33,6 +33,7 @@ use crate::stage_id::StageId;
 use crate::stream::event::{Draw, EventEncoder, EventSource, Serial};
 use crate::stream::progress::ProgressRecord;
 use crate::truth::ledger::ProducerLedger;
+use crate::truth::schedule_audit::ProducerEnd;
 use crate::workload::campaigns::Campaigns;
 use crate::workload::pacing::Due;
 use crate::workload::spec::RunSpec;
@@ -145,6 +146,9 @@ impl Producer {
             producer: self.index,
             producers: self.spec.workload.producers,
             generation: self.generation,
+            // As it will be when the client takes it.
+            number: 0,
+            n: 0,
             event_time_ns,
             last,
         });
@@ -153,14 +157,23 @@ impl Producer {
     /// Sends the progress records that are due; false: the client is full.
     fn send_progress(&mut self) -> Result<bool, StageError> {
         for (partition, lane) in self.lanes.iter_mut().enumerate() {
-            if let Some(record) = &lane.progress_due {
+            if let Some(record) = &mut lane.progress_due {
+                (record.number, record.n) = (lane.progress_number, lane.next_n);
+                #[cfg(feature = "planted-bugs")]
+                if crate::planted::leaves_out(record.number, record.last) {
+                    (lane.progress_due, lane.progress_number) = (None, lane.progress_number + 1);
+                    continue;
+                }
                 match self.writer.send(
                     partition as u32,
                     PROGRESS_KEY,
                     &record.to_json(),
                     NO_EVENT,
                 )? {
-                    Sent::Ok => lane.progress_due = None,
+                    Sent::Ok => {
+                        lane.progress_due = None;
+                        lane.progress_number += 1;
+                    }
                     Sent::Full => return Ok(false),
                 }
             }
@@ -196,6 +209,12 @@ impl Producer {
                     return Ok(Turn::Rest);
                 }
             }
+            #[cfg(feature = "planted-bugs")]
+            if self.counters.produced % 50 == 49
+                && crate::planted::planted(crate::planted::Bug::SkippedEvent)
+            {
+                self.schedule.pacer.take();
+            }
             let draw = self.waiting.take().unwrap_or_else(|| self.source.draw());
             if !self.send_event(draw, intended, now)? {
                 self.waiting = Some(draw);
@@ -228,7 +247,8 @@ impl Producer {
             #[cfg(feature = "planted-bugs")]
             if crate::planted::planted(crate::planted::Bug::CountedWhenFull) {
                 self.ledger.sent(window_id);
-                self.ledger.acknowledged(window_id, self.campaigns.campaign_of(draw.ad));
+                let campaign_id = self.campaigns.campaign_of(draw.ad);
+                self.ledger.acknowledged(window_id, campaign_id, to_millis(now));
                 return Ok(true);
             }
             return Ok(false);
@@ -300,7 +320,8 @@ impl Producer {
             match ack.delivery {
                 Delivery::Acknowledged => {
                     counters.acknowledged += 1;
-                    ledger.acknowledged(event.window_id, event.campaign_id);
+                    let produce_ms = to_millis(event.handed_ns);
+                    ledger.acknowledged(event.window_id, event.campaign_id, produce_ms);
                     if event.intended_ns >= measure_from_ns {
                         // Read after the wait, once for all that came together.
                         let now = *now.get_or_insert_with(|| clock.now());
@@ -316,7 +337,8 @@ impl Producer {
                 }
                 Delivery::Unknown(why) => {
                     counters.unknown += 1;
-                    ledger.unknown(event.window_id, event.campaign_id);
+                    let produce_ms = to_millis(event.handed_ns);
+                    ledger.unknown(event.window_id, event.campaign_id, produce_ms);
                     failure.get_or_insert_with(|| undelivered(why));
                 }
             }
@@ -332,7 +354,12 @@ impl Producer {
         let (complete_before, windows) = self.ledger.take_complete(sent_before);
         if complete_before > self.handed_over_before || !windows.is_empty() {
             self.handed_over_before = complete_before;
-            outbox.push(EventsAcknowledged { producer: self.index, complete_before, windows });
+            let end = (complete_before == i64::MAX).then(|| ProducerEnd {
+                end_ns: self.schedule.end_ns(),
+                never_sent: self.counters.never_sent,
+                is_estimated: self.counters.never_sent_estimated > 0,
+            });
+            outbox.push(EventsAcknowledged { producer: self.index, complete_before, windows, end });
         }
     }
 
@@ -453,6 +480,8 @@ impl Stage for Producer {
             StageOrder::GiveUp => pacer.give_up(),
             StageOrder::SetRate { at_ns, events_per_second } => {
                 self.schedule.rate = events_per_second / f64::from(self.spec.workload.producers);
+                #[cfg(feature = "planted-bugs")]
+                let at_ns = at_ns + crate::planted::lateness_ns();
                 if !pacer.set_rate(at_ns, self.schedule.rate) {
                     let cause = "a change of the rate came too late: the schedule was played past \
                                  it, so this program was stopped or starved for a while";

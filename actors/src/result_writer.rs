@@ -146,6 +146,12 @@ impl ResultWriter {
     fn take_window(&mut self, window: &MergedWindow, outbox: &mut Vec<WriterOut>) {
         let frame = &self.frame;
         let (start, end) = (frame.end(window.window_id - 1), frame.end(window.window_id));
+        #[cfg(feature = "planted-bugs")]
+        let end = if crate::planted::planted(crate::planted::Bug::ShiftedBounds) {
+            end + MILLISECOND
+        } else {
+            end
+        };
         let measured = window.by_log && frame.is_measured(window.window_id);
         self.counters.windows_closed += 1;
         for campaign in &window.campaigns {

@@ -3,6 +3,7 @@
 
 pub(crate) mod facts;
 pub(crate) mod helper;
+pub(crate) mod judge;
 pub(crate) mod machinery;
 pub(crate) mod orders;
 pub(crate) mod outcome;
@@ -28,7 +29,7 @@ use crate::measures::series::Collector;
 use crate::ports::BrokerDescription;
 use crate::run::facts::StageMeasured;
 use crate::run::orders::RunStatus;
-use crate::run::outcome::{Ending, RateChange, RunOutcome, is_step};
+use crate::run::outcome::{Ending, MadeTopics, RateChange, RunOutcome, is_step};
 use crate::run::states::RunState;
 use crate::stage::reports::StageReport;
 use crate::stage_id::{PipelineId, StageId};
@@ -50,6 +51,7 @@ const MAX_RATE: f64 = 1e9;
 /// A run from its acceptance to its outcome.
 pub(crate) struct Run {
     mode: Mode,
+    made_topics: MadeTopics,
     /// As the topics' real shape completed it.
     pub(crate) spec: Arc<RunSpec>,
     pub(crate) id: PipelineId,
@@ -135,9 +137,16 @@ pub(crate) enum Consequence {
 
 impl Run {
     /// A run that was just accepted, and is being prepared.
-    pub(crate) fn new(mode: Mode, spec: Arc<RunSpec>, id: PipelineId, now: Nanos) -> Self {
+    pub(crate) fn new(
+        mode: Mode,
+        made_topics: MadeTopics,
+        spec: Arc<RunSpec>,
+        id: PipelineId,
+        now: Nanos,
+    ) -> Self {
         Self {
             mode,
+            made_topics,
             id,
             state: RunState::Preparing,
             started_at_ns: now,
@@ -422,6 +431,7 @@ impl Run {
         RunOutcome {
             spec: (*self.spec).clone(),
             mode: self.mode,
+            made_topics: self.made_topics,
             broker: self.broker.unwrap_or_default(),
             generation: self.id.generation,
             ending: self.ending.unwrap_or(Ending::Completed),
@@ -468,7 +478,7 @@ mod tests {
             spec.workload.warmup = Span::from_nanos(200 * MILLISECOND);
         });
         let id = PipelineId { run: 1, generation: 1 };
-        let mut run = Run::new(Mode::Produce, Arc::new(spec), id, PREPARED);
+        let mut run = Run::new(Mode::Produce, MadeTopics::default(), Arc::new(spec), id, PREPARED);
         let base = run.begin(STAGES.to_vec(), PREPARED);
         (run, base)
     }

@@ -4,4 +4,5 @@
 pub(crate) mod findings;
 pub(crate) mod ledger;
 pub(crate) mod schedule;
+pub(crate) mod schedule_audit;
 pub(crate) mod table;

@@ -248,6 +248,36 @@ fn never_sent_note(counters: &StageCounters) -> Option<String> {
         .then(|| format!("{about}{} event(s) of the schedule were given up unsent", grouped(never)))
 }
 
+/// What lay in the topics that the run did not write.
+fn notes_on_others(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
+    let counters = &outcome.counters;
+    let mut notes = Vec::new();
+    if counters.malformed.total() > 0 {
+        let reasons: Vec<_> =
+            counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+        let kept = &outcome.spec.topics.malformed;
+        let total = counters.malformed.total();
+        let until = if matches!(mode, Mode::Run) {
+            ", for as long as the run's topics are kept"
+        } else {
+            ""
+        };
+        notes.push(format!(
+            "{total} malformed record(s), kept in {kept}{until} ({})",
+            reasons.join(", ")
+        ));
+    }
+    if counters.strangers > 0 {
+        let fate =
+            if matches!(mode, Mode::Aggregate(_)) { "added, not auditable" } else { "never added" };
+        notes.push(format!("{} event(s) of other programs: {fate}", counters.strangers));
+    }
+    if counters.results_foreign > 0 {
+        notes.push(format!("{} result(s) of other runs: never judged", counters.results_foreign));
+    }
+    notes
+}
+
 /// What a reader must know about single figures.
 fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     let counters = &outcome.counters;
@@ -288,26 +318,7 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
             "{closed} window(s) closed by processing time, because a partition was idle"
         ));
     }
-    if counters.malformed.total() > 0 {
-        let reasons: Vec<_> =
-            counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
-        let kept = &outcome.spec.topics.malformed;
-        let total = counters.malformed.total();
-        let until = if matches!(mode, Mode::Run) {
-            ", for as long as the run's topics are kept"
-        } else {
-            ""
-        };
-        notes.push(format!(
-            "{total} malformed record(s), kept in {kept}{until} ({})",
-            reasons.join(", ")
-        ));
-    }
-    if counters.strangers > 0 {
-        let fate =
-            if matches!(mode, Mode::Aggregate(_)) { "added, not auditable" } else { "never added" };
-        notes.push(format!("{} event(s) of other programs: {fate}", counters.strangers));
-    }
+    notes.extend(notes_on_others(outcome, mode));
     if mode.produces() && outcome.spec.workload.arrivals == ArrivalKind::Max {
         notes.push(
             "arrivals `max`: there is no schedule, so latency counts from the time of sending, and \

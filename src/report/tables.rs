@@ -207,7 +207,7 @@ pub fn audit(report: &Report, audit: &AuditTotals) -> Rows {
             vec![
                 "results".to_owned(),
                 grouped(audit.results),
-                none(),
+                count(audit.results_wrong),
                 count(audit.results_missing),
                 none(),
                 none(),

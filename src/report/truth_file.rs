@@ -114,6 +114,8 @@ mod tests {
             producer: 1,
             acknowledged,
             unknown: 2,
+            max_produce_ms: 1_700_000_000_123,
+            max_unknown_produce_ms: 1_700_000_000_456,
         };
         let windows = vec![(-1, vec![truth(1, 5)]), (7, vec![truth(1, 6), truth(2, 7)])];
         let file = TruthFile::new("run", 1_700_000_000_000_000_000, 10_000_000_000, windows);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
-    Broker, Finding, FindingKind, RunOutcome, Sustained, Verdict,
+    Broker, Cause, Finding, FindingKind, MadeTopics, RunOutcome, Sustained, Verdict,
     testing::{Expectation, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec},
 };
 
@@ -16,11 +16,7 @@ use crate::support::runs;
 fn audited(name: &str, kind: Option<FaultKind>) -> (Arc<RunOutcome>, Vec<Injection>, Expectation) {
     let clock = runs::clock();
     let spec = small_spec(name);
-    let after_records = if matches!(kind, Some(FaultKind::DropResult | FaultKind::DoubleResult)) {
-        12
-    } else {
-        450
-    };
+    let after_records = if kind.is_some_and(FaultKind::strikes_results) { 12 } else { 450 };
     let faults = kind.into_iter().map(|kind| Fault { kind, after_records }).collect();
     let broker = Arc::new(FaultyBroker::new(runs::embedded(&clock), &spec, faults));
     let host = Foreground::start().unwrap();
@@ -132,4 +128,41 @@ fn a_doubled_result_is_a_duplicate() {
     let (doubled, findings) = flagged("double-result", FaultKind::DoubleResult);
     assert!(names(&findings, FindingKind::ResultDuplicated, doubled.window_id, &doubled));
     assert_eq!(findings.len(), 1);
+}
+
+#[test]
+fn a_dropped_progress_record_is_lost_though_every_count_is_right() {
+    let (dropped, findings) = flagged("progress", FaultKind::DropProgress);
+    let [lost] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!((lost.kind, lost.producer), (FindingKind::ProgressLost, dropped.producer));
+}
+
+#[test]
+fn a_result_that_lies_about_its_time_or_its_window_is_wrong() {
+    for (name, kind) in [("time", FaultKind::FalseProduceTime), ("bounds", FaultKind::FalseBounds)]
+    {
+        let (false_result, findings) = flagged(name, kind);
+        assert!(names(&findings, FindingKind::ResultWrong, false_result.window_id, &false_result));
+        assert_eq!(findings.len(), 1, "no count is wrong");
+    }
+}
+
+/// In a topic that the run made itself nobody else has any business.
+#[test]
+fn what_others_write_into_the_runs_own_topic_fails_its_audit() {
+    for (name, kind) in
+        [("stranger", FaultKind::StrangeEvent), ("unreadable", FaultKind::UnreadableEvent)]
+    {
+        let (outcome, injections, _) = audited(name, Some(kind));
+        assert_eq!(injections.len(), 1);
+        let judgement = outcome.judge(&Sustained::default());
+        assert_eq!(
+            (judgement.cause(), judgement.exit_code()),
+            (Cause::UnexplainedRecords, 4),
+            "{:?}",
+            judgement.texts()
+        );
+        let theirs = RunOutcome { made_topics: MadeTopics::default(), ..(*outcome).clone() };
+        assert_eq!(theirs.judge(&Sustained::default()).verdict(), Verdict::Pass);
+    }
 }

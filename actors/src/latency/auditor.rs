@@ -8,12 +8,14 @@ use crate::stage::flow::{EventsAcknowledged, WindowWritten};
 use crate::stream::result::ResultRecord;
 use crate::truth::findings::{AuditTotals, Finding, FindingKind, MAX_FINDINGS, WindowAudit};
 use crate::truth::ledger::Ledger;
+use crate::truth::schedule_audit::ScheduleTotals;
 use crate::truth::table::{Truth, TruthTable};
 use crate::workload::frame::WindowFrame;
 
 #[derive(Clone, Debug, Default)]
 struct OpenWindow {
-    results: BTreeMap<u64, u64>,
+    /// By campaign.
+    results: BTreeMap<u64, ResultClaim>,
     written: Option<u64>,
     by_producer: BTreeMap<u64, Vec<u64>>,
     /// Whether all latencies of its results came, where they come apart from the results.
@@ -23,12 +25,36 @@ struct OpenWindow {
     latency_count: u64,
 }
 
+/// What a result says of its events.
+#[derive(Clone, Copy, Debug)]
+struct ResultClaim {
+    count: u64,
+    max_produce_ms: i64,
+    has_right_bounds: bool,
+}
+
 impl OpenWindow {
     fn add_latency(&mut self, latency_ms: f64) {
         self.latency_sum_ms += latency_ms;
         self.latency_count += 1;
         self.latency_max_ms =
             Some(self.latency_max_ms.map_or(latency_ms, |max| max.max(latency_ms)));
+    }
+}
+
+impl ResultClaim {
+    /// Whether it says what its events say, whose count is right. Of unknown events any may be in
+    /// it.
+    fn is_true(&self, truths: &[Truth]) -> bool {
+        let acknowledged = truths.iter().map(|truth| truth.max_produce_ms).max().unwrap_or(0);
+        let unknown = truths.iter().map(|truth| truth.max_unknown_produce_ms).max().unwrap_or(0);
+        // An older program's truth does not tell.
+        let is_known = truths.iter().all(|truth| {
+            (truth.acknowledged == 0 || truth.max_produce_ms != 0)
+                && (truth.unknown == 0 || truth.max_unknown_produce_ms != 0)
+        });
+        let is_time = (acknowledged..=acknowledged.max(unknown)).contains(&self.max_produce_ms);
+        self.has_right_bounds && (is_time || !is_known)
     }
 }
 
@@ -112,7 +138,14 @@ impl Auditor {
         }
         self.totals.results += 1;
         let open = self.open.entry(result.window_id).or_default();
-        open.results.insert(result.campaign_id, result.count);
+        let (id, frame) = (result.window_id, &self.frame);
+        let claim = ResultClaim {
+            count: result.count,
+            max_produce_ms: result.max_produce_time,
+            has_right_bounds: result.window_start == to_millis(frame.start(id))
+                && result.window_end == to_millis(frame.end(id)),
+        };
+        open.results.insert(result.campaign_id, claim);
         if let Some(latency) = result_latency_ms {
             open.add_latency(latency);
         }
@@ -145,6 +178,14 @@ impl Auditor {
         }
     }
 
+    /// Takes what came of the comparison with the schedule, and how much was left out of it.
+    pub(super) fn compared(&mut self, schedule: ScheduleTotals, unchecked: u64) {
+        self.totals.events_compared = schedule.checked;
+        self.totals.events_not_compared = unchecked;
+        self.totals.events_skipped = schedule.skipped;
+        self.totals.events_unscheduled = schedule.unscheduled;
+    }
+
     /// Judges all that is left: nothing more will come from either side.
     pub(super) fn judge_rest(&mut self) {
         let rest: BTreeSet<i64> = self.open.keys().copied().chain(self.ledger.windows()).collect();
@@ -166,7 +207,8 @@ impl Auditor {
                 (sum(|truth| truth.acknowledged), sum(|truth| truth.unknown));
             expected = acknowledged.saturating_add(expected);
             self.totals.unknown = unknown.saturating_add(self.totals.unknown);
-            let found = open.results.get(&campaign_id).copied();
+            let claim = open.results.get(&campaign_id).copied();
+            let found = claim.map(|claim| claim.count);
             if found.is_none() && acknowledged > 0 {
                 self.totals.results_missing += 1;
                 self.find(FindingKind::ResultMissing, window_id, campaign_id, None, 1);
@@ -181,9 +223,16 @@ impl Auditor {
             let (missing, extra) = self.name_producers(window_id, truths, panes, missing, extra);
             self.totals.events_missing = self.totals.events_missing.saturating_add(missing);
             self.totals.events_extra = self.totals.events_extra.saturating_add(extra);
-            exact &= missing == 0 && extra == 0;
+            let is_exact = missing == 0 && extra == 0;
+            exact &= is_exact;
+            // A wrong count has a wrong greatest time as a rule, and is told already.
+            if let Some(claim) = claim.filter(|claim| !claim.is_true(truths) && is_exact) {
+                self.totals.results_wrong += 1;
+                self.find(FindingKind::ResultWrong, window_id, campaign_id, None, 1);
+                tracing::debug!(window_id, campaign_id, ?claim, "a result is wrong");
+            }
         }
-        for (&campaign_id, &count) in &open.results {
+        for (&campaign_id, &ResultClaim { count, .. }) in &open.results {
             if truths.binary_search_by_key(&campaign_id, |truth| truth.campaign_id).is_err() {
                 exact = false;
                 self.totals.events_extra = count.saturating_add(self.totals.events_extra);
@@ -199,7 +248,7 @@ impl Auditor {
             partial: self.frame.is_partial(window_id),
             warmup: self.frame.is_warmup(window_id),
             campaigns: open.results.len() as u64,
-            count: open.results.values().copied().fold(0, u64::saturating_add),
+            count: open.results.values().map(|claim| claim.count).fold(0, u64::saturating_add),
             expected,
             exact,
             result_latency_ms_avg: (open.latency_count > 0)
@@ -355,13 +404,20 @@ mod tests {
     #[test]
     fn a_missing_event_of_one_producer_is_not_made_up_for_by_an_extra_one_of_another() {
         let mut auditor = Auditor::new(FRAME, 2);
-        let counts = vec![AcknowledgedCount { campaign_id: 1, acknowledged: 5, unknown: 0 }];
+        let counts = vec![AcknowledgedCount {
+            campaign_id: 1,
+            acknowledged: 5,
+            unknown: 0,
+            max_produce_ms: 1,
+            max_unknown_produce_ms: 0,
+        }];
         for producer in 0..2 {
             let windows = vec![(0, counts.clone())];
             auditor.acknowledged(&EventsAcknowledged {
                 producer,
                 complete_before: i64::MAX,
                 windows,
+                end: None,
             });
         }
         auditor.written(WindowWritten {
@@ -382,8 +438,40 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_says_another_time_or_other_bounds_is_wrong_though_its_count_is_right() {
+        let lies: [fn(&mut ResultRecord); 4] = [
+            |result| result.max_produce_time = 2,
+            |result| result.max_produce_time = 0,
+            |result| result.window_start = -1,
+            |result| result.window_end = 2,
+        ];
+        for lie in lies {
+            let mut auditor = Auditor::with_truth(FRAME, &vec![(0, vec![truth(0, 5)])]);
+            let mut wrong = result(3, 5);
+            lie(&mut wrong);
+            auditor.result(&wrong, None);
+            auditor.judge_rest();
+            let AuditTotals { results_wrong, windows, windows_exact, .. } = *auditor.totals();
+            assert_eq!((results_wrong, windows, windows_exact), (1, 1, 1), "{wrong:?}");
+            assert!(!auditor.totals().exact());
+            assert_eq!(auditor.take_findings()[0].kind, FindingKind::ResultWrong);
+        }
+    }
+
+    #[test]
+    fn events_of_unknown_fate_may_be_the_latest_of_a_result_or_not() {
+        let truth = Truth { unknown: 1, max_unknown_produce_ms: 9, ..truth(0, 5) };
+        for (time, is_wrong) in [(1, 0), (9, 0), (10, 1), (0, 1)] {
+            let mut auditor = Auditor::with_truth(FRAME, &vec![(0, vec![truth])]);
+            auditor.result(&ResultRecord { max_produce_time: time, ..result(3, 5) }, None);
+            auditor.judge_rest();
+            assert_eq!(auditor.totals().results_wrong, is_wrong, "{time}");
+        }
+    }
+
+    #[test]
     fn exact_results_of_another_program_leave_no_finding() {
-        let truth = |producer| Truth { campaign_id: 1, producer, acknowledged: 5, unknown: 0 };
+        let truth = |producer| Truth { campaign_id: 1, ..truth(producer, 5) };
         let mut auditor = Auditor::with_truth(FRAME, &vec![(0, vec![truth(0), truth(1)])]);
         auditor.result(&result(1, 10), None);
         auditor.judge_rest();
@@ -392,13 +480,20 @@ mod tests {
     }
 
     fn truth(producer: u32, acknowledged: u64) -> Truth {
-        Truth { campaign_id: 3, producer, acknowledged, unknown: 0 }
+        Truth {
+            campaign_id: 3,
+            producer,
+            acknowledged,
+            unknown: 0,
+            max_produce_ms: 1,
+            max_unknown_produce_ms: 0,
+        }
     }
 
     fn judge_others(truths: Vec<Truth>, counts: &[u64]) -> (AuditTotals, Vec<Finding>) {
         let mut auditor = Auditor::with_truth(FRAME, &vec![(7, truths)]);
         for (campaign_id, &count) in (3..).zip(counts) {
-            let (window_start, window_end) = (7_000, 8_000);
+            let (window_start, window_end) = (7, 8);
             let run_id = String::new();
             let result = ResultRecord {
                 run_id,
@@ -407,7 +502,7 @@ mod tests {
                 window_end,
                 campaign_id,
                 count,
-                max_produce_time: 0,
+                max_produce_time: 1,
             };
             auditor.result(&result, None);
         }

@@ -18,7 +18,7 @@ use crate::ports::{EventReader, MAX_BUDGET};
 use crate::stage::drain::Remainder;
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
-use crate::stream::result::ResultRecord;
+use crate::stream::result::{BAD_RESULT, ResultRecord};
 use crate::truth::findings::{Finding, WindowAudit};
 use crate::truth::table::TruthTable;
 use crate::workload::frame::WindowFrame;
@@ -95,7 +95,7 @@ impl ResultsJudge {
                 Err(error) => return failure = Some(error),
             };
             let Ok(result) = ResultRecord::from_json(record.payload) else {
-                counters.malformed.add("bad_result", 1);
+                counters.malformed.add(BAD_RESULT, 1);
                 return;
             };
             counters.results_read += 1;

@@ -14,13 +14,21 @@ use crate::ports::{EventReader, MAX_BUDGET};
 use crate::stage::flow::{EventsAcknowledged, ResultsComplete, WindowAcknowledged, WindowWritten};
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
-use crate::stream::result::ResultRecord;
+use crate::stream::result::{BAD_RESULT, ResultRecord};
 use crate::truth::findings::Finding;
+use crate::truth::schedule_audit::ScheduleAudit;
 use crate::truth::table::TruthTable;
+use crate::workload::arrivals::ArrivalKind;
 use crate::workload::spec::RunSpec;
 
 /// Nothing came for so long after the writer was done: what is missing will not come any more.
 const MISSING_AFTER_NS: Nanos = 5_000 * MILLISECOND;
+
+/// Events that one turn draws again at most: a fraction of a millisecond.
+const DRAWS: u64 = 1 << 15;
+
+/// The part of a run's time that is spent on drawing its schedule when all else is done, at most.
+const COMPARING_PART: Nanos = 10;
 
 /// A run's audit, before the run has begun.
 pub struct RunAuditRole {
@@ -42,8 +50,15 @@ impl Role for RunAuditRole {
     fn begin(self, base_ns: Nanos) -> RunAudit {
         let Self { spec, clock, reader } = self;
         let auditor = Auditor::new(spec.frame(base_ns, None), spec.workload.producers);
+        let is_compared =
+            spec.workload.check_schedule && spec.workload.arrivals != ArrivalKind::Max;
+        let schedule = is_compared.then(|| ScheduleAudit::new(&spec, base_ns));
+        let comparing_ns = spec.schedule_ns() / COMPARING_PART;
         RunAudit {
             auditor: if spec.log_append_time { auditor } else { auditor.with_latencies_apart() },
+            schedule,
+            comparing_ns,
+            audited_ns: None,
             spec,
             clock,
             reader,
@@ -64,6 +79,12 @@ pub struct RunAudit {
     clock: SharedClock,
     reader: Box<dyn EventReader>,
     auditor: Auditor,
+    /// What producers say they sent, held against the schedule; `None`: there is none, or nobody
+    /// asks.
+    schedule: Option<ScheduleAudit>,
+    /// How long that may go on when all else is done, and when it was.
+    comparing_ns: Nanos,
+    audited_ns: Option<Nanos>,
     /// Results handed to the client so far.
     handed_over: u64,
     /// All results, once the writer is done.
@@ -104,8 +125,8 @@ impl RunAudit {
                     }
                     auditor.result(&result, latency_ns.map(in_ms));
                 }
-                Ok(_) => counters.strangers += 1,
-                Err(_) => counters.malformed.add("bad_result", 1),
+                Ok(_) => counters.results_foreign += 1,
+                Err(_) => counters.malformed.add(BAD_RESULT, 1),
             }
         })?;
         let Self { reader, counters, losses, .. } = self;
@@ -127,7 +148,12 @@ impl Stage for RunAudit {
     fn order(&mut self, order: StageOrder) {
         match order {
             StageOrder::Drain { at_ns } => self.auditor.end_at(at_ns),
-            StageOrder::GiveUp | StageOrder::SetRate { .. } => {}
+            StageOrder::SetRate { at_ns, events_per_second } => {
+                if let Some(schedule) = &mut self.schedule {
+                    schedule.set_rate(at_ns, events_per_second);
+                }
+            }
+            StageOrder::GiveUp => {}
         }
     }
 
@@ -137,9 +163,11 @@ impl Stage for RunAudit {
             self.last_read_ns = now;
         }
         self.auditor.judge_complete();
+        let compares = visited == 0 && self.schedule.as_mut().is_some_and(|it| it.step(DRAWS));
         let results_read = self.counters.results_read;
         let Some(complete) = self.complete else {
-            return Ok(if results_read < self.handed_over { Turn::Again } else { Turn::Park });
+            let is_busy = compares || results_read < self.handed_over;
+            return Ok(if is_busy { Turn::Again } else { Turn::Park });
         };
         let all_read = results_read >= complete && visited == 0 && self.reader.lag() == 0;
         let given_up = now - self.last_read_ns > MISSING_AFTER_NS && self.reader.lag() == 0;
@@ -150,7 +178,14 @@ impl Stage for RunAudit {
             // The writer is done; a producer's last counts are still on their way.
             return Ok(Turn::Park);
         }
+        let audited_ns = *self.audited_ns.get_or_insert(now);
+        if compares && now - audited_ns < self.comparing_ns {
+            return Ok(Turn::Again);
+        }
         self.auditor.judge_rest();
+        if let Some(schedule) = &self.schedule {
+            self.auditor.compared(schedule.totals(), schedule.unchecked());
+        }
         let measures =
             RunMeasures { audit: self.auditor.totals().clone(), windows: self.auditor.table() };
         outbox.push(MeasuresComplete {
@@ -179,6 +214,10 @@ impl Stage for RunAudit {
 impl Receive<EventsAcknowledged> for RunAudit {
     fn receive(&mut self, message: EventsAcknowledged) {
         self.auditor.acknowledged(&message);
+        if let Some(schedule) = &mut self.schedule {
+            let EventsAcknowledged { producer, complete_before, windows, end } = &message;
+            schedule.claim(*producer, *complete_before, windows, *end);
+        }
     }
 }
 

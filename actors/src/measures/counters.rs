@@ -221,6 +221,8 @@ counters! {
         events_lost: u64, sum, metric(Counter "events_lost_total");
         /// Records that a log has lost, as its reader knows.
         records_lost: u64, sum;
+        /// Progress records lost, by their numbers.
+        progress_lost: u64, sum;
         /// Events seen again (not added).
         events_duplicated: u64, sum, metric(Counter "events_duplicated_total");
         /// Events that came behind later ones.
@@ -242,6 +244,8 @@ counters! {
         windows_incorrect: u64, sum, metric(Counter "windows_incorrect_total");
         /// Results read back.
         results_read: u64, sum;
+        /// Results of other runs, in the topic of this one's.
+        results_foreign: u64, sum;
         /// Results of another processor that a later update replaced.
         result_updates: u64, sum;
         /// Of `acknowledged`: those intended inside the measured part.

@@ -19,6 +19,8 @@ pub(super) struct InFlight {
 pub(super) struct Lane {
     /// Serial number of the next event.
     pub(super) next_n: u64,
+    /// Number of the next progress record.
+    pub(super) progress_number: u64,
     /// Events in flight, in the order sent; the first has the token `first_token`.
     in_flight: VecDeque<Option<InFlight>>,
     first_token: u64,

@@ -71,6 +71,11 @@ impl EventSchedule {
         self.window_end_ns = self.base_ns.saturating_add(windows_ns);
     }
 
+    /// Nothing intended at this time or later was sent.
+    pub(super) fn end_ns(&self) -> Nanos {
+        self.pacer.played_until()
+    }
+
     /// The intended time of the next event.
     pub(super) fn next_ns(&self) -> Nanos {
         self.pacer.rest().0

@@ -63,6 +63,15 @@ pub struct RateChange {
     pub events_per_second: f64,
 }
 
+/// Topics that were made for a run: nobody else has any business there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MadeTopics {
+    /// The events topic.
+    pub events: bool,
+    /// The results topic.
+    pub results: bool,
+}
+
 /// Everything measured in one run.
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
@@ -70,6 +79,8 @@ pub struct RunOutcome {
     pub spec: RunSpec,
     /// Which stages it had.
     pub mode: Mode,
+    /// Topics that were made for it.
+    pub made_topics: MadeTopics,
     /// The broker.
     pub broker: BrokerDescription,
     /// The pipeline's last generation.

@@ -23,7 +23,7 @@ use crate::run::machinery::Machinery;
 use crate::run::orders::{
     GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
 };
-use crate::run::outcome::Ending;
+use crate::run::outcome::{Ending, MadeTopics};
 use crate::run::pipeline::{Pipeline, Reports};
 use crate::run::plan::RunPlan;
 use crate::run::prepare::{RunBasis, prepare};
@@ -130,7 +130,9 @@ impl Supervisor {
         self.runs += 1;
         let started_at_ns = plan.clock.now();
         let id = PipelineId { run: self.runs, generation: FIRST_GENERATION };
-        let run = Run::new(plan.mode, Arc::clone(&spec), id, started_at_ns);
+        let made_topics =
+            MadeTopics { events: plan.create_events_topic, results: plan.create_results_topic };
+        let run = Run::new(plan.mode, made_topics, Arc::clone(&spec), id, started_at_ns);
         self.tell(RunFact::Accepted { spec, started_at_ns });
         self.tell(RunFact::StateChanged(run.state));
         self.present =

@@ -5,6 +5,7 @@ use actix::prelude::*;
 
 use crate::clock::Nanos;
 use crate::truth::ledger::AcknowledgedCount;
+use crate::truth::schedule_audit::ProducerEnd;
 
 /// Producer -> Latency: what was acknowledged in windows that this producer is done with. Promises
 /// that no later message of this producer adds to these windows.
@@ -17,6 +18,8 @@ pub struct EventsAcknowledged {
     pub complete_before: i64,
     /// The windows, with (campaign, acknowledged, unknown) counts.
     pub windows: Vec<(i64, Vec<AcknowledgedCount>)>,
+    /// How the producer's schedule ended, where it has.
+    pub end: Option<ProducerEnd>,
 }
 
 /// WindowAggregator -> ResultWriter: panes that a partition has closed. Sent again it is harmless:

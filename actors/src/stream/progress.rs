@@ -25,6 +25,11 @@ pub struct ProgressRecord {
     /// The generation that wrote it; its first record on a partition says that older generations
     /// are done there.
     pub generation: u16,
+    /// Which progress record of its producer's generation it is on this partition, from 0.
+    pub number: u64,
+    /// Serial number of the producer's next event on this partition: every event below is in the
+    /// log before this record.
+    pub n: u64,
     /// Every event of this producer before this time (nanoseconds since the Unix epoch) is in the
     /// log.
     pub event_time_ns: Nanos,
@@ -60,6 +65,8 @@ mod tests {
             producer: 3,
             producers: 8,
             generation: 2,
+            number: 5,
+            n: 70,
             event_time_ns: 1_790_000_000_123_456_789,
             last: false,
         };

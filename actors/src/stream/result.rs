@@ -1,5 +1,8 @@
 //! The result record: one per window and campaign with events.
 
+/// The reason of a record that is no readable result.
+pub(crate) const BAD_RESULT: &str = "bad_result";
+
 use serde::{Deserialize, Serialize};
 
 /// A result as it stands in the results topic: JSON, with the key [`ResultRecord::key`].

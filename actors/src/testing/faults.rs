@@ -20,11 +20,21 @@ pub enum FaultKind {
     DropResult,
     /// A result comes twice.
     DoubleResult,
+    /// A progress record vanishes.
+    DropProgress,
+    /// A result says a later `produce_time` than its events have.
+    FalseProduceTime,
+    /// A result's window ends a millisecond later.
+    FalseBounds,
+    /// An event of another program lies among the run's own.
+    StrangeEvent,
+    /// A record that nobody can read lies among the run's events.
+    UnreadableEvent,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 7] = [
+    pub const ALL: [FaultKind; 12] = [
         Self::DropEvent,
         Self::DoubleEvent,
         Self::MoveEvent,
@@ -32,10 +42,23 @@ impl FaultKind {
         Self::DelayEvent,
         Self::DropResult,
         Self::DoubleResult,
+        Self::DropProgress,
+        Self::FalseProduceTime,
+        Self::FalseBounds,
+        Self::StrangeEvent,
+        Self::UnreadableEvent,
     ];
 
-    pub(super) fn strikes_results(self) -> bool {
-        matches!(self, Self::DropResult | Self::DoubleResult)
+    /// Whether it strikes results, and not what is in the events topic.
+    pub fn strikes_results(self) -> bool {
+        matches!(
+            self,
+            Self::DropResult | Self::DoubleResult | Self::FalseProduceTime | Self::FalseBounds
+        )
+    }
+
+    pub(super) fn strikes_events(self) -> bool {
+        !self.strikes_results() && self != Self::DropProgress
     }
 }
 

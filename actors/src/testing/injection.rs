@@ -32,6 +32,23 @@ impl Event {
         usize::from(self.serial.producer)
     }
 
+    /// A record beside the event that is none of the run's.
+    fn intruder(&self, kind: FaultKind) -> StoredRecord {
+        let text = String::from_utf8_lossy(&self.record.payload);
+        let payload = match kind {
+            // Another run's id: the tag's first digit is another one.
+            FaultKind::StrangeEvent => match text.split_once("\"page_id\":\"") {
+                Some((before, id)) => {
+                    let digit = if id.starts_with('0') { '1' } else { '0' };
+                    format!("{before}\"page_id\":\"{digit}{}", &id[1..])
+                }
+                None => text.into_owned(),
+            },
+            _ => text[..text.len() / 2].to_owned(),
+        };
+        StoredRecord { payload: payload.into_bytes(), ..self.record.clone() }
+    }
+
     /// The same event with another event time.
     fn moved_to(&self, event_time_ns: Nanos) -> Self {
         let text = String::from_utf8_lossy(&self.record.payload);
@@ -146,9 +163,21 @@ impl Injector {
             n: 0,
             overtaken: false,
         });
-        if kind == FaultKind::DoubleResult {
-            out.push(record.clone());
-            out.push(record);
+        let false_result = |result: ResultRecord| StoredRecord {
+            payload: serde_json::to_vec(&result).unwrap_or_default(),
+            ..record.clone()
+        };
+        match kind {
+            FaultKind::DoubleResult => out.extend([record.clone(), record]),
+            FaultKind::FalseProduceTime => {
+                let max_produce_time = result.max_produce_time + 1;
+                out.push(false_result(ResultRecord { max_produce_time, ..result }));
+            }
+            FaultKind::FalseBounds => {
+                let window_end = result.window_end + 1;
+                out.push(false_result(ResultRecord { window_end, ..result }));
+            }
+            _ => {}
         }
     }
 
@@ -183,7 +212,7 @@ impl Injector {
     /// No fault is under way in this partition: one may begin with this event.
     fn maybe_strike(&mut self, partition: u32, event: Event, out: &mut Vec<StoredRecord>) {
         let events = self.events;
-        let strikes = |fault: &Fault| !fault.kind.strikes_results() && events > fault.after_records;
+        let strikes = |fault: &Fault| fault.kind.strikes_events() && events > fault.after_records;
         let free = !self.touched.contains(&event.place());
         let Some(at) = self.faults.iter().position(strikes).filter(|_| free) else {
             return self.pass(partition, &event, out);
@@ -195,6 +224,11 @@ impl Injector {
             FaultKind::DoubleEvent => {
                 self.struck(fault.kind, partition, &event, None);
                 self.pass(partition, &event, out);
+            }
+            FaultKind::StrangeEvent | FaultKind::UnreadableEvent => {
+                self.struck(fault.kind, partition, &event, None);
+                out.push(event.intruder(fault.kind));
+                return self.pass(partition, &event, out);
             }
             _ => {}
         }
@@ -293,10 +327,34 @@ impl Injector {
                 (false, _) => self.partitions[partition as usize].held = Some(held),
             }
         }
+        if self.drops(partition, &progress) {
+            return;
+        }
         let place = &mut self.partitions[partition as usize];
         place.progress[producer] = place.progress[producer].max(progress.progress());
         out.push(record);
         self.release(partition, out);
+    }
+
+    /// Whether a fault strikes this progress record: never the last, which ends the partition.
+    fn drops(&mut self, partition: u32, progress: &ProgressRecord) -> bool {
+        let events = self.events;
+        let strikes = |fault: &Fault| {
+            fault.kind == FaultKind::DropProgress && events > fault.after_records && !progress.last
+        };
+        let Some(at) = self.faults.iter().position(strikes) else { return false };
+        let kind = self.faults.remove(at).kind;
+        self.injections.push(Injection {
+            kind,
+            window_id: 0,
+            to_window: None,
+            campaign_id: 0,
+            producer: Some(progress.producer),
+            partition,
+            n: 0,
+            overtaken: false,
+        });
+        true
     }
 
     fn pass(&mut self, partition: u32, event: &Event, out: &mut Vec<StoredRecord>) {
@@ -323,19 +381,20 @@ impl Injector {
     /// What a right audit of the finished run finds: all of this, and nothing else.
     pub fn expected(&self) -> Expectation {
         let mut findings = Vec::new();
-        let mut lost: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+        let mut lost: BTreeMap<(FindingKind, u32, u32), u64> = BTreeMap::new();
         for injection in &self.injections {
             injection.findings(&self.truth, &mut findings);
-            if let (FaultKind::DropEvent, Some(producer)) = (injection.kind, injection.producer) {
-                // The last events of a producer are missing all the same, but leave no gap.
-                let place = &self.partitions[injection.partition as usize];
-                if place.next[producer as usize] > injection.n {
-                    *lost.entry((producer, injection.partition)).or_default() += 1;
-                }
+            let kind = match injection.kind {
+                FaultKind::DropEvent => FindingKind::EventLost,
+                FaultKind::DropProgress => FindingKind::ProgressLost,
+                _ => continue,
+            };
+            if let Some(producer) = injection.producer {
+                *lost.entry((kind, producer, injection.partition)).or_default() += 1;
             }
         }
-        findings.extend(lost.into_iter().map(|((producer, partition), count)| Finding {
-            kind: FindingKind::EventLost,
+        findings.extend(lost.into_iter().map(|((kind, producer, partition), count)| Finding {
+            kind,
             window_id: None,
             campaign_id: None,
             producer: Some(producer),
@@ -384,6 +443,12 @@ impl Injection {
                 find(FindingKind::EventsMissing, window, sole, None, held);
             }
             FaultKind::DoubleResult => find(FindingKind::ResultDuplicated, window, None, None, 1),
+            FaultKind::FalseProduceTime | FaultKind::FalseBounds => {
+                find(FindingKind::ResultWrong, window, None, None, 1);
+            }
+            // They are counted, and nothing that the run wrote is wrong; a lost progress record has
+            // no window.
+            FaultKind::DropProgress | FaultKind::StrangeEvent | FaultKind::UnreadableEvent => {}
         }
         if self.kind == FaultKind::DelayEvent {
             find(FindingKind::EventLate, window, producer, partition, 1);

@@ -68,6 +68,7 @@ fn small_workload() -> WorkloadSection {
         progress_interval: Span::from_nanos(100 * MILLISECOND),
         send_delay_limit: Span::from_nanos(SECOND),
         send_delay_share: 0.5,
+        check_schedule: true,
         least_judged: Span::default(),
         mmpp: Mmpp::default(),
     }

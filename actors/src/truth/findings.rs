@@ -15,6 +15,8 @@ pub enum FindingKind {
     EventsExtra,
     /// A serial number never came.
     EventLost,
+    /// A progress record never came.
+    ProgressLost,
     /// A serial number came twice.
     EventDuplicated,
     /// A serial number came behind later ones.
@@ -29,6 +31,9 @@ pub enum FindingKind {
     ResultDuplicated,
     /// A result of a window and campaign that nobody produced for.
     ResultExtra,
+    /// A result whose greatest `produce_time` is not that of its events, or whose window has other
+    /// bounds.
+    ResultWrong,
 }
 
 /// One defect, located.
@@ -56,6 +61,7 @@ impl std::fmt::Display for Finding {
             FindingKind::EventsMissing => "event(s) missing from the result",
             FindingKind::EventsExtra => "event(s) too many in the result",
             FindingKind::EventLost => "event(s) lost (serial numbers skipped)",
+            FindingKind::ProgressLost => "progress record(s) lost (numbers skipped)",
             FindingKind::EventDuplicated => "event(s) duplicated",
             FindingKind::EventReordered => "event(s) reordered",
             FindingKind::EventLate => "event(s) late",
@@ -63,6 +69,7 @@ impl std::fmt::Display for Finding {
             FindingKind::ResultMissing => "result(s) missing",
             FindingKind::ResultDuplicated => "result(s) duplicated",
             FindingKind::ResultExtra => "result(s) that nobody produced for",
+            FindingKind::ResultWrong => "result(s) with a wrong max_produce_time or wrong bounds",
         };
         write!(f, "{} {what}", self.count)?;
         let mut place = |name: &str, value: Option<i128>| match value {
@@ -107,6 +114,10 @@ pub struct AuditTotals {
     pub results_duplicated: u64,
     /// Results that never came.
     pub results_missing: u64,
+    /// Results whose greatest `produce_time` is not that of their events, or whose window has
+    /// other bounds.
+    #[serde(default)]
+    pub results_wrong: u64,
     /// Acknowledged events that no result holds.
     pub events_missing: u64,
     /// Events in results beyond what was acknowledged (or perhaps stored).
@@ -124,6 +135,18 @@ pub struct AuditTotals {
     pub records_lost: u64,
     /// Deliveries whose fate only the log knew, resolved by it.
     pub unknown: u64,
+    /// Events sent that were compared with the schedule, drawn again from the seed.
+    #[serde(default)]
+    pub events_compared: u64,
+    /// Events sent that were not, for want of time.
+    #[serde(default)]
+    pub events_not_compared: u64,
+    /// Events of the schedule that were neither sent nor given up.
+    #[serde(default)]
+    pub events_skipped: u64,
+    /// Events that were sent, or given up, and that the schedule does not have.
+    #[serde(default)]
+    pub events_unscheduled: u64,
 }
 
 impl AuditTotals {
@@ -132,6 +155,9 @@ impl AuditTotals {
         self.windows == self.windows_exact
             && self.results_duplicated == 0
             && self.results_missing == 0
+            && self.results_wrong == 0
+            && self.events_skipped == 0
+            && self.events_unscheduled == 0
             && self.events_missing == 0
             && self.events_extra == 0
     }

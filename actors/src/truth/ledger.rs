@@ -24,6 +24,11 @@ pub struct AcknowledgedCount {
     pub acknowledged: u64,
     /// Events whose fate only the log knows.
     pub unknown: u64,
+    /// The greatest `produce_time` of the acknowledged ones, milliseconds since the Unix epoch; 0:
+    /// there is none.
+    pub max_produce_ms: i64,
+    /// The same of those of unknown fate.
+    pub max_unknown_produce_ms: i64,
 }
 
 /// What was acknowledged, of windows not yet judged.
@@ -58,6 +63,8 @@ impl Ledger {
                 producer,
                 acknowledged: count.acknowledged,
                 unknown: count.unknown,
+                max_produce_ms: count.max_produce_ms,
+                max_unknown_produce_ms: count.max_unknown_produce_ms,
             });
             self.windows.entry(*window_id).or_default().extend(truths);
         }
@@ -98,8 +105,23 @@ pub(crate) struct ProducerLedger {
 #[derive(Clone, Debug, Default)]
 struct WindowTally {
     in_flight: u64,
-    acknowledged: Vec<u64>,
-    unknown: BTreeMap<u32, u64>,
+    acknowledged: Vec<CampaignTally>,
+    unknown: BTreeMap<u32, CampaignTally>,
+}
+
+/// Events of one campaign, and the greatest `produce_time` of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct CampaignTally {
+    count: u64,
+    max_produce_ms: i64,
+}
+
+impl CampaignTally {
+    #[inline]
+    fn add(&mut self, produce_ms: i64) {
+        self.count += 1;
+        self.max_produce_ms = self.max_produce_ms.max(produce_ms);
+    }
 }
 
 impl ProducerLedger {
@@ -126,7 +148,7 @@ impl ProducerLedger {
     fn switch(&mut self, window_id: i64) {
         let campaigns = self.campaigns;
         let next = self.windows.remove(&window_id).unwrap_or_else(|| WindowTally {
-            acknowledged: vec![0; campaigns],
+            acknowledged: vec![CampaignTally::default(); campaigns],
             ..WindowTally::default()
         });
         let before = std::mem::replace(&mut self.recent, next);
@@ -144,10 +166,10 @@ impl ProducerLedger {
 
     /// An event was acknowledged.
     #[inline]
-    pub(crate) fn acknowledged(&mut self, window_id: i64, campaign_id: u32) {
+    pub(crate) fn acknowledged(&mut self, window_id: i64, campaign_id: u32, produce_ms: i64) {
         let window = self.window(window_id);
         window.in_flight -= 1;
-        window.acknowledged[campaign_id as usize - 1] += 1;
+        window.acknowledged[campaign_id as usize - 1].add(produce_ms);
     }
 
     /// An event is surely not in the log.
@@ -156,10 +178,10 @@ impl ProducerLedger {
     }
 
     /// An event is perhaps in the log.
-    pub(crate) fn unknown(&mut self, window_id: i64, campaign_id: u32) {
+    pub(crate) fn unknown(&mut self, window_id: i64, campaign_id: u32, produce_ms: i64) {
         let window = self.window(window_id);
         window.in_flight -= 1;
-        *window.unknown.entry(campaign_id).or_default() += 1;
+        window.unknown.entry(campaign_id).or_default().add(produce_ms);
     }
 
     /// Takes the windows that are done: before `sent_before` (no more events of theirs will be
@@ -190,23 +212,29 @@ impl ProducerLedger {
 
 impl WindowTally {
     fn counts(mut self) -> Vec<AcknowledgedCount> {
-        let mut counts: Vec<AcknowledgedCount> = self
-            .acknowledged
-            .iter()
-            .enumerate()
-            .filter(|&(_, &n)| n > 0)
-            .map(|(i, &acknowledged)| {
-                let campaign_id = i as u32 + 1;
-                let unknown = self.unknown.remove(&campaign_id).unwrap_or(0);
-                AcknowledgedCount { campaign_id, acknowledged, unknown }
+        let known = self.acknowledged.iter().zip(1_u32..).filter(|(tally, _)| tally.count > 0);
+        let mut counts: Vec<AcknowledgedCount> = known
+            .map(|(&acknowledged, campaign_id)| {
+                let unknown = self.unknown.remove(&campaign_id).unwrap_or_default();
+                AcknowledgedCount::of(campaign_id, acknowledged, unknown)
             })
             .collect();
-        counts.extend(self.unknown.into_iter().map(|(campaign_id, unknown)| AcknowledgedCount {
-            campaign_id,
-            acknowledged: 0,
-            unknown,
+        counts.extend(self.unknown.into_iter().map(|(campaign_id, unknown)| {
+            AcknowledgedCount::of(campaign_id, CampaignTally::default(), unknown)
         }));
         counts
+    }
+}
+
+impl AcknowledgedCount {
+    fn of(campaign_id: u32, acknowledged: CampaignTally, unknown: CampaignTally) -> Self {
+        Self {
+            campaign_id,
+            acknowledged: acknowledged.count,
+            unknown: unknown.count,
+            max_produce_ms: acknowledged.max_produce_ms,
+            max_unknown_produce_ms: unknown.max_produce_ms,
+        }
     }
 }
 
@@ -215,15 +243,37 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn acknowledged(
+        campaign_id: u32,
+        acknowledged: u64,
+        unknown: u64,
+        (max_produce_ms, max_unknown_produce_ms): (i64, i64),
+    ) -> AcknowledgedCount {
+        AcknowledgedCount {
+            campaign_id,
+            acknowledged,
+            unknown,
+            max_produce_ms,
+            max_unknown_produce_ms,
+        }
+    }
+
     #[test]
     fn a_window_is_complete_once_every_producer_is_acknowledged_past_its_end() {
         let mut ledger = Ledger::new(2);
-        let count = AcknowledgedCount { campaign_id: 4, acknowledged: 7, unknown: 0 };
+        let count = acknowledged(4, 7, 0, (5, 0));
         ledger.record(0, 3, &[(2, vec![count])]);
         assert_eq!(ledger.complete_before(), i64::MIN);
         ledger.record(1, 2, &[]);
         assert_eq!(ledger.complete_before(), 2);
-        let truth = Truth { campaign_id: 4, producer: 0, acknowledged: 7, unknown: 0 };
+        let truth = Truth {
+            campaign_id: 4,
+            producer: 0,
+            acknowledged: 7,
+            unknown: 0,
+            max_produce_ms: 5,
+            max_unknown_produce_ms: 0,
+        };
         assert_eq!(ledger.take(2), vec![truth]);
         assert_eq!(ledger.take(2), vec![]);
     }
@@ -233,19 +283,13 @@ mod tests {
         let mut counts = ProducerLedger::new(2);
         counts.sent(0);
         counts.sent(1);
-        counts.acknowledged(1, 2);
+        counts.acknowledged(1, 2, 40);
         assert_eq!(counts.take_complete(2), (0, vec![]));
-        counts.unknown(0, 1);
+        counts.unknown(0, 1, 30);
         let (complete_before, windows) = counts.take_complete(2);
         assert_eq!(complete_before, 2);
-        assert_eq!(
-            windows[0],
-            (0, vec![AcknowledgedCount { campaign_id: 1, acknowledged: 0, unknown: 1 }])
-        );
-        assert_eq!(
-            windows[1],
-            (1, vec![AcknowledgedCount { campaign_id: 2, acknowledged: 1, unknown: 0 }])
-        );
+        assert_eq!(windows[0], (0, vec![acknowledged(1, 0, 1, (0, 30))]));
+        assert_eq!(windows[1], (1, vec![acknowledged(2, 1, 0, (40, 0))]));
     }
 
     proptest! {
@@ -260,7 +304,7 @@ mod tests {
             sorted.sort_unstable();
             for (i, &(window, campaign)) in sorted.iter().enumerate() {
                 counts.sent(window);
-                counts.acknowledged(window, campaign);
+                counts.acknowledged(window, campaign, 1);
                 *expected.entry((window, campaign)).or_default() += 1;
                 let sent_before = if i + 1 == sorted.len() { i64::MAX } else { window };
                 for (window, rows) in counts.take_complete(sent_before).1 {

@@ -13,6 +13,13 @@ pub struct Truth {
     pub acknowledged: u64,
     /// Events that are perhaps in the log.
     pub unknown: u64,
+    /// The greatest `produce_time` of the acknowledged events, milliseconds since the Unix epoch;
+    /// 0: not known.
+    #[serde(default)]
+    pub max_produce_ms: i64,
+    /// The same of the events that are perhaps in the log.
+    #[serde(default)]
+    pub max_unknown_produce_ms: i64,
 }
 
 /// What was acknowledged, window by window.

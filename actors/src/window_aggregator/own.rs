@@ -53,19 +53,28 @@ fn find(
     counting.find(kind, at, event.campaign_id, event.window_id, Some(producer as u32));
 }
 
-/// Serial numbers that never came, by partition and producer.
+/// Records whose numbers never came, by partition and producer.
 fn lost(counting: &Counting) -> impl Iterator<Item = Finding> + '_ {
     counting.partitions.iter().flat_map(|partition| {
-        let lost = partition.windows.lost().enumerate().filter(|&(_, count)| count > 0);
-        lost.map(|(producer, count)| Finding {
-            kind: FindingKind::EventLost,
+        let finding = move |kind, (producer, count): (usize, u64)| Finding {
+            kind,
             window_id: None,
             campaign_id: None,
             producer: Some(producer as u32),
             partition: Some(partition.id),
             count,
-        })
+        };
+        let windows = &partition.windows;
+        let events = windows.lost().enumerate().map(move |it| finding(FindingKind::EventLost, it));
+        let progress = windows.progress_lost().enumerate();
+        let progress = progress.map(move |it| finding(FindingKind::ProgressLost, it));
+        events.chain(progress).filter(|finding| finding.count > 0)
     })
+}
+
+/// How many there are of one kind.
+fn count_of(findings: &[Finding], kind: FindingKind) -> u64 {
+    findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.count).sum()
 }
 
 impl Source for OwnStream {
@@ -115,11 +124,7 @@ impl Source for OwnStream {
         if progress.run != self.run_tag || progress.producer >= self.producers {
             return;
         }
-        let is_stale = !counting.partitions[at].windows.observe_progress(
-            progress.producer as usize,
-            progress.generation,
-            progress.progress(),
-        );
+        let is_stale = !counting.partitions[at].windows.observe_progress(progress);
         counting.counters.stale += u64::from(is_stale);
         counting.some_closed = true;
     }
@@ -152,6 +157,8 @@ impl Source for OwnStream {
     }
 
     fn look_back(&mut self, counting: &mut Counting) {
-        counting.counters.events_lost = lost(counting).map(|finding| finding.count).sum();
+        let lost: Vec<Finding> = lost(counting).collect();
+        counting.counters.events_lost = count_of(&lost, FindingKind::EventLost);
+        counting.counters.progress_lost = count_of(&lost, FindingKind::ProgressLost);
     }
 }

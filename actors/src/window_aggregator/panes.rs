@@ -8,7 +8,7 @@
 
 use crate::clock::Nanos;
 use crate::stage::flow::{ClosedPane, PaneEntry};
-use crate::stream::progress::FINISHED;
+use crate::stream::progress::{FINISHED, ProgressRecord};
 use crate::window_aggregator::serials::{Arrival, SerialTracker};
 use crate::window_aggregator::slots::CampaignSlots;
 
@@ -63,6 +63,11 @@ impl Pane {
             self.rows.resize((at + stride).max(self.rows.len() * 2), 0);
         }
         let row = &mut self.rows[at..at + stride];
+        #[cfg(feature = "planted-bugs")]
+        if row[0] != 0 && crate::planted::planted(crate::planted::Bug::FirstProduceTime) {
+            row[1 + producer] += 1;
+            return;
+        }
         row[0] = (row[0] as u64).max((produce_ms ^ EARLIEST) as u64) as i64;
         row[1 + producer] += 1;
     }
@@ -100,6 +105,8 @@ struct ProducerState {
     progress: Nanos,
     generation: u16,
     serials: SerialTracker,
+    /// The numbers of its generation's progress records.
+    progress_numbers: SerialTracker,
 }
 
 /// The windows of one partition.
@@ -129,6 +136,7 @@ impl PartitionWindows {
             progress: Nanos::MIN,
             generation: 0,
             serials: SerialTracker::default(),
+            progress_numbers: SerialTracker::default(),
         };
         Self {
             shape,
@@ -198,13 +206,19 @@ impl PartitionWindows {
 
     /// Notes a producer's progress record; false: it is stale, for a newer generation has marked
     /// this partition.
-    pub fn observe_progress(&mut self, producer: usize, generation: u16, progress: Nanos) -> bool {
+    pub fn observe_progress(&mut self, record: &ProgressRecord) -> bool {
+        let producer = record.producer as usize;
         let state = &mut self.producers[producer];
-        if generation < state.generation {
+        if record.generation < state.generation {
             return false;
         }
-        state.generation = generation;
-        self.advance(producer, progress);
+        if record.generation > state.generation {
+            state.generation = record.generation;
+            state.progress_numbers = SerialTracker::default();
+        }
+        state.progress_numbers.observe(record.number);
+        state.serials.promise(record.n);
+        self.advance(producer, record.progress());
         true
     }
 
@@ -290,6 +304,11 @@ impl PartitionWindows {
         }
     }
 
+    /// Progress records lost until now, by their numbers, per producer.
+    pub fn progress_lost(&self) -> impl Iterator<Item = u64> + '_ {
+        self.producers.iter().map(|state| state.progress_numbers.lost())
+    }
+
     /// Events lost until now, by their serials, per producer.
     pub fn lost(&self) -> impl Iterator<Item = u64> + '_ {
         self.producers.iter().map(|state| state.serials.lost())
@@ -304,6 +323,19 @@ mod tests {
 
     const SHAPE: WindowShape =
         WindowShape { base_ns: 1_000, window_ns: 100, allowed_lateness_ns: 0 };
+
+    fn record(producer: usize, generation: u16, event_time_ns: Nanos) -> ProgressRecord {
+        ProgressRecord {
+            run: 0,
+            producer: producer as u32,
+            producers: 3,
+            generation,
+            number: 0,
+            n: 0,
+            event_time_ns,
+            last: false,
+        }
+    }
 
     /// A step of a producer: (producer, time delta, campaign) or a progress record.
     #[derive(Clone, Debug)]
@@ -341,7 +373,7 @@ mod tests {
                         let entry = model.entry(place).or_default();
                         *entry = (entry.0 + 1, i as i64);
                     }
-                    Step::Progress(p) => assert!(windows.observe_progress(p, 0, time[p])),
+                    Step::Progress(p) => assert!(windows.observe_progress(&record(p, 0, time[p]))),
                 }
                 for pane in windows.take_closed(&slots) {
                     let end = shape.start(pane.window_id + 1);
@@ -379,7 +411,7 @@ mod tests {
         windows.offer(1, 1_010, 0, 1);
         assert_eq!(windows.watermark(), 1_010);
         assert_eq!(windows.closed_before(), 0);
-        windows.observe_progress(1, 0, 1_100);
+        windows.observe_progress(&record(1, 0, 1_100));
         assert_eq!(windows.closed_before(), 1);
         assert_eq!(windows.take_closed(&CampaignSlots::Bounded(1)).len(), 1);
     }
@@ -415,8 +447,8 @@ mod tests {
     fn a_newer_generation_makes_older_progress_stale_and_serials_go_on() {
         let mut windows = PartitionWindows::new(SHAPE, 1);
         assert_eq!(windows.observe_serial(0, 0), Arrival::InOrder);
-        assert!(windows.observe_progress(0, 1, 1_000));
-        assert!(!windows.observe_progress(0, 0, 2_000));
+        assert!(windows.observe_progress(&record(0, 1, 1_000)));
+        assert!(!windows.observe_progress(&record(0, 0, 2_000)));
         assert_eq!(windows.least_progress(), 1_000);
         assert_eq!(windows.observe_serial(0, 0), Arrival::Duplicate);
         assert_eq!(windows.observe_serial(0, 1), Arrival::InOrder);

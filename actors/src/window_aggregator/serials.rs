@@ -26,6 +26,8 @@ pub enum Arrival {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SerialTracker {
     next: u64,
+    /// Every serial below is in the log.
+    promised: u64,
     missing: VecDeque<Range<u64>>,
     given_up: u64,
 }
@@ -68,9 +70,15 @@ impl SerialTracker {
         Arrival::Reordered
     }
 
-    /// Serials skipped and not arrived until now.
+    /// Notes that every serial below `n` is in the log before this place.
+    pub(crate) fn promise(&mut self, n: u64) {
+        self.promised = self.promised.max(n);
+    }
+
+    /// Serials skipped, or promised, and not arrived until now.
     pub(crate) fn lost(&self) -> u64 {
-        self.given_up + self.missing.iter().map(|range| range.end - range.start).sum::<u64>()
+        let skipped: u64 = self.missing.iter().map(|range| range.end - range.start).sum();
+        self.given_up + skipped + self.promised.saturating_sub(self.next)
     }
 
     /// One past the greatest serial seen.
@@ -107,6 +115,18 @@ mod tests {
             prop_assert_eq!(tracker.lost(), sent - seen.len() as u64);
             prop_assert_eq!(tracker.next(), sent);
         }
+    }
+
+    #[test]
+    fn what_was_promised_and_never_came_is_lost_though_nothing_comes_behind_it() {
+        let mut tracker = SerialTracker::default();
+        tracker.observe(0);
+        tracker.promise(3);
+        assert_eq!(tracker.lost(), 2);
+        assert_eq!(tracker.observe(1), Arrival::InOrder);
+        assert_eq!((tracker.observe(2), tracker.lost()), (Arrival::InOrder, 0));
+        tracker.promise(1);
+        assert_eq!(tracker.lost(), 0);
     }
 
     #[test]

@@ -187,6 +187,11 @@ impl Arrivals {
         self.upcoming
     }
 
+    /// The last arrival given; 0 before the first.
+    pub fn last(&self) -> i64 {
+        self.last
+    }
+
     /// The next arrival, never before one already given. Means nothing for [`ArrivalKind::Max`].
     #[allow(
         clippy::should_implement_trait,

@@ -122,6 +122,12 @@ impl Pacer {
         self.arrivals.skip_before(before_ns.saturating_sub(self.base_ns), draws)
     }
 
+    /// The schedule's end; where a stop came when more was taken already, right behind that.
+    pub fn played_until(&self) -> Nanos {
+        let behind_last = self.base_ns.saturating_add(self.arrivals.last()).saturating_add(1);
+        self.end_ns.max(behind_last)
+    }
+
     /// The intended time of the next event, and the schedule's end.
     pub fn rest(&self) -> (Nanos, Nanos) {
         (self.base_ns.saturating_add(self.arrivals.peek()), self.end_ns)

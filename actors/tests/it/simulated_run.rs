@@ -219,11 +219,7 @@ fn draw_faults(dice: &mut Dice) -> Vec<Fault> {
     let count = dice.between(1, 6);
     let one = |dice: &mut Dice| {
         let kind = dice.pick(&FaultKind::ALL);
-        let records = if matches!(kind, FaultKind::DropResult | FaultKind::DoubleResult) {
-            20
-        } else {
-            LEAST_EVENTS
-        };
+        let records = if kind.strikes_results() { 20 } else { LEAST_EVENTS };
         Fault { kind, after_records: dice.below(records) }
     };
     (0..count).map(|_| one(dice)).collect()

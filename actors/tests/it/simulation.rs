@@ -108,7 +108,17 @@ fn every_seed_is_exact_or_flags_exactly_what_was_injected() {
 
 #[test]
 fn planted_bugs_are_found() {
-    for bug in [Bug::GreatestProgress, Bug::AddedPane, Bug::CountedWhenFull] {
+    let bugs = [
+        Bug::GreatestProgress,
+        Bug::AddedPane,
+        Bug::CountedWhenFull,
+        Bug::SkippedEvent,
+        Bug::LateRate,
+        Bug::FirstProduceTime,
+        Bug::UnsentProgress,
+        Bug::ShiftedBounds,
+    ];
+    for bug in bugs {
         plant(Some(bug));
         let found: Vec<(u64, String)> =
             (0..BUG_SEEDS).filter_map(|seed| simulate(seed).err().map(|why| (seed, why))).collect();

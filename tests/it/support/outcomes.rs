@@ -6,9 +6,9 @@ use serde_json::json;
 use streamgauge::report::{Host, Report, ReportContext, Resources, Versions};
 use streamgauge_actors::{
     Aggregate, ArrivalKind, AuditTotals, Backlog, BrokerDescription, Ending, Follow,
-    LatencyHistogram, LatencyKind, Load, MILLISECOND, Mode, Nanos, PerLatency, Quantiles, Rate,
-    RunMeasures, RunOutcome, RunSpec, SECOND, Second, Span, StageCounters, StartAt, Subject,
-    WindowAudit, testing::small_spec,
+    LatencyHistogram, LatencyKind, Load, MILLISECOND, MadeTopics, Mode, Nanos, PerLatency,
+    Quantiles, Rate, RunMeasures, RunOutcome, RunSpec, SECOND, Second, Span, StageCounters,
+    StartAt, Subject, WindowAudit, testing::small_spec,
 };
 
 /// Start of window 0: 2023-11-14T22:13:20Z.
@@ -113,6 +113,7 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
             spec.workload.duration = Span::from_nanos(windows * 10 * SECOND);
         }),
         mode: Mode::Run,
+        made_topics: MadeTopics::default(),
         broker: embedded(),
         generation: 0,
         ending: Ending::Completed,

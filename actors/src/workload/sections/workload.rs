@@ -56,6 +56,8 @@ pub struct WorkloadSection {
     pub send_delay_limit: Span,
     /// Share of late sent events past which the run is generator-limited or broker-limited.
     pub send_delay_share: f64,
+    /// Whether what was sent is compared with the schedule, drawn again.
+    pub check_schedule: bool,
     /// A shorter measured part leaves it open whether the run kept up, and that is inconclusive.
     pub least_judged: Span,
     /// The bursts of `mmpp` and `mmpp_windowed`.

@@ -61,9 +61,10 @@ fn counts(log: &SimLog, run: &Outcome, expected: &Expectation) -> Result<(), Str
     same(
         "strangers, stale, malformed",
         (counters.strangers, counters.stale, counters.malformed.total()),
-        (0, 0, 0),
+        (struck(FaultKind::StrangeEvent), 0, struck(FaultKind::UnreadableEvent)),
     )?;
     same("lost", counters.events_lost, expected.count(FindingKind::EventLost))?;
+    same("progress lost", counters.progress_lost, struck(FaultKind::DropProgress))?;
     same("duplicated", counters.events_duplicated, expected.count(FindingKind::EventDuplicated))?;
     same("reordered", counters.events_reordered, expected.count(FindingKind::EventReordered))?;
     same("late", counters.late, expected.count(FindingKind::EventLate))
@@ -79,6 +80,14 @@ fn audit(run: &Outcome, expected: &Expectation) -> Result<(), String> {
     same("events missing", audit.events_missing, expected.count(FindingKind::EventsMissing))?;
     same("events extra", audit.events_extra, expected.count(FindingKind::EventsExtra))?;
     same("results missing", audit.results_missing, expected.count(FindingKind::ResultMissing))?;
+    same("skipped, unscheduled", (audit.events_skipped, audit.events_unscheduled), (0, 0))?;
+    let scheduled = if run.arrivals == "max" { 0 } else { run.events };
+    same(
+        "compared with the schedule",
+        (audit.events_compared, audit.events_not_compared),
+        (scheduled, 0),
+    )?;
+    same("results wrong", audit.results_wrong, expected.count(FindingKind::ResultWrong))?;
     same(
         "results duplicated",
         audit.results_duplicated,
