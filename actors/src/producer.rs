@@ -18,7 +18,7 @@ mod schedule;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Nanos, SECOND, SharedClock, to_millis};
+use crate::clock::{Nanos, SharedClock, to_millis};
 use crate::failure::StageError;
 use crate::measures::backlog::LeastBehind;
 use crate::measures::counters::StageCounters;
@@ -26,7 +26,7 @@ use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent, T
 use crate::producer::backpressure::Backpressure;
 use crate::producer::lanes::{InFlight, Lane};
 use crate::producer::latencies::PublishLatencies;
-use crate::producer::schedule::{EventSchedule, NeverSent};
+use crate::producer::schedule::EventSchedule;
 use crate::stage::flow::EventsAcknowledged;
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
@@ -279,20 +279,12 @@ impl Producer {
         Ok(true)
     }
 
-    /// The intended time of the next event that is due by now and not handed to the client.
-    fn overdue(&mut self, now: Nanos) -> Option<Nanos> {
-        match self.schedule.pacer.due(now) {
-            Due::Now(intended) => Some(intended),
-            Due::Later(_) | Due::Done => None,
-        }
-    }
-
     /// Looks how old the oldest event is that is not acknowledged.
     fn look_behind(&mut self, now: Nanos) {
         let mut behind = self.behind;
         behind.look(now, || {
             let lanes = self.lanes.iter().filter_map(Lane::oldest_intended).min();
-            let oldest = [lanes, self.overdue(now)].into_iter().flatten().min();
+            let oldest = [lanes, self.schedule.overdue(now)].into_iter().flatten().min();
             (now >= self.schedule.base_ns).then(|| now - oldest.unwrap_or(now))
         });
         self.behind = behind;
@@ -438,10 +430,8 @@ impl Producer {
         self.counters.in_flight = self.writer.in_flight();
         self.counters.backpressure_ns = self.backpressure.total(now);
         self.counters.behind_ns = self.behind.take();
-        self.counters.unsent = self.overdue(now).map_or(0, |since| {
-            let due = (now - since) as f64 / SECOND as f64 * self.schedule.rate;
-            1 + due as u64
-        });
+        self.counters.unsent =
+            self.schedule.overdue(now).map_or(0, |since| self.schedule.due_between(since, now));
         &self.counters
     }
 
@@ -449,14 +439,9 @@ impl Producer {
     fn count_never_sent(&mut self, now: Nanos) -> bool {
         let limit_ns = self.spec.workload.send_delay_limit.as_nanos();
         let is_explained = self.backpressure.explains(now - self.schedule.next_ns(), limit_ns);
-        let NeverSent { count, measured, estimated, is_all } = self.schedule.count_never_sent();
-        self.counters.never_sent += count;
-        self.counters.never_sent_estimated += estimated;
-        self.counters.never_sent_measured += measured;
-        if is_explained {
-            self.counters.never_sent_backpressure += measured;
-        }
-        is_all
+        let never_sent = self.schedule.count_never_sent();
+        never_sent.add_to(&mut self.counters, is_explained);
+        never_sent.is_all
     }
 
     /// A failed delivery is never sent again in place, for that would reorder: it ends the
