@@ -46,8 +46,15 @@ pub(super) fn partitions_of(
     topic: &str,
     deadline: &Deadline,
 ) -> Result<u32, PortError> {
+    let mut is_missing = false;
     loop {
-        let metadata = metadata(settings, client, deadline)?;
+        let metadata = match metadata(settings, client, deadline) {
+            // The last question had no time left for its answer.
+            Err(_) if is_missing && deadline.passed() => {
+                return Err(no_such_topic(settings, topic));
+            }
+            answer => answer?,
+        };
         if let Some(found) = metadata.topics().iter().find(|found| found.name() == topic)
             && found.error().is_none()
             && !found.partitions().is_empty()
@@ -57,6 +64,7 @@ pub(super) fn partitions_of(
         if deadline.passed() {
             return Err(no_such_topic(settings, topic));
         }
+        is_missing = true;
         thread::sleep(POLL_PAUSE);
     }
 }
