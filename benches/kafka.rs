@@ -291,14 +291,16 @@ impl Bench {
                 let mut payload = PAYLOAD;
                 payload[..8].copy_from_slice(&clock.now().to_be_bytes());
                 let partition = (sent % u64::from(self.partitions)) as u32;
-                let taken = writer.send(partition, b"", &payload, clock.now() as u64);
+                let taken =
+                    writer.send(partition, b"", &payload, (clock.now() - pace.start) as u64);
                 assert_eq!(taken.expect("a queue"), Sent::Ok);
                 sent += 1;
             }
             let turn = clock.now();
             let visited = writer.poll_acks(BUDGET, &mut |ack| {
-                if ack.token as i64 > pace.settled() {
-                    latest = latest.max(clock.now() - ack.token as i64);
+                let sent = pace.start + ack.token as i64;
+                if sent > pace.settled() {
+                    latest = latest.max(clock.now() - sent);
                 }
             });
             acks += visited.expect("a broker") as u64;

@@ -77,9 +77,11 @@ pub use self::measures::run_measures::{ClockBracket, RunMeasures};
 pub use self::measures::series::{Quantiles, Second};
 pub use self::ports::{
     Ack, Broker, BrokerDescription, Capability, DeadLetters, DeadLettersFactory, Delivery,
-    EventReader, EventWriter, Limitation, OffsetRange, PROGRESS_KEY, PortError, Record, Retry,
-    Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicDescription, TopicSpec, WriterRole,
+    EventReader, EventWriter, KnownLoss, Limitation, LossKind, OffsetRange, PROGRESS_KEY,
+    PortError, Record, Retry, Sent, StampedBy, StartAt, TOKEN_LIMIT, TimestampKind, TopicAdmin,
+    TopicDescription, TopicSpec, WriterRole,
 };
+pub use self::producer::group::{ProducerGroup, ProducerGroupRole};
 pub use self::producer::{Producer, ProducerRole};
 pub use self::result_writer::{ResultWriter, ResultWriterRole, WriterOut};
 pub use self::run::facts::{FactsHeard, RunFact, RunMeasured, StageMeasured};

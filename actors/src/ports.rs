@@ -43,10 +43,35 @@ pub struct Record<'a> {
     pub timestamp_kind: TimestampKind,
 }
 
+/// Records that a log has lost, as a reader knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownLoss {
+    /// The partition.
+    pub partition: u32,
+    /// The offset of the first.
+    pub first: u64,
+    /// How many offsets are lost: so many records at most, or, where that cannot be known, 1.
+    pub records: u64,
+    /// How it was lost.
+    pub kind: LossKind,
+}
+
+/// How a log lost records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossKind {
+    /// They were removed before they were read: the log begins behind the reader's place.
+    Removed,
+    /// The log was cut: it ends before the reader's place. What was read is counted.
+    Cut,
+    /// They are there, and cannot be read: their checksum does not fit.
+    Damaged,
+}
+
 /// Reads records of an assigned set of partitions of one topic.
 ///
 /// Ordering: records of one partition are visited in offset order, each exactly once per reader;
-/// partitions interleave in any way.
+/// partitions interleave in any way. Where the log was cut, new records take the offsets of those
+/// that were visited, and are visited, too.
 pub trait EventReader: Send {
     /// Visits at most `max_records` records; waits up to `budget` while there is none. Returns how
     /// many were visited (0 is no error: nothing came in time).
@@ -73,7 +98,14 @@ pub trait EventReader: Send {
 
     /// The part of [`Self::lag`] that lies in one assigned partition; 0 for any other.
     fn lag_of(&mut self, partition: u32) -> u64;
+
+    /// Visits the losses that became known since the last call. Reading goes on behind them. Cheap
+    /// when there is none.
+    fn take_losses(&mut self, _visit: &mut dyn FnMut(KnownLoss)) {}
 }
+
+/// Tokens are less than this: what lies above is the client's, to tell writers apart that share it.
+pub const TOKEN_LIMIT: u64 = 1 << 48;
 
 /// Whether the client took a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +144,13 @@ pub struct Ack {
 ///
 /// Ordering: records sent to one partition are stored in the order of `send`. A writer never sends
 /// a failed record again behind later ones: a failed delivery is reported, and ends the generation.
+///
+/// Writers that were made together ([`Broker::writers`]) may share a client. Each has its own
+/// records in flight, its own acknowledgements and its own share of the client's queue. They end
+/// together: the first that is dropped with records in flight may take those of the others along.
 pub trait EventWriter: Send {
-    /// Hands one record to the client. `token` comes back in its [`Ack`]. Never blocks.
+    /// Hands one record to the client. `token`, less than [`TOKEN_LIMIT`], comes back in its
+    /// [`Ack`]. Never blocks.
     ///
     /// # Errors
     /// [`PortError`] when the client can take no record any more.
@@ -320,6 +357,20 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`PortError`]: no such topic, or the client cannot be made.
     fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError>;
+
+    /// `count` writers to a topic, for as many stages that begin and end together. What a client
+    /// costs they may share.
+    ///
+    /// # Errors
+    /// [`PortError`]: no such topic, or the clients cannot be made.
+    fn writers(
+        &self,
+        topic: &str,
+        role: WriterRole,
+        count: u32,
+    ) -> Result<Vec<Box<dyn EventWriter>>, PortError> {
+        (0..count).map(|_| self.writer(topic, role)).collect()
+    }
 
     /// A reader of some of a topic's partitions.
     ///

@@ -10,22 +10,23 @@
 //! and is stamped again when it is handed over.
 
 mod backpressure;
+pub(crate) mod group;
 mod lanes;
+mod latencies;
 mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Nanos, SECOND, SharedClock, to_millis};
+use crate::clock::{Nanos, SharedClock, to_millis};
 use crate::failure::StageError;
 use crate::measures::backlog::LeastBehind;
 use crate::measures::counters::StageCounters;
-use crate::measures::histograms::LatencyHistogram;
-use crate::measures::latency_kinds::LatencyKind;
-use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent};
+use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent, TOKEN_LIMIT};
 use crate::producer::backpressure::Backpressure;
 use crate::producer::lanes::{InFlight, Lane};
-use crate::producer::schedule::{EventSchedule, NeverSent};
+use crate::producer::latencies::PublishLatencies;
+use crate::producer::schedule::EventSchedule;
 use crate::stage::flow::EventsAcknowledged;
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
@@ -38,7 +39,7 @@ use crate::workload::pacing::Due;
 use crate::workload::spec::RunSpec;
 
 /// Token of a record that is no event.
-const NO_EVENT: u64 = u64::MAX;
+const NO_EVENT: u64 = TOKEN_LIMIT - 1;
 
 /// Events that share one reading of the clock.
 const EVENTS_PER_CLOCK_READ: usize = 64;
@@ -64,8 +65,7 @@ pub struct Producer {
     handed_over_before: i64,
     said_last: bool,
     counters: StageCounters,
-    publish_delay: LatencyHistogram,
-    publish_latency: LatencyHistogram,
+    latencies: PublishLatencies,
     failure: Option<StageError>,
 }
 
@@ -116,8 +116,7 @@ impl Role for ProducerRole {
             handed_over_before: i64::MIN,
             said_last: false,
             counters: StageCounters::default(),
-            publish_delay: LatencyHistogram::default(),
-            publish_latency: LatencyHistogram::default(),
+            latencies: PublishLatencies::default(),
             failure: None,
             campaigns,
             clock,
@@ -264,7 +263,7 @@ impl Producer {
         self.counters.produced_bytes += event.len() as u64;
         if intended >= self.schedule.measure_from_ns {
             let delay = now - intended;
-            self.publish_delay.record(delay);
+            self.latencies.delay.record(delay);
             self.counters.produced_measured += 1;
             self.counters.last_produced_ns = now;
             if delay > self.spec.workload.send_delay_limit.as_nanos() {
@@ -280,20 +279,12 @@ impl Producer {
         Ok(true)
     }
 
-    /// The intended time of the next event that is due by now and not handed to the client.
-    fn overdue(&mut self, now: Nanos) -> Option<Nanos> {
-        match self.schedule.pacer.due(now) {
-            Due::Now(intended) => Some(intended),
-            Due::Later(_) | Due::Done => None,
-        }
-    }
-
     /// Looks how old the oldest event is that is not acknowledged.
     fn look_behind(&mut self, now: Nanos) {
         let mut behind = self.behind;
         behind.look(now, || {
             let lanes = self.lanes.iter().filter_map(Lane::oldest_intended).min();
-            let oldest = [lanes, self.overdue(now)].into_iter().flatten().min();
+            let oldest = [lanes, self.schedule.overdue(now)].into_iter().flatten().min();
             (now >= self.schedule.base_ns).then(|| now - oldest.unwrap_or(now))
         });
         self.behind = behind;
@@ -301,7 +292,7 @@ impl Producer {
 
     /// Takes the acknowledgements that came; waits up to `budget` for the first.
     fn take_acks(&mut self, budget: Duration) -> Result<(), StageError> {
-        let Self { writer, lanes, ledger, counters, publish_latency, failure, clock, .. } = self;
+        let Self { writer, lanes, ledger, counters, latencies, failure, clock, .. } = self;
         let measure_from_ns = self.schedule.measure_from_ns;
         let topic = &self.spec.topics.events;
         let undelivered = |why| StageError::delivery(format!("topic `{topic}`: {why}"));
@@ -326,7 +317,7 @@ impl Producer {
                     if event.intended_ns >= measure_from_ns {
                         // Read after the wait, once for all that came together.
                         let now = *now.get_or_insert_with(|| clock.now());
-                        publish_latency.record(now - event.handed_ns);
+                        latencies.latency.record(now - event.handed_ns);
                         counters.acknowledged_measured += 1;
                         counters.last_acknowledged_ns = now;
                     }
@@ -389,6 +380,7 @@ impl Producer {
     fn finish(
         &mut self,
         now: Nanos,
+        patience: Duration,
         outbox: &mut Vec<EventsAcknowledged>,
     ) -> Result<Turn, StageError> {
         if !self.said_last {
@@ -397,10 +389,10 @@ impl Producer {
         }
         let said = self.send_progress()?;
         let counted = self.count_never_sent(now);
-        self.take_acks(if counted { MAX_BUDGET } else { Duration::ZERO })?;
+        self.take_acks(if counted { patience } else { Duration::ZERO })?;
         let pending = self.lanes.iter().any(|lane| !lane.is_idle());
         if !counted || pending || self.writer.in_flight() > 0 {
-            return Ok(Turn::Again);
+            return Ok(if counted && patience.is_zero() { Turn::Rest } else { Turn::Again });
         }
         if !said {
             // The client is full, and waits for no acknowledgement that this turn could wait for.
@@ -411,18 +403,45 @@ impl Producer {
         Ok(Turn::Finished)
     }
 
+    /// Takes a turn that waits for acknowledgements up to `patience`, if there is nothing else to
+    /// do.
+    fn advance(
+        &mut self,
+        now: Nanos,
+        patience: Duration,
+        outbox: &mut Vec<EventsAcknowledged>,
+    ) -> Result<Turn, StageError> {
+        let turn = self.send_due(now)?;
+        self.look_behind(now);
+        if turn == Turn::Finished {
+            return self.finish(now, patience, outbox).and_then(|turn| self.checked(turn));
+        }
+        self.break_silence(now);
+        // While resting, wait for acknowledgements rather than for the clock.
+        let wait = turn == Turn::Rest && self.writer.in_flight() > 0 && !patience.is_zero();
+        self.take_acks(if wait { patience } else { Duration::ZERO })?;
+        self.hand_over(self.schedule.window_id, outbox);
+        self.checked(if wait { Turn::Again } else { turn })
+    }
+
+    /// What was counted so far.
+    fn totals(&mut self) -> &StageCounters {
+        let now = self.clock.now();
+        self.counters.in_flight = self.writer.in_flight();
+        self.counters.backpressure_ns = self.backpressure.total(now);
+        self.counters.behind_ns = self.behind.take();
+        self.counters.unsent =
+            self.schedule.overdue(now).map_or(0, |since| self.schedule.due_between(since, now));
+        &self.counters
+    }
+
     /// Counts what was given up, as far as a turn goes; true: all of it.
     fn count_never_sent(&mut self, now: Nanos) -> bool {
         let limit_ns = self.spec.workload.send_delay_limit.as_nanos();
         let is_explained = self.backpressure.explains(now - self.schedule.next_ns(), limit_ns);
-        let NeverSent { count, measured, estimated, is_all } = self.schedule.count_never_sent();
-        self.counters.never_sent += count;
-        self.counters.never_sent_estimated += estimated;
-        self.counters.never_sent_measured += measured;
-        if is_explained {
-            self.counters.never_sent_backpressure += measured;
-        }
-        is_all
+        let never_sent = self.schedule.count_never_sent();
+        never_sent.add_to(&mut self.counters, is_explained);
+        never_sent.is_all
     }
 
     /// A failed delivery is never sent again in place, for that would reorder: it ends the
@@ -462,34 +481,13 @@ impl Stage for Producer {
         now: Nanos,
         outbox: &mut Vec<EventsAcknowledged>,
     ) -> Result<Turn, StageError> {
-        let turn = self.send_due(now)?;
-        self.look_behind(now);
-        if turn == Turn::Finished {
-            return self.finish(now, outbox).and_then(|turn| self.checked(turn));
-        }
-        self.break_silence(now);
-        // While resting, wait for acknowledgements rather than for the clock.
-        let wait = turn == Turn::Rest && self.writer.in_flight() > 0;
-        self.take_acks(if wait { MAX_BUDGET } else { Duration::ZERO })?;
-        self.hand_over(self.schedule.window_id, outbox);
-        self.checked(if wait { Turn::Again } else { turn })
+        self.advance(now, MAX_BUDGET, outbox)
     }
 
     fn state(&mut self) -> StageState {
-        let now = self.clock.now();
-        self.counters.in_flight = self.writer.in_flight();
-        self.counters.backpressure_ns = self.backpressure.total(now);
-        self.counters.behind_ns = self.behind.take();
-        self.counters.unsent = self.overdue(now).map_or(0, |since| {
-            let due = (now - since) as f64 / SECOND as f64 * self.schedule.rate;
-            1 + due as u64
-        });
         StageState {
-            counters: self.counters.clone(),
-            latencies: vec![
-                (LatencyKind::PublishDelay, self.publish_delay.take()),
-                (LatencyKind::PublishLatency, self.publish_latency.take()),
-            ],
+            counters: self.totals().clone(),
+            latencies: self.latencies.take(),
             ..StageState::default()
         }
     }

@@ -255,10 +255,8 @@ impl Run {
     }
 
     fn producers_finished(&self) -> bool {
-        let is_busy = |stage: &&StageId| {
-            matches!(stage, StageId::Producer(_)) && !self.finished.contains(*stage)
-        };
-        !self.stages.iter().any(|stage| is_busy(&stage))
+        let is_busy = |stage: &StageId| stage.producers() > 0 && !self.finished.contains(stage);
+        !self.stages.iter().any(is_busy)
     }
 
     /// Whether the time to send what is overdue has run out.

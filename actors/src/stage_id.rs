@@ -5,6 +5,13 @@
 pub enum StageId {
     /// Producer i.
     Producer(u32),
+    /// Several producers on one thread.
+    ProducerGroup {
+        /// Which group.
+        index: u32,
+        /// How many producers it has.
+        members: u32,
+    },
     /// Aggregator i.
     WindowAggregator(u32),
     /// The result writer.
@@ -18,10 +25,19 @@ impl StageId {
     pub const ACTORS: [&'static str; 4] =
         ["producer", "window_aggregator", "result_writer", "latency"];
 
+    /// How many producers it is.
+    pub fn producers(self) -> u32 {
+        match self {
+            Self::Producer(_) => 1,
+            Self::ProducerGroup { members, .. } => members,
+            Self::WindowAggregator(_) | Self::ResultWriter | Self::Latency => 0,
+        }
+    }
+
     /// The kind of actor: one of [`Self::ACTORS`].
     pub fn actor(self) -> &'static str {
         match self {
-            Self::Producer(_) => Self::ACTORS[0],
+            Self::Producer(_) | Self::ProducerGroup { .. } => Self::ACTORS[0],
             Self::WindowAggregator(_) => Self::ACTORS[1],
             Self::ResultWriter => Self::ACTORS[2],
             Self::Latency => Self::ACTORS[3],
@@ -33,6 +49,7 @@ impl std::fmt::Display for StageId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Producer(i) => write!(f, "producer-{i}"),
+            Self::ProducerGroup { index, .. } => write!(f, "producer-group-{index}"),
             Self::WindowAggregator(i) => write!(f, "window-aggregator-{i}"),
             Self::ResultWriter => f.write_str("result-writer"),
             Self::Latency => f.write_str("latency"),

@@ -184,6 +184,7 @@ impl<S: Source> Stage for WindowAggregator<S> {
             unread -= 1;
             source.visit(counting, record);
         })?;
+        reader.take_losses(&mut |loss| counting.find_loss(&loss));
         self.idle_since_ns = (visited == 0).then_some(now);
         if std::mem::take(&mut counting.some_closed) {
             counting.tell(true, outbox);

@@ -1,13 +1,14 @@
 //! Apache Kafka, and what speaks its protocol (Redpanda), through librdkafka.
 //!
 //! ```text
-//! KafkaSection --settings--> KafkaBroker --+--> writer.rs   EventWriter: one idempotent producer
+//! KafkaSection --settings--> KafkaBroker --+--> writer.rs   EventWriter: a share in a producer
 //! section.rs   settings.rs   cluster.rs    +--> reader.rs   EventReader: one assigned consumer
 //!              refusals                    +--> admin.rs    TopicAdmin: topics, offsets, deletion
 //!
 //! client.rs, errors.rs: what clients share    native.rs, native/: all unsafe code    logs.rs
 //! api_versions.rs, version.rs -> abilities.rs (lack.rs): what the broker is, and can do
 //! examination.rs: doctor's questions    group.rs: offsets for lag tools
+//! topic_watch.rs: whether a topic is still there    question.rs: asked on a thread of its own
 //! ```
 //!
 //! Every client is destroyed on a thread of its own, which its owner waits for only so long:
@@ -25,9 +26,11 @@ mod lack;
 mod logs;
 #[allow(unsafe_code, reason = "librdkafka's batch interfaces have no safe wrapper")]
 mod native;
+mod question;
 mod reader;
 mod section;
 mod settings;
+mod topic_watch;
 mod version;
 mod writer;
 

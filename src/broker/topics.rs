@@ -155,6 +155,16 @@ impl Broker for OwnTopics {
         self.guard.broker.writer(topic, role)
     }
 
+    fn writers(
+        &self,
+        topic: &str,
+        role: WriterRole,
+        count: u32,
+    ) -> Result<Vec<Box<dyn EventWriter>>, PortError> {
+        self.guard.hold(topic)?;
+        self.guard.broker.writers(topic, role, count)
+    }
+
     fn reader(
         &self,
         topic: &str,

@@ -214,9 +214,10 @@ fn rate_changes(outcome: &RunOutcome) -> Vec<RateChangeRow> {
 
 /// The audit's sums; what became of single events, the aggregators count.
 fn audit(outcome: &RunOutcome) -> Option<AuditTotals> {
-    let StageCounters { events_lost, events_duplicated, events_reordered, .. } = outcome.counters;
+    let StageCounters { events_lost, events_duplicated, events_reordered, records_lost, .. } =
+        outcome.counters;
     let sums = outcome.audit()?.clone();
-    Some(AuditTotals { events_lost, events_duplicated, events_reordered, ..sums })
+    Some(AuditTotals { events_lost, events_duplicated, events_reordered, records_lost, ..sums })
 }
 
 fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use streamgauge::daemon::foreground::Foreground;
 use streamgauge_actors::{
-    Ack, ArrivalKind, Broker, BrokerDescription, Ending, EventReader, EventWriter, MILLISECOND,
-    PortError, Record, RestartRun, RunOutcome, RunSpec, RunState, SECOND, Sent, SetRate, Span,
-    StageId, StartAt, StartRun, StopMode, StopRun, Sustained, TopicAdmin, Verdict, WriterRole,
+    Ack, ArrivalKind, Broker, BrokerDescription, Cause, Ending, EventReader, EventWriter,
+    FindingKind, KnownLoss, LossKind, MILLISECOND, PortError, Record, RestartRun, RunOutcome,
+    RunPlan, RunSpec, RunState, SECOND, Sent, SetRate, SharedClock, Span, StageId, StartAt,
+    StartRun, StopMode, StopRun, Sustained, TopicAdmin, Verdict, WriterRole,
     testing::{Fault, FaultKind, FaultyBroker, small_spec},
 };
 
@@ -35,6 +36,8 @@ enum Failure {
     FreezeInto,
     FreezeForever,
     Unreachable,
+    /// The reader learns of a loss.
+    Loss,
 }
 
 /// Which port fails; the first of its kind that is made.
@@ -148,6 +151,12 @@ impl EventReader for FailingReader {
     fn lag_of(&mut self, partition: u32) -> u64 {
         self.0.lag_of(partition)
     }
+
+    fn take_losses(&mut self, visit: &mut dyn FnMut(KnownLoss)) {
+        if self.1.failure == Some(Failure::Loss) && self.1.calls == GOOD_CALLS {
+            visit(KnownLoss { partition: 1, first: 7, records: 3, kind: LossKind::Cut });
+        }
+    }
 }
 
 impl Broker for FailingBroker {
@@ -197,9 +206,8 @@ fn spec(failure: Failure) -> RunSpec {
     spec
 }
 
-/// Plays a run whose port fails, and another one after it in the same process, which passes. Gives
-/// the failed one.
-fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
+/// A run whose port fails, and what its broker stands on.
+fn failing(port: Port, failure: Failure) -> (RunPlan, Arc<dyn Broker>, SharedClock) {
     let (clock, spec) = (runs::clock(), spec(failure));
     let inner = runs::embedded(&clock);
     let broker = Arc::new(FailingBroker {
@@ -209,8 +217,15 @@ fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
         failure,
         made: AtomicU32::new(0),
     });
+    (runs::plan(spec, broker, &clock), inner, clock)
+}
+
+/// Plays a run whose port fails, and another one after it in the same process, which passes. Gives
+/// the failed one.
+fn failed(port: Port, failure: Failure) -> Arc<RunOutcome> {
+    let (plan, inner, clock) = failing(port, failure);
     let host = Foreground::start().unwrap();
-    let failed = play(&host, runs::plan(spec, broker, &clock));
+    let failed = play(&host, plan);
     assert!(inner.admin().unwrap().list().unwrap().is_empty(), "its topics are deleted");
     let judgement = failed.judge(&Sustained::default());
     assert_eq!(
@@ -273,6 +288,22 @@ fn a_panic_outside_of_turns_ends_the_run_all_the_same() {
         words,
     );
     blames(&failed(Port::Broker, Failure::Panic), None, words);
+}
+
+/// Also where every event had been counted before it was lost.
+#[test]
+fn what_a_log_has_lost_is_held_against_the_run_and_does_not_end_it() {
+    for port in [Port::EventsReader, Port::ResultsReader] {
+        let outcome = play(&Foreground::start().unwrap(), failing(port, Failure::Loss).0);
+        assert_eq!(outcome.ending, Ending::Completed);
+        assert!(outcome.audit().unwrap().exact(), "every count is right");
+        let judgement = outcome.judge(&Sustained::default());
+        assert_eq!((judgement.cause(), judgement.exit_code()), (Cause::RecordsLost, 4));
+        assert_eq!(judgement.texts()[0], "3 record(s) lost by the log");
+        let [finding] = &outcome.findings[..] else { panic!("{:?}", outcome.findings) };
+        let found = (finding.kind, finding.partition, finding.count);
+        assert_eq!(found, (FindingKind::RecordsLost, Some(1), 3));
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use streamgauge_actors::{
     Ack, Broker, Capability, Clock as _, Delivery, EventReader, EventWriter, OffsetRange, Record,
-    Retry, RunClock, SECOND, Sent, StampedBy, StartAt, TimestampKind, TopicSpec, WriterRole,
+    Retry, RunClock, SECOND, Sent, StampedBy, StartAt, TOKEN_LIMIT, TimestampKind, TopicSpec,
+    WriterRole,
 };
 
 /// Makes a broker for a test; `None`: there is none, and that was said. With `small_queues`, its
@@ -39,6 +40,7 @@ macro_rules! contract {
             lag_counts_what_was_not_visited,
             the_log_stamps_records_when_asked,
             concurrent_writers_lose_nothing,
+            writers_made_together_keep_apart,
             a_missing_topic_or_partition_is_named,
             dropping_with_data_in_flight_is_prompt
         );
@@ -153,14 +155,15 @@ fn every_record_is_acknowledged_once(make: MakeBroker) {
     let mut acks = BTreeMap::new();
     let mut visit = |ack: Ack| {
         assert_eq!(ack.delivery, Delivery::Acknowledged);
-        assert_eq!(u64::from(ack.partition), ack.token >> 63);
+        assert_eq!(u64::from(ack.partition), ack.token >> 47);
         *acks.entry(ack.token).or_insert(0) += 1;
     };
-    // Tokens use every bit.
-    let tokens: Vec<u64> = (0..5000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    // Tokens use every bit that they may.
+    let tokens: Vec<u64> =
+        (0..5000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % TOKEN_LIMIT).collect();
     let mut visited = 0;
     for &token in &tokens {
-        while writer.send((token >> 63) as u32, b"k", b"v", token).unwrap() == Sent::Full {
+        while writer.send((token >> 47) as u32, b"k", b"v", token).unwrap() == Sent::Full {
             visited += writer.poll_acks(BUDGET, &mut visit).unwrap();
         }
     }
@@ -479,6 +482,67 @@ fn concurrent_writers_lose_nothing(make: MakeBroker) {
         *expected += 2;
     }
     assert!(next.values().all(|&n| n == EACH || n == EACH + 1));
+}
+
+/// More writers than clients, on two threads: each gets its own acknowledgements, and keeps its
+/// order in each partition.
+fn writers_made_together_keep_apart(make: MakeBroker) {
+    const WRITERS: u32 = 20;
+    const EACH: u64 = 500;
+    let Some(topic) = Topic::new(make, "together", 2) else { return };
+    let mut writers = topic.broker.writers(&topic.name, WriterRole::Events, WRITERS).unwrap();
+    assert_eq!(writers.len(), WRITERS as usize);
+    let halves = writers.split_at_mut(7);
+    std::thread::scope(|scope| {
+        for (first, writers) in [(0, halves.0), (7, halves.1)] {
+            scope.spawn(move || write_in_turns(first, writers, EACH));
+        }
+    });
+    let mut reader = topic.reader(&[(0, StartAt::Earliest), (1, StartAt::Earliest)]);
+    let mut next: BTreeMap<(u64, u32), u64> = BTreeMap::new();
+    for record in read(reader.as_mut(), (u64::from(WRITERS) * EACH) as usize) {
+        let writer = u64::from_be_bytes(record.payload[..8].try_into().unwrap());
+        let n = u64::from_be_bytes(record.payload[8..].try_into().unwrap());
+        let expected =
+            next.entry((writer, record.partition)).or_insert(u64::from(record.partition));
+        assert_eq!(n, *expected, "writer {writer}, partition {}", record.partition);
+        *expected += 2;
+    }
+}
+
+/// Writes so many records with each writer, a record of each in turn, and holds every
+/// acknowledgement against what its writer sent.
+fn write_in_turns(first: u64, writers: &mut [Box<dyn EventWriter>], each: u64) {
+    let mut left: Vec<std::collections::BTreeSet<u64>> =
+        writers.iter().map(|_| (0..each).collect()).collect();
+    let take = |writer: &mut Box<dyn EventWriter>, left: &mut std::collections::BTreeSet<u64>| {
+        let visit = &mut |ack: Ack| {
+            assert_eq!(
+                (&ack.delivery, ack.partition),
+                (&Delivery::Acknowledged, (ack.token % 2) as u32)
+            );
+            assert!(left.remove(&ack.token), "token {} came before, or is another's", ack.token);
+        };
+        writer.poll_acks(BUDGET, visit).unwrap();
+    };
+    let mut patience = Patience::new("acknowledgements");
+    for n in 0..each {
+        for (id, (writer, left)) in (first..).zip(writers.iter_mut().zip(&mut left)) {
+            let payload = [id.to_be_bytes(), n.to_be_bytes()].concat();
+            while writer.send((n % 2) as u32, b"", &payload, n).unwrap() == Sent::Full {
+                take(writer, left);
+                patience.check();
+            }
+        }
+    }
+    for (writer, left) in writers.iter_mut().zip(&mut left) {
+        while !left.is_empty() {
+            assert_eq!(writer.in_flight(), left.len() as u64);
+            take(writer, left);
+            patience.check();
+        }
+        assert_eq!(writer.in_flight(), 0);
+    }
 }
 
 fn a_missing_topic_or_partition_is_named(make: MakeBroker) {

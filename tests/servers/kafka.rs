@@ -13,8 +13,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use streamgauge::broker::kafka::{KafkaBroker, KafkaSection, KafkaSettings};
 use streamgauge_actors::{
-    Ack, Broker, Clock as _, Delivery, EventReader, EventWriter, PortError, Retry, RunClock,
-    SECOND, Sent, Span, StampedBy, StartAt, TopicSpec, WriterRole,
+    Ack, Broker, Clock as _, Delivery, EventReader, EventWriter, KnownLoss, LossKind, PortError,
+    Retry, RunClock, SECOND, Sent, Span, StampedBy, StartAt, TopicSpec, WriterRole,
 };
 
 const BUDGET: Duration = Duration::from_millis(1);
@@ -162,13 +162,71 @@ fn records_that_retention_removed_unread_are_reported() {
     write(writer.as_mut(), 1000);
     admin.truncate(&topic.name).unwrap();
     reader.set_paused(0, false).unwrap();
-    let error = error_of(reader.as_mut());
-    let expected = format!(
-        "retention removed unread records of topic `{}`: offset 1010 of partition 0",
-        topic.name
-    );
-    assert!(error.message.starts_with(&expected), "{error}");
-    assert_eq!(error.retry, Retry::GiveUp);
+    // Whoever falls behind learns what is lost, and reads on behind it.
+    write(writer.as_mut(), 20);
+    assert_eq!(read(reader.as_mut(), 20).len(), 20);
+    let removed = KnownLoss { partition: 0, first: 1010, records: 1000, kind: LossKind::Removed };
+    assert_eq!(losses_of(reader.as_mut()), [removed]);
+    assert_eq!(losses_of(reader.as_mut()), [], "it is told once");
+    until_lag_ends(reader.as_mut());
+}
+
+#[test]
+fn a_log_that_ends_before_its_reader_has_lost_what_was_read() {
+    let Some(topic) = Topic::new("cut") else { return };
+    write(topic.writer().as_mut(), 100);
+    let mut reader = topic.reader(StartAt::Earliest);
+    read(reader.as_mut(), 100);
+    // Nobody cuts a healthy log: a new topic of the same name is as good as one that was cut to
+    // nothing.
+    topic.delete();
+    topic.create();
+    let clock = RunClock::start();
+    let deadline = clock.now() + 60 * SECOND;
+    let losses = loop {
+        assert!(clock.now() < deadline, "the reader learns of nothing in 60 s");
+        assert_eq!(reader.poll(BUDGET, 10, &mut |_| {}).unwrap(), 0);
+        let losses = losses_of(reader.as_mut());
+        if !losses.is_empty() {
+            break losses;
+        }
+    };
+    assert_eq!(losses, [KnownLoss { partition: 0, first: 0, records: 100, kind: LossKind::Cut }]);
+    write(topic.writer().as_mut(), 30);
+    assert_eq!(read(reader.as_mut(), 30).len(), 30, "what takes the offsets of lost records");
+    until_lag_ends(reader.as_mut());
+}
+
+fn losses_of(reader: &mut dyn EventReader) -> Vec<KnownLoss> {
+    let mut losses = Vec::new();
+    reader.take_losses(&mut |loss| losses.push(loss));
+    losses
+}
+
+/// A broker that was just started may not know its topics for a moment.
+#[test]
+fn a_topic_that_seems_to_be_gone_is_asked_for_again() {
+    let (cluster, _) = mock();
+    let mut settings = streamgauge_support::kafka::settings_at(&cluster.bootstrap_servers());
+    let often = ("topic.metadata.refresh.interval.ms".to_owned(), "100".to_owned());
+    settings.properties.extend([often]);
+    let broker = streamgauge_support::kafka::broker_with(&settings);
+    let mut writer = broker.writer("t", WriterRole::Events).unwrap();
+    let mut reader = broker.reader("t", &[(0, StartAt::Earliest)]).unwrap();
+    write(writer.as_mut(), 10);
+    read(reader.as_mut(), 10);
+    cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    let clock = RunClock::start();
+    let until = clock.now() + 4 * SECOND;
+    let (mut sent, mut came) = (0, 0);
+    while clock.now() < until {
+        sent += u64::from(writer.send(0, b"", b"waits", sent).unwrap() == Sent::Ok);
+        writer.poll_acks(BUDGET, &mut expect_acknowledged).unwrap();
+        came += reader.poll(BUDGET, 10, &mut |_| {}).unwrap() as u64;
+    }
+    cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    settle(writer.as_mut());
+    assert_eq!(came + read(reader.as_mut(), (sent - came) as usize).len() as u64, sent);
 }
 
 #[test]
@@ -199,19 +257,23 @@ fn readers_see_committed_records_only_and_their_lag_ends() {
             producer.abort_transaction(patience).unwrap();
         }
     };
-    for round in 1..=3 {
+    for _ in 1..=3 {
         transaction("aborted", false);
         transaction("committed", true);
         transaction("aborted", false);
         let read = read(reader.as_mut(), 10);
         assert!(read.iter().all(|payload| payload == b"committed"));
         // Markers and aborted records are no records that somebody could still read.
-        let clock = RunClock::start();
-        let deadline = clock.now() + 30 * SECOND;
-        while reader.lag() > 0 {
-            assert!(clock.now() < deadline, "round {round}: lag stays at {}", reader.lag());
-            assert_eq!(reader.poll(BUDGET, 10, &mut |_| {}).unwrap(), 0);
-        }
+        until_lag_ends(reader.as_mut());
+    }
+}
+
+fn until_lag_ends(reader: &mut dyn EventReader) {
+    let clock = RunClock::start();
+    let deadline = clock.now() + 30 * SECOND;
+    while reader.lag() > 0 {
+        assert!(clock.now() < deadline, "lag stays at {}", reader.lag());
+        assert_eq!(reader.poll(BUDGET, 10, &mut |_| {}).unwrap(), 0);
     }
 }
 
@@ -290,6 +352,28 @@ fn a_record_too_large_is_refused_by_name_and_the_writer_lives_on() {
     write(writer.as_mut(), 10);
 }
 
+#[test]
+fn who_shares_a_client_has_a_full_queue_of_its_own() {
+    let (cluster, _) = mock();
+    let settings = streamgauge_support::kafka::settings_at(&cluster.bootstrap_servers());
+    let settings = KafkaSection { queue_records: 1000, writer_clients: 1, ..settings };
+    let broker = streamgauge_support::kafka::broker_with(&settings);
+    let mut writers = broker.writers("t", WriterRole::Events, 10).unwrap();
+    cluster.broker_down(1).unwrap();
+    for writer in &mut writers {
+        let mut sent = 0;
+        while writer.send(0, b"", b"waits", sent).unwrap() == Sent::Ok {
+            sent += 1;
+        }
+        assert_eq!((sent, writer.in_flight()), (100, 100), "an equal part each");
+    }
+    cluster.broker_up(1).unwrap();
+    // The first takes nobody else's acknowledgements, whoever takes the reports from the client.
+    for writer in &mut writers {
+        settle(writer.as_mut());
+    }
+}
+
 /// A simulated cluster of one broker with the topic `t` of one partition, that calls itself Kafka:
 /// what writes to it is idempotent.
 fn mock() -> (MockCluster<'static, DefaultProducerContext>, KafkaBroker) {
@@ -312,16 +396,20 @@ struct Topic {
 impl Topic {
     fn new(label: &str) -> Option<Self> {
         let broker = streamgauge_support::kafka::broker()?;
-        let name = format!("kafka-{label}-{}", std::process::id());
+        let topic = Self { broker, name: format!("kafka-{label}-{}", std::process::id()) };
+        topic.create();
+        Some(topic)
+    }
+
+    fn create(&self) {
         let spec = TopicSpec {
-            name: name.clone(),
+            name: self.name.clone(),
             partitions: 1,
             replication: 1,
             stamped_by: StampedBy::Log,
             retention_bytes: None,
         };
-        broker.admin().unwrap().create(&spec).unwrap();
-        Some(Self { broker, name })
+        self.broker.admin().unwrap().create(&spec).unwrap();
     }
 
     fn delete(&self) {

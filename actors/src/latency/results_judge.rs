@@ -104,6 +104,11 @@ impl ResultsJudge {
             let replaced = latest.insert(key, Update { result, latency_ns });
             counters.result_updates += u64::from(replaced.is_some());
         })?;
+        let (counters, findings) = (&mut self.counters, &mut self.findings);
+        self.role.reader.take_losses(&mut |loss| {
+            counters.records_lost += loss.records;
+            findings.push(Finding::of_loss(&loss));
+        });
         failure.map_or(Ok(visited), Err)
     }
 
@@ -123,7 +128,7 @@ impl ResultsJudge {
         }
         auditor.judge_rest();
         auditor.count_judged(&mut self.counters);
-        self.findings = auditor.take_findings();
+        self.findings.append(&mut auditor.take_findings());
         self.windows = auditor.take_judged();
         let measures = RunMeasures {
             audit: auditor.totals().clone(),

@@ -16,6 +16,7 @@ use crate::stage::flow::{EventsAcknowledged, ResultsComplete, WindowAcknowledged
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
 use crate::stream::result::{BAD_RESULT, ResultRecord};
+use crate::truth::findings::Finding;
 use crate::truth::schedule_audit::ScheduleAudit;
 use crate::truth::table::TruthTable;
 use crate::workload::arrivals::ArrivalKind;
@@ -68,6 +69,7 @@ impl Role for RunAuditRole {
             complete: None,
             last_read_ns: base_ns,
             counters: StageCounters::default(),
+            losses: Vec::new(),
             result_latency: LatencyHistogram::default(),
             end_to_end: LatencyHistogram::default(),
         }
@@ -93,6 +95,8 @@ pub struct RunAudit {
     complete: Option<u64>,
     last_read_ns: Nanos,
     counters: StageCounters,
+    /// What the results topic has lost, since the last report.
+    losses: Vec<Finding>,
     result_latency: LatencyHistogram,
     end_to_end: LatencyHistogram,
 }
@@ -134,6 +138,11 @@ impl RunAudit {
                 Err(_) => counters.malformed.add(BAD_RESULT, 1),
             }
         })?;
+        let Self { reader, counters, losses, .. } = self;
+        reader.take_losses(&mut |loss| {
+            counters.records_lost += loss.records;
+            losses.push(Finding::of_loss(&loss));
+        });
         failure.map_or(Ok(visited), Err)
     }
 }
@@ -200,13 +209,15 @@ impl Stage for RunAudit {
 
     fn state(&mut self) -> StageState {
         self.auditor.count_judged(&mut self.counters);
+        let mut findings = self.auditor.take_findings();
+        findings.append(&mut self.losses);
         StageState {
             counters: self.counters.clone(),
             latencies: vec![
                 (LatencyKind::ResultLatency, self.result_latency.take()),
                 (LatencyKind::EndToEnd, self.end_to_end.take()),
             ],
-            findings: self.auditor.take_findings(),
+            findings,
             windows: self.auditor.take_judged(),
         }
     }

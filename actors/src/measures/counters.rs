@@ -219,6 +219,8 @@ counters! {
         late_needed_ns: Nanos, greatest;
         /// Events lost, by their serial numbers.
         events_lost: u64, sum, metric(Counter "events_lost_total");
+        /// Records that a log has lost, as its reader knows.
+        records_lost: u64, sum;
         /// Progress records lost, by their numbers.
         progress_lost: u64, sum;
         /// Events seen again (not added).

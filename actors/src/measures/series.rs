@@ -168,7 +168,7 @@ impl Collector {
     }
 
     fn has_producers(&self) -> bool {
-        self.stages.keys().any(|stage| matches!(stage, StageId::Producer(_)))
+        self.stages.keys().any(|stage| stage.producers() > 0)
     }
 
     /// Whether the machine's processor time is to be noted: once a second, right after its end.
@@ -263,7 +263,7 @@ impl OpenSecond {
         delta.unsent += counters.unsent;
         delta.watermarks.extend(&counters.watermarks);
         match stage {
-            StageId::Producer(_) => {
+            StageId::Producer(_) | StageId::ProducerGroup { .. } => {
                 self.writers_behind_ns = self.writers_behind_ns.max(counters.behind_ns);
             }
             StageId::WindowAggregator(_) => {
@@ -292,8 +292,8 @@ impl OpenSecond {
         let load = &mut self.load;
         load.cpu_wait = load.cpu_wait.max(share(|of| of.waited_ns));
         match stage {
-            StageId::Producer(_) => {
-                self.producers += 1;
+            StageId::Producer(_) | StageId::ProducerGroup { .. } => {
+                self.producers += stage.producers();
                 load.client_full += share(|of| of.backpressure_ns);
             }
             StageId::WindowAggregator(_) => {

@@ -1,9 +1,10 @@
 //! When a producer's events are due, in which windows they lie, and how many were never sent.
 
 use crate::clock::{Nanos, SECOND};
+use crate::measures::counters::StageCounters;
 use crate::truth::ledger::window_of;
 use crate::workload::arrivals::Arrivals;
-use crate::workload::pacing::Pacer;
+use crate::workload::pacing::{Due, Pacer};
 use crate::workload::spec::RunSpec;
 
 /// Events that one turn draws to count what was never sent: a few milliseconds.
@@ -40,6 +41,18 @@ pub(super) struct NeverSent {
     pub(super) is_all: bool,
 }
 
+impl NeverSent {
+    /// Counts them; `is_explained`: the client was full.
+    pub(super) fn add_to(self, counters: &mut StageCounters, is_explained: bool) {
+        counters.never_sent += self.count;
+        counters.never_sent_estimated += self.estimated;
+        counters.never_sent_measured += self.measured;
+        if is_explained {
+            counters.never_sent_backpressure += self.measured;
+        }
+    }
+}
+
 impl EventSchedule {
     /// Of the producer `index` of a run that begins at `base_ns`.
     pub(super) fn new(spec: &RunSpec, index: u32, base_ns: Nanos) -> Self {
@@ -74,6 +87,19 @@ impl EventSchedule {
     /// Nothing intended at this time or later was sent.
     pub(super) fn end_ns(&self) -> Nanos {
         self.pacer.played_until()
+    }
+
+    /// The intended time of the next event that is due by now and not handed to the client.
+    pub(super) fn overdue(&mut self, now: Nanos) -> Option<Nanos> {
+        match self.pacer.due(now) {
+            Due::Now(intended) => Some(intended),
+            Due::Later(_) | Due::Done => None,
+        }
+    }
+
+    /// Events from one intended time up to now, by the rate.
+    pub(super) fn due_between(&self, since: Nanos, now: Nanos) -> u64 {
+        1 + ((now - since) as f64 / SECOND as f64 * self.rate) as u64
     }
 
     /// The intended time of the next event.

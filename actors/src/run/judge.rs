@@ -73,6 +73,7 @@ impl RunOutcome {
             let what = "event(s) sent that the schedule does not have";
             check(audit.events_unscheduled, Cause::ScheduleBroken, what);
         }
+        check(counters.records_lost, Cause::RecordsLost, "record(s) lost by the log");
         check(counters.events_lost, Cause::EventsLost, "event(s) lost");
         check(counters.progress_lost, Cause::ProgressLost, "progress record(s) lost");
         check(counters.events_duplicated, Cause::EventsDuplicated, "event(s) duplicated");

@@ -15,6 +15,7 @@ use crate::latency::truth_keeper::TruthKeeperRole;
 use crate::measures::run_measures::MeasuresComplete;
 use crate::ports::EventReader;
 use crate::producer::ProducerRole;
+use crate::producer::group::ProducerGroupRole;
 use crate::result_writer::{ResultWriterRole, WriterOut};
 use crate::run::facts::RunMeasured;
 use crate::run::plan::RunPlan;
@@ -27,6 +28,15 @@ use crate::stage::{Receive, Role, Stage, StageOrder};
 use crate::stage_id::{PipelineId, StageId};
 use crate::window_aggregator::{AggregatorParts, ForeignAggregatorRole, OwnAggregatorRole};
 use crate::workload::spec::RunSpec;
+
+/// Up to so many producers have a thread each, on any machine.
+const PRODUCER_THREADS: usize = 8;
+
+/// The threads of so many producers: one each, up to a number that the machine's cores allow.
+fn producer_threads(producers: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    producers.min(PRODUCER_THREADS.max(cores))
+}
 
 /// The running stages of one generation.
 pub(crate) struct Pipeline {
@@ -146,11 +156,21 @@ impl PipelineBuilder<'_> {
     {
         let ProducerPorts { campaigns, writers } = ports;
         let generation = self.reports.pipeline.generation;
+        let threads = producer_threads(writers.len());
+        let mut groups: Vec<Vec<ProducerRole>> = (0..threads).map(|_| Vec::new()).collect();
         for (index, writer) in (0..).zip(writers) {
             let (spec, campaigns) = (Arc::clone(&self.spec), Arc::clone(&campaigns));
             let clock = Arc::clone(&self.plan.clock);
             let role = ProducerRole { index, generation, spec, campaigns, clock, writer };
-            self.add(role, latency.route());
+            groups[index as usize % threads].push(role);
+        }
+        for (index, mut roles) in (0..).zip(groups) {
+            if roles.len() == 1 {
+                self.add(roles.remove(0), latency.route());
+            } else {
+                let clock = Arc::clone(&self.plan.clock);
+                self.add(ProducerGroupRole { index, clock, roles }, latency.route());
+            }
         }
     }
 }

@@ -173,8 +173,11 @@ impl Connector<'_> {
             spec.workload.ads_per_campaign,
             spec.workload.zipf(),
         );
-        let writer = |_| plan.events_broker.writer(&spec.topics.events, WriterRole::Events);
-        let writers = (0..spec.workload.producers).map(writer).collect::<Result<_, _>>()?;
+        let writers = plan.events_broker.writers(
+            &spec.topics.events,
+            WriterRole::Events,
+            spec.workload.producers,
+        )?;
         Ok(ProducerPorts { campaigns: Arc::new(campaigns), writers })
     }
 }

@@ -115,6 +115,8 @@ pub enum Cause {
     ScheduleBroken,
     /// Records that nobody can read, or that others wrote, are in topics that the run made itself.
     UnexplainedRecords,
+    /// A log has lost records.
+    RecordsLost,
     /// Serial numbers are missing.
     EventsLost,
     /// Progress records are missing.
@@ -170,6 +172,7 @@ impl Cause {
             | Self::ResultsWrong
             | Self::ScheduleBroken
             | Self::UnexplainedRecords
+            | Self::RecordsLost
             | Self::EventsLost
             | Self::ProgressLost
             | Self::EventsDuplicated

@@ -8,8 +8,8 @@ use super::faults::StoredRecord;
 use super::injection::Injector;
 use super::sim_log::Topic;
 use crate::ports::{
-    Broker, BrokerDescription, EventReader, EventWriter, PortError, Record, StartAt, TimestampKind,
-    TopicAdmin, WriterRole,
+    Broker, BrokerDescription, EventReader, EventWriter, KnownLoss, PortError, Record, StartAt,
+    TimestampKind, TopicAdmin, WriterRole,
 };
 use crate::workload::spec::RunSpec;
 
@@ -152,5 +152,9 @@ impl EventReader for FaultyReader {
         let behind =
             self.partitions.get(&partition).map_or(0, |behind| behind.records.len() as u64);
         self.inner.lag_of(partition) + behind
+    }
+
+    fn take_losses(&mut self, visit: &mut dyn FnMut(KnownLoss)) {
+        self.inner.take_losses(visit);
     }
 }

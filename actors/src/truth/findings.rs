@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ports::KnownLoss;
+
 /// What is wrong with an event or a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -21,6 +23,8 @@ pub enum FindingKind {
     EventReordered,
     /// An event came after its window had closed.
     EventLate,
+    /// The log has lost records, as its reader knows.
+    RecordsLost,
     /// Events were acknowledged, and there is no result.
     ResultMissing,
     /// A result came more than once.
@@ -61,6 +65,7 @@ impl std::fmt::Display for Finding {
             FindingKind::EventDuplicated => "event(s) duplicated",
             FindingKind::EventReordered => "event(s) reordered",
             FindingKind::EventLate => "event(s) late",
+            FindingKind::RecordsLost => "record(s) lost by the log",
             FindingKind::ResultMissing => "result(s) missing",
             FindingKind::ResultDuplicated => "result(s) duplicated",
             FindingKind::ResultExtra => "result(s) that nobody produced for",
@@ -75,6 +80,20 @@ impl std::fmt::Display for Finding {
         place("campaign", self.campaign_id.map(i128::from))?;
         place("producer", self.producer.map(i128::from))?;
         place("partition", self.partition.map(i128::from))
+    }
+}
+
+impl Finding {
+    /// A loss that a reader knows of.
+    pub(crate) fn of_loss(loss: &KnownLoss) -> Self {
+        Self {
+            kind: FindingKind::RecordsLost,
+            window_id: None,
+            campaign_id: None,
+            producer: None,
+            partition: Some(loss.partition),
+            count: loss.records,
+        }
     }
 }
 
@@ -110,6 +129,10 @@ pub struct AuditTotals {
     pub events_duplicated: u64,
     /// Events that came behind later ones.
     pub events_reordered: u64,
+    /// Records that a log has lost, as its reader knows: events, results, and what lies beside
+    /// them.
+    #[serde(default)]
+    pub records_lost: u64,
     /// Deliveries whose fate only the log knew, resolved by it.
     pub unknown: u64,
     /// Events sent that were compared with the schedule, drawn again from the seed.

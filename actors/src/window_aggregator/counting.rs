@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::{Nanos, SharedClock};
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
-use crate::ports::{DeadLetters, Record};
+use crate::ports::{DeadLetters, KnownLoss, Record};
 use crate::stage::flow::PanesClosed;
 use crate::stream::event::DecodedEvent;
 use crate::stream::progress::FINISHED;
@@ -204,6 +204,14 @@ impl Counting {
                 partition: Some(self.partitions[at].id),
                 count: 1,
             });
+        }
+    }
+
+    /// Files what the log has lost, as the reader knows.
+    pub fn find_loss(&mut self, loss: &KnownLoss) {
+        self.counters.records_lost += loss.records;
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding::of_loss(loss));
         }
     }
 

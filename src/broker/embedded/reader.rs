@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use streamgauge_actors::{EventReader, PortError, Record, StartAt};
+use streamgauge_actors::{EventReader, KnownLoss, LossKind, PortError, Record, StartAt};
 
 use super::log::{Batch, Log, TopicLog, lock};
 
@@ -15,6 +15,8 @@ struct EmbeddedPartition {
     paused: bool,
     /// The batch being visited, and where its next record starts.
     current: Option<(Arc<Batch>, usize)>,
+    /// What was removed before it was read, and is not told yet.
+    losses: Vec<KnownLoss>,
 }
 
 /// A reader of some of a topic's partitions.
@@ -66,12 +68,10 @@ impl EmbeddedPartition {
         let mut log = lock(&partition.log);
         self.pass(topic, &mut log);
         if self.next < log.first {
-            return Err(PortError::fatal(format!(
-                "topic `{}`, partition {}: offset {} is gone, the log now begins at {}: retention \
-                 removed records \
-                 before they were read",
-                topic.name, self.id, self.next, log.first
-            )));
+            let (first, records) = (self.next, log.first - self.next);
+            let kind = LossKind::Removed;
+            self.losses.push(KnownLoss { partition: self.id, first, records, kind });
+            self.next = log.first;
         }
         let at = log.batches.partition_point(|batch| batch.end <= self.next);
         let Some(batch) = log.batches.get(at).cloned() else { return Ok(false) };
@@ -119,7 +119,14 @@ impl Reader {
             log.next_reader += 1;
             let passed = next.min(log.end);
             log.readers.push((reader, passed));
-            assigned.push(EmbeddedPartition { id, reader, next, paused: false, current: None });
+            assigned.push(EmbeddedPartition {
+                id,
+                reader,
+                next,
+                paused: false,
+                current: None,
+                losses: Vec::new(),
+            });
         }
         Ok(Self { topic, assigned, turn: 0 })
     }
@@ -193,6 +200,10 @@ impl EventReader for Reader {
             .iter()
             .find(|assigned| assigned.id == partition)
             .map_or(0, |assigned| assigned.lag(&self.topic))
+    }
+
+    fn take_losses(&mut self, visit: &mut dyn FnMut(KnownLoss)) {
+        self.assigned.iter_mut().flat_map(|one| one.losses.drain(..)).for_each(visit);
     }
 }
 

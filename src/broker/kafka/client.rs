@@ -9,14 +9,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use streamgauge_actors::{OffsetRange, PortError};
 
-use super::errors::{is_transient, topic_error};
+use super::errors::{is_topic_gone, is_transient, topic_error};
 use super::logs::Logs;
 use super::settings::KafkaSettings;
 use crate::broker::deadline::Deadline;
-
-/// How long a topic that the metadata does not show yet is looked for: brokers learn of a new one
-/// at different times.
-const TOPIC_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The pause before a broker is asked again for what it did not have ready.
 pub(super) const POLL_PAUSE: Duration = Duration::from_millis(20);
@@ -42,31 +38,39 @@ fn unreachable_error(settings: &KafkaSettings, logs: &Logs, error: &KafkaError) 
     ))
 }
 
-/// Waits a little for a topic to appear, and returns its number of partitions.
+/// Waits for a topic to appear, since brokers learn of a new one at different times; returns its
+/// number of partitions.
 pub(super) fn partitions_of(
     settings: &KafkaSettings,
     client: &Client<Logs>,
     topic: &str,
     deadline: &Deadline,
 ) -> Result<u32, PortError> {
-    let patience = Deadline::after(TOPIC_PATIENCE);
+    let mut is_missing = false;
     loop {
-        let metadata = metadata(settings, client, deadline)?;
+        let metadata = match metadata(settings, client, deadline) {
+            // The last question had no time left for its answer.
+            Err(_) if is_missing && deadline.passed() => {
+                return Err(no_such_topic(settings, topic));
+            }
+            answer => answer?,
+        };
         if let Some(found) = metadata.topics().iter().find(|found| found.name() == topic)
             && found.error().is_none()
             && !found.partitions().is_empty()
         {
             return Ok(found.partitions().len() as u32);
         }
-        if patience.passed() || deadline.passed() {
+        if deadline.passed() {
             return Err(no_such_topic(settings, topic));
         }
+        is_missing = true;
         thread::sleep(POLL_PAUSE);
     }
 }
 
-/// Asks for the offsets that a partition holds; as long as its leader is not ready, again until the
-/// deadline.
+/// Asks for the offsets that a partition holds; as long as its leader is not ready, or does not
+/// know it yet, again until the deadline.
 pub(super) fn offsets(
     client: &Client<Logs>,
     topic: &str,
@@ -79,7 +83,10 @@ pub(super) fn offsets(
                 return Ok(OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 });
             }
             Err(error)
-                if deadline.passed() || !error.rdkafka_error_code().is_some_and(is_transient) =>
+                if deadline.passed()
+                    || !error
+                        .rdkafka_error_code()
+                        .is_some_and(|code| is_transient(code) || is_topic_gone(code)) =>
             {
                 return Err(topic_error("ask for the offsets of", topic, &error));
             }

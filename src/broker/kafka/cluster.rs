@@ -92,8 +92,18 @@ impl Broker for KafkaBroker {
     }
 
     fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
+        Ok(self.writers(topic, role, 1)?.remove(0))
+    }
+
+    fn writers(
+        &self,
+        topic: &str,
+        role: WriterRole,
+        count: u32,
+    ) -> Result<Vec<Box<dyn EventWriter>>, PortError> {
         let idempotent = self.abilities()?.idempotent;
-        Ok(Box::new(KafkaWriter::open(&self.settings, topic, role, idempotent)?))
+        let writers = KafkaWriter::open(&self.settings, topic, role, idempotent, count)?;
+        Ok(writers.into_iter().map(|writer| Box::new(writer) as Box<dyn EventWriter>).collect())
     }
 
     fn reader(

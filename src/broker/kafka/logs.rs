@@ -42,9 +42,10 @@ impl Logs {
         self.state().last_error.clone()
     }
 
-    /// Whether an error said that the client's topic, or an assigned partition, does not exist.
-    pub(super) fn topic_gone(&self) -> bool {
-        self.topic_gone.load(Ordering::Relaxed)
+    /// Whether an error said, since the last call, that the client's topic, or an assigned
+    /// partition, does not exist.
+    pub(super) fn take_topic_gone(&self) -> bool {
+        self.topic_gone.swap(false, Ordering::Relaxed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,8 +127,8 @@ mod tests {
         let logs = Logs::new();
         logs.error(KafkaError::Canceled, "connection refused");
         assert_eq!(logs.last_error().as_deref(), Some("connection refused"));
-        assert!(!logs.topic_gone());
+        assert!(!logs.take_topic_gone());
         logs.error(KafkaError::Global(RDKafkaErrorCode::UnknownTopicOrPartition), "");
-        assert!(logs.topic_gone());
+        assert!(logs.take_topic_gone() && !logs.take_topic_gone());
     }
 }

@@ -8,6 +8,7 @@ mod events;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::slice;
+use std::sync::Arc;
 
 use rdkafka::bindings as raw;
 use rdkafka::client::{Client, ClientContext};
@@ -23,7 +24,7 @@ use super::logs::Logs;
 const NO_ERROR: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
 const NS_PER_MS: i64 = 1_000_000;
 
-// A token travels in the pointer that librdkafka keeps with every record.
+// Writer and token travel in the pointer that librdkafka keeps with every record.
 const _: () =
     assert!(size_of::<usize>() == size_of::<u64>(), "the Kafka adapter needs a 64-bit target");
 
@@ -62,25 +63,31 @@ pub(super) enum Persistence {
 }
 
 /// The fate of one record.
+#[derive(Clone, Copy)]
 pub(super) struct DeliveryReport {
     pub(super) partition: i32,
-    pub(super) token: u64,
+    /// As given to [`NativeProducer::send`].
+    pub(super) opaque: u64,
+    /// The size of key and payload.
+    pub(super) bytes: u64,
     /// `None`: stored.
     pub(super) error: Option<RDKafkaErrorCode>,
     pub(super) persistence: Persistence,
 }
 
-/// A producer of one topic whose delivery reports come in batches, on its owner's thread.
+/// A producer of one topic whose delivery reports come in batches, on the thread that polls.
 pub(super) struct NativeProducer {
     // Dropped in this order: the client last.
     events: Queue,
     topic: NativeTopic,
-    client: Client<Logs>,
+    client: Arc<Client<Logs>>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; a `NativeProducer` is used by one
-// thread at a time.
+// SAFETY: librdkafka's handles may be used from any thread, and by several at a time: producing,
+// polling and purging take its own locks.
 unsafe impl Send for NativeProducer {}
+// SAFETY: as above.
+unsafe impl Sync for NativeProducer {}
 
 impl NativeProducer {
     pub(super) fn new(config: &ClientConfig, topic: &str, logs: Logs) -> KafkaResult<Self> {
@@ -93,10 +100,10 @@ impl NativeProducer {
         let topic = NativeTopic::new(&client, &name)?;
         // SAFETY: the client is valid; the reference returned is owned by `Queue`.
         let events = unsafe { Queue::owning(raw::rd_kafka_queue_get_main(client.native_ptr())) };
-        Ok(Self { events, topic, client })
+        Ok(Self { events, topic, client: Arc::new(client) })
     }
 
-    pub(super) fn client(&self) -> &Client<Logs> {
+    pub(super) fn client(&self) -> &Arc<Client<Logs>> {
         &self.client
     }
 
@@ -107,7 +114,7 @@ impl NativeProducer {
         partition: i32,
         key: &[u8],
         payload: &[u8],
-        token: u64,
+        opaque: u64,
     ) -> Result<(), RDKafkaErrorCode> {
         let key_ptr = if key.is_empty() { ptr::null() } else { key.as_ptr().cast::<c_void>() };
         // SAFETY: topic handle and both slices are valid for the call; F_COPY makes librdkafka copy
@@ -121,25 +128,20 @@ impl NativeProducer {
                 payload.len(),
                 key_ptr,
                 key.len(),
-                ptr::without_provenance_mut(token as usize),
+                ptr::without_provenance_mut(opaque as usize),
             )
         };
         if result == 0 { Ok(()) } else { Err(last_error()) }
     }
 
-    /// Waits up to `timeout_ms` for an event and visits its delivery reports. `None`: no event
-    /// came; otherwise how many reports it held (0 for a log line or an error).
-    pub(super) fn poll(
-        &self,
-        timeout_ms: c_int,
-        visit: &mut dyn FnMut(&DeliveryReport),
-    ) -> Option<usize> {
-        let event = QueueEvent::poll(&self.events, timeout_ms)?;
+    /// Waits up to `timeout_ms` for an event (delivery reports, a log line, an error) and visits
+    /// its delivery reports; false: none came.
+    pub(super) fn poll(&self, timeout_ms: c_int, visit: &mut dyn FnMut(&DeliveryReport)) -> bool {
+        let Some(event) = QueueEvent::poll(&self.events, timeout_ms) else { return false };
         if event.kind() != raw::RD_KAFKA_EVENT_DR {
             event.log(self.client.context());
-            return Some(0);
+            return true;
         }
-        let mut reports = 0;
         // SAFETY: the event is valid, and the message stays so until the event is destroyed.
         while let Some(message) = unsafe { raw::rd_kafka_event_message_next(event.0).as_ref() } {
             let error = (message.err != NO_ERROR).then(|| RDKafkaErrorCode::from(message.err));
@@ -156,11 +158,15 @@ impl NativeProducer {
                     raw::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => Persistence::Yes,
                 },
             };
-            let token = message._private.addr() as u64;
-            visit(&DeliveryReport { partition: message.partition, token, error, persistence });
-            reports += 1;
+            visit(&DeliveryReport {
+                partition: message.partition,
+                opaque: message._private.addr() as u64,
+                bytes: (message.len + message.key_len) as u64,
+                error,
+                persistence,
+            });
         }
-        Some(reports)
+        true
     }
 
     /// Forgets every record that is not stored yet.
@@ -176,6 +182,8 @@ impl NativeProducer {
 /// What stands in a partition's queue instead of a record.
 pub(super) struct ReadError {
     pub(super) partition: i32,
+    /// What it is about, where it is about a place; else less than 0.
+    pub(super) offset: i64,
     pub(super) code: RDKafkaErrorCode,
     pub(super) reason: String,
 }
@@ -191,7 +199,7 @@ pub(super) struct NativeConsumer {
     records: Queue,
     events: Queue,
     topic: NativeTopic,
-    client: Client<Logs>,
+    client: Arc<Client<Logs>>,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread; a `NativeConsumer` is used by one
@@ -221,10 +229,11 @@ impl NativeConsumer {
             )
         };
         let batch = vec![ptr::null_mut(); BATCH];
+        let client = Arc::new(client);
         Ok(Self { batch, started: vec![], records, events, topic, client })
     }
 
-    pub(super) fn client(&self) -> &Client<Logs> {
+    pub(super) fn client(&self) -> &Arc<Client<Logs>> {
         &self.client
     }
 
@@ -245,6 +254,14 @@ impl NativeConsumer {
         }
         self.started.push(partition);
         Ok(())
+    }
+
+    /// Stops reading a partition; what was fetched of it is forgotten.
+    pub(super) fn stop(&mut self, partition: i32) {
+        // SAFETY: the topic is valid. The only possible failure is a partition that was not
+        // started.
+        unsafe { raw::rd_kafka_consume_stop(self.topic.0, partition) };
+        self.started.retain(|&started| started != partition);
     }
 
     /// Stops, or starts again, handing out records of these partitions; from the position of the
@@ -398,7 +415,12 @@ unsafe fn view(message: &raw::rd_kafka_message_t) -> Result<Record<'_>, ReadErro
     if message.err != NO_ERROR {
         // SAFETY: an error message's text is a string that lives as long as the message, or null.
         let reason = unsafe { text(raw::rd_kafka_message_errstr(message)) };
-        return Err(ReadError { partition: message.partition, code: message.err.into(), reason });
+        return Err(ReadError {
+            partition: message.partition,
+            offset: message.offset,
+            code: message.err.into(),
+            reason,
+        });
     }
     let mut kind = raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: message and place to write to are valid.

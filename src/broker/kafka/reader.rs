@@ -1,20 +1,28 @@
 //! Reads assigned partitions through one consumer, in batches, visiting records where librdkafka
 //! keeps them.
+//!
+//! Where the log does not hold a partition's place, its leader is asked what it holds. What lies
+//! between is lost, is told as such, and reading goes on behind it.
+
+mod partition;
 
 use std::ffi::CString;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use streamgauge_actors::{EventReader, PortError, Record, StartAt};
+use streamgauge_actors::{EventReader, KnownLoss, PortError, Record, StartAt};
 
+use self::partition::KafkaPartition;
 use super::client::{Disposable, offsets, partitions_of};
 use super::errors::{is_topic_gone, is_transient, topic_error};
 use super::group::GroupOffsets;
 use super::logs::Logs;
 use super::native::{NativeConsumer, ReadError};
 use super::settings::{KafkaSettings, config_error};
+use super::topic_watch::TopicWatch;
 use crate::broker::deadline::Deadline;
 
 /// A reader of some of a topic's partitions: see [`EventReader`].
@@ -27,6 +35,13 @@ pub(super) struct KafkaReader {
     /// The assigned partitions, kept to ask for positions without building a list.
     positions: TopicPartitionList,
     group: Option<GroupOffsets>,
+    watch: TopicWatch,
+    /// How long an answer may take.
+    patience: Duration,
+    /// Whether a partition cannot be read on.
+    is_troubled: bool,
+    /// Not told yet.
+    losses: Vec<KnownLoss>,
     failure: Option<PortError>,
     polls: u32,
 }
@@ -34,15 +49,6 @@ pub(super) struct KafkaReader {
 /// Polls between two looks at the client's log, which is looked at whenever there is nothing to
 /// read, too.
 const POLLS_PER_LOG: u32 = 256;
-
-/// One assigned partition.
-struct KafkaPartition {
-    /// The least offset that was not visited yet.
-    next: u64,
-    /// The end of the partition when the reader was made.
-    end_at_start: u64,
-    paused: bool,
-}
 
 impl KafkaReader {
     pub(super) fn open(
@@ -64,6 +70,10 @@ impl KafkaReader {
             partitions: (0..count).map(|_| None).collect(),
             positions: TopicPartitionList::with_capacity(start.len()),
             group: GroupOffsets::open(settings, topic)?,
+            watch: TopicWatch::new(topic, settings.connect_timeout()),
+            patience: settings.connect_timeout(),
+            is_troubled: false,
+            losses: Vec::new(),
             failure: None,
             polls: 0,
         };
@@ -105,7 +115,7 @@ impl KafkaReader {
             }
             StartAt::Offset(offset) => (offset, Some(offset as i64)),
         };
-        *slot = Some(KafkaPartition { next, end_at_start: range.end, paused: false });
+        *slot = Some(KafkaPartition::new(partition, next, range.end));
         self.positions.add_partition(topic, partition as i32);
         self.consumer
             .start(partition as i32, offset)
@@ -121,29 +131,76 @@ impl KafkaReader {
         visited: &mut usize,
         visit: &mut dyn FnMut(Record<'_>),
     ) -> usize {
-        let Self { consumer, partitions, topic, failure, .. } = self;
+        let Self { consumer, partitions, topic, watch, is_troubled, losses, failure, .. } = self;
         consumer.consume(timeout_ms, max, &mut |item| match item {
             Ok(record) => {
                 let Some(Some(assigned)) = partitions.get_mut(record.partition as usize) else {
                     return;
                 };
-                if record.offset >= assigned.next {
+                if record.offset >= assigned.next && assigned.trouble.is_none() {
                     assigned.next = record.offset + 1;
                     *visited += 1;
                     visit(record);
                 }
             }
             Err(error) => {
-                let next = partitions
-                    .get(error.partition as usize)
-                    .and_then(Option::as_ref)
-                    .map(|one| one.next);
-                if let Some(error) = read_error(topic, &error, next) {
-                    failure.get_or_insert(error);
+                let meaning = Meaning::of(topic, &error);
+                let place = partitions.get_mut(error.partition as usize);
+                match (meaning, place.and_then(Option::as_mut)) {
+                    (Meaning::TopicInDoubt, _) => watch.doubt(),
+                    (Meaning::Failure(error), _) => drop(failure.get_or_insert(error)),
+                    (Meaning::OutOfRange, Some(assigned)) => {
+                        assigned.is_out_of_range();
+                        *is_troubled = true;
+                    }
+                    (Meaning::Damaged, Some(assigned)) => {
+                        let ReadError { partition, reason, .. } = &error;
+                        tracing::warn!("topic `{topic}`, partition {partition}: {reason}");
+                        losses.extend(assigned.damage(error.offset.max(0) as u64));
+                        *is_troubled |= assigned.trouble.is_some();
+                    }
+                    (Meaning::Passing | Meaning::OutOfRange | Meaning::Damaged, _) => {}
                 }
             }
         })
     }
+
+    /// Begins what could not be read on anew, as far as that is possible by now.
+    #[cold]
+    fn mend(&mut self) -> Result<(), PortError> {
+        let Self { consumer, partitions, topic, patience, is_troubled, losses, .. } = self;
+        *is_troubled = false;
+        for assigned in partitions.iter_mut().flatten().filter(|one| one.trouble.is_some()) {
+            let Poll::Ready(loss) = assigned.mend(consumer.client(), topic, *patience) else {
+                *is_troubled = true;
+                continue;
+            };
+            if let Some(loss) = loss? {
+                let KnownLoss { partition, first, records, kind } = loss;
+                tracing::warn!(
+                    "topic `{topic}`, partition {partition}: the log has lost the records of \
+                     {records} offsets, from {first} on ({kind:?})"
+                );
+                losses.push(loss);
+            }
+            assigned.trouble = None;
+            let failed = |error| topic_error("read", topic, &error);
+            let id = assigned.id as i32;
+            consumer.stop(id);
+            consumer.start(id, Some(assigned.next as i64)).map_err(failed)?;
+            if assigned.paused {
+                consumer.set_paused(&only(topic, assigned.id), true).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list of one partition.
+fn only(topic: &str, partition: u32) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(topic, partition as i32);
+    list
 }
 
 fn records_removed(topic: &str, partition: u32, offset: u64) -> PortError {
@@ -158,23 +215,41 @@ fn topic_gone(topic: &str) -> PortError {
     PortError::fatal(format!("topic `{topic}` is gone: it was deleted while it was being read"))
 }
 
-/// What an error in a partition's queue means; `None`: librdkafka goes on by itself.
-fn read_error(topic: &str, error: &ReadError, next: Option<u64>) -> Option<PortError> {
-    let ReadError { partition, code, reason } = error;
-    match *code {
-        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-            Some(records_removed(topic, *partition as u32, next.unwrap_or(0)))
+/// What an error in a partition's queue means.
+enum Meaning {
+    /// librdkafka goes on by itself.
+    Passing,
+    /// The topic may be gone.
+    TopicInDoubt,
+    /// The log does not hold what was asked for.
+    OutOfRange,
+    /// A batch does not fit its checksum.
+    Damaged,
+    /// Reading cannot go on.
+    Failure(PortError),
+}
+
+impl Meaning {
+    fn of(topic: &str, error: &ReadError) -> Self {
+        let ReadError { partition, code, reason, .. } = error;
+        match *code {
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                Self::OutOfRange
+            }
+            RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage => Self::Damaged,
+            code if is_topic_gone(code) => Self::TopicInDoubt,
+            // No group is joined here, whether one may be or not.
+            RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::PartitionEOF => {
+                Self::Passing
+            }
+            code if is_transient(code) => {
+                tracing::debug!("reading topic `{topic}` goes on after: {reason}");
+                Self::Passing
+            }
+            code => Self::Failure(PortError::reconnect(format!(
+                "cannot read partition {partition} of topic `{topic}`: {code}: {reason}"
+            ))),
         }
-        code if is_topic_gone(code) => Some(topic_gone(topic)),
-        // No group is joined here, whether one may be or not.
-        RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::PartitionEOF => None,
-        code if is_transient(code) => {
-            tracing::debug!("reading topic `{topic}` goes on after: {reason}");
-            None
-        }
-        code => Some(PortError::reconnect(format!(
-            "cannot read partition {partition} of topic `{topic}`: {code}: {reason}"
-        ))),
     }
 }
 
@@ -218,7 +293,12 @@ impl EventReader for KafkaReader {
                 self.take(whole_ms, 1, &mut visited, visit);
             }
         }
-        if self.consumer.client().context().topic_gone() {
+        if self.is_troubled
+            && let Err(error) = self.mend()
+        {
+            self.failure.get_or_insert(error);
+        }
+        if self.watch.look(visited > 0, self.consumer.client()) {
             self.failure.get_or_insert_with(|| topic_gone(&self.topic));
         }
         match &self.failure {
@@ -238,11 +318,9 @@ impl EventReader for KafkaReader {
         if assigned.paused == paused {
             return Ok(());
         }
-        let mut one = TopicPartitionList::with_capacity(1);
-        one.add_partition(topic, partition as i32);
         let action = if paused { "pause" } else { "resume" };
         self.consumer
-            .set_paused(&one, paused)
+            .set_paused(&only(topic, partition), paused)
             .map_err(|error| topic_error(action, topic, &error))?;
         assigned.paused = paused;
         Ok(())
@@ -254,6 +332,10 @@ impl EventReader for KafkaReader {
 
     fn lag_of(&mut self, partition: u32) -> u64 {
         self.sum_lag(Some(partition))
+    }
+
+    fn take_losses(&mut self, visit: &mut dyn FnMut(KnownLoss)) {
+        self.losses.drain(..).for_each(visit);
     }
 }
 
@@ -276,7 +358,9 @@ impl KafkaReader {
             };
             let cached =
                 self.consumer.cached_end(&self.topic_c, partition).unwrap_or(0).max(0) as u64;
-            lag += cached.max(assigned.end_at_start).saturating_sub(position);
+            let known = cached.max(assigned.known_end).saturating_sub(position);
+            // What cannot be read on is not read to its end.
+            lag += known.max(u64::from(assigned.trouble.is_some()));
         }
         lag
     }

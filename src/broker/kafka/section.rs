@@ -12,6 +12,9 @@ use crate::secrets::{REDACTED, read_secret};
 /// The table of librdkafka's own properties.
 pub(super) const PROPERTIES: &str = "broker.kafka.properties";
 
+/// A client costs four threads and three connections.
+const MOST_WRITER_CLIENTS: u32 = 256;
+
 /// The setting that says where the cluster is.
 pub(super) const ADDRESSES: &str = "broker.kafka.bootstrap_servers";
 
@@ -32,12 +35,16 @@ pub struct KafkaSection {
     pub results_linger: Span,
     /// Size that a batch may reach.
     pub batch_bytes: Bytes,
-    /// What a writer may buffer, in bytes.
+    /// Clients that a run's producers have between them, at most.
+    pub writer_clients: u32,
+    /// What a client of producers may buffer, in bytes.
     pub queue_bytes: Bytes,
-    /// What a writer may buffer, in records.
+    /// What a client of producers may buffer, in records.
     pub queue_records: u32,
     /// What a reader may fetch ahead.
     pub prefetch_bytes: Bytes,
+    /// Whether readers hold batches against their checksums.
+    pub check_crcs: bool,
     /// Further properties of librdkafka. A name ending in `_file` reads its value from that file.
     #[serde(serialize_with = "without_secrets")]
     pub properties: BTreeMap<String, String>,
@@ -115,6 +122,11 @@ impl KafkaSection {
             ],
         );
         checks.must(self.queue_records > 0, "broker.kafka.queue_records", "must be at least 1");
+        checks.must(
+            (1..=MOST_WRITER_CLIENTS).contains(&self.writer_clients),
+            "broker.kafka.writer_clients",
+            format!("must be 1 to {MOST_WRITER_CLIENTS}, but is {}", self.writer_clients),
+        );
     }
 
     /// The properties with those read from files in place.

@@ -9,6 +9,7 @@ use rdkafka::types::RDKafkaConfRes;
 use streamgauge_actors::{PortError, SettingError, WriterRole};
 
 use super::section::{KafkaSection, is_secret};
+use super::topic_watch::HELD_BACK_MS;
 
 /// How to reach a Kafka (or Redpanda) cluster, and what a run asks of it.
 #[derive(Clone, Debug)]
@@ -65,6 +66,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("queue.buffering.max.messages", "use the setting `queue_records`"),
     ("batch.size", "use the setting `batch_bytes`"),
     ("queued.max.messages.kbytes", "use the setting `prefetch_bytes`"),
+    ("check.crcs", "use the setting `broker.kafka.check_crcs`"),
     ("statistics.interval.ms", "nothing here reads them"),
     ("log.queue", "the client's log goes to the program's own"),
     ("log_level", "use the program's own log filter, for the target `librdkafka`"),
@@ -152,10 +154,9 @@ impl KafkaSettings {
         self.set_default(
             &mut config,
             &[
-                // A deleted topic is noticed this soon. (Whether it exists is known when a port is
-                // made: no need to wait 30 s for it to appear.)
+                // Partitions that move are found this soon.
                 ("topic.metadata.refresh.interval.ms", "5000"),
-                ("topic.metadata.propagation.max.ms", "2000"),
+                ("topic.metadata.propagation.max.ms", &HELD_BACK_MS.to_string()),
             ],
         );
         config
@@ -201,6 +202,7 @@ impl KafkaSettings {
             .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
+            .set("check.crcs", self.section.check_crcs.to_string())
             .set("queued.max.messages.kbytes", kib(self.section.prefetch_bytes.0));
         self.set_default(
             &mut config,

@@ -1,42 +1,51 @@
-//! Writes a topic through one producer (idempotent where the broker can), whose acknowledgements
-//! come in batches.
+//! Writes a topic through a client of its own, or one that it shares; acknowledgements come in
+//! batches.
 
+mod client;
+
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::{Ack, Delivery, EventWriter, PortError, Sent, WriterRole};
 
-use super::client::{Disposable, partitions_of};
+use self::client::{WriterClient, token_of};
 use super::errors::is_topic_gone;
-use super::logs::Logs;
-use super::native::{DeliveryReport, NativeProducer, Persistence};
-use super::settings::{KafkaSettings, config_error};
-use crate::broker::deadline::Deadline;
+use super::native::{DeliveryReport, Persistence};
+use super::settings::KafkaSettings;
 
 /// A writer to one topic: see [`EventWriter`].
 pub(super) struct KafkaWriter {
-    producer: Disposable<NativeProducer>,
-    topic: String,
-    partitions: u32,
+    client: Arc<WriterClient>,
+    /// Which of the client's writers it is.
+    number: u32,
     in_flight: u64,
+    in_flight_bytes: u64,
+    /// Empty, and kept for its memory.
+    spare: Vec<DeliveryReport>,
     failure: Option<PortError>,
 }
 
 impl KafkaWriter {
+    /// `count` writers to a topic, on as few clients as the settings allow.
     pub(super) fn open(
         settings: &KafkaSettings,
         topic: &str,
         role: WriterRole,
         idempotent: bool,
-    ) -> Result<Self, PortError> {
-        let deadline = Deadline::after(settings.connect_timeout());
-        let producer =
-            NativeProducer::new(&settings.producer(role, idempotent), topic, Logs::new())
-                .map(Disposable::new)
-                .map_err(|error| config_error(&error))?;
-        let partitions = partitions_of(settings, producer.client(), topic, &deadline)?;
-        Ok(Self { producer, topic: topic.to_owned(), partitions, in_flight: 0, failure: None })
+        count: u32,
+    ) -> Result<Vec<Self>, PortError> {
+        let places = WriterClient::open(settings, topic, role, idempotent, count)?;
+        let writer = |(client, number)| Self {
+            client,
+            number,
+            in_flight: 0,
+            in_flight_bytes: 0,
+            spare: Vec::new(),
+            failure: None,
+        };
+        Ok(places.into_iter().map(writer).collect())
     }
 
     #[cold]
@@ -49,7 +58,7 @@ impl KafkaWriter {
         if code == RDKafkaErrorCode::QueueFull {
             return Ok(Sent::Full);
         }
-        let topic = &self.topic;
+        let topic = &self.client.topic;
         let error = match code {
             RDKafkaErrorCode::MessageSizeTooLarge => {
                 return Err(PortError::fatal(format!(
@@ -69,48 +78,38 @@ impl KafkaWriter {
     }
 
     fn fatal_error(&self) -> PortError {
-        let detail = self
-            .producer
-            .client()
-            .fatal_error()
-            .map_or_else(String::new, |(code, text)| format!("{code}: {text}"));
-        PortError::reconnect(format!(
-            "the writer of topic `{}` failed for good: {detail}",
-            self.topic
-        ))
+        let error = self.client.producer.client().fatal_error();
+        let detail = error.map_or_else(String::new, |(code, text)| format!("{code}: {text}"));
+        let topic = &self.client.topic;
+        PortError::reconnect(format!("the writer of topic `{topic}` failed for good: {detail}"))
     }
 
     fn topic_gone(&self) -> PortError {
         PortError::fatal(format!(
             "topic `{}` is gone: it was deleted while it was being written",
-            self.topic
+            self.client.topic
         ))
     }
 
-    /// Visits the acknowledgements of every event that is there, after waiting for the first.
-    /// Returns their number.
+    /// Visits the acknowledgements that are there, after waiting for the first. Returns their
+    /// number.
     fn drain(&mut self, timeout_ms: i32, visit: &mut dyn FnMut(Ack)) -> usize {
-        let mut visited = 0;
+        let Self { client, number, spare, in_flight_bytes, .. } = self;
         let mut failed = None;
-        let mut report = |report: &DeliveryReport| {
+        let visited = client.take_reports(*number, timeout_ms, spare, &mut |report| {
             if let Some(code) = report.error {
                 failed = Some(code);
             }
+            *in_flight_bytes -= report.bytes;
             visit(ack(report));
-        };
-        let mut timeout_ms = timeout_ms;
-        while let Some(reports) = self.producer.poll(timeout_ms, &mut report) {
-            visited += reports;
-            timeout_ms = 0;
-        }
+        });
         self.in_flight -= visited as u64;
-        if let Some(code) = failed
-            && self.failure.is_none()
-        {
-            self.failure = if is_topic_gone(code) {
-                Some(self.topic_gone())
-            } else {
-                self.producer.client().fatal_error().map(|_| self.fatal_error())
+        if self.failure.is_none() {
+            self.failure = match failed {
+                _ if self.client.is_topic_gone() => Some(self.topic_gone()),
+                Some(code) if is_topic_gone(code) => Some(self.topic_gone()),
+                Some(_) => self.client.producer.client().fatal_error().map(|_| self.fatal_error()),
+                None => None,
             };
         }
         visited
@@ -120,12 +119,19 @@ impl KafkaWriter {
 fn ack(report: &DeliveryReport) -> Ack {
     let delivery = match (report.error, report.persistence) {
         (None, _) => Delivery::Acknowledged,
-        (Some(code), Persistence::No) => Delivery::Rejected(code.to_string()),
-        (Some(code), Persistence::Possibly | Persistence::Yes) => {
-            Delivery::Unknown(code.to_string())
-        }
+        (Some(code), Persistence::No) => Delivery::Rejected(reason(code)),
+        (Some(code), Persistence::Possibly | Persistence::Yes) => Delivery::Unknown(reason(code)),
     };
-    Ack { partition: report.partition as u32, token: report.token, delivery }
+    Ack { partition: report.partition as u32, token: token_of(report), delivery }
+}
+
+fn reason(code: RDKafkaErrorCode) -> String {
+    match code {
+        RDKafkaErrorCode::OutOfOrderSequenceNumber => {
+            format!("{code}: the log has lost records of this producer that it had acknowledged")
+        }
+        code => code.to_string(),
+    }
 }
 
 impl EventWriter for KafkaWriter {
@@ -140,18 +146,24 @@ impl EventWriter for KafkaWriter {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
-        if partition >= self.partitions {
+        let client = &*self.client;
+        if partition >= client.partitions {
             return Err(PortError::fatal(format!(
                 "topic `{}` has {} partitions, and none of number {partition}",
-                self.topic, self.partitions
+                client.topic, client.partitions
             )));
         }
-        match self.producer.send(partition as i32, key, payload, token) {
+        let bytes = key.len() + payload.len();
+        if !client.share.has_room(self.in_flight, self.in_flight_bytes + bytes as u64) {
+            return Ok(Sent::Full);
+        }
+        match client.send(self.number, partition, key, payload, token) {
             Ok(()) => {
                 self.in_flight += 1;
+                self.in_flight_bytes += bytes as u64;
                 Ok(Sent::Ok)
             }
-            Err(code) => self.refused(partition, key.len() + payload.len(), code),
+            Err(code) => self.refused(partition, bytes, code),
         }
     }
 
@@ -184,7 +196,10 @@ impl EventWriter for KafkaWriter {
 
 impl Drop for KafkaWriter {
     fn drop(&mut self) {
-        // Nothing of a writer that is gone may be stored later on.
-        self.producer.purge();
+        // Nothing of a writer that is gone may be stored later on. (The client cannot tell its
+        // writers' records apart: they end together.)
+        if self.in_flight > 0 {
+            self.client.producer.purge();
+        }
     }
 }

@@ -16,7 +16,8 @@ use std::task::{Context, Poll};
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::dataplane::record::{Batch, RawRecords};
 use streamgauge_actors::{
-    MILLISECOND, Nanos, OffsetRange, PortError, Record, SECOND, StartAt, TimestampKind,
+    KnownLoss, LossKind, MILLISECOND, Nanos, OffsetRange, PortError, Record, SECOND, StartAt,
+    TimestampKind,
 };
 
 use super::batch::{StoredBatch, is_intact};
@@ -63,6 +64,8 @@ pub(super) struct FluvioPartition {
     pub(super) outage: Outage,
     /// An offset at which something damaged came, and how often.
     damaged: (u64, u32),
+    /// What the log has lost, and is not told yet.
+    pub(super) losses: Vec<KnownLoss>,
 }
 
 /// A stream made anew, and what the partition holds.
@@ -106,6 +109,7 @@ impl FluvioPartition {
             silence: Waiting::since(now),
             outage: Outage::default(),
             damaged: (0, 0),
+            losses: Vec::new(),
         }
     }
 
@@ -136,7 +140,7 @@ impl FluvioPartition {
                         self.close(from, now, Trouble::Away("no answer in time".to_owned()))?;
                     }
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(opened)) => self.opened(from, now, opened)?,
+                    Poll::Ready(Ok(opened)) => self.opened(from, now, opened),
                     Poll::Ready(Err(trouble)) => self.close(from, now, trouble)?,
                 },
                 Source::Open(chunks) => match chunks.poll(context) {
@@ -167,7 +171,7 @@ impl FluvioPartition {
             let Some(range) = leaders.range(partition).await.map_err(away)? else {
                 return Err(Trouble::Refused("its leader does not serve it".to_owned()));
             };
-            let offset = next.min(range.end);
+            let offset = next.max(range.first).min(range.end);
             let chunks =
                 ChunkStream::open(&leaders, partition, offset, chunk_bytes).await.map_err(away)?;
             Ok(OpenStream { chunks, range })
@@ -175,11 +179,17 @@ impl FluvioPartition {
         self.source = Source::Opening { opening, waiting: Waiting::since(now) };
     }
 
-    fn opened(&mut self, from: &Origin, now: Nanos, opened: OpenStream) -> Result<(), PortError> {
+    fn opened(&mut self, from: &Origin, now: Nanos, opened: OpenStream) {
         let OpenStream { chunks, range } = opened;
         let (partition, topic) = (self.partition, &from.topic);
         if range.first > self.next {
-            return Err(records_removed(topic, partition, self.next));
+            let (first, records) = (self.next, range.first - self.next);
+            tracing::warn!(
+                "retention removed {records} unread records of partition {partition} of topic \
+                 `{topic}`, from offset {first} on (raise `topics.retention_bytes`, or read sooner)"
+            );
+            self.losses.push(KnownLoss { partition, first, records, kind: LossKind::Removed });
+            self.next = range.first;
         }
         if range.end < self.next {
             // What was visited is counted; what takes the lost records' offsets must be visited,
@@ -192,6 +202,8 @@ impl FluvioPartition {
                 self.next,
                 from.endpoint
             );
+            let (first, records) = (range.end, self.next - range.end);
+            self.losses.push(KnownLoss { partition, first, records, kind: LossKind::Cut });
             self.next = range.end;
         }
         if let Some(seconds) = self.outage.over(now) {
@@ -204,7 +216,6 @@ impl FluvioPartition {
         (self.end, self.sent_end) = (range.end, 0);
         self.silence = Waiting::since(now);
         self.source = Source::Open(chunks);
-        Ok(())
     }
 
     /// The stream broke off: it is opened anew where it stopped.
@@ -249,11 +260,13 @@ impl FluvioPartition {
         context: &mut Context<'_>,
     ) -> Result<(), PortError> {
         let Source::Open(chunks) = &mut self.source else { return Ok(()) };
-        let (topic, partition) = (&from.topic, self.partition);
+        let topic = &from.topic;
         match chunk.error_code {
             ErrorCode::None => {}
             ErrorCode::OffsetEvicted { .. } | ErrorCode::OffsetOutOfRange => {
-                return Err(records_removed(topic, partition, self.next));
+                // What it does hold is asked when it is opened anew.
+                let reason = format!("offset {} is not there", self.next);
+                return self.close(from, now, Trouble::Refused(reason));
             }
             ErrorCode::TopicNotFound | ErrorCode::TopicDeleted => {
                 return Err(PortError::fatal(format!(

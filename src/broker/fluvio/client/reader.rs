@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use streamgauge_actors::{Clock, EventReader, PortError, Record, RunClock, StartAt};
+use streamgauge_actors::{Clock, EventReader, KnownLoss, PortError, Record, RunClock, StartAt};
 
 use super::cluster::Cluster;
 use super::ends::EndsWatch;
@@ -200,5 +200,9 @@ impl EventReader for FluvioReader {
 
     fn lag_of(&mut self, partition: u32) -> u64 {
         self.assigned.iter().find(|one| one.partition == partition).map_or(0, FluvioPartition::lag)
+    }
+
+    fn take_losses(&mut self, visit: &mut dyn FnMut(KnownLoss)) {
+        self.assigned.iter_mut().flat_map(|one| one.losses.drain(..)).for_each(visit);
     }
 }
