@@ -86,10 +86,10 @@ impl WriterClient {
         let config = settings.producer(role, idempotent);
         let make = |_| NativeProducer::new(&config, topic, Logs::new()).map(Disposable::new);
         // All connect at the same time; then each is waited for.
-        let made: Vec<_> =
+        let producers: Vec<_> =
             (0..clients).map(make).collect::<Result<_, _>>().map_err(|e| config_error(&e))?;
-        let mut shared = Vec::with_capacity(made.len());
-        for (at, producer) in (0..clients).zip(made) {
+        let mut shared = Vec::with_capacity(producers.len());
+        for (at, producer) in (0..clients).zip(producers) {
             let partitions = partitions_of(settings, producer.client(), topic, &deadline)?;
             let writers = (count - at).div_ceil(clients);
             shared.push(Arc::new(Self {
