@@ -15,9 +15,13 @@ use crate::measures::backlog::Backlog;
 use crate::measures::series::Second;
 use crate::run::outcome::{Ending, RunOutcome};
 use crate::truth::schedule::ReplayedSchedule;
+use crate::workload::mode::Mode;
 
 /// Judged for less, nothing can be told, seconds.
 pub(crate) const LEAST_SECONDS: usize = 5;
+
+/// The longest gap of many between two events, in mean gaps.
+const GAPS_PER_STEP: f64 = 10.0;
 
 /// Arrivals that are drawn again at most, to know what the schedule's own bursts leave: a second or
 /// two.
@@ -131,8 +135,12 @@ impl RunOutcome {
         let behind_s: Vec<f64> =
             seconds.iter().filter_map(|second| second.behind_ms).map(|ms| ms / 1000.0).collect();
         sustained.show_slope(Slope::of(&behind_s));
-        let Some(growth) = Growth::of(&behind_s).filter(|_| behind_s.len() >= LEAST_SECONDS) else {
-            let is_too_short = to_ns - from_ns < self.spec.workload.least_judged.as_nanos();
+        let Some(growth) = Growth::of(&behind_s, self.progress_step_s())
+            .filter(|_| behind_s.len() >= LEAST_SECONDS)
+        else {
+            // Who produces alone fills a topic, for however short a time.
+            let is_too_short = self.mode == Mode::Run
+                && to_ns - from_ns < self.spec.workload.least_judged.as_nanos();
             sustained.undecided =
                 is_too_short.then(|| Undecided::too_short(behind_s.len(), LEAST_SECONDS));
             return sustained;
@@ -155,6 +163,19 @@ impl RunOutcome {
             tendency => sustained.undecided = Some(growth.undecided(tendency)),
         }
         sustained
+    }
+
+    /// The steps in which progress is known: where a producer has little for a partition, from one
+    /// event to the next, or from one progress record to the next.
+    fn progress_step_s(&self) -> f64 {
+        let workload = &self.spec.workload;
+        let lanes = f64::from(workload.producers) * f64::from(self.spec.topics.partitions);
+        let step_s = GAPS_PER_STEP * lanes / workload.rate.0;
+        if workload.progress_records {
+            step_s.min(workload.progress_interval.as_nanos() as f64 / SECOND as f64)
+        } else {
+            step_s
+        }
     }
 
     /// The time that is judged: the measured part, behind the last change of the rate.

@@ -7,6 +7,9 @@ use crate::truth::ledger::AcknowledgedCount;
 use crate::workload::arrivals::Arrivals;
 use crate::workload::spec::RunSpec;
 
+/// What a claim costs besides its events, in draws.
+const CLAIM_DRAWS: u64 = 16;
+
 /// How a producer's schedule ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerEnd {
@@ -128,10 +131,18 @@ impl ScheduleAudit {
         self.totals
     }
 
-    /// Compares on, at most so many events; false: there is nothing to compare.
+    /// Compares on, about so many events; false: there is nothing to compare.
     pub(crate) fn step(&mut self, mut draws: u64) -> bool {
+        let is_any = !self.claims.is_empty();
+        while draws > 0 && self.compare_first(&mut draws) {}
+        is_any
+    }
+
+    /// Compares the first claim, as far as the draws go; false: there is none, or it is not done.
+    fn compare_first(&mut self, draws: &mut u64) -> bool {
         let Some(claim) = self.claims.front_mut() else { return false };
         let producer = &mut self.producers[claim.producer as usize];
+        *draws = draws.saturating_sub(CLAIM_DRAWS);
         loop {
             let next_ns = producer.arrivals.peek();
             if next_ns >= claim.until_ns {
@@ -139,11 +150,11 @@ impl ScheduleAudit {
             }
             let window = next_ns.div_euclid(self.window_ns);
             let end_ns = (window + 1).saturating_mul(self.window_ns).min(claim.until_ns);
-            let (count, is_all) = producer.arrivals.skip_before(end_ns, draws);
+            let (count, is_all) = producer.arrivals.skip_before(end_ns, *draws);
             producer.drawn += count;
-            draws -= count.min(draws);
+            *draws -= count.min(*draws);
             if !is_all {
-                return true;
+                return false;
             }
             let scheduled = std::mem::take(&mut producer.drawn);
             let sent = claim.sent.remove(&window).unwrap_or(0);

@@ -57,8 +57,9 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    /// Of W in every judged second, in order; `None`: there are too few.
-    pub(super) fn of(behind_s: &[f64]) -> Option<Self> {
+    /// Of W in every judged second, in order, which moves by itself by steps of `step_s`; `None`:
+    /// there are too few.
+    pub(super) fn of(behind_s: &[f64], step_s: f64) -> Option<Self> {
         let count = behind_s.len();
         if count < 4 {
             return None;
@@ -70,7 +71,7 @@ impl Growth {
         let judged_s = count as f64;
         Some(Self {
             growth_s: median(last) - best,
-            resolution_s: LEAST_GROWTH_S.max(judged_s * GROWTH_SHARE),
+            resolution_s: LEAST_GROWTH_S.max(judged_s * GROWTH_SHARE) + step_s,
             before_s: median(before) - best,
             is_falling: Slope::of(&behind_s[count - fifth.max(LEAST_FALL)..])
                 .is_some_and(|slope| slope.per_second < 0.0),
