@@ -55,11 +55,11 @@ impl Program {
 fn a_run_is_exact_and_says_what_fluvio_lacks() {
     let Some(endpoint) = streamgauge_support::fluvio::endpoint() else { return };
     let program = Program::new("run", endpoint);
-    let report = program.json(&["run", "smoke", "-q", "--rate", "5k/s", "--duration", "3s"]);
+    let report = program.json(&["run", "smoke", "-q", "--rate", "5k/s", "--duration", "5s"]);
     assert_eq!(report["verdict"], "pass", "{report}");
     assert_eq!(
         (&report["audit"]["windows_exact"], &report["audit"]["results"]),
-        (&3.into(), &30.into()),
+        (&5.into(), &50.into()),
         "{report}"
     );
     let broker = &report["broker"];
