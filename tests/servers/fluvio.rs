@@ -84,7 +84,7 @@ fn a_run_is_exact_and_says_what_fluvio_lacks() {
     ] {
         assert!(report["latency"][latency]["count"].as_u64() > Some(0), "{latency}: {report}");
     }
-    assert_eq!(report["latency"]["result_latency"]["count"], 30);
+    assert_eq!(report["latency"]["result_latency"]["count"], 50);
     let windows = report["windows"].as_array().unwrap();
     assert!(windows.iter().all(|window| window["result_latency_ms_avg"].is_f64()), "{windows:?}");
     assert!(report["versions"]["fluvio"].is_string());
