@@ -277,6 +277,8 @@ fn impossible_settings_name_origin_and_key() {
         ("workload.event_types", "[\"\"]"),
         ("workload.progress_interval", "0s"),
         ("workload.send_delay_share", "1.5"),
+        ("workload.mmpp.q12", "1e9"),
+        ("workload.mmpp.q21", "10001"),
         ("workload.mmpp.rate_ratio", "0"),
         ("workload.mmpp.rate_ratio", "-5"),
         ("workload.mmpp.q12", "-1"),

@@ -12,6 +12,9 @@ const MAX_ADS: u64 = 10_000_000;
 /// Producers at most: the serial number of an event has 12 bits for its producer.
 const MAX_PRODUCERS: u32 = 1 << 12;
 
+/// Switches of a modulated process per second at most. Each is drawn, events or not.
+const MAX_SWITCHES: f64 = 10_000.0;
+
 /// The length of a text value of an event, at most.
 const MAX_TYPE_NAME: usize = 1000;
 
@@ -173,6 +176,14 @@ impl WorkloadSection {
                 switches.is_finite() && switches >= 0.0,
                 key,
                 format!("must not be negative, as 0.5 per second, but is {switches}"),
+            );
+            checks.must(
+                switches.is_nan() || switches <= MAX_SWITCHES,
+                key,
+                format!(
+                    "must be at most {MAX_SWITCHES} per second: no burst is shorter than a tenth \
+                     of a millisecond"
+                ),
             );
         }
         let still = mmpp.q12 == 0.0 && mmpp.q21 == 0.0;
