@@ -3,7 +3,7 @@
 //! in `audit.rs`.)
 
 use std::collections::VecDeque;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -243,46 +243,49 @@ fn who_fools_us_is_named() {
     }
 }
 
+/// The program on a run of the smoke workload, with more arguments.
+fn program(folder: &TempDir, arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
+    command.env_clear().env("XDG_STATE_HOME", folder.path()).current_dir(folder.path());
+    command.args(["run", "smoke", "-q", "-o", "json"]).args(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn send_signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// The report of a program that ends with this code: whatever was sent is exact.
+fn report_of(child: Child, code: i32) -> Value {
+    let output = child.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{}", report["reasons"]);
+    assert_eq!(report["audit"]["windows"], report["audit"]["windows_exact"]);
+    report
+}
+
 #[test]
 fn a_program_that_was_stopped_is_inconclusive_and_its_stages_are_not_frozen() {
     let folder = TempDir::new().unwrap();
-    let run = ["run", "smoke", "-q", "--rate", "5k/s", "-o", "json"];
-    let timeout = ["--set", "supervisor.heartbeat_timeout=1s"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
-    command.env_clear().env("XDG_STATE_HOME", folder.path()).current_dir(folder.path());
-    let child = command
-        .args(run)
-        .args(timeout)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let signal = |name: &str| {
-        let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    };
+    let timeout = "supervisor.heartbeat_timeout=1s";
+    let child = program(&folder, &["--rate", "5k/s", "--set", timeout]);
     thread::sleep(Duration::from_secs(2));
-    signal("-STOP");
+    send_signal(&child, "-STOP");
     thread::sleep(Duration::from_millis(2500));
-    signal("-CONT");
-    let output = child.wait_with_output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(5), "{}", report["reasons"]);
+    send_signal(&child, "-CONT");
+    let report = report_of(child, 5);
     assert_eq!(report["causes"][0], "program_stopped", "{}", report["reasons"]);
-    assert_eq!(report["audit"]["windows"], report["audit"]["windows_exact"]);
 }
 
 /// The program asked for far more than any machine gives.
-fn overloaded(folder: &TempDir, duration: &str) -> std::process::Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
-    command.env_clear().env("XDG_STATE_HOME", folder.path()).current_dir(folder.path());
-    let run = ["run", "smoke", "-q", "--rate", "1G/s", "--duration", duration, "-o", "json"];
-    let catch_up = ["--set", "supervisor.catch_up_timeout=500ms"];
-    command.args(run).args(catch_up).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+fn overloaded(folder: &TempDir, duration: &str) -> Child {
+    let catch_up = "supervisor.catch_up_timeout=500ms";
+    program(folder, &["--rate", "1G/s", "--duration", duration, "--set", catch_up])
 }
 
-fn count(report: &Value, path: &str) -> u64 {
-    report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path}"))
+fn never_sent(report: &Value) -> u64 {
+    report["events"]["never_sent"].as_u64().unwrap()
 }
 
 /// `timeout` sends its signal to the program, and to its process group.
@@ -291,26 +294,18 @@ fn a_signal_sent_twice_at_once_ends_the_sending_and_is_the_reports_exit_code() {
     let folder = TempDir::new().unwrap();
     let child = overloaded(&folder, "1h");
     thread::sleep(Duration::from_millis(2500));
-    for _ in 0..2 {
-        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-    let output = child.wait_with_output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", report["reasons"]);
+    send_signal(&child, "-INT");
+    send_signal(&child, "-INT");
+    let report = report_of(child, 130);
     assert_eq!((&report["verdict"], &report["exit_code"]), (&"aborted".into(), &130.into()));
-    assert!(count(&report, "/events/never_sent") > 0);
-    assert_eq!(report["audit"]["windows"], report["audit"]["windows_exact"]);
+    assert!(never_sent(&report) > 0);
 }
 
 #[test]
 fn a_load_that_nothing_takes_is_a_measurement_and_no_program_error() {
     let folder = TempDir::new().unwrap();
-    let output = overloaded(&folder, "5s").wait_with_output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     // Whichever of our own stages it was.
-    assert_eq!(output.status.code(), Some(5), "{}", report["reasons"]);
+    let report = report_of(overloaded(&folder, "5s"), 5);
     assert_eq!(report["sustained"]["verdict"], "not_sustained");
-    assert!(count(&report, "/events/never_sent") > 0);
-    assert_eq!(report["audit"]["windows"], report["audit"]["windows_exact"]);
+    assert!(never_sent(&report) > 0);
 }
