@@ -281,13 +281,12 @@ impl Producer {
 
     /// Looks how old the oldest event is that is not acknowledged.
     fn look_behind(&mut self, now: Nanos) {
-        let mut behind = self.behind;
+        let Self { behind, lanes, schedule, .. } = self;
         behind.look(now, || {
-            let lanes = self.lanes.iter().filter_map(Lane::oldest_intended).min();
-            let oldest = [lanes, self.schedule.overdue(now)].into_iter().flatten().min();
-            (now >= self.schedule.base_ns).then(|| now - oldest.unwrap_or(now))
+            let oldest = lanes.iter().filter_map(Lane::oldest_intended).min();
+            let oldest = [oldest, schedule.overdue(now)].into_iter().flatten().min();
+            (now >= schedule.base_ns).then(|| now - oldest.unwrap_or(now))
         });
-        self.behind = behind;
     }
 
     /// Takes the acknowledgements that came; waits up to `budget` for the first.

@@ -132,18 +132,10 @@ struct Generator {
 
 impl Generator {
     fn new(spec: &RunSpec, producer: u32, base_ns: Nanos, campaigns: &Arc<Campaigns>) -> Self {
-        let arrivals = Arrivals::new(
-            spec.workload.arrivals,
-            spec.rate_per_producer(),
-            spec.workload.seed,
-            producer,
-            spec.workload.producers,
-            spec.bursts(),
-        );
         let (ad_types, event_types) =
             (spec.workload.ad_types.len(), spec.workload.event_types.len());
         Self {
-            arrivals,
+            arrivals: spec.arrivals(producer),
             source: EventSource::new(
                 spec.workload.seed,
                 producer,

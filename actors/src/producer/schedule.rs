@@ -3,7 +3,6 @@
 use crate::clock::{Nanos, SECOND};
 use crate::measures::counters::StageCounters;
 use crate::truth::ledger::window_of;
-use crate::workload::arrivals::Arrivals;
 use crate::workload::pacing::{Due, Pacer};
 use crate::workload::spec::RunSpec;
 
@@ -56,17 +55,13 @@ impl NeverSent {
 impl EventSchedule {
     /// Of the producer `index` of a run that begins at `base_ns`.
     pub(super) fn new(spec: &RunSpec, index: u32, base_ns: Nanos) -> Self {
-        let arrivals = Arrivals::new(
-            spec.workload.arrivals,
-            spec.rate_per_producer(),
-            spec.workload.seed,
-            index,
-            spec.workload.producers,
-            spec.bursts(),
-        );
         let window_ns = spec.workload.window.as_nanos();
         Self {
-            pacer: Pacer::new(arrivals, base_ns, base_ns.saturating_add(spec.schedule_ns())),
+            pacer: Pacer::new(
+                spec.arrivals(index),
+                base_ns,
+                base_ns.saturating_add(spec.schedule_ns()),
+            ),
             base_ns,
             measure_from_ns: base_ns + spec.workload.warmup.as_nanos(),
             rate: spec.rate_per_producer(),

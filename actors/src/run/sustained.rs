@@ -147,20 +147,21 @@ impl RunOutcome {
         };
         sustained.growth_s = Some(growth.growth_s);
         sustained.resolution_s = Some(growth.resolution_s);
-        let burst_s = if growth.tendency() == Tendency::Growing {
+        let tendency = growth.tendency();
+        let burst_s = if tendency == Tendency::Growing {
             let burst_ns = self.burst_ns(from_ns, to_ns);
             burst_ns.map_or(f64::INFINITY, |ns| ns as f64 / SECOND as f64)
         } else {
             0.0
         };
         sustained.burst_s = Some(burst_s).filter(|burst_s| *burst_s > 0.0 && burst_s.is_finite());
-        match growth.tendency() {
+        match tendency {
             Tendency::Steady => sustained.verdict = SustainedVerdict::Sustained,
             Tendency::Growing if growth.growth_s > growth.resolution_s + burst_s => {
                 sustained.verdict = SustainedVerdict::NotSustained;
                 sustained.limit = Some(limit(&seconds));
             }
-            tendency => sustained.undecided = Some(growth.undecided(tendency)),
+            _ => sustained.undecided = Some(growth.undecided(tendency)),
         }
         sustained
     }

@@ -18,14 +18,7 @@ impl ReplayedSchedule {
     pub(crate) fn new(spec: &RunSpec, changes: &[(Nanos, f64)]) -> Self {
         let workload = &spec.workload;
         let producers = (0..workload.producers).map(|producer| {
-            let mut arrivals = Arrivals::new(
-                workload.arrivals,
-                spec.rate_per_producer(),
-                workload.seed,
-                producer,
-                workload.producers,
-                spec.bursts(),
-            );
+            let mut arrivals = spec.arrivals(producer);
             for &(offset_ns, rate) in changes {
                 arrivals.set_rate(offset_ns, rate / f64::from(workload.producers));
             }

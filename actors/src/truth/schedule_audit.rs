@@ -68,17 +68,8 @@ impl ScheduleAudit {
     /// Of a run that begins at `base_ns`.
     pub(crate) fn new(spec: &RunSpec, base_ns: Nanos) -> Self {
         let workload = &spec.workload;
-        let producers = (0..workload.producers).map(|producer| ProducerSchedule {
-            arrivals: Arrivals::new(
-                workload.arrivals,
-                spec.rate_per_producer(),
-                workload.seed,
-                producer,
-                workload.producers,
-                spec.bursts(),
-            ),
-            drawn: 0,
-        });
+        let producers = (0..workload.producers)
+            .map(|producer| ProducerSchedule { arrivals: spec.arrivals(producer), drawn: 0 });
         Self {
             base_ns,
             window_ns: workload.window.as_nanos(),

@@ -1,7 +1,7 @@
 //! What a run is: the resolved workload, as every stage gets it.
 
 use crate::clock::Nanos;
-use crate::workload::arrivals::{ArrivalKind, Bursts};
+use crate::workload::arrivals::{ArrivalKind, Arrivals, Bursts};
 use crate::workload::frame::WindowFrame;
 use crate::workload::mode::Mode;
 use crate::workload::sections::aggregator::AggregatorSection;
@@ -69,7 +69,7 @@ impl RunSpec {
     }
 
     /// The bursts of `mmpp` and `mmpp_windowed`.
-    pub fn bursts(&self) -> Bursts {
+    fn bursts(&self) -> Bursts {
         let WorkloadSection { mmpp, burst_correlation, .. } = self.workload;
         Bursts { states: mmpp, correlation: burst_correlation }
     }
@@ -79,6 +79,19 @@ impl RunSpec {
     pub fn target(&self, mode: Mode) -> Option<f64> {
         let is_paced = mode.produces() && self.workload.arrivals != ArrivalKind::Max;
         is_paced.then_some(self.workload.rate.0)
+    }
+
+    /// The arrivals of one producer, from 0.
+    pub fn arrivals(&self, producer: u32) -> Arrivals {
+        let workload = &self.workload;
+        Arrivals::new(
+            workload.arrivals,
+            self.rate_per_producer(),
+            workload.seed,
+            producer,
+            workload.producers,
+            self.bursts(),
+        )
     }
 
     /// Events per second of one producer.
