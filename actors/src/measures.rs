@@ -1,6 +1,7 @@
 //! What is measured in a run: counters, latencies and their histograms, the series of seconds.
 
 pub(crate) mod backlog;
+pub(crate) mod collector;
 pub(crate) mod counters;
 pub(crate) mod histograms;
 pub(crate) mod latency_kinds;
