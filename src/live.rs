@@ -16,7 +16,7 @@ use tokio::sync::watch;
 pub use self::view::{EventCounts, Links, RunView, WindowCounts};
 use crate::report::{Report, rfc3339};
 
-/// Seconds of a run that are kept to be shown while it goes on; its report has all of them.
+/// Seconds of a run that are kept to be shown while it goes on.
 const SHOWN_SECONDS: usize = 7200;
 /// Windows of a run that are kept to be shown while it goes on.
 const SHOWN_WINDOWS: usize = 2000;
@@ -328,8 +328,8 @@ impl Live {
     pub fn reported(&self, outcome: &RunOutcome, report: &Arc<Report>) {
         let Some(run) = self.run(&report.run_id) else { return };
         run.change(|data| {
-            let shown = |rows: &Rows<Second>| rows.first + rows.rows.len();
-            for row in report.series.iter().skip(shown(&data.seconds)) {
+            let shown = data.seconds.rows.back().map_or(-1, |row| row.second);
+            for row in report.series.iter().filter(|row| row.second > shown) {
                 data.seconds.push(row.clone());
             }
             data.totals.clone_from(&outcome.counters);

@@ -8,6 +8,7 @@ use crate::measures::backlog::{Backlog, Load};
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::{LatencyKind, PerLatency};
+use crate::measures::rows::SeriesRows;
 use crate::measures::series::{Quantiles, Second};
 use crate::stage_id::StageId;
 
@@ -25,7 +26,9 @@ pub(crate) struct Collector {
     unread: i64,
     /// The machine's processor time, when it was last looked at.
     machine: Option<(Nanos, MachineCpu)>,
-    series: Vec<Second>,
+    /// The second that was closed last.
+    latest: Option<Second>,
+    rows: SeriesRows,
 }
 
 /// Events per second asked for, each from a time on; in order.
@@ -86,7 +89,8 @@ impl Collector {
             open: BTreeMap::new(),
             unread: 0,
             machine: None,
-            series: Vec::new(),
+            latest: None,
+            rows: SeriesRows::default(),
         }
     }
 
@@ -102,14 +106,17 @@ impl Collector {
         self.targets.as_ref().map(|targets| targets.mean(from, to))
     }
 
-    fn close(&mut self, second: i64, open: OpenSecond) {
+    fn close(&mut self, second: i64, open: &OpenSecond) -> Second {
         let from = self.base_ns.saturating_add(second.saturating_mul(SECOND));
         let to = from.saturating_add(SECOND);
         let target = self.targets.as_ref().map(|targets| targets.mean(from, to));
         let delta = &open.delta;
         self.unread += delta.acknowledged as i64 - delta.consumed as i64;
         let unread = if self.has_producers() { self.unread.max(0) as u64 } else { delta.lag };
-        self.series.push(open.close(second, to_millis(from), target, unread));
+        let closed = open.close(second, to_millis(from), target, unread);
+        self.rows.push(closed.clone(), &open.latencies);
+        self.latest = Some(closed.clone());
+        closed
     }
 
     fn has_producers(&self) -> bool {
@@ -134,7 +141,7 @@ impl Collector {
 
     /// The open second that ended at a time, or was under way then.
     fn second_of(&self, at_ns: Nanos) -> i64 {
-        let earliest = self.series.last().map_or(0, |closed| closed.second + 1);
+        let earliest = self.latest.as_ref().map_or(0, |closed| closed.second + 1);
         (at_ns - 1 - self.base_ns).div_euclid(SECOND).max(earliest)
     }
 
@@ -148,7 +155,7 @@ impl Collector {
         is_last: bool,
         counters: StageCounters,
         latencies: &[(LatencyKind, LatencyHistogram)],
-    ) -> &[Second] {
+    ) -> Vec<Second> {
         // A report made right at a second's end tells of that second.
         let second = self.second_of(at_ns);
         let open = self.open.entry(second).or_default();
@@ -161,15 +168,15 @@ impl Collector {
             open.latencies.entry(*kind).or_default().merge(histogram);
         }
         self.stages.insert(stage, LastReport { at_ns, counters });
-        let closed_before = self.series.len();
+        let mut closed = Vec::new();
         while let Some(entry) = self.open.first_entry() {
             if is_last || *entry.key() > second - REPORT_SLACK_S {
                 break;
             }
             let (second, open) = entry.remove_entry();
-            self.close(second, open);
+            closed.push(self.close(second, &open));
         }
-        &self.series[closed_before..]
+        closed
     }
 
     /// All stages' totals.
@@ -181,15 +188,15 @@ impl Collector {
 
     /// The latest closed second.
     pub(crate) fn latest(&self) -> Option<&Second> {
-        self.series.last()
+        self.latest.as_ref()
     }
 
     /// Ends the run: closes every second, gives series and whole-run histograms.
     pub(crate) fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
         for (second, open) in std::mem::take(&mut self.open) {
-            self.close(second, open);
+            self.close(second, &open);
         }
-        (self.series, self.latencies)
+        (self.rows.into_seconds(), self.latencies)
     }
 }
 
@@ -248,9 +255,9 @@ impl OpenSecond {
         }
     }
 
-    fn close(self, second: i64, start_ms: i64, target: Option<f64>, unread: u64) -> Second {
+    fn close(&self, second: i64, start_ms: i64, target: Option<f64>, unread: u64) -> Second {
         let watermark = |at: Nanos| (at != Nanos::MIN && at != Nanos::MAX).then(|| to_millis(at));
-        let watermarks = self.delta.watermarks.into_iter();
+        let watermarks = self.delta.watermarks.iter();
         let stages_cpus = self.delta.ran_ns as f64 / SECOND as f64;
         // What the producers know counts where nobody reads.
         let behind_ns =
@@ -259,6 +266,7 @@ impl OpenSecond {
         let cpus = |value: f64| (value.max(0.0) * 1000.0).round() / 1000.0;
         Second {
             second,
+            seconds: 1,
             start_ms,
             target,
             produced: self.delta.produced,
@@ -280,7 +288,7 @@ impl OpenSecond {
                 client_cpus: self.cpus.map(|(own, _)| cpus(own - stages_cpus)),
                 foreign_cpus: self.cpus.map(|(_, foreign)| cpus(foreign)),
             },
-            watermarks_ms: watermarks.map(|(partition, at)| (partition, watermark(at))).collect(),
+            watermarks_ms: watermarks.map(|(&partition, &at)| (partition, watermark(at))).collect(),
             latency: PerLatency::from_fn(|kind| self.latencies.get(&kind).and_then(Quantiles::of)),
         }
     }
