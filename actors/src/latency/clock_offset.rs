@@ -1,12 +1,11 @@
 //! How far the broker's clock is from ours, by bracketing: a result's insertion lies between its
-//! hand-over and its acknowledgement, both on our clock. With T the millisecond that the log
-//! stamped, T - acknowledged <= offset <= T + 1 ms - handed over.
+//! hand-over and its acknowledgement, both on our clock.
 //!
 //! A bracket is taken per results partition (leaders differ) and minute (clocks drift).
 
 use std::collections::BTreeMap;
 
-use crate::clock::{MILLISECOND, Nanos, SECOND};
+use crate::clock::{Nanos, SECOND};
 use crate::measures::run_measures::ClockBracket;
 use crate::stage::flow::ResultTiming;
 
@@ -62,13 +61,7 @@ impl ClockOffset {
     }
 
     fn bracket(&mut self, partition: u32, insertion_ns: Nanos, timing: ResultTiming) {
-        // The log has whole milliseconds.
-        let stamped_ns = insertion_ns.div_euclid(MILLISECOND) * MILLISECOND;
-        let bracket = ClockBracket {
-            low_ns: stamped_ns - timing.acknowledged_ns,
-            high_ns: stamped_ns + MILLISECOND - timing.handed_ns,
-            is_torn: false,
-        };
+        let bracket = ClockBracket::of(insertion_ns, timing.handed_ns, timing.acknowledged_ns);
         let minute = timing.handed_ns.div_euclid(MINUTE_NS);
         let (present, known) = self.present.entry(partition).or_insert((minute, bracket));
         if *present == minute {
@@ -97,6 +90,7 @@ fn keep<T>(waiting: &mut BTreeMap<Place, T>, place: Place, side: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::MILLISECOND;
 
     const NOW: Nanos = 1_700_000_000 * SECOND;
 
