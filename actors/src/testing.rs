@@ -18,5 +18,6 @@ pub use self::injection::Injector;
 pub use self::sim_clock::SimClock;
 pub use self::sim_log::{SimLog, SimReader, SimWriter, Stress, StressCounts, Topic};
 pub use self::small_run::{NoDeadLetters, small_spec};
+pub use crate::measures::collector::Collector;
 #[cfg(feature = "planted-bugs")]
 pub use crate::planted::{Bug, plant};

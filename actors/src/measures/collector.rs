@@ -1,6 +1,7 @@
 //! The reports of all stages put together: totals, whole-run histograms, and the series.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND, to_millis};
 use crate::cpu::MachineCpu;
@@ -14,7 +15,7 @@ use crate::stage_id::StageId;
 
 /// Puts the stages' reports together: totals, whole-run histograms and the series.
 #[derive(Clone, Debug)]
-pub(crate) struct Collector {
+pub struct Collector {
     base_ns: Nanos,
     /// `None`: nobody asks for a rate.
     targets: Option<Targets>,
@@ -80,7 +81,7 @@ const LEAST_LOAD_NS: Nanos = 200 * MILLISECOND;
 impl Collector {
     /// For a run that starts at `base_ns` with `target` events per second; `None`: nobody asks for
     /// a rate.
-    pub(crate) fn new(base_ns: Nanos, target: Option<f64>) -> Self {
+    pub fn new(base_ns: Nanos, target: Option<f64>) -> Self {
         Self {
             base_ns,
             targets: target.map(|target| Targets(vec![(Nanos::MIN, target)])),
@@ -148,7 +149,7 @@ impl Collector {
     /// Adds one stage's report; gives the seconds that it completes. Its last one (`is_last`)
     /// completes none: it may come well before its second is over, and before other stages have
     /// told of the second before.
-    pub(crate) fn add(
+    pub fn add(
         &mut self,
         stage: StageId,
         at_ns: Nanos,
@@ -163,9 +164,14 @@ impl Collector {
         let span_ns = at_ns - before.map_or(self.base_ns, |before| before.at_ns);
         open.add(stage, &counters, before.map(|before| &before.counters));
         open.add_load(stage, &counters, before.map(|before| &before.counters), span_ns);
-        for (kind, histogram) in latencies {
-            self.latencies.entry(*kind).or_default().merge(histogram);
-            open.latencies.entry(*kind).or_default().merge(histogram);
+        for (kind, histogram) in latencies.iter().filter(|(_, samples)| !samples.is_empty()) {
+            for all in [&mut self.latencies, &mut open.latencies] {
+                match all.entry(*kind) {
+                    Entry::Occupied(mut known) => known.get_mut().merge(histogram),
+                    // A copy need not grow.
+                    Entry::Vacant(place) => _ = place.insert(histogram.clone()),
+                }
+            }
         }
         self.stages.insert(stage, LastReport { at_ns, counters });
         let mut closed = Vec::new();
@@ -192,7 +198,7 @@ impl Collector {
     }
 
     /// Ends the run: closes every second, gives series and whole-run histograms.
-    pub(crate) fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
+    pub fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
         for (second, open) in std::mem::take(&mut self.open) {
             self.close(second, &open);
         }
