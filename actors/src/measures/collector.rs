@@ -15,7 +15,7 @@ use crate::stage_id::StageId;
 
 /// Puts the stages' reports together: totals, whole-run histograms and the series.
 #[derive(Clone, Debug)]
-pub struct Collector {
+pub(crate) struct Collector {
     base_ns: Nanos,
     /// `None`: nobody asks for a rate.
     targets: Option<Targets>,
@@ -81,7 +81,7 @@ const LEAST_LOAD_NS: Nanos = 200 * MILLISECOND;
 impl Collector {
     /// For a run that starts at `base_ns` with `target` events per second; `None`: nobody asks for
     /// a rate.
-    pub fn new(base_ns: Nanos, target: Option<f64>) -> Self {
+    pub(crate) fn new(base_ns: Nanos, target: Option<f64>) -> Self {
         Self {
             base_ns,
             targets: target.map(|target| Targets(vec![(Nanos::MIN, target)])),
@@ -149,7 +149,7 @@ impl Collector {
     /// Adds one stage's report; gives the seconds that it completes. Its last one (`is_last`)
     /// completes none: it may come well before its second is over, and before other stages have
     /// told of the second before.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         stage: StageId,
         at_ns: Nanos,
@@ -198,7 +198,7 @@ impl Collector {
     }
 
     /// Ends the run: closes every second, gives series and whole-run histograms.
-    pub fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
+    pub(crate) fn finish(mut self) -> (Vec<Second>, BTreeMap<LatencyKind, LatencyHistogram>) {
         for (second, open) in std::mem::take(&mut self.open) {
             self.close(second, &open);
         }

@@ -11,7 +11,7 @@ use crate::simulated_run::stages::{Pipeline, PipelineLog};
 use streamgauge_actors::{
     Ack, Clock, Delivery, EventReader, EventWriter, MILLISECOND, Nanos, PortError, Rate, Record,
     RunMeasures, RunSpec, SECOND, Second, Sent, Span, TimestampKind,
-    testing::{Collector, SimClock, Topic, small_spec},
+    testing::{RunSeries, SimClock, Topic, small_spec},
 };
 
 /// The simulated time at which every run begins.
@@ -163,7 +163,7 @@ fn play(spec: RunSpec, step: Nanos) -> (Vec<Second>, RunMeasures) {
     let spec = Arc::new(spec);
     let mut pipeline = Pipeline::build(&spec, &clock, &log);
     pipeline.begin(BASE);
-    let mut collector = Collector::new(BASE, Some(spec.workload.rate.0));
+    let mut series = RunSeries::new(BASE, spec.workload.rate.0);
     let mut next_second = BASE + SECOND;
     let mut measures = None;
     while measures.is_none() {
@@ -175,12 +175,12 @@ fn play(spec: RunSpec, step: Nanos) -> (Vec<Second>, RunMeasures) {
             next_second += SECOND;
             for (stage, state) in pipeline.states() {
                 assert_eq!(state.findings, []);
-                collector.add(stage, now, measures.is_some(), state.counters, &state.latencies);
+                series.add(stage, now, measures.is_some(), state);
             }
         }
         clock.advance(step);
     }
-    (collector.finish().0, measures.unwrap_or_default())
+    (series.finish(), measures.unwrap_or_default())
 }
 
 /// A run that is exact, and whose rows say all of it, in bounded memory; prints what it took.
