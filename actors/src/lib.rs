@@ -105,16 +105,17 @@ pub use self::stage::reports::{StageFailed, StageReport};
 pub use self::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 pub use self::stage_id::{PipelineId, StageId};
 pub use self::stream::event::{
-    DecodeError, DecodedEvent, Draw, EVENT_FIELDS, EventEncoder, EventSource, MAX_EVENT_BYTES,
-    Serial, decode_event,
+    DecodeError, DecodedEvent, Draw, EVENT_FIELDS, EventDecoder, EventEncoder, EventFormat,
+    EventSource, MAX_EVENT_BYTES, Serial, decode_event,
 };
 pub use self::stream::progress::ProgressRecord;
 pub use self::stream::result::ResultRecord;
+pub use self::stream::value::{Field, FieldFault, ValueFault};
 pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::truth::ledger::{AcknowledgedCount, window_of};
 pub use self::truth::schedule_audit::ProducerEnd;
 pub use self::truth::table::{Truth, TruthTable};
-pub use self::units::{AutoSpan, Bytes, Rate, Span};
+pub use self::units::{AutoSpan, Bytes, Rate, Share, Span, TimeUnit};
 pub use self::window_aggregator::foreign::ForeignStream;
 pub use self::window_aggregator::own::OwnStream;
 pub use self::window_aggregator::{
@@ -125,6 +126,7 @@ pub use self::workload::campaigns::Campaigns;
 pub use self::workload::mode::{Aggregate, Follow, Mode};
 pub use self::workload::pacing::{Due, Pacer};
 pub use self::workload::sections::aggregator::AggregatorSection;
+pub use self::workload::sections::input::InputSection;
 pub use self::workload::sections::result_writer::ResultWriterSection;
 pub use self::workload::sections::supervisor::SupervisorSection;
 pub use self::workload::sections::workload::WorkloadSection;

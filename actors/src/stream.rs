@@ -3,3 +3,4 @@
 pub(crate) mod event;
 pub(crate) mod progress;
 pub(crate) mod result;
+pub(crate) mod value;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::{MILLISECOND, Nanos};
+use crate::clock::{MILLISECOND, Nanos, SECOND};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -202,6 +202,79 @@ impl fmt::Display for AutoSpan {
     }
 }
 
+/// A part of a whole: `0.1%`, or `0.001`.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Share(pub f64);
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.trim();
+        let (number, scale) = match plain.strip_suffix('%') {
+            Some(percent) => (percent.trim_end(), 100.0),
+            None => (plain, 1.0),
+        };
+        let share = number.parse::<f64>().ok().map(|number| number / scale);
+        share
+            .filter(|share| (0.0..=1.0).contains(share))
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is no share: write `0.1%`, or a number from 0 to 1"))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = self.0 * 100.0;
+        // Only where it is read as the same again.
+        #[expect(clippy::float_cmp, reason = "exactness is the question")]
+        if percent / 100.0 == self.0 { write!(f, "{percent}%") } else { write!(f, "{}", self.0) }
+    }
+}
+
+/// How a time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum TimeUnit {
+    /// Nanoseconds since the Unix epoch.
+    Ns,
+    /// Microseconds since the Unix epoch.
+    Us,
+    /// Milliseconds since the Unix epoch.
+    Ms,
+    /// Seconds since the Unix epoch.
+    S,
+    /// ISO 8601, or as SQL writes it; without a zone: UTC.
+    Iso,
+}
+
+impl TimeUnit {
+    /// The units of numbers.
+    pub(crate) const NUMBERS: [Self; 4] = [Self::Ns, Self::Us, Self::Ms, Self::S];
+
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ns => "ns",
+            Self::Us => "us",
+            Self::Ms => "ms",
+            Self::S => "s",
+            Self::Iso => "iso",
+        }
+    }
+
+    /// Its length, nanoseconds; of text, which says it itself: 1.
+    pub(crate) fn nanos(self) -> Nanos {
+        match self {
+            Self::Ns | Self::Iso => 1,
+            Self::Us => 1000,
+            Self::Ms => MILLISECOND,
+            Self::S => SECOND,
+        }
+    }
+}
+
 /// Reads text by `FromStr`, and numbers as their text.
 struct TextOrNumber<T> {
     expecting: &'static str,
@@ -264,6 +337,7 @@ text_or_number! {
     Rate, "events per second, as 40000, \"40k/s\" or \"1.5M/s\"";
     Span, "a length of time, as \"10s\", \"500ms\" or \"1m 30s\"";
     Bytes, "a size, as \"64MiB\", \"1GB\" or a number of bytes";
+    Share, "a share, as \"0.1%\" or 0.001";
     AutoSpan, "\"auto\", or a length of time, as \"10s\" or \"500ms\"";
 }
 
@@ -272,7 +346,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock::SECOND;
 
     #[test]
     fn rates() {
@@ -338,6 +411,20 @@ mod tests {
         for text in ["", "-1", "MiB", "much"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn shares() {
+        for (text, share) in
+            [("0.1%", 0.001), ("5 %", 0.05), ("0.25", 0.25), ("0", 0.0), ("1", 1.0)]
+        {
+            assert_eq!(text.parse(), Ok(Share(share)), "{text}");
+            assert_eq!(Share(share).to_string().parse(), Ok(Share(share)), "{text}");
+        }
+        for text in ["", "%", "-1%", "101%", "2", "NaN", "few"] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
+        assert_eq!(Share(0.001).to_string(), "0.1%");
     }
 
     #[test]

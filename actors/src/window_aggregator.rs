@@ -9,12 +9,14 @@
 //! ([`Source`]), chosen once.
 
 pub(crate) mod counting;
+mod feed_clock;
 pub(crate) mod foreign;
 pub(crate) mod own;
 pub(crate) mod panes;
 pub(crate) mod serials;
 pub(crate) mod slots;
 pub(crate) mod source;
+mod units_check;
 
 use std::sync::Arc;
 
@@ -105,7 +107,7 @@ impl Role for ForeignAggregatorRole {
     fn begin(self, base_ns: Nanos) -> Self::Stage {
         let Self { parts, aggregate } = self;
         let start = ForeignStream::start(&aggregate, &parts.spec, base_ns);
-        let source = ForeignStream::new(aggregate, parts.owned.len(), base_ns);
+        let source = ForeignStream::new(aggregate, parts.owned.len(), &parts.spec, base_ns);
         parts.begin(source, start)
     }
 }

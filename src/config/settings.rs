@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use streamgauge_actors::{
-    AggregatorSection, Checks, ResultWriterSection, RunSpec, RunTopics, Span, SupervisorSection,
-    WorkloadSection,
+    AggregatorSection, Checks, InputSection, ResultWriterSection, RunSpec, RunTopics, Span,
+    SupervisorSection, WorkloadSection,
 };
 
 use super::history::HistorySection;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub aggregator: AggregatorSection,
     /// How results are written.
     pub result_writer: ResultWriterSection,
+    /// What records of others may look like.
+    pub input: InputSection,
     /// When a run is given up.
     pub supervisor: SupervisorSection,
     /// What a run must satisfy.
@@ -62,6 +64,7 @@ impl Settings {
         self.workload.check(&mut checks);
         self.aggregator.check(&mut checks);
         self.result_writer.check(&mut checks);
+        self.input.check(&mut checks);
         self.supervisor.check(&mut checks);
         self.log.check(&mut checks);
         self.broker.check(&self.wanted(), &mut checks);
@@ -111,6 +114,7 @@ impl Settings {
                 ..aggregator.clone()
             },
             result_writer: self.result_writer.clone(),
+            input: self.input.clone(),
             supervisor: self.supervisor.clone(),
             topics: RunTopics {
                 malformed: format!("{events}{separator}malformed"),

@@ -15,7 +15,7 @@ use crate::report::Versions;
 
 /// What the aggregator and the latency actor refuse besides what cannot be decoded.
 const OTHER_REASONS: [&str; 5] =
-    ["future", "unknown_campaign", "wrong_partition", "bad_progress", "bad_result"];
+    ["ahead", "unknown_campaign", "wrong_partition", "bad_progress", "bad_result"];
 
 /// The actors whose mailboxes and restarts are shown: the stages' kinds, and this one.
 const SUPERVISOR: &str = "supervisor";
@@ -165,6 +165,11 @@ fn counters_by_label(views: &[View<'_>]) -> Vec<MetricFamily> {
     for view in views {
         for reason in DecodeError::REASONS.iter().copied().chain(OTHER_REASONS) {
             let count = view.totals.malformed.of(reason);
+            malformed.value(&view.labels(&[("reason", reason)]), count as f64);
+        }
+        // A field's reasons are many, and few of them ever come.
+        let of_fields = view.totals.malformed.iter().filter(|(reason, _)| reason.contains(": "));
+        for (reason, count) in of_fields {
             malformed.value(&view.labels(&[("reason", reason)]), count as f64);
         }
         for kind in LatencyKind::ALL {

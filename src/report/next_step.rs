@@ -30,6 +30,11 @@ pub fn next_step(outcome: &RunOutcome, cause: Cause, report: &Report) -> String 
             let needed_s = report.sustained.undecided.as_ref().map_or(0, |it| it.needed_s);
             with_flag(rerun, "--duration", &format!("{needed_s}s"))
         }
+        (Cause::InputUnit, _) => match outcome.suspected_unit() {
+            Some((setting, unit)) => format!("{rerun} --set input.{setting}={unit}"),
+            None => rerun.to_owned(),
+        },
+        (Cause::InputUnreadable, _) => after_unreadable_input(outcome, rerun),
         (Cause::ThresholdFailed, _) => after_a_failed_threshold(outcome, report),
         (_, Grade::Pass) => after_a_pass(outcome, rerun),
         (_, Grade::Error) => keeping_broker("streamgauge doctor", rerun),
@@ -40,6 +45,18 @@ pub fn next_step(outcome: &RunOutcome, cause: Cause, report: &Report) -> String 
             with_flag(rerun, "--rate", &rate_text(outcome.spec.workload.rate.0 / 2.0))
         }
         (_, Grade::Inconclusive | Grade::FellShort | Grade::Stopped) => rerun.to_owned(),
+    }
+}
+
+/// A field that is missing may have another name; else the records themselves tell more.
+fn after_unreadable_input(outcome: &RunOutcome, rerun: &str) -> String {
+    let commonest = outcome.counters.malformed.commonest().map_or("", |(reason, ..)| reason);
+    match commonest.strip_suffix(": missing") {
+        Some(field) => format!("{rerun} --set input.fields.{field}=NAME"),
+        None => keeping_broker(
+            &format!("streamgauge topics describe {}", outcome.spec.topics.malformed),
+            rerun,
+        ),
     }
 }
 

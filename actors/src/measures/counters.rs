@@ -112,6 +112,7 @@ macro_rules! counters {
     (@sum $into:expr, $from:expr) => { $into += $from };
     (@greatest $into:expr, $from:expr) => { $into = $into.max($from) };
     (@reasons $into:expr, $from:expr) => { $into.merge(&$from) };
+    (@suspects $into:expr, $from:expr) => { $into.merge(&$from) };
     (@latest $into:expr, $from:expr) => { $into.extend(&$from) };
     (@row sum, $name:ident, [$($about:literal),+] $(, $column:ident $cell:tt)*) => {
         CounterRow {
@@ -179,6 +180,12 @@ counters! {
         /// Records that are no readable events.
         #[serde(flatten)]
         malformed: MalformedRecords, reasons, words(Words::Always("malformed"));
+        /// Records without a value, which delete their key.
+        #[serde(default)]
+        tombstones: u64, sum, words(Words::IfAny("deletions"));
+        /// Of `malformed`: events too far ahead of their partition and of the wall clock.
+        #[serde(default)]
+        ahead: u64, sum, words(Words::IfAny("ahead"));
         /// Events of other programs (never added by a run).
         strangers: u64, sum,
             metric(Counter "events_stranger_total"),
@@ -227,6 +234,16 @@ counters! {
         events_duplicated: u64, sum, metric(Counter "events_duplicated_total");
         /// Events that came behind later ones.
         events_reordered: u64, sum, metric(Counter "events_reordered_total");
+        /// How far the event that was furthest ahead was ahead of the wall clock, nanoseconds.
+        most_ahead_ns: Nanos, greatest;
+        /// Numbers read from doubles too great to hold every whole number.
+        imprecise: u64, sum;
+        /// Times that named no zone, taken for UTC.
+        zoneless: u64, sum;
+        /// Records behind a schema registry's frame.
+        framed: u64, sum;
+        /// Times that look like another unit's, by field and unit.
+        suspects: UnitSuspects, suspects;
         /// Windows closed by processing time because a partition was idle.
         idle_closed: u64, sum;
         /// Windows merged and handed to the client.
@@ -283,6 +300,31 @@ pub struct MalformedRecords {
     #[serde(rename = "malformed_by_reason")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, std::num::NonZeroU64>"))]
     by_reason: BTreeMap<Cow<'static, str>, u64>,
+    /// Where the first one of each reason lies: partition, and offset.
+    #[serde(skip)]
+    samples: BTreeMap<&'static str, (u32, u64)>,
+}
+
+/// Times that lie where another unit's would: how many of each field and unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitSuspects(BTreeMap<(&'static str, &'static str), u64>);
+
+impl UnitSuspects {
+    /// A field's time looks like one in this unit.
+    pub(crate) fn add(&mut self, field: &'static str, unit: &'static str) {
+        *self.0.entry((field, unit)).or_default() += 1;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (&which, count) in &other.0 {
+            *self.0.entry(which).or_default() += count;
+        }
+    }
+
+    /// Field, unit, and how many.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        self.0.iter().map(|(&(field, unit), &count)| (field, unit, count))
+    }
 }
 
 impl MalformedRecords {
@@ -292,7 +334,23 @@ impl MalformedRecords {
         *self.by_reason.entry(Cow::Borrowed(reason)).or_default() += count;
     }
 
+    /// Counts one more, which lies there.
+    pub(crate) fn add_at(&mut self, reason: &'static str, partition: u32, offset: u64) {
+        self.add(reason, 1);
+        self.samples.entry(reason).or_insert((partition, offset));
+    }
+
+    /// The commonest reason, with its count, and where the first such record lies, if that is
+    /// known: partition, and offset.
+    pub fn commonest(&self) -> Option<(&str, u64, Option<(u32, u64)>)> {
+        let (reason, &count) = self.by_reason.iter().max_by_key(|&(_, &count)| count)?;
+        Some((reason, count, self.samples.get(reason.as_ref()).copied()))
+    }
+
     fn merge(&mut self, other: &Self) {
+        for (&reason, &place) in &other.samples {
+            self.samples.entry(reason).or_insert(place);
+        }
         self.total += other.total;
         for (reason, count) in &other.by_reason {
             *self.by_reason.entry(reason.clone()).or_default() += count;

@@ -1,4 +1,6 @@
-//! A finished run judged by what its stages can know.
+//! A finished run judged by what its stages can know. `judge/input.rs`: what others wrote.
+
+mod input;
 
 use crate::clock::{MILLISECOND, SECOND};
 use crate::measures::histograms::LatencyHistogram;
@@ -136,14 +138,16 @@ impl RunOutcome {
 
     /// What kept the run from measuring anything, if something did.
     fn emptiness(&self) -> Option<&'static str> {
+        // What came and could not be read has a reason of its own.
+        let has_none = self.counters.malformed.total() == 0;
         let (is_empty, what) = match self.mode {
             Mode::Run => (
                 self.measures.as_ref().is_some_and(|measures| measures.audit.windows == 0),
                 "no window was audited",
             ),
             Mode::Produce => (self.counters.produced == 0, "no event was produced"),
-            Mode::Aggregate(_) => (self.counters.consumed == 0, "no event came"),
-            Mode::Latency(_) => (self.counters.results_read == 0, "no result came"),
+            Mode::Aggregate(_) => (self.counters.consumed == 0 && has_none, "no event came"),
+            Mode::Latency(_) => (self.counters.results_read == 0 && has_none, "no result came"),
         };
         is_empty.then_some(what)
     }
@@ -162,6 +166,7 @@ impl RunOutcome {
             let text = "no result latency was measured: no whole window lies in the measured part";
             doubts.push(Reason::new(Cause::NoResultLatency, text));
         }
+        doubts.extend(self.input_doubts());
         if self.longest_stop_ns > 0 {
             let stop_s = self.longest_stop_ns as f64 / SECOND as f64;
             let text = format!(

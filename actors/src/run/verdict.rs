@@ -131,6 +131,12 @@ pub enum Cause {
     Stopped,
     /// There was nothing to measure.
     NothingMeasured,
+    /// Too many records could not be read.
+    InputUnreadable,
+    /// Too many events on a given topic are of other programs.
+    InputStrangers,
+    /// Times look like another unit's.
+    InputUnit,
     /// No result has a latency that counts.
     NoResultLatency,
     /// The whole program was stopped for a while, or got no processor.
@@ -180,6 +186,9 @@ impl Cause {
             | Self::EventsLate => Grade::WrongCount,
             Self::Stopped => Grade::Stopped,
             Self::NothingMeasured
+            | Self::InputUnreadable
+            | Self::InputStrangers
+            | Self::InputUnit
             | Self::NoResultLatency
             | Self::ProgramStopped
             | Self::ClockStepped

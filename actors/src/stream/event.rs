@@ -19,7 +19,7 @@ mod hex;
 mod schema;
 mod serial;
 
-pub use self::decode::decode_event;
+pub use self::decode::{EventDecoder, EventFormat, decode_event};
 pub use self::decode_error::{DecodeError, MAX_EVENT_BYTES};
 pub use self::draw::{Draw, EventSource};
 pub use self::encode::EventEncoder;

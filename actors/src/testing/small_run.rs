@@ -1,10 +1,13 @@
 //! The smallest run that tests start from.
 
+use std::collections::BTreeMap;
+
 use crate::clock::{MILLISECOND, SECOND};
 use crate::ports::{DeadLetters, Record};
-use crate::units::{AutoSpan, Rate, Span};
+use crate::units::{AutoSpan, Rate, Share, Span, TimeUnit};
 use crate::workload::arrivals::{ArrivalKind, BurstCorrelation, Mmpp};
 use crate::workload::sections::aggregator::AggregatorSection;
+use crate::workload::sections::input::InputSection;
 use crate::workload::sections::result_writer::ResultWriterSection;
 use crate::workload::sections::supervisor::SupervisorSection;
 use crate::workload::sections::workload::WorkloadSection;
@@ -32,6 +35,13 @@ pub fn small_spec(run_id: &str) -> RunSpec {
             group: String::new(),
         },
         result_writer: ResultWriterSection { batch: 1000 },
+        input: InputSection {
+            max_malformed: Share(0.001),
+            max_ahead: AutoSpan::Auto,
+            event_time_unit: TimeUnit::Ns,
+            produce_time_unit: TimeUnit::Ms,
+            fields: BTreeMap::new(),
+        },
         supervisor: SupervisorSection {
             heartbeat_timeout: Span::from_nanos(10 * SECOND),
             catch_up_timeout: Span::from_nanos(10 * SECOND),

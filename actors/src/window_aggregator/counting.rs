@@ -7,8 +7,9 @@ use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
 use crate::ports::{DeadLetters, KnownLoss, Record};
 use crate::stage::flow::PanesClosed;
-use crate::stream::event::DecodedEvent;
+use crate::stream::event::{DecodeError, DecodedEvent, EventDecoder, EventFormat};
 use crate::stream::progress::FINISHED;
+use crate::stream::value::Oddities;
 use crate::truth::findings::{Finding, FindingKind, MAX_FINDINGS};
 use crate::window_aggregator::panes::{OfferOutcome, PartitionWindows, WindowShape};
 use crate::window_aggregator::slots::CampaignSlots;
@@ -68,6 +69,7 @@ pub struct Counting {
     /// What was found wrong since the last report.
     pub findings: Vec<Finding>,
     dead_letters: Box<dyn DeadLetters>,
+    decoder: EventDecoder,
     /// Whether some window may have closed since the result writer was told last.
     pub some_closed: bool,
 }
@@ -82,6 +84,8 @@ pub struct CountingStart {
     pub producers: u32,
     /// The places of campaigns in a pane.
     pub slots: CampaignSlots,
+    /// How events are written.
+    pub format: EventFormat,
     /// Events before this time are no part of the figures.
     pub measure_from_ns: Nanos,
 }
@@ -95,7 +99,7 @@ impl Counting {
         dead_letters: Box<dyn DeadLetters>,
         start: CountingStart,
     ) -> Self {
-        let CountingStart { base_ns, shape, producers, slots, measure_from_ns } = start;
+        let CountingStart { base_ns, shape, producers, slots, format, measure_from_ns } = start;
         let partition = |&id: &u32| Partition {
             id,
             windows: PartitionWindows::new(shape, producers),
@@ -117,6 +121,7 @@ impl Counting {
             event_latency: LatencyHistogram::default(),
             findings: Vec::new(),
             dead_letters,
+            decoder: EventDecoder::new(format),
             some_closed: false,
         }
     }
@@ -138,6 +143,39 @@ impl Counting {
         self.index[record.partition as usize]
     }
 
+    /// The event of a record; `None`: it is none, and is counted as what it is.
+    #[inline]
+    pub fn decode(&mut self, record: Record<'_>) -> Option<DecodedEvent> {
+        let mut odd = Oddities::default();
+        let decoded = self.decoder.decode(record.payload, &mut odd);
+        if odd != Oddities::default() {
+            self.note_oddities(odd);
+        }
+        match decoded {
+            Ok(event) => Some(event),
+            Err(error) => {
+                self.refuse(record, &error);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn note_oddities(&mut self, odd: Oddities) {
+        self.counters.imprecise += u64::from(odd.is_imprecise);
+        self.counters.zoneless += u64::from(odd.is_zoneless);
+        self.counters.framed += u64::from(odd.is_framed);
+    }
+
+    #[cold]
+    fn refuse(&mut self, record: Record<'_>, error: &DecodeError) {
+        if record.payload.is_empty() {
+            self.counters.tombstones += 1;
+        } else {
+            self.set_aside(record, error.reason());
+        }
+    }
+
     /// The slot of the event's campaign; `None`: there is none, and the record is set aside.
     #[inline]
     pub fn slot(&mut self, record: Record<'_>, event: &DecodedEvent) -> Option<u32> {
@@ -151,6 +189,37 @@ impl Counting {
     /// Adds an event to its pane; false: it is late.
     #[inline]
     pub fn add(&mut self, at: usize, producer: usize, slot: u32, event: &DecodedEvent) -> bool {
+        self.note_event(event);
+        let windows = &mut self.partitions[at].windows;
+        let before = windows.closed_before();
+        let (time, produce_ms) = (event.event_time_ns, event.produce_time_ms);
+        let outcome = windows.offer(producer, time, slot, produce_ms);
+        self.some_closed |= windows.closed_before() != before;
+        self.is_counted(outcome)
+    }
+
+    /// The same, but its time moves the producer's progress to `progress` only.
+    #[cold]
+    pub fn add_unconfirmed(
+        &mut self,
+        at: usize,
+        producer: usize,
+        slot: u32,
+        event: &DecodedEvent,
+        progress: Nanos,
+    ) -> bool {
+        self.note_event(event);
+        let windows = &mut self.partitions[at].windows;
+        let before = windows.closed_before();
+        let (time, produce_ms) = (event.event_time_ns, event.produce_time_ms);
+        let outcome = windows.count(producer, time, slot, produce_ms);
+        windows.advance(producer, progress);
+        self.some_closed |= windows.closed_before() != before;
+        self.is_counted(outcome)
+    }
+
+    #[inline]
+    fn note_event(&mut self, event: &DecodedEvent) {
         let time = event.event_time_ns;
         self.counters.consumed += 1;
         if time >= self.measure_from_ns {
@@ -163,26 +232,29 @@ impl Counting {
             // Others write any time at all.
             self.event_latency.record(self.now.saturating_sub(time));
         }
-        let windows = &mut self.partitions[at].windows;
-        let before = windows.closed_before();
-        if let OfferOutcome::Late(needed) =
-            windows.offer(producer, time, slot, event.produce_time_ms)
-        {
-            self.counters.late += 1;
-            self.counters.late_needed_ns = needed.max(self.counters.late_needed_ns);
-            return false;
-        }
-        if windows.closed_before() != before {
-            self.some_closed = true;
-        }
-        true
+    }
+
+    #[inline]
+    fn is_counted(&mut self, outcome: OfferOutcome) -> bool {
+        let OfferOutcome::Late(needed) = outcome else { return true };
+        self.counters.late += 1;
+        self.counters.late_needed_ns = needed.max(self.counters.late_needed_ns);
+        false
     }
 
     /// Keeps a record that is no readable event.
     #[cold]
     pub fn set_aside(&mut self, record: Record<'_>, reason: &'static str) {
-        self.counters.malformed.add(reason, 1);
+        self.counters.malformed.add_at(reason, record.partition, record.offset);
         self.dead_letters.keep(record, reason);
+    }
+
+    /// Keeps an event whose clock is ahead of all others.
+    #[cold]
+    pub fn set_ahead_aside(&mut self, record: Record<'_>, ahead_ns: Nanos) {
+        self.counters.ahead += 1;
+        self.counters.most_ahead_ns = ahead_ns.max(self.counters.most_ahead_ns);
+        self.set_aside(record, "ahead");
     }
 
     /// Files an event that is not as it should be.

@@ -3,17 +3,20 @@
 
 use tracing::warn;
 
-use crate::clock::{Nanos, SECOND};
+use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::ports::{EventReader, Record};
 use crate::stage::drain::Remainder;
 use crate::stage::flow::PanesClosed;
 use crate::stream::event::DecodedEvent;
 use crate::stream::progress::{FINISHED, ProgressRecord};
 use crate::truth::findings::FindingKind;
+use crate::units::TimeUnit;
 use crate::window_aggregator::counting::{Counting, CountingStart};
+use crate::window_aggregator::feed_clock::{FeedClock, FeedStep};
 use crate::window_aggregator::panes::WindowShape;
 use crate::window_aggregator::slots::CampaignSlots;
 use crate::window_aggregator::source::Source;
+use crate::window_aggregator::units_check::suspected_unit;
 use crate::workload::mode::Aggregate;
 use crate::workload::spec::RunSpec;
 
@@ -39,14 +42,21 @@ pub struct ForeignStream {
     aggregate: Aggregate,
     /// By the partition's index.
     silences: Vec<Silence>,
+    clocks: Vec<FeedClock>,
+    max_ahead_ns: Nanos,
+    units: [TimeUnit; 2],
     last_record_ns: Nanos,
     remainder: Remainder,
 }
 
 impl ForeignStream {
     /// A stream of so many partitions, read as `aggregate` says from `base_ns` on.
-    pub fn new(aggregate: Aggregate, partitions: usize, base_ns: Nanos) -> Self {
+    pub fn new(aggregate: Aggregate, partitions: usize, spec: &RunSpec, base_ns: Nanos) -> Self {
+        let input = &spec.input;
         Self {
+            clocks: vec![FeedClock::default(); partitions],
+            max_ahead_ns: input.max_ahead_ns(spec.workload.window.as_nanos()),
+            units: [input.event_time_unit, input.produce_time_unit],
             aggregate,
             silences: vec![Silence { since_ns: base_ns, is_logged: false }; partitions],
             last_record_ns: base_ns,
@@ -64,11 +74,25 @@ impl ForeignStream {
                 allowed_lateness_ns: spec.aggregator.lateness_ns(),
             },
             producers: 1,
+            format: spec.input.event_format(),
             slots: match aggregate.campaigns {
                 Some(campaigns) => CampaignSlots::Bounded(campaigns),
                 None => CampaignSlots::unrestricted(CAMPAIGN_LIMIT),
             },
             measure_from_ns: Nanos::MIN,
+        }
+    }
+
+    /// Notes times that look like another unit's.
+    #[inline]
+    fn check_units(&self, counting: &mut Counting, record: &Record<'_>, event: &DecodedEvent) {
+        let stamped_ns = if record.timestamp_ns > 0 { record.timestamp_ns } else { counting.now };
+        let produced_ns = event.produce_time_ms.saturating_mul(MILLISECOND);
+        let times = [("event_time_ns", event.event_time_ns), ("produce_time", produced_ns)];
+        for ((field, time_ns), unit) in times.into_iter().zip(self.units) {
+            if let Some(unit) = suspected_unit(time_ns, unit, stamped_ns) {
+                counting.counters.suspects.add(field, unit.name());
+            }
         }
     }
 
@@ -125,8 +149,20 @@ impl Source for ForeignStream {
         event: &DecodedEvent,
     ) {
         self.silences[at].since_ns = counting.now;
+        self.check_units(counting, &record, event);
+        let wall = || counting.present();
+        let step = self.clocks[at].step(event.event_time_ns, self.max_ahead_ns, wall);
+        if let FeedStep::Ahead(ahead_ns) = step {
+            return counting.set_ahead_aside(record, ahead_ns);
+        }
         let Some(slot) = counting.slot(record, event) else { return };
-        if !counting.add(at, ANONYMOUS, slot, event) {
+        let is_counted = match step {
+            FeedStep::Unconfirmed(progress) => {
+                counting.add_unconfirmed(at, ANONYMOUS, slot, event, progress)
+            }
+            _ => counting.add(at, ANONYMOUS, slot, event),
+        };
+        if !is_counted {
             let window_id = counting.partitions[at].windows.shape().id(event.event_time_ns);
             counting.find(FindingKind::EventLate, at, event.campaign_id, window_id, None);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::Nanos;
 use crate::ports::{EventReader, Record};
 use crate::stage::flow::PanesClosed;
-use crate::stream::event::DecodedEvent;
+use crate::stream::event::{DecodedEvent, EventFormat};
 use crate::stream::progress::ProgressRecord;
 use crate::truth::findings::{Finding, FindingKind};
 use crate::window_aggregator::counting::{Counting, CountingStart};
@@ -38,6 +38,7 @@ impl OwnStream {
             },
             producers: spec.workload.producers,
             slots: CampaignSlots::Bounded(spec.workload.campaigns),
+            format: EventFormat::default(),
             measure_from_ns: base_ns + spec.workload.warmup.as_nanos(),
         }
     }

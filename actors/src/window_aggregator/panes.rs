@@ -184,6 +184,22 @@ impl PartitionWindows {
         slot: u32,
         produce_ms: i64,
     ) -> OfferOutcome {
+        let outcome = self.count(producer, time, slot, produce_ms);
+        if outcome == OfferOutcome::Counted {
+            self.advance(producer, time);
+        }
+        outcome
+    }
+
+    /// Offers an event to its pane alone: whether its time is to be believed is not known yet.
+    #[inline]
+    pub fn count(
+        &mut self,
+        producer: usize,
+        time: Nanos,
+        slot: u32,
+        produce_ms: i64,
+    ) -> OfferOutcome {
         if time >= self.recent_start && time < self.recent_end {
             let stride = self.stride();
             self.open[self.recent].add(stride, slot, producer, (time, produce_ms));
@@ -191,7 +207,6 @@ impl PartitionWindows {
             let end = self.shape.start(self.shape.id(time).saturating_add(1));
             return OfferOutcome::Late(self.least_progress().saturating_sub(end).saturating_add(1));
         }
-        self.advance(producer, time);
         OfferOutcome::Counted
     }
 
@@ -234,8 +249,9 @@ impl PartitionWindows {
         true
     }
 
+    /// A producer has come so far.
     #[inline]
-    fn advance(&mut self, producer: usize, progress: Nanos) {
+    pub fn advance(&mut self, producer: usize, progress: Nanos) {
         let state = &mut self.producers[producer];
         if progress > state.progress {
             let before = state.progress;

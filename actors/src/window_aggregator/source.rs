@@ -4,13 +4,9 @@
 use crate::clock::Nanos;
 use crate::ports::{EventReader, PROGRESS_KEY, Record};
 use crate::stage::flow::PanesClosed;
-use crate::stream::event::{DecodedEvent, decode_event};
+use crate::stream::event::DecodedEvent;
 use crate::stream::progress::ProgressRecord;
 use crate::window_aggregator::counting::Counting;
-
-/// An event further ahead of its record's timestamp is malformed (`future`): no window is opened
-/// for it.
-const FUTURE_LIMIT_NS: Nanos = 86_400 * 1_000_000_000;
 
 /// What is asked of a source. The partition `at` is an index into [`Counting::partitions`].
 pub trait Source: Send + Unpin + 'static {
@@ -23,16 +19,9 @@ pub trait Source: Send + Unpin + 'static {
             self.take_progress(counting, at, record);
             return;
         }
-        let event = match decode_event(record.payload) {
-            Ok(event) => event,
-            Err(malformed) => return counting.set_aside(record, malformed.reason()),
-        };
-        if event.event_time_ns.saturating_sub(record.timestamp_ns) > FUTURE_LIMIT_NS
-            && record.timestamp_ns > 0
-        {
-            return counting.set_aside(record, "future");
+        if let Some(event) = counting.decode(record) {
+            self.count(counting, at, record, &event);
         }
-        self.count(counting, at, record, &event);
     }
 
     /// Reads a progress record.

@@ -2,6 +2,7 @@
 //! in the program's `config/default.toml`.
 
 pub(crate) mod aggregator;
+pub(crate) mod input;
 pub(crate) mod result_writer;
 pub(crate) mod supervisor;
 pub(crate) mod workload;

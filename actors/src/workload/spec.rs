@@ -5,6 +5,7 @@ use crate::workload::arrivals::{ArrivalKind, Arrivals, Bursts};
 use crate::workload::frame::WindowFrame;
 use crate::workload::mode::Mode;
 use crate::workload::sections::aggregator::AggregatorSection;
+use crate::workload::sections::input::InputSection;
 use crate::workload::sections::result_writer::ResultWriterSection;
 use crate::workload::sections::supervisor::SupervisorSection;
 use crate::workload::sections::workload::WorkloadSection;
@@ -22,6 +23,8 @@ pub struct RunSpec {
     pub aggregator: AggregatorSection,
     /// How results are written.
     pub result_writer: ResultWriterSection,
+    /// What records of others may look like.
+    pub input: InputSection,
     /// When the run is given up.
     pub supervisor: SupervisorSection,
     /// Its topics.

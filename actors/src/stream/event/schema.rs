@@ -16,6 +16,13 @@ pub const EVENT_FIELDS: [&str; 10] = [
     "produce_time",
 ];
 
+/// The places in [`EVENT_FIELDS`] of what is needed of an event, and of what may tell its serial.
+pub(super) const PAGE_ID: usize = 1;
+pub(super) const EVENT_TIME: usize = 5;
+pub(super) const WINDOW_ID: usize = 6;
+pub(super) const CAMPAIGN_ID: usize = 8;
+pub(super) const PRODUCE_TIME: usize = 9;
+
 /// What the pipeline needs of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodedEvent {
@@ -23,7 +30,7 @@ pub struct DecodedEvent {
     pub serial: Option<Serial>,
     /// The intended time, nanoseconds since the Unix epoch.
     pub event_time_ns: i64,
-    /// The window's number, as its writer computed it.
+    /// The window's number, as its writer computed it; 0 where it did not.
     pub window_id: i64,
     /// The campaign.
     pub campaign_id: u64,

@@ -5,6 +5,9 @@ use super::token;
 use crate::stream::event::schema::DecodedEvent;
 use crate::stream::event::serial::Serial;
 
+/// The marks of the fields that are needed.
+const NEEDED: u16 = 1 << 5 | 1 << 8 | 1 << 9;
+
 /// The event, unless something in it is not plain: an escape, a character past ASCII, a nested
 /// value, a fraction, or any fault.
 pub(super) fn read(payload: &[u8]) -> Option<DecodedEvent> {
@@ -47,7 +50,7 @@ pub(super) fn read(payload: &[u8]) -> Option<DecodedEvent> {
         match rest.split_first()? {
             (b',', more) => rest = more,
             (b'}', end) => {
-                return (skip_space(end).is_empty() && seen & 0x3ff == 0x3ff).then_some(event);
+                return (skip_space(end).is_empty() && seen & NEEDED == NEEDED).then_some(event);
             }
             _ => return None,
         }
