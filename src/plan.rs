@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use streamgauge_actors::{
-    AutoSpan, Broker, Mode, Nanos, RunPlan, RunSpec, SharedClock, TruthTable,
+    AutoSpan, Broker, KnownTruth, Mode, Nanos, RunPlan, RunSpec, SharedClock,
 };
 
 use crate::broker::dead_letters;
@@ -22,7 +22,7 @@ pub struct Recipe<'a> {
     /// Arguments of the command that are no settings, for the line that makes the run again.
     pub arguments: Vec<String>,
     /// What the results of another processor are audited against.
-    pub truth: Option<Arc<TruthTable>>,
+    pub truth: Option<Arc<KnownTruth>>,
 }
 
 /// A run that can be ordered, and what its report will say besides what is measured.

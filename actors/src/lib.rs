@@ -114,7 +114,7 @@ pub use self::stream::value::{Field, FieldFault, ValueFault};
 pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::truth::ledger::{AcknowledgedCount, window_of};
 pub use self::truth::schedule_audit::ProducerEnd;
-pub use self::truth::table::{Truth, TruthTable};
+pub use self::truth::table::{KnownTruth, Truth, TruthTable};
 pub use self::units::{AutoSpan, Bytes, Rate, Share, Span, TimeUnit};
 pub use self::window_aggregator::foreign::ForeignStream;
 pub use self::window_aggregator::own::OwnStream;

@@ -3,4 +3,5 @@
 pub(crate) mod event;
 pub(crate) mod progress;
 pub(crate) mod result;
+pub(crate) mod suspected_unit;
 pub(crate) mod value;

@@ -16,7 +16,6 @@ pub(crate) mod panes;
 pub(crate) mod serials;
 pub(crate) mod slots;
 pub(crate) mod source;
-mod units_check;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use streamgauge_actors::Mode;
+use streamgauge_actors::{KnownTruth, Mode};
 
 use super::broker::BrokerFlags;
 use super::error::{CliError, CliResult};
@@ -14,7 +14,7 @@ use super::output::OutputArgs;
 use super::perform::{Job, perform};
 use super::session::Session;
 use crate::plan::Recipe;
-use crate::report::truth_file::TruthFile;
+use crate::report::truth_file::{TruthFile, TruthFrame};
 
 /// Measure and audit the results of any processor
 #[derive(Args)]
@@ -47,7 +47,8 @@ pub(super) fn run(session: &Session, args: &LatencyArgs) -> CliResult {
         Some(path) => {
             let read =
                 TruthFile::read(path).map_err(|error| CliError::Usage(format!("{error:#}")))?;
-            Some(Arc::new(read.windows))
+            let TruthFrame { run_id, base_ns, window_ns, .. } = read.frame;
+            Some(Arc::new(KnownTruth { run_id, base_ns, window_ns, windows: read.windows }))
         }
         None => None,
     };

@@ -267,7 +267,7 @@ fn notes_on_others(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     let mut notes = Vec::new();
     if counters.malformed.total() > 0 {
         let reasons: Vec<_> =
-            counters.malformed.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+            counters.malformed.iter().map(|(reason, n)| format!("{n} for {reason}")).collect();
         let kept = &outcome.spec.topics.malformed;
         let total = counters.malformed.total();
         let until = if matches!(mode, Mode::Run) {
@@ -275,11 +275,30 @@ fn notes_on_others(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
         } else {
             ""
         };
-        notes.push(format!(
-            "{total} malformed record(s), kept in {kept}{until} ({})",
-            reasons.join(", ")
-        ));
+        let where_kept = match mode {
+            Mode::Latency(_) => String::new(),
+            _ => format!(", kept in {kept}{until}"),
+        };
+        notes.push(format!("{total} malformed record(s){where_kept} ({})", reasons.join(", ")));
     }
+    let mut note = |count: u64, what: &str| {
+        if count > 0 {
+            notes.push(format!("{} {what}", grouped(count)));
+        }
+    };
+    note(counters.tombstones, "record(s) without a value: deletions, in no count");
+    note(counters.framed, "record(s) behind a schema registry's frame of 5 bytes");
+    note(
+        counters.imprecise,
+        "number(s) written as doubles too great to hold every whole number: their last digits may \
+         be wrong",
+    );
+    note(counters.zoneless, "time(s) without a zone, taken for UTC");
+    note(
+        counters.result_updates,
+        "result(s) replaced by a later one of the same window and campaign",
+    );
+    note(counters.result_repeats, "result(s) that came again as they were");
     if counters.strangers > 0 {
         let fate =
             if matches!(mode, Mode::Aggregate(_)) { "added, not auditable" } else { "never added" };

@@ -3,10 +3,14 @@
 //! Such a processor may write a result again and again as it grows: the last update counts, and
 //! only at the end is it known which one that is.
 
+mod alignment;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::clock::{MILLISECOND, Nanos};
+use tracing::warn;
+
+use crate::clock::Nanos;
 use crate::failure::StageError;
 use crate::latency::auditor::Auditor;
 use crate::latency::result_latency::{in_ms, insertion_time, result_latency_ns};
@@ -18,12 +22,16 @@ use crate::ports::{EventReader, MAX_BUDGET};
 use crate::stage::drain::Remainder;
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
-use crate::stream::result::{BAD_RESULT, ResultRecord};
+use crate::stream::result::{ResultFormat, ResultRecord};
+use crate::stream::value::Oddities;
 use crate::truth::findings::{Finding, WindowAudit};
-use crate::truth::table::TruthTable;
+use crate::truth::table::{KnownTruth, TruthTable};
 use crate::workload::frame::WindowFrame;
 use crate::workload::mode::Follow;
 use crate::workload::spec::RunSpec;
+
+/// Bytes of an unreadable record that the log shows.
+const SHOWN_BYTES: usize = 400;
 
 /// A judge of others' results, before its run has begun.
 pub struct ResultsJudgeRole {
@@ -36,7 +44,7 @@ pub struct ResultsJudgeRole {
     /// How far it is read.
     pub follow: Follow,
     /// What the results are audited against; `None`: their latencies alone are measured.
-    pub truth: Option<Arc<TruthTable>>,
+    pub truth: Option<Arc<KnownTruth>>,
 }
 
 impl Role for ResultsJudgeRole {
@@ -47,8 +55,13 @@ impl Role for ResultsJudgeRole {
     }
 
     fn begin(self, base_ns: Nanos) -> ResultsJudge {
+        let window_ns = self.spec.workload.window.as_nanos();
+        let (truth_base_ns, window_ns) =
+            self.truth.as_ref().map_or((0, window_ns), |truth| (truth.base_ns, truth.window_ns));
         ResultsJudge {
+            format: ResultFormat::new(self.spec.input.clone(), truth_base_ns, window_ns),
             role: self,
+            runs: Vec::new(),
             latest: BTreeMap::new(),
             last_read_ns: base_ns,
             remainder: Remainder::default(),
@@ -63,8 +76,11 @@ impl Role for ResultsJudgeRole {
 /// The judge of others' results.
 pub struct ResultsJudge {
     role: ResultsJudgeRole,
-    /// By window and campaign.
-    latest: BTreeMap<(i64, u64), Update>,
+    format: ResultFormat,
+    /// The runs that results name, in order of appearance.
+    runs: Vec<String>,
+    /// By run (its place in `runs`), window and campaign.
+    latest: BTreeMap<(usize, i64, u64), Update>,
     last_read_ns: Nanos,
     remainder: Remainder,
     counters: StageCounters,
@@ -84,7 +100,7 @@ struct Update {
 impl ResultsJudge {
     /// Reads what came; gives how many records.
     fn read(&mut self) -> Result<usize, StageError> {
-        let Self { role: ResultsJudgeRole { reader, spec, .. }, .. } = self;
+        let Self { role: ResultsJudgeRole { reader, spec, .. }, format, runs, .. } = self;
         let (latest, remainder, counters) =
             (&mut self.latest, &mut self.remainder, &mut self.counters);
         let mut failure = None;
@@ -94,15 +110,38 @@ impl ResultsJudge {
                 Ok(insertion) => insertion,
                 Err(error) => return failure = Some(error),
             };
-            let Ok(result) = ResultRecord::from_json(record.payload) else {
-                counters.malformed.add(BAD_RESULT, 1);
+            if record.payload.is_empty() {
+                counters.tombstones += 1;
                 return;
+            }
+            let mut odd = Oddities::default();
+            let result = match format.decode(record.payload, &mut odd) {
+                Ok(result) => result,
+                Err(reason) => {
+                    if counters.malformed.of(reason) == 0 {
+                        let shown = shown(record.payload);
+                        let (partition, offset) = (record.partition, record.offset);
+                        warn!(reason, partition, offset, "no readable result: {shown:?}");
+                    }
+                    counters.malformed.add_at(reason, record.partition, record.offset);
+                    return;
+                }
             };
+            counters.note_oddities(odd.is_imprecise, odd.is_zoneless, odd.is_framed);
+            if let Some(unit) = format.suspected_unit(&result, record.timestamp_ns) {
+                counters.suspects.add("max_produce_time", unit.name());
+            }
             counters.results_read += 1;
-            let key = (result.window_id, result.campaign_id);
+            let run = place_of(runs, &result.run_id);
+            let key = (run, result.window_id, result.campaign_id);
             let latency_ns = insertion.map(|at| result_latency_ns(&result, at));
-            let replaced = latest.insert(key, Update { result, latency_ns });
-            counters.result_updates += u64::from(replaced.is_some());
+            let counts = (result.count, result.max_produce_time);
+            let before = latest.insert(key, Update { result, latency_ns });
+            if let Some(Update { result, .. }) = before {
+                let is_repeat = (result.count, result.max_produce_time) == counts;
+                counters.result_repeats += u64::from(is_repeat);
+                counters.result_updates += u64::from(!is_repeat);
+            }
         })?;
         let (counters, findings) = (&mut self.counters, &mut self.findings);
         self.role.reader.take_losses(&mut |loss| {
@@ -121,9 +160,16 @@ impl ResultsJudge {
         let Some(truth) = &self.role.truth else {
             return MeasuresComplete::default();
         };
-        let frame = frame_of(latest.values().map(|update| &update.result), &self.role.spec);
-        let mut auditor = Auditor::with_truth(frame, truth);
-        for update in latest.values() {
+        // Who names no run has none but this.
+        let is_of_run = |run: usize| [truth.run_id.as_str(), ""].contains(&self.runs[run].as_str());
+        let (own, others): (Vec<_>, Vec<_>) =
+            latest.iter().partition(|((run, ..), _)| is_of_run(*run));
+        self.counters.results_foreign += others.len() as u64;
+        let results = own.iter().map(|(_, update)| &update.result);
+        let misalignment = alignment::misalignment(results.clone(), truth);
+        let frame = WindowFrame::unscheduled(truth.base_ns, truth.window_ns);
+        let mut auditor = Auditor::with_truth(frame, &truth.windows);
+        for (_, update) in own {
             auditor.result(&update.result, update.latency_ns.map(in_ms));
         }
         auditor.judge_rest();
@@ -131,24 +177,23 @@ impl ResultsJudge {
         self.findings.append(&mut auditor.take_findings());
         let windows = auditor.take_rows();
         self.windows.clone_from(&windows);
-        let measures = RunMeasures { audit: auditor.totals().clone(), windows, broker_clock: None };
+        let audit = auditor.totals().clone();
+        let measures = RunMeasures { audit, windows, broker_clock: None, misalignment };
         MeasuresComplete { measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
 }
 
-/// Windows lie where the results say, and nothing tells of a start or an end that cut one short.
-fn frame_of<'a>(
-    mut results: impl Iterator<Item = &'a ResultRecord>,
-    spec: &RunSpec,
-) -> WindowFrame {
-    let Some(result) = results.find(|result| result.window_end > result.window_start) else {
-        return WindowFrame::unscheduled(0, spec.workload.window.as_nanos());
-    };
-    let window_ns =
-        result.window_end.saturating_sub(result.window_start).saturating_mul(MILLISECOND);
-    let start_ns = result.window_start.saturating_mul(MILLISECOND);
-    let base_ns = start_ns.saturating_sub(result.window_id.saturating_mul(window_ns));
-    WindowFrame::unscheduled(base_ns, window_ns)
+/// The beginning of a record, for people.
+fn shown(payload: &[u8]) -> String {
+    String::from_utf8_lossy(&payload[..payload.len().min(SHOWN_BYTES)]).into_owned()
+}
+
+/// The place of a run among those that results name.
+fn place_of(runs: &mut Vec<String>, run_id: &str) -> usize {
+    runs.iter().position(|known| known == run_id).unwrap_or_else(|| {
+        runs.push(run_id.to_owned());
+        runs.len() - 1
+    })
 }
 
 impl Stage for ResultsJudge {

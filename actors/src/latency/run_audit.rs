@@ -206,6 +206,7 @@ impl Stage for RunAudit {
             audit: self.auditor.totals().clone(),
             windows: self.auditor.take_rows(),
             broker_clock: self.clock_offset.hull(),
+            misalignment: None,
         };
         outbox.push(MeasuresComplete {
             measures: Some(Box::new(measures)),

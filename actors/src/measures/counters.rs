@@ -265,6 +265,8 @@ counters! {
         results_foreign: u64, sum;
         /// Results of another processor that a later update replaced.
         result_updates: u64, sum;
+        /// Results of another processor that came again as they were.
+        result_repeats: u64, sum;
         /// Of `acknowledged`: those intended inside the measured part.
         acknowledged_measured: u64, sum;
         /// When the last measured event was acknowledged; 0: none was.
@@ -286,6 +288,15 @@ counters! {
         waited_ns: u64, sum;
         /// Watermark per partition.
         watermarks: BTreeMap<u32, Nanos>, latest;
+    }
+}
+
+impl StageCounters {
+    /// Counts what was read although it is unusual.
+    pub(crate) fn note_oddities(&mut self, imprecise: bool, zoneless: bool, framed: bool) {
+        self.imprecise += u64::from(imprecise);
+        self.zoneless += u64::from(zoneless);
+        self.framed += u64::from(framed);
     }
 }
 

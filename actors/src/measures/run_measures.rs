@@ -73,6 +73,18 @@ pub struct RunMeasures {
     pub windows: Vec<WindowAudit>,
     /// The broker's clock; `None`: its log stamps no insertion time, or nobody looked.
     pub broker_clock: Option<ClockBracket>,
+    /// How far others' windows all lie from those of the truth, if they do: then not one count is
+    /// comparable.
+    pub misalignment: Option<Misalignment>,
+}
+
+/// How far others' windows all lie from those of the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misalignment {
+    /// So much later, nanoseconds.
+    pub off_ns: Nanos,
+    /// Whether it is no whole number of windows.
+    pub is_phase: bool,
 }
 
 impl WindowAudit {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::SharedClock;
 use crate::ports::{Broker, DeadLettersFactory};
-use crate::truth::table::TruthTable;
+use crate::truth::table::KnownTruth;
 use crate::workload::mode::Mode;
 use crate::workload::spec::RunSpec;
 
@@ -30,7 +30,7 @@ pub struct RunPlan {
     /// Whether topics made for this run outlive it.
     pub keep_topics: bool,
     /// What the results of another processor are audited against ([`Mode::Latency`]).
-    pub truth: Option<Arc<TruthTable>>,
+    pub truth: Option<Arc<KnownTruth>>,
     /// Where malformed records go.
     pub dead_letters: DeadLettersFactory,
 }

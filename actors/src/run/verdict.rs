@@ -137,6 +137,8 @@ pub enum Cause {
     InputStrangers,
     /// Times look like another unit's.
     InputUnit,
+    /// Others' windows all lie elsewhere than those of the truth.
+    WindowsMisaligned,
     /// No result has a latency that counts.
     NoResultLatency,
     /// The whole program was stopped for a while, or got no processor.
@@ -189,6 +191,7 @@ impl Cause {
             | Self::InputUnreadable
             | Self::InputStrangers
             | Self::InputUnit
+            | Self::WindowsMisaligned
             | Self::NoResultLatency
             | Self::ProgramStopped
             | Self::ClockStepped

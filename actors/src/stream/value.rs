@@ -153,7 +153,26 @@ pub(crate) enum Value<'a> {
     Object,
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    /// Of a value that was read whole.
+    pub(crate) fn of(json: &'a serde_json::Value) -> Self {
+        match json {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(_) => Self::Boolean,
+            serde_json::Value::Array(_) => Self::List,
+            serde_json::Value::Object(_) => Self::Object,
+            serde_json::Value::String(text) => Self::Text(Cow::Borrowed(text)),
+            serde_json::Value::Number(number) => {
+                let signed = number.as_i64().map(Self::Negative);
+                let number = || number.as_f64().map(Self::Double);
+                signed
+                    .or_else(|| json.as_u64().map(Self::Unsigned))
+                    .or_else(number)
+                    .unwrap_or(Self::Missing)
+            }
+        }
+    }
+
     /// Its text, if it is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {

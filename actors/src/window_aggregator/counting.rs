@@ -162,9 +162,7 @@ impl Counting {
 
     #[cold]
     fn note_oddities(&mut self, odd: Oddities) {
-        self.counters.imprecise += u64::from(odd.is_imprecise);
-        self.counters.zoneless += u64::from(odd.is_zoneless);
-        self.counters.framed += u64::from(odd.is_framed);
+        self.counters.note_oddities(odd.is_imprecise, odd.is_zoneless, odd.is_framed);
     }
 
     #[cold]

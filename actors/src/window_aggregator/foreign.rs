@@ -9,6 +9,7 @@ use crate::stage::drain::Remainder;
 use crate::stage::flow::PanesClosed;
 use crate::stream::event::DecodedEvent;
 use crate::stream::progress::{FINISHED, ProgressRecord};
+use crate::stream::suspected_unit::suspected_unit;
 use crate::truth::findings::FindingKind;
 use crate::units::TimeUnit;
 use crate::window_aggregator::counting::{Counting, CountingStart};
@@ -16,7 +17,6 @@ use crate::window_aggregator::feed_clock::{FeedClock, FeedStep};
 use crate::window_aggregator::panes::WindowShape;
 use crate::window_aggregator::slots::CampaignSlots;
 use crate::window_aggregator::source::Source;
-use crate::window_aggregator::units_check::suspected_unit;
 use crate::workload::mode::Aggregate;
 use crate::workload::spec::RunSpec;
 

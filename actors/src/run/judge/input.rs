@@ -1,14 +1,18 @@
 //! What records of others say of a run: how many could not be read, and whether those that could
 //! mean what they seem to.
 
+use crate::clock::SECOND;
+use crate::measures::run_measures::Misalignment;
 use crate::run::outcome::RunOutcome;
 use crate::run::verdict::{Cause, Reason};
+use crate::units::Span;
 use crate::workload::mode::Mode;
 
 impl RunOutcome {
     /// Why what was read is not to be trusted.
     pub(super) fn input_doubts(&self) -> Vec<Reason> {
-        self.unreadable().into_iter().chain(self.strange()).chain(self.other_units()).collect()
+        let read = self.unreadable().into_iter().chain(self.strange()).chain(self.other_units());
+        read.chain(self.elsewhere()).collect()
     }
 
     /// Records that were read as what they should be.
@@ -73,6 +77,27 @@ impl RunOutcome {
             unit_setting(field)
         );
         Some(Reason::new(Cause::InputUnit, text))
+    }
+
+    /// Whether all windows lie elsewhere than those of the truth.
+    fn elsewhere(&self) -> Option<Reason> {
+        let Misalignment { off_ns, is_phase } = self.misalignment()?;
+        let off = Span::from_nanos(off_ns.abs());
+        let (later, window) =
+            (if off_ns < 0 { "earlier" } else { "later" }, self.spec.workload.window);
+        let why = if is_phase {
+            format!(
+                "they are aligned elsewhere, and no count is comparable (windows of {window}: let \
+                 both begin at the same phase)"
+            )
+        } else if off_ns % (900 * SECOND) == 0 {
+            "a time zone, or windows numbered from another time".to_owned()
+        } else {
+            "windows numbered from another time".to_owned()
+        };
+        let text =
+            format!("all windows of the results lie {off} {later} than those of the truth: {why}");
+        Some(Reason::new(Cause::WindowsMisaligned, text))
     }
 
     /// The setting, with its value, that reads times as what they look like, if they look like

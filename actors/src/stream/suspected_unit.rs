@@ -12,7 +12,7 @@ const DAY_NS: Nanos = 86_400 * 1_000_000_000;
 /// The unit that a time looks like, which was read in `unit`; `None`: it is right, or looks like no
 /// other either.
 #[inline]
-pub(super) fn suspected_unit(
+pub(crate) fn suspected_unit(
     time_ns: Nanos,
     unit: TimeUnit,
     stamped_ns: Nanos,
