@@ -24,6 +24,8 @@ pub struct ServerSection {
     pub request_timeout: Span,
     /// Size of a request's body, at most.
     pub max_body_bytes: Bytes,
+    /// What a run may take in memory, as estimated before it begins; 0: what the machine has.
+    pub max_run_memory: Bytes,
 }
 
 impl std::fmt::Debug for ServerSection {
