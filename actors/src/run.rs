@@ -1,14 +1,15 @@
 //! A run from its acceptance to its outcome: what is known of it, and what follows from that. It
 //! reads no clock, sends nothing and starts nothing: the supervisor does, by what it says.
 
+pub(crate) mod abandonment;
 pub(crate) mod facts;
 pub(crate) mod helper;
 pub(crate) mod judge;
-pub(crate) mod machinery;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
+pub(crate) mod preparation;
 pub(crate) mod prepare;
 pub(crate) mod states;
 pub(crate) mod supervisor;
@@ -411,6 +412,7 @@ impl Run {
             counters: self.collector.totals(),
             latest: self.collector.latest().cloned(),
             latest_window: self.latest_window.clone(),
+            leaving: 0,
         }
     }
 

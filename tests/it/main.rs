@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "why a test is skipped, and figures")]
 
+mod abandoned_preparation;
 mod architecture;
 mod audit;
 mod cli;
