@@ -32,6 +32,14 @@ const RESULT: u64 = 256;
 const ACKNOWLEDGED: u64 = 136;
 /// The same while it only waits for the end of `produce`.
 const TRUTH: u64 = 72;
+/// What the counts of windows follow from.
+const TABLES: [&str; 5] = [
+    "workload.campaigns",
+    "workload.producers",
+    "topics.partitions",
+    "aggregator.allowed_lateness",
+    "workload.window",
+];
 /// How long a window is under way behind its end, as a rule.
 const CLOSING: i64 = SECOND;
 
@@ -72,7 +80,7 @@ impl Estimate {
             add(&["workload.campaigns", "workload.ads_per_campaign"], times(ads, AD));
             add(&["workload.campaigns"], times(campaigns, CAMPAIGN));
             let tables = Tables::of(spec, mode);
-            add(&["workload.campaigns", "workload.producers"], tables.bytes());
+            add(&TABLES, tables.bytes());
             add(&["workload.duration"], tables.truth_bytes());
         }
         let size = RunSize {
@@ -91,9 +99,13 @@ impl Estimate {
         self.0.iter().map(|part| part.bytes).fold(0, u64::saturating_add)
     }
 
-    /// What takes most, of what a setting says.
-    fn greatest(&self) -> Option<&MemoryPart> {
-        self.0.iter().find(|part| !part.settings.is_empty())
+    /// What takes most, of what a setting says, with those of its settings that somebody chose;
+    /// if nobody chose any, with all.
+    fn greatest(&self, resolved: &ResolvedSettings) -> Option<(u64, Vec<&'static str>)> {
+        let part = self.0.iter().find(|part| !part.settings.is_empty())?;
+        let is_chosen = |key: &&&str| resolved.is_chosen(key);
+        let chosen: Vec<&str> = part.settings.iter().filter(is_chosen).copied().collect();
+        Some((part.bytes, if chosen.is_empty() { part.settings.to_vec() } else { chosen }))
     }
 }
 
@@ -196,14 +208,17 @@ pub(super) fn check(
     let sum = estimate.sum();
     tracing::debug!(run_id = spec.run_id, bytes = sum, "the memory that the run may take");
     let Some(bound) = bounds.iter().min_by_key(|bound| bound.bytes) else { return Ok(()) };
-    let Some(part) = estimate.greatest().filter(|_| sum > bound.bytes) else { return Ok(()) };
-    let key = part.settings[0];
+    if sum <= bound.bytes {
+        return Ok(());
+    }
+    let Some((bytes, settings)) = estimate.greatest(resolved) else { return Ok(()) };
+    let key = settings[0];
     let with: Vec<String> =
-        part.settings[1..].iter().map(|setting| format!("with `{setting}` ")).collect();
+        settings[1..].iter().map(|setting| format!("with `{setting}` ")).collect();
     let message = format!(
         "{}takes up to {} of memory, and the run {} in all: that is more than {} ({})",
         with.concat(),
-        Size(part.bytes),
+        Size(bytes),
         Size(sum),
         bound.what,
         Size(bound.bytes),

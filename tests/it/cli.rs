@@ -417,7 +417,7 @@ fn a_run_that_takes_more_than_the_machine_has_is_refused_before_it_begins() {
     assert_code(&output, 78);
     let said = stderr(&output);
     assert!(
-        said.contains("flag --campaigns: `workload.campaigns` with `workload.producers` takes")
+        said.contains("flag --campaigns: `workload.campaigns` with `workload.producers` with ")
             && said.contains(" that is more than the memory that "),
         "{said}"
     );
