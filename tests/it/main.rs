@@ -24,6 +24,7 @@ mod page_names;
 mod report_html;
 mod report_schema;
 mod report_terminal;
+mod slow_callers;
 mod support;
 mod thresholds;
 mod tidy;

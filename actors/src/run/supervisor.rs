@@ -140,9 +140,8 @@ impl Supervisor {
         );
         // It may have been planned long ago.
         plan.clock.begin();
-        let spec = Arc::new(plan.spec.clone());
+        let (spec, started_at_ns) = (Arc::new(plan.spec.clone()), plan.clock.now());
         self.runs += 1;
-        let started_at_ns = plan.clock.now();
         let id = PipelineId { run: self.runs, generation: FIRST_GENERATION };
         let made_topics =
             MadeTopics { events: plan.create_events_topic, results: plan.create_results_topic };
@@ -160,10 +159,9 @@ impl Supervisor {
         let system = System::current();
         let (of_broken, of_run) = (preparation.clone(), preparation.clone());
         self.present = Some(Present { preparation, plan, run, pipeline: None });
-        let broken = move |why| Ready {
-            pipeline: id,
-            preparation: of_broken.clone(),
-            prepared: Err(PortError::fatal(format!("the run could not be prepared: {why}"))),
+        let broken = move |why| {
+            let why = PortError::fatal(format!("the run could not be prepared: {why}"));
+            Ready { pipeline: id, preparation: of_broken.clone(), prepared: Err(why) }
         };
         let prepare = move || {
             let prepared = of_run.run(system, &reports);
@@ -213,14 +211,14 @@ impl Supervisor {
                 "the run failed"
             );
         }
-        let (id, pipeline) = (run.id, pipeline.take());
+        let id = run.id;
         if run.preparing {
             // `Ready` follows, and ends the run then, if it comes soon.
             preparation.abandonment.abandon();
             ctx.run_later(ABANDON_PATIENCE, move |actor, ctx| actor.leave(id, ctx));
             return;
         }
-        let preparation = preparation.clone();
+        let (preparation, pipeline) = (preparation.clone(), pipeline.take());
         Self::tear_down(id, preparation, pipeline, ctx);
     }
 
