@@ -365,6 +365,7 @@ impl Run {
         } = report;
         let room = MAX_FINDINGS.saturating_sub(self.findings.len());
         self.findings.extend(findings.into_iter().take(room));
+        let watermarks = counters.watermarks.clone();
         let seconds = self.collector.add(stage, at_ns, finished, counters, &latencies);
         if let Some(window) = windows.last() {
             self.latest_window = Some(window.clone());
@@ -379,6 +380,7 @@ impl Run {
             at_ns: now,
             clock_stepped: is_step(self.wall_step_ns),
             totals,
+            watermarks,
             latencies,
             seconds,
             windows,
