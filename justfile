@@ -26,8 +26,14 @@ test:
 nightly:
     STREAMGAUGE_SIM_SEEDS=20000 cargo test --package streamgauge-actors --test it -- --nocapture exactly
     cargo test --package streamgauge-actors --test it -- --nocapture --include-ignored long_runs
+    just fuzz-settings
     cargo bench --bench codec --bench arrivals --bench stages --bench embedded
     cargo bench --bench daemon -- overhead
+
+# A thousand random settings: each is refused at once or flows for a second, and the daemon answers
+fuzz-settings:
+    STREAMGAUGE_FUZZ_RUNS=1000 STREAMGAUGE_FUZZ_FLOW_MS=1000 STREAMGAUGE_FUZZ_SEED=$(date +%s) \
+        cargo test --test it -- --nocapture random_settings
 
 # Before a release: what continuous integration runs, the nightly rest, and what is packaged
 release-check: all nightly

@@ -10,6 +10,7 @@ mod compare;
 mod ctl;
 mod daemon;
 mod failures;
+mod fuzz_settings;
 mod golden;
 mod grafana;
 mod history;
