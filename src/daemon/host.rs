@@ -11,8 +11,8 @@ use streamgauge_actors::{
     Clock as _, FactsHeard, GetStatus, Nanos, RunClock, RunFact, SECOND, Supervisor,
 };
 
-/// How long the end waits for topics that are being deleted. What is not deleted by then is found in
-/// the record of own topics.
+/// How long the end waits for topics that are being deleted. What is not deleted by then is found
+/// in the record of own topics.
 const DELETION_PATIENCE_NS: Nanos = 10 * SECOND;
 
 /// Passes on what happens to runs.
@@ -99,8 +99,8 @@ impl ActorHost {
 }
 
 impl ActorHost {
-    /// Waits for the deletion of topics of runs that were stopped while they were being prepared, as
-    /// far as their broker answers.
+    /// Waits for the deletion of topics of runs that were stopped while they were being prepared,
+    /// as far as their broker answers.
     fn await_deletions(&self) {
         let clock = RunClock::start();
         let deadline = clock.now() + DELETION_PATIENCE_NS;

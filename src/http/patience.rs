@@ -2,8 +2,8 @@
 //! the one or takes the other: what is still open then is cut, so that slow callers cannot keep the
 //! connections that others need.
 //!
-//! A connection has so long from its beginning, and again from every request. An event stream, which
-//! has no end of its own, has so long for each of its pieces.
+//! A connection has so long from its beginning, and again from every request. An event stream,
+//! which has no end of its own, has so long for each of its pieces.
 
 use std::any::Any;
 use std::net::{Shutdown, TcpStream};

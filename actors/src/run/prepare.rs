@@ -84,8 +84,8 @@ pub(crate) struct ProducerPorts {
 /// before what it reads is written. Blocks; call it on a thread of its own.
 ///
 /// # Errors
-/// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose, or
-/// the run is wanted no more.
+/// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose,
+/// or the run is wanted no more.
 pub(crate) fn prepare(plan: &RunPlan, abandonment: &Abandonment) -> Result<RunBasis, PortError> {
     let mut spec = plan.spec.clone();
     let description = plan.events_broker.describe()?;
