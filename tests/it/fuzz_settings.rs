@@ -181,8 +181,8 @@ impl Watched<'_> {
         let is_slow = |run: &Value| run["target_per_second"].as_f64().unwrap_or(0.0) < 100.0;
         self.wait(&run_id, settings, "events flow", |run| {
             let is_over = !run["verdict"].is_null();
-            let flows = run["events"]["acknowledged"].as_u64() > Some(0) || is_slow(run);
-            is_over || (run["elapsed_s"].as_f64() > Some(flow_s) && flows)
+            let is_flowing = run["events"]["acknowledged"].as_u64() > Some(0) || is_slow(run);
+            is_over || (run["elapsed_s"].as_f64() > Some(flow_s) && is_flowing)
         });
         let stop = format!("/api/v1/runs/{run_id}/stop");
         self.timed("the stop", settings, |lab| lab.post(&stop, &json!({"mode": "abandon"})));
