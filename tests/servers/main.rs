@@ -14,5 +14,6 @@ mod grafana_schema;
 mod kafka;
 mod live_page;
 mod prometheus;
+mod proxy;
 mod support;
 mod topic_safety;
