@@ -9,6 +9,7 @@ mod broker_contract;
 mod cli_kafka;
 mod deploy;
 mod doctor;
+mod faulty_link;
 mod fluvio;
 mod grafana_schema;
 mod kafka;

@@ -1,5 +1,6 @@
 //! What these tests share.
 
+pub(crate) mod blame;
 pub(crate) mod compose;
 pub(crate) mod container;
 pub(crate) mod door;

@@ -104,7 +104,11 @@ mod tests {
     #[test]
     fn a_beginning_is_no_measure_unless_nothing_comes() {
         let mut behind = LeastBehind::default();
-        let looks = [BehindSchedule::AtLeast(0), BehindSchedule::AtLeast(140), BehindSchedule::Exactly(150)];
+        let looks = [
+            BehindSchedule::AtLeast(0),
+            BehindSchedule::AtLeast(140),
+            BehindSchedule::Exactly(150),
+        ];
         for (at, look) in (0..).zip(looks) {
             behind.look(at * LOOK_EVERY_NS, || Some(look));
         }

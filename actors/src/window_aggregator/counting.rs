@@ -235,7 +235,11 @@ impl Counting {
         let least = least.min().filter(|&least| least != FINISHED)?;
         let behind_ns = now.saturating_sub(least.max(self.base_ns));
         let is_begun = least > self.base_ns;
-        Some(if is_begun { BehindSchedule::Exactly(behind_ns) } else { BehindSchedule::AtLeast(behind_ns) })
+        Some(if is_begun {
+            BehindSchedule::Exactly(behind_ns)
+        } else {
+            BehindSchedule::AtLeast(behind_ns)
+        })
     }
 
     /// Whether every window is closed.
