@@ -17,7 +17,7 @@ use streamgauge_actors::{
 };
 use tempfile::TempDir;
 
-use crate::support::runs;
+use streamgauge_support::runs;
 
 /// What is wrong with a broker, or with what reads from it.
 #[derive(Clone, Copy, Debug)]
