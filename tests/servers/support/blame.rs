@@ -1,7 +1,7 @@
 //! Who has to be named where a load was too high, and nobody where it was not.
 //!
-//! Where the program's own threads did not get the processor that they asked for, because the tests'
-//! machine is busy, a run is inconclusive: nobody else is blamed, and nothing passes.
+//! Where the program's own threads did not get the processor that they asked for, because the
+//! machine of the tests is busy, a run is inconclusive: nobody else is blamed.
 
 use serde_json::Value;
 
