@@ -12,6 +12,7 @@ use streamgauge_actors::{Clock as _, RunClock};
 pub mod fluvio;
 pub mod grafana;
 pub mod kafka;
+pub mod liar;
 pub mod ours;
 pub mod proxy;
 pub mod runs;
