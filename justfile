@@ -22,11 +22,13 @@ deny:
 test:
     cargo test --workspace
 
-# What is too slow for every change: many more seeds, and the benches that need no server
+# What is too slow for every change: many more seeds, quotas just below the load on a real Kafka, and
+# the benches that need no server
 nightly:
     STREAMGAUGE_SIM_SEEDS=20000 cargo test --package streamgauge-actors --test it -- --nocapture exactly
     cargo bench --bench codec --bench arrivals --bench stages --bench embedded
     cargo bench --bench daemon -- overhead
+    cargo test --release --test servers -- --ignored --nocapture liars::
 
 # Before a release: what continuous integration runs, the nightly rest, and what is packaged
 release-check: all nightly

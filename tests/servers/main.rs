@@ -1,7 +1,11 @@
 //! What needs Kafka, Fluvio, Prometheus, Chromium, or another program from outside: one file per
 //! promise.
 
-#![allow(clippy::print_stderr, reason = "a test says why it is skipped")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says why it is skipped, or prints a table"
+)]
 
 mod aggregate;
 mod bad_input;
@@ -13,6 +17,7 @@ mod faulty_link;
 mod fluvio;
 mod grafana_schema;
 mod kafka;
+mod liars;
 mod live_page;
 mod prometheus;
 mod proxy;

@@ -9,4 +9,5 @@ pub(crate) mod fluvio_cluster;
 pub(crate) mod kafka2;
 pub(crate) mod lab;
 pub(crate) mod prometheus;
+pub(crate) mod quota;
 pub(crate) mod webdriver;
