@@ -2,12 +2,19 @@
 //! exact, and a run that cannot go on ends in time, and says why.
 
 use std::process::Child;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use streamgauge_support::kafka::ProxiedKafka;
+use streamgauge::broker::kafka::KafkaBroker;
+use streamgauge::daemon::foreground::Foreground;
+use streamgauge_actors::{
+    Broker, BrokerDescription, EventReader, EventWriter, PortError, StartAt, Sustained, TopicAdmin,
+    WriterRole,
+};
+use streamgauge_support::kafka::{self, ProxiedKafka};
 use streamgauge_support::proxy::LinkFault;
-use streamgauge_support::wait_for;
+use streamgauge_support::{liar, runs, wait_for};
 
 use crate::support::blame::{assert_blames_broker, assert_kept_up};
 use crate::support::lab::Lab;
@@ -143,4 +150,72 @@ fn a_way_too_narrow_for_the_load_is_the_brokers_limit() {
     run.kafka.proxy.set(LinkFault::Throttle(RATE * EVENT_BYTES * 3 / 4));
     let (code, report) = run.exact_report();
     assert_blames_broker(code, &report);
+}
+
+/// A Kafka whose results are read through a proxy, and nothing else.
+struct ResultsByProxy {
+    direct: KafkaBroker,
+    by_proxy: KafkaBroker,
+    results_topic: String,
+}
+
+impl Broker for ResultsByProxy {
+    fn describe(&self) -> Result<BrokerDescription, PortError> {
+        self.direct.describe()
+    }
+
+    fn admin(&self) -> Result<Box<dyn TopicAdmin>, PortError> {
+        self.direct.admin()
+    }
+
+    fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
+        self.direct.writer(topic, role)
+    }
+
+    fn reader(
+        &self,
+        topic: &str,
+        start: &[(u32, StartAt)],
+    ) -> Result<Box<dyn EventReader>, PortError> {
+        let is_results = topic == self.results_topic;
+        let broker = if is_results { &self.by_proxy } else { &self.direct };
+        broker.reader(topic, start)
+    }
+}
+
+/// Longer than results are waited for where the log has no more.
+const AWAY: Duration = Duration::from_secs(8);
+
+/// A run of six windows whose results cannot be read from its fifth second on.
+fn results_come_late(fault: LinkFault) {
+    let Some(kafka) = kafka::proxied() else { return };
+    let spec = liar::spec(&format!("late-results-{}-{fault:?}", std::process::id()));
+    let broker_at = |address: &str| kafka::broker_with(&kafka::settings_at(address));
+    let broker = ResultsByProxy {
+        direct: broker_at(kafka.servers),
+        by_proxy: broker_at(&kafka.proxy.address()),
+        results_topic: spec.topics.results.clone(),
+    };
+    let clock = runs::clock();
+    let host = Foreground::start().unwrap();
+    runs::start(&host, runs::plan(spec, Arc::new(broker), &clock));
+    runs::wait_until(&host, "its fifth second", |status| status.elapsed_s > 4.5);
+    kafka.proxy.set(fault);
+    std::thread::sleep(AWAY);
+    kafka.proxy.set(LinkFault::None);
+    let outcome = runs::outcome(&host);
+    let judgement = outcome.judge(&Sustained::default());
+    assert_eq!(judgement.exit_code(), 0, "{:?}", judgement.texts());
+    let audit = &outcome.measures.as_ref().unwrap().audit;
+    assert_eq!((audit.windows, audit.windows_exact, audit.results_missing), (6, 6, 0));
+}
+
+#[test]
+fn results_that_a_cut_keeps_back_are_waited_for() {
+    results_come_late(LinkFault::Cut);
+}
+
+#[test]
+fn results_that_a_half_open_connection_keeps_back_are_waited_for() {
+    results_come_late(LinkFault::HalfOpen);
 }

@@ -1,6 +1,7 @@
 //! Audits a run: its results read back against the ledger, and their latencies.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
 use crate::failure::StageError;
@@ -179,7 +180,9 @@ impl Stage for RunAudit {
             return Ok(if is_busy { Turn::Again } else { Turn::Park });
         };
         let all_read = results_read >= complete && visited == 0 && self.reader.lag() == 0;
-        let given_up = now - self.last_read_ns > MISSING_AFTER_NS && self.reader.lag() == 0;
+        let given_up = now - self.last_read_ns > MISSING_AFTER_NS
+            && self.reader.lag() == 0
+            && self.reader.is_at_end() == Poll::Ready(true);
         if !all_read && !given_up {
             return Ok(Turn::Again);
         }
