@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use rusqlite::types::Value;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior,
     params,
@@ -50,13 +51,57 @@ const NO_REPORT: Grade = Grade::Error;
 /// The columns of a [`RunRow`], in its order.
 const COLUMNS: &str = "run_id, state, workload, broker, started_at_ms, finished_at_ms, verdict, \
                        reason, exit_code, \
-                       produced_per_second, result_latency_p99_ms";
+                       produced_per_second, result_latency_p99_ms, rate_changes, \
+                       result_latency_intended_p99_ms";
 
 /// Every run, and its report.
 #[derive(Debug)]
 pub struct History {
     connection: Connection,
     path: PathBuf,
+}
+
+/// A run that has ended, as it is filed. A long run's report takes its time to be written: that is
+/// done before the history is locked.
+#[derive(Clone, Debug)]
+pub struct FinishedRun {
+    run_id: String,
+    figures: Vec<(String, Value)>,
+    /// JSON.
+    report: String,
+}
+
+impl FinishedRun {
+    /// The run of a report.
+    ///
+    /// # Errors
+    /// When a time in it is none.
+    pub fn of(report: &Report) -> anyhow::Result<Self> {
+        let figures = figures::figures(report)?;
+        let json = serde_json::to_string(report)?;
+        Ok(Self { run_id: report.run_id.clone(), figures, report: json })
+    }
+}
+
+/// A report as the history holds it.
+#[derive(Clone, Debug)]
+pub struct StoredReport {
+    run_id: String,
+    path: PathBuf,
+    json: String,
+}
+
+impl StoredReport {
+    /// The report.
+    ///
+    /// # Errors
+    /// When this program does not understand it.
+    pub fn parse(self) -> anyhow::Result<Report> {
+        let Self { run_id, path, json } = self;
+        Report::from_json(&json).with_context(|| {
+            format!("the report of run {run_id} in {} cannot be read", path.display())
+        })
+    }
 }
 
 /// A run that begins.
@@ -115,6 +160,10 @@ pub struct RunRow {
     pub produced_per_second: Option<f64>,
     /// 99th percentile of the headline latency.
     pub result_latency_p99_ms: Option<f64>,
+    /// The same, from the time that the events were intended at.
+    pub result_latency_intended_p99_ms: Option<f64>,
+    /// How often its rate was changed while it ran: the target is the mean then.
+    pub rate_changes: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -208,9 +257,8 @@ impl History {
     ///
     /// # Errors
     /// When the database cannot be written; then it is as it was.
-    pub fn finish(&self, report: &Report) -> anyhow::Result<()> {
-        let text = serde_json::to_string(report)?;
-        let figures = figures::figures(report)?;
+    pub fn finish(&self, run: &FinishedRun) -> anyhow::Result<()> {
+        let FinishedRun { run_id, figures, report } = run;
         let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
         let places: Vec<String> = (1..=names.len()).map(|i| format!("?{i}")).collect();
         let updates: Vec<String> =
@@ -229,7 +277,7 @@ impl History {
             transaction.execute(
                 "INSERT INTO reports (run_id, report) VALUES (?1, ?2)
                  ON CONFLICT (run_id) DO UPDATE SET report = excluded.report",
-                params![report.run_id, text],
+                params![run_id, report],
             )?;
             Ok(())
         })
@@ -321,11 +369,18 @@ impl History {
     /// # Errors
     /// When the database cannot be read, or holds a report that this program does not understand.
     pub fn report(&self, run_id: &str) -> anyhow::Result<Option<Report>> {
-        let Some(text) = self.report_json(run_id)? else { return Ok(None) };
-        let report = Report::from_json(&text).with_context(|| {
-            format!("the report of run {run_id} in {} cannot be read", self.path.display())
-        })?;
-        Ok(Some(report))
+        let stored = self.stored_report(run_id)?;
+        stored.map(StoredReport::parse).transpose()
+    }
+
+    /// A run's report, to be parsed when nobody waits for the history.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn stored_report(&self, run_id: &str) -> anyhow::Result<Option<StoredReport>> {
+        let path = self.path.clone();
+        let stored = |json| StoredReport { run_id: run_id.to_owned(), path, json };
+        Ok(self.report_json(run_id)?.map(stored))
     }
 
     fn rows(
@@ -373,6 +428,9 @@ impl RunRow {
             exit_code: row.get(8)?,
             produced_per_second: row.get(9)?,
             result_latency_p99_ms: row.get(10)?,
+            result_latency_intended_p99_ms: row.get(12)?,
+            // Not known of the runs of an older program.
+            rate_changes: row.get::<_, Option<u32>>(11)?.unwrap_or(0),
         })
     }
 }

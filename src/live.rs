@@ -16,8 +16,10 @@ use tokio::sync::watch;
 pub use self::view::{EventCounts, Links, RunView, WindowCounts};
 use crate::report::{Report, rfc3339};
 
-/// Seconds of a run that are kept to be shown while it goes on; its report has all of them.
+/// Seconds of a run that are kept to be shown while it goes on.
 const SHOWN_SECONDS: usize = 7200;
+/// Of these times partitions, each of which has a watermark.
+const SHOWN_WATERMARKS: usize = 1 << 18;
 /// Windows of a run that are kept to be shown while it goes on.
 const SHOWN_WINDOWS: usize = 2000;
 
@@ -306,6 +308,8 @@ impl Live {
                 let begins_ns = self.clock.now() + lead_ns;
                 self.change_present(|data| {
                     data.spec = Arc::clone(spec);
+                    let partitions = spec.topics.partitions.max(1) as usize;
+                    data.seconds.most = SHOWN_SECONDS.min(SHOWN_WATERMARKS / partitions).max(1);
                     (data.base_ns, data.begins_ns) = (Some(*base_ns), Some(begins_ns));
                 });
             }
@@ -328,8 +332,8 @@ impl Live {
     pub fn reported(&self, outcome: &RunOutcome, report: &Arc<Report>) {
         let Some(run) = self.run(&report.run_id) else { return };
         run.change(|data| {
-            let shown = |rows: &Rows<Second>| rows.first + rows.rows.len();
-            for row in report.series.iter().skip(shown(&data.seconds)) {
+            let shown = data.seconds.rows.back().map_or(-1, |row| row.second);
+            for row in report.series.iter().filter(|row| row.second > shown) {
                 data.seconds.push(row.clone());
             }
             data.totals.clone_from(&outcome.counters);

@@ -47,6 +47,7 @@ pub enum WriterOut {
 struct Outgoing {
     record: ResultRecord,
     by_log: bool,
+    max_event_ns: Nanos,
     /// End of its window, if its close latency counts for the figures.
     measured_end_ns: Option<Nanos>,
 }
@@ -124,6 +125,7 @@ struct PendingResult {
     window_id: i64,
     campaign_id: u64,
     max_produce_ms: i64,
+    max_event_ns: Nanos,
     handed_ns: Nanos,
 }
 
@@ -136,11 +138,13 @@ impl PendingResults {
         self.windows.insert(window_id, (results, none_yet));
     }
 
-    fn sent(&mut self, record: &ResultRecord, handed_ns: Nanos) {
+    fn sent(&mut self, outgoing: &Outgoing, handed_ns: Nanos) {
+        let Outgoing { record, max_event_ns, .. } = outgoing;
         let pending = PendingResult {
             window_id: record.window_id,
             campaign_id: record.campaign_id,
             max_produce_ms: record.max_produce_time,
+            max_event_ns: *max_event_ns,
             handed_ns,
         };
         self.results.insert(self.next_token, pending);
@@ -149,12 +153,13 @@ impl PendingResults {
 
     /// The window, if this was the last acknowledgement that it waited for.
     fn acknowledged(&mut self, token: u64, now: Nanos) -> Option<WindowAcknowledged> {
-        let PendingResult { window_id, campaign_id, max_produce_ms, handed_ns } =
+        let PendingResult { window_id, campaign_id, max_produce_ms, max_event_ns, handed_ns } =
             self.results.remove(&token)?;
         let (missing, window) = self.windows.get_mut(&window_id)?;
         let latency_ms = to_millis(now).saturating_sub(max_produce_ms);
         window.latencies_ns.push(latency_ms.saturating_mul(MILLISECOND));
-        window.timings.push(ResultTiming { campaign_id, handed_ns, acknowledged_ns: now });
+        let acknowledged_ns = now;
+        window.timings.push(ResultTiming { campaign_id, handed_ns, acknowledged_ns, max_event_ns });
         *missing -= 1;
         if *missing > 0 {
             return None;
@@ -190,6 +195,7 @@ impl ResultWriter {
                     max_produce_time: campaign.max_produce_ms,
                 },
                 by_log: window.by_log,
+                max_event_ns: campaign.max_event_ns,
                 measured_end_ns: measured.then_some(end),
             });
         }
@@ -221,7 +227,7 @@ impl ResultWriter {
             {
                 return Ok(false);
             }
-            self.unacknowledged.sent(record, now);
+            self.unacknowledged.sent(outgoing, now);
             if let Some(end) = outgoing.measured_end_ns {
                 self.close_latency.record(now.saturating_sub(end));
             }

@@ -23,9 +23,9 @@ use std::sync::Arc;
 use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::cpu::MachineCpu;
 use crate::failure::FailureKind;
+use crate::measures::collector::Collector;
 use crate::measures::counters::StageCounters;
 use crate::measures::run_measures::MeasuresComplete;
-use crate::measures::series::Collector;
 use crate::ports::BrokerDescription;
 use crate::run::facts::StageMeasured;
 use crate::run::orders::RunStatus;
@@ -45,6 +45,8 @@ const CHANGE_LEAD_NS: Nanos = 500 * MILLISECOND;
 /// A run is looked at many times a second: nobody looks for so long only where the whole program
 /// was stopped, or got no processor.
 const STOP_LIMIT_NS: Nanos = SECOND;
+/// So often can a run's rate be changed: all changes are kept, and reported.
+const MAX_RATE_CHANGES: usize = 10_000;
 /// The greatest rate that can be set, events per second.
 const MAX_RATE: f64 = 1e9;
 
@@ -315,6 +317,8 @@ impl Run {
             Some("the run has no producers: whoever fills its topic sets the rate")
         } else if rate > MAX_RATE {
             Some("the rate must be at most 1e9 events per second: no two share a nanosecond")
+        } else if self.rate_changes.len() >= MAX_RATE_CHANGES {
+            Some("the rate was changed 10,000 times already: begin another run")
         } else {
             None
         }
@@ -360,7 +364,7 @@ impl Run {
         } = report;
         let room = MAX_FINDINGS.saturating_sub(self.findings.len());
         self.findings.extend(findings.into_iter().take(room));
-        let seconds = self.collector.add(stage, at_ns, finished, counters, &latencies).to_vec();
+        let seconds = self.collector.add(stage, at_ns, finished, counters, &latencies);
         if let Some(window) = windows.last() {
             self.latest_window = Some(window.clone());
         }

@@ -6,3 +6,4 @@ pub(crate) mod ledger;
 pub(crate) mod schedule;
 pub(crate) mod schedule_audit;
 pub(crate) mod table;
+pub(crate) mod windows;

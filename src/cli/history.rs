@@ -78,9 +78,10 @@ impl Row for RunRow {
         if workload.chars().count() > WORKLOAD_WIDTH {
             workload = workload.chars().take(WORKLOAD_WIDTH - 1).chain(['…']).collect();
         }
+        let mark = if self.rate_changes > 0 { "*" } else { "" };
         let per_second = self
             .produced_per_second
-            .map_or_else(|| "-".to_owned(), |rate| compact(rate.round() as u64));
+            .map_or_else(|| "-".to_owned(), |rate| compact(rate.round() as u64) + mark);
         let verdict = self.verdict.map_or("running", tables::verdict);
         vec![
             self.run_id.clone(),
@@ -111,5 +112,8 @@ pub(super) fn run(session: &Session, args: &HistoryArgs) -> CliResult {
         return Ok(ExitCode::SUCCESS);
     }
     output::list(&runs, args.output.output)?;
+    if args.output.output == OutputFormat::Table && runs.iter().any(|run| run.rate_changes > 0) {
+        say!("* the rate was changed while the run was under way");
+    }
     Ok(ExitCode::SUCCESS)
 }

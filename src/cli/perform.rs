@@ -17,7 +17,7 @@ use super::session::Session;
 use crate::config::HistorySection;
 use crate::daemon::foreground::{self, Conclusion};
 use crate::daemon::signals::{self, Signals};
-use crate::history::History;
+use crate::history::{FinishedRun, History};
 use crate::plan::{PlannedRun, Recipe};
 use crate::report::truth_file::TruthFile;
 use crate::report::{Report, ReportContext, ResourceMeter, terminal};
@@ -125,7 +125,7 @@ pub(super) fn measure(
 /// is all.
 pub(super) fn remember(session: &Session, report: &Report, keep: &HistorySection) {
     let remembered = History::open(&session.state_folder()).and_then(|history| {
-        history.finish(report)?;
+        history.finish(&FinishedRun::of(report)?)?;
         history.prune(keep, to_millis(session.clock.now()))
     });
     if let Err(error) = remembered {

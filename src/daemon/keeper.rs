@@ -17,7 +17,7 @@ use super::schedule::Schedule;
 use super::service;
 use super::shared::{RequestError, SharedState};
 use crate::config::Settings;
-use crate::history::NewRun;
+use crate::history::{FinishedRun, NewRun};
 use crate::live::NEVER_BEGAN;
 use crate::report::{Report, ReportContext, ResourceMeter};
 
@@ -231,7 +231,9 @@ impl Keeper {
         self.next_filing_ns = self.timer.now() + FILE_AGAIN_NS;
         while let Some(report) = self.unfiled.front() {
             let run_id = &report.run_id;
-            if let Err(error) = self.shared.with_history(|history| history.finish(report)) {
+            let filed = FinishedRun::of(report)
+                .and_then(|run| self.shared.with_history(|history| history.finish(&run)));
+            if let Err(error) = filed {
                 tracing::error!(
                     run_id,
                     waiting = self.unfiled.len(),

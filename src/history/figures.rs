@@ -33,6 +33,7 @@ pub(super) fn figures(report: &Report) -> anyhow::Result<Vec<(String, Value)>> {
         ("warmup_s", report.warmup_s.into()),
         ("duration_s", report.duration_s.into()),
         ("seed", report.seed.to_string().into()),
+        ("rate_changes", integer(report.rate_changes.len() as u64)),
         ("target_per_second", throughput.target_per_second.into()),
         ("produced_per_second", throughput.produced_per_second.into()),
         ("consumed_per_second", throughput.consumed_per_second.into()),

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use streamgauge_actors::LatencyKind;
 
 /// What makes each version from the one before; the first makes version 1 from nothing.
-pub(super) const MIGRATIONS: &[&str] = &[RUNS_AND_REPORTS, SECONDS];
+pub(super) const MIGRATIONS: &[&str] = &[RUNS_AND_REPORTS, SECONDS, LONG_RUNS];
 
 /// Times are milliseconds since the Unix epoch. NULL: not measured, or not ended. `seed` is a text,
 /// for it may exceed what SQLite has for an integer.
@@ -102,6 +102,13 @@ JOIN reports ON reports.run_id = runs.run_id
 JOIN json_each(reports.report, '$.series') AS row;
 ";
 
+/// How often a run's rate was changed; and the view is made again, whose rows may stand for several
+/// seconds.
+const LONG_RUNS: &str = "
+ALTER TABLE runs ADD COLUMN rate_changes INTEGER;
+DROP VIEW seconds;
+";
+
 /// The view with the columns of all latencies, which stand between these two parts.
 const SECONDS_AROUND_LATENCIES: (&str, &str) = (
     "
@@ -111,6 +118,7 @@ SELECT
     runs.workload,
     runs.broker,
     json_extract(row.value, '$.second') AS second,
+    coalesce(json_extract(row.value, '$.seconds'), 1) AS seconds,
     json_extract(row.value, '$.start_ms') AS start_ms,
     json_extract(row.value, '$.target') AS target,
     json_extract(row.value, '$.produced') AS produced,

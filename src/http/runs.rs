@@ -11,7 +11,7 @@ use streamgauge_actors::{RunState, Second, WindowAudit};
 
 use super::api::{Api, ApiData, blocking};
 use super::problem::Problem;
-use crate::history::{Filter, RunRow};
+use crate::history::{Filter, RunRow, StoredReport};
 use crate::live::{Bookmark, Links, LiveRun, RunView};
 use crate::report::compare::{Allowance, compare as compare_reports};
 use crate::report::{Format, Report, html};
@@ -35,9 +35,11 @@ pub(super) async fn find_run(api: &Api, run_id: &str) -> Result<AnyRun, Problem>
     }
     let (shared, id) = (Arc::clone(&api.shared), run_id.to_owned());
     let found = blocking(move || {
-        shared.with_history(|history| {
-            Ok::<_, anyhow::Error>((history.report(&id)?, history.run(&id)?))
-        })
+        let (report, row) = shared.with_history(|history| {
+            Ok::<_, anyhow::Error>((history.stored_report(&id)?, history.run(&id)?))
+        })?;
+        let report = report.map(StoredReport::parse).transpose()?;
+        Ok::<_, anyhow::Error>((report, row))
     });
     match found.await?.map_err(|error| Problem::internal(format!("{error:#}")))? {
         (Some(report), _) => Ok(AnyRun::Over(Box::new(report))),

@@ -135,6 +135,11 @@ fn planned_s(report: &Report) -> Option<f64> {
     Some(report.warmup_s + length("/workload/duration")?.duration().as_secs_f64())
 }
 
+/// The seconds that the series tells of.
+fn told_s(report: &Report) -> f64 {
+    report.series.iter().map(|row| f64::from(row.seconds)).sum()
+}
+
 /// What can be said of a run's counts: `wrong` for whatever fails its audit, `exact` once a window
 /// was checked.
 pub(super) fn so_far(events: &EventCounts, windows: WindowCounts) -> Option<&'static str> {
@@ -198,7 +203,7 @@ impl RunView {
             verdict_so_far: so_far(&events, windows),
             target_per_second: report.throughput.target_per_second,
             // A run that was stopped in its warm-up has played less than that.
-            elapsed_s: played_s.min(report.series.len() as f64),
+            elapsed_s: played_s.min(told_s(report)),
             planned_s: planned_s(report).unwrap_or(played_s),
             events,
             windows,

@@ -25,16 +25,18 @@ pub enum Figure {
 }
 
 use Figure::{Consumed, Cpu, Median, P99, Produced};
-use LatencyKind::{EndToEnd, EventLatency, PublishLatency, ResultLatency};
+use LatencyKind::{EndToEnd, EventLatency, PublishLatency, ResultLatency, ResultLatencyIntended};
 
 impl Figure {
     /// All that are shown and compared, in the order of a report.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Produced,
         Consumed,
         Cpu,
         Median(ResultLatency),
         P99(ResultLatency),
+        Median(ResultLatencyIntended),
+        P99(ResultLatencyIntended),
         Median(EndToEnd),
         P99(EndToEnd),
         Median(PublishLatency),

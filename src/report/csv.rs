@@ -8,7 +8,7 @@ use streamgauge_actors::{Backlog, LatencyKind};
 
 use super::Report;
 
-/// One line a second.
+/// One line a row: a second, or more of a long run.
 pub fn render(report: &Report) -> String {
     let partitions: BTreeSet<u32> =
         report.series.iter().flat_map(|row| row.watermarks_ms.keys().copied()).collect();
@@ -17,7 +17,12 @@ pub fn render(report: &Report) -> String {
         let counts =
             [row.produced, row.acknowledged, row.consumed, row.results, row.lag, row.in_flight];
         let Backlog { unsent, unacknowledged, unread } = row.backlog;
-        let mut fields = vec![row.second.to_string(), row.start_ms.to_string(), field(row.target)];
+        let mut fields = vec![
+            row.second.to_string(),
+            row.seconds.to_string(),
+            row.start_ms.to_string(),
+            field(row.target),
+        ];
         fields.extend(counts.map(|count| count.to_string()));
         fields.push(field(row.behind_ms));
         fields.extend([unsent, unacknowledged, unread].map(|count| count.to_string()));
@@ -38,8 +43,8 @@ pub fn render(report: &Report) -> String {
 
 fn header(partitions: &BTreeSet<u32>) -> String {
     let mut header =
-        "second,start_ms,target,produced,acknowledged,consumed,results,lag,in_flight,behind_ms,\
-         unsent,unacknowledged,unread"
+        "second,seconds,start_ms,target,produced,acknowledged,consumed,results,lag,in_flight,\
+         behind_ms,unsent,unacknowledged,unread"
             .to_owned();
     for partition in partitions {
         let _ = write!(header, ",watermark_{partition}_ms");

@@ -230,13 +230,20 @@ fn drain(outcome: &RunOutcome, context: &ReportContext) -> Option<Drain> {
     Some(Drain { events, seconds, per_second: seconds.map(|seconds| events as f64 / seconds) })
 }
 
+/// Changes of the rate that are told one by one.
+const NOTED_CHANGES: usize = 10;
+
 /// That the rate was changed, and how the run was asked for it.
 fn rate_notes(outcome: &RunOutcome) -> Option<String> {
     let changes = rate_changes(outcome);
-    let listed: Vec<String> = changes
+    let mut listed: Vec<String> = changes
         .iter()
+        .take(NOTED_CHANGES)
         .map(|change| format!("{}/s from {:.1} s on", exact(change.events_per_second), change.at_s))
         .collect();
+    if changes.len() > NOTED_CHANGES {
+        listed.push(format!("and {} more", changes.len() - NOTED_CHANGES));
+    }
     let mean = exact(outcome.target?.round());
     (!listed.is_empty()).then(|| {
         format!(
@@ -299,9 +306,8 @@ fn notes(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
     }
     if outcome.latency(LatencyKind::ResultLatency).is_some() && !outcome.broker.log_append_time {
         notes.push(
-            "result_latency: ends when the result's acknowledgement was received, since this \
-             broker's log stamps no \
-             insertion time"
+            "result_latency, result_latency_intended: end when the result's acknowledgement was \
+             received, since this broker's log stamps no insertion time"
                 .to_owned(),
         );
     }

@@ -11,7 +11,7 @@ use super::latency::LatencyFigures;
 /// Steps per halving of the distance to 100 %, as the family's tools use.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
-/// All six distributions.
+/// All distributions.
 ///
 /// # Errors
 /// When a stored histogram cannot be read.

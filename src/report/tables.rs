@@ -261,7 +261,10 @@ pub fn windows(windows: &[WindowAudit]) -> Rows {
         };
         vec![
             format!("{counts}{part}"),
-            window.window_id.to_string(),
+            match window.windows {
+                1 => window.window_id.to_string(),
+                more => format!("{} +{}", window.window_id, more - 1),
+            },
             time_of_day(window.window_start_ms),
             grouped(window.count),
             grouped(window.expected),

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use streamgauge::config::{Assignment, Layers, ResolvedSettings};
 use streamgauge::daemon::Daemon;
-use streamgauge::history::{History, NewRun};
+use streamgauge::history::{FinishedRun, History, NewRun};
 use streamgauge::live::{Bookmark, Live, News};
 use streamgauge::matrix;
 use streamgauge::matrix::cells::Dimension;
@@ -229,7 +229,7 @@ fn history(folder: &Path) -> Vec<String> {
     for (i, Case { name, mut report }) in cases().into_iter().enumerate() {
         report.run_id = format!("r-{name}");
         report.started_at = format!("2099-11-24T12:00:{i:02}.000Z");
-        history.finish(&report).unwrap();
+        history.finish(&FinishedRun::of(&report).unwrap()).unwrap();
         ids.push(report.run_id);
     }
     let run = NewRun {

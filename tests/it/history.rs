@@ -10,7 +10,7 @@ use crate::support::outcomes::{BASE, failed, passed, report};
 use rusqlite::Connection;
 use serde_json::Value;
 use streamgauge::config::{HistorySection, Layers};
-use streamgauge::history::{FILE, Filter, History, NewRun};
+use streamgauge::history::{FILE, Filter, FinishedRun, History, NewRun};
 use streamgauge::report::{Format, Report};
 use streamgauge_actors::{
     Ending, LatencyKind, MILLISECOND, Mode, RunOutcome, RunState, SECOND, Verdict,
@@ -64,7 +64,7 @@ fn a_run_is_kept_with_its_report() {
     };
     history.begin(&run).unwrap();
     for _ in 0..2 {
-        history.finish(&report).unwrap();
+        history.finish(&FinishedRun::of(&report).unwrap()).unwrap();
         assert_eq!(history.report("r-0001").unwrap().as_ref(), Some(&report));
     }
     let row = history.run("r-0001").unwrap().unwrap();
@@ -86,10 +86,10 @@ fn a_run_is_kept_with_its_report() {
 #[test]
 fn every_ending_has_its_state() {
     let (_folder, history) = history();
-    history.finish(&report(&failed(), Mode::Run)).unwrap();
+    history.finish(&FinishedRun::of(&report(&failed(), Mode::Run)).unwrap()).unwrap();
     assert_eq!(history.latest().unwrap().unwrap().state, RunState::Failed);
     let stopped = RunOutcome { ending: Ending::Stopped { drained: true }, ..passed(6) };
-    history.finish(&report(&stopped, Mode::Run)).unwrap();
+    history.finish(&FinishedRun::of(&report(&stopped, Mode::Run)).unwrap()).unwrap();
     let row = history.latest().unwrap().unwrap();
     assert_eq!(
         (row.state, row.verdict, row.exit_code),
@@ -101,7 +101,7 @@ fn every_ending_has_its_state() {
 fn other_programs_read_the_tables() {
     let (folder, history) = history();
     let report = nth(0);
-    history.finish(&report).unwrap();
+    history.finish(&FinishedRun::of(&report).unwrap()).unwrap();
     // A connection of its own, while ours is open.
     let database = database(folder.path());
     let mut statement = database.prepare("SELECT * FROM runs").unwrap();
@@ -137,7 +137,7 @@ fn other_programs_read_the_tables() {
 #[test]
 fn the_oldest_make_room_and_the_disk_gets_it_back() {
     let (folder, history) = history();
-    (0..120).for_each(|n| history.finish(&nth(n)).unwrap());
+    (0..120).for_each(|n| history.finish(&FinishedRun::of(&nth(n)).unwrap()).unwrap());
     let mut keep = keep();
     let now_ms = BASE / MILLISECOND;
     assert_eq!(history.prune(&keep, now_ms).unwrap(), 0);
@@ -177,7 +177,7 @@ fn child_that_writes_until_killed() {
             started_at_ms: BASE / MILLISECOND + n,
         };
         history.begin(&run).unwrap();
-        history.finish(&report).unwrap();
+        history.finish(&FinishedRun::of(&report).unwrap()).unwrap();
         println!("kept {}", report.run_id);
     }
 }
@@ -255,7 +255,7 @@ fn refusal(folder: &Path, arguments: &[&str]) -> String {
 fn with_runs(runs: i64) -> (TempDir, History) {
     let folder = TempDir::new().unwrap();
     let history = History::open(&folder.path().join("streamgauge")).unwrap();
-    (0..runs).for_each(|n| history.finish(&nth(n)).unwrap());
+    (0..runs).for_each(|n| history.finish(&FinishedRun::of(&nth(n)).unwrap()).unwrap());
     (folder, history)
 }
 
@@ -266,7 +266,7 @@ fn runs_are_listed_newest_first_in_80_columns() {
     (long.spec.run_id, long.spec.workload.name) =
         ("20261123-031522-7f3a".to_owned(), "a-rather-long-workload".to_owned());
     long.ending = Ending::failed("disk full");
-    history.finish(&report(&long, Mode::Run)).unwrap();
+    history.finish(&FinishedRun::of(&report(&long, Mode::Run)).unwrap()).unwrap();
     let text = stdout(&streamgauge(folder.path(), &["history"]), 0);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");

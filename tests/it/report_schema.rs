@@ -256,10 +256,10 @@ fn every_form_is_written_whole_and_unknown_ones_are_refused() {
     );
     let csv = std::fs::read_to_string(folder.path().join("report.csv")).unwrap();
     let columns: Vec<_> = csv.lines().map(|line| line.split(',').count()).collect();
-    assert_eq!((columns.len(), columns[0]), (61, 13 + 3 + 6 * 4));
+    assert_eq!((columns.len(), columns[0]), (61, 14 + 3 + LatencyKind::COUNT * 4));
     assert!(columns.iter().all(|&count| count == columns[0]));
     let distribution = std::fs::read_to_string(folder.path().join("report.hdr")).unwrap();
-    assert_eq!(distribution.matches("Total count    =         1000").count(), 6);
+    assert_eq!(distribution.matches("Total count    =         1000").count(), LatencyKind::COUNT);
     for path in ["report.pdf", "report", ".json"] {
         let error = report.write(Path::new(path)).unwrap_err().to_string();
         assert!(

@@ -10,6 +10,7 @@ use crate::truth::findings::{AuditTotals, Finding, FindingKind, MAX_FINDINGS, Wi
 use crate::truth::ledger::Ledger;
 use crate::truth::schedule_audit::ScheduleTotals;
 use crate::truth::table::{Truth, TruthTable};
+use crate::truth::windows::{JudgedWindows, WindowRows};
 use crate::workload::frame::WindowFrame;
 
 #[derive(Clone, Debug, Default)]
@@ -67,11 +68,11 @@ pub(super) struct Auditor {
     latencies_apart: bool,
     ledger: Ledger,
     open: BTreeMap<i64, OpenWindow>,
-    judged: BTreeSet<i64>,
+    judged: JudgedWindows,
     totals: AuditTotals,
-    table: Vec<WindowAudit>,
-    /// How much of the table [`Self::take_judged`] has given.
-    taken: usize,
+    rows: WindowRows,
+    /// Windows judged since the last call of [`Self::take_judged`].
+    fresh: Vec<WindowAudit>,
     findings: Vec<Finding>,
 }
 
@@ -83,10 +84,10 @@ impl Auditor {
             latencies_apart: false,
             ledger: Ledger::new(producers),
             open: BTreeMap::new(),
-            judged: BTreeSet::new(),
+            judged: JudgedWindows::default(),
             totals: AuditTotals::default(),
-            table: Vec::new(),
-            taken: 0,
+            rows: WindowRows::default(),
+            fresh: Vec::new(),
             findings: Vec::new(),
         }
     }
@@ -126,7 +127,7 @@ impl Auditor {
 
     /// Takes a result read back, with its result latency where it counts for the figures.
     pub(super) fn result(&mut self, result: &ResultRecord, result_latency_ms: Option<f64>) {
-        let again = self.judged.contains(&result.window_id)
+        let again = self.judged.contains(result.window_id)
             || self
                 .open
                 .get(&result.window_id)
@@ -153,7 +154,7 @@ impl Auditor {
 
     /// Takes the latencies of all results of a window.
     pub(super) fn measured(&mut self, window_id: i64, latencies_ms: impl Iterator<Item = f64>) {
-        if self.judged.contains(&window_id) {
+        if self.judged.contains(window_id) {
             return;
         }
         let open = self.open.entry(window_id).or_default();
@@ -241,8 +242,9 @@ impl Auditor {
         }
         self.totals.windows += 1;
         self.totals.windows_exact += u64::from(exact);
-        self.table.push(WindowAudit {
+        let row = WindowAudit {
             window_id,
+            windows: 1,
             window_start_ms: to_millis(self.frame.start(window_id)),
             window_end_ms: to_millis(self.frame.end(window_id)),
             partial: self.frame.is_partial(window_id),
@@ -254,7 +256,9 @@ impl Auditor {
             result_latency_ms_avg: (open.latency_count > 0)
                 .then(|| open.latency_sum_ms / open.latency_count as f64),
             result_latency_ms_max: open.latency_max_ms.take(),
-        });
+        };
+        self.fresh.push(row.clone());
+        self.rows.push(row, open.latency_count);
         self.judged.insert(window_id);
     }
 
@@ -361,18 +365,14 @@ impl Auditor {
         self.ledger.complete_before() == i64::MAX
     }
 
-    /// The windows judged so far, in window order.
-    pub(super) fn table(&self) -> Vec<WindowAudit> {
-        let mut table = self.table.clone();
-        table.sort_by_key(|window| window.window_id);
-        table
+    /// The windows judged, in window order.
+    pub(super) fn take_rows(&mut self) -> Vec<WindowAudit> {
+        std::mem::take(&mut self.rows).into_rows()
     }
 
-    /// The windows judged since the last call; the table keeps them.
+    /// The windows judged since the last call.
     pub(super) fn take_judged(&mut self) -> Vec<WindowAudit> {
-        let judged = self.table[self.taken..].to_vec();
-        self.taken = self.table.len();
-        judged
+        std::mem::take(&mut self.fresh)
     }
 }
 

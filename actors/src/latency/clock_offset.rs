@@ -1,17 +1,20 @@
 //! How far the broker's clock is from ours, by bracketing: a result's insertion lies between its
-//! hand-over and its acknowledgement, both on our clock. With T the millisecond that the log
-//! stamped, T - acknowledged <= offset <= T + 1 ms - handed over.
+//! hand-over and its acknowledgement, both on our clock.
 //!
 //! A bracket is taken per results partition (leaders differ) and minute (clocks drift).
 
 use std::collections::BTreeMap;
 
-use crate::clock::{MILLISECOND, Nanos, SECOND};
+use crate::clock::{Nanos, SECOND};
 use crate::measures::run_measures::ClockBracket;
 use crate::stage::flow::ResultTiming;
 
 /// Clocks drift: what was known a minute ago is not known now.
 const MINUTE_NS: Nanos = 60 * SECOND;
+
+/// Results that wait for their other side: of more the oldest are forgotten, since one that came
+/// again waits for ever.
+const MAX_WAITING: usize = 1 << 16;
 
 /// A window and a campaign.
 type Place = (i64, u64);
@@ -30,31 +33,35 @@ pub(super) struct ClockOffset {
 }
 
 impl ClockOffset {
-    /// A result was read back.
-    pub(super) fn stamped(&mut self, place: Place, partition: u32, insertion_ns: Nanos) {
-        match self.timed.remove(&place) {
+    /// A result was read back; gives its timing, if that is known already.
+    pub(super) fn stamped(
+        &mut self,
+        place: Place,
+        partition: u32,
+        insertion_ns: Nanos,
+    ) -> Option<ResultTiming> {
+        let timing = self.timed.remove(&place);
+        match timing {
             Some(timing) => self.bracket(partition, insertion_ns, timing),
-            None => drop(self.stamped.insert(place, (partition, insertion_ns))),
+            None => keep(&mut self.stamped, place, (partition, insertion_ns)),
         }
+        timing
     }
 
-    /// A result was handed over and acknowledged.
-    pub(super) fn timed(&mut self, window_id: i64, timing: ResultTiming) {
+    /// A result was handed over and acknowledged; gives its insertion time, if that is known
+    /// already.
+    pub(super) fn timed(&mut self, window_id: i64, timing: ResultTiming) -> Option<Nanos> {
         let place = (window_id, timing.campaign_id);
-        match self.stamped.remove(&place) {
-            Some((partition, insertion_ns)) => self.bracket(partition, insertion_ns, timing),
-            None => drop(self.timed.insert(place, timing)),
-        }
+        let Some((partition, insertion_ns)) = self.stamped.remove(&place) else {
+            keep(&mut self.timed, place, timing);
+            return None;
+        };
+        self.bracket(partition, insertion_ns, timing);
+        Some(insertion_ns)
     }
 
     fn bracket(&mut self, partition: u32, insertion_ns: Nanos, timing: ResultTiming) {
-        // The log has whole milliseconds.
-        let stamped_ns = insertion_ns.div_euclid(MILLISECOND) * MILLISECOND;
-        let bracket = ClockBracket {
-            low_ns: stamped_ns - timing.acknowledged_ns,
-            high_ns: stamped_ns + MILLISECOND - timing.handed_ns,
-            is_torn: false,
-        };
+        let bracket = ClockBracket::of(insertion_ns, timing.handed_ns, timing.acknowledged_ns);
         let minute = timing.handed_ns.div_euclid(MINUTE_NS);
         let (present, known) = self.present.entry(partition).or_insert((minute, bracket));
         if *present == minute {
@@ -73,9 +80,17 @@ impl ClockOffset {
     }
 }
 
+fn keep<T>(waiting: &mut BTreeMap<Place, T>, place: Place, side: T) {
+    waiting.insert(place, side);
+    if waiting.len() > MAX_WAITING {
+        waiting.pop_first();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::MILLISECOND;
 
     const NOW: Nanos = 1_700_000_000 * SECOND;
 
@@ -84,6 +99,7 @@ mod tests {
             campaign_id,
             handed_ns: NOW + handed_us * 1000,
             acknowledged_ns: NOW + acknowledged_us * 1000,
+            max_event_ns: NOW,
         }
     }
 

@@ -1,4 +1,5 @@
-//! A result's latency: from its greatest `produce_time` to its insertion into the log.
+//! A result's latency: from its greatest `produce_time`, or event time, to its insertion into the
+//! log.
 
 use crate::clock::{MILLISECOND, Nanos, to_millis};
 use crate::failure::StageError;
@@ -28,6 +29,11 @@ pub(super) fn insertion_time(
 /// Milliseconds, with their fraction.
 pub(super) fn in_ms(latency_ns: Nanos) -> f64 {
     latency_ns as f64 / MILLISECOND as f64
+}
+
+/// From the greatest event time to the insertion, in whole milliseconds, as [`result_latency_ns`].
+pub(super) fn intended_latency_ns(max_event_ns: Nanos, insertion_ns: Nanos) -> Nanos {
+    (to_millis(insertion_ns) - to_millis(max_event_ns)).saturating_mul(MILLISECOND)
 }
 
 /// From the greatest `produce_time` to the insertion, in whole milliseconds (both sides have no

@@ -130,12 +130,9 @@ impl ResultsJudge {
         auditor.judge_rest();
         auditor.count_judged(&mut self.counters);
         self.findings.append(&mut auditor.take_findings());
-        self.windows = auditor.take_judged();
-        let measures = RunMeasures {
-            audit: auditor.totals().clone(),
-            windows: auditor.table(),
-            broker_clock: None,
-        };
+        let windows = auditor.take_rows();
+        self.windows.clone_from(&windows);
+        let measures = RunMeasures { audit: auditor.totals().clone(), windows, broker_clock: None };
         MeasuresComplete { measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
 }

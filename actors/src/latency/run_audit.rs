@@ -7,7 +7,9 @@ use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
 use crate::failure::StageError;
 use crate::latency::auditor::Auditor;
 use crate::latency::clock_offset::ClockOffset;
-use crate::latency::result_latency::{in_ms, insertion_time, result_latency_ns};
+use crate::latency::result_latency::{
+    in_ms, insertion_time, intended_latency_ns, result_latency_ns,
+};
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
@@ -72,6 +74,7 @@ impl Role for RunAuditRole {
             counters: StageCounters::default(),
             losses: Vec::new(),
             result_latency: LatencyHistogram::default(),
+            intended: LatencyHistogram::default(),
             end_to_end: LatencyHistogram::default(),
         }
     }
@@ -99,6 +102,7 @@ pub struct RunAudit {
     /// What the results topic has lost, since the last report.
     losses: Vec<Finding>,
     result_latency: LatencyHistogram,
+    intended: LatencyHistogram,
     end_to_end: LatencyHistogram,
 }
 
@@ -106,7 +110,7 @@ impl RunAudit {
     /// Reads what came; gives how many records.
     fn read(&mut self) -> Result<usize, StageError> {
         let Self { reader, spec, clock, auditor, counters, result_latency, end_to_end, .. } = self;
-        let clock_offset = &mut self.clock_offset;
+        let (clock_offset, intended) = (&mut self.clock_offset, &mut self.intended);
         let mut failure = None;
         let mut read_at = None;
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
@@ -119,12 +123,15 @@ impl RunAudit {
             match ResultRecord::from_json(record.payload) {
                 Ok(result) if result.run_id == spec.run_id => {
                     counters.results_read += 1;
-                    if let Some(insertion_ns) = insertion {
-                        let place = (result.window_id, result.campaign_id);
-                        clock_offset.stamped(place, record.partition, insertion_ns);
-                    }
                     let frame = auditor.frame();
                     let measured = frame.is_measured(result.window_id);
+                    if let Some(insertion_ns) = insertion {
+                        let place = (result.window_id, result.campaign_id);
+                        let timing = clock_offset.stamped(place, record.partition, insertion_ns);
+                        if let Some(timing) = timing.filter(|_| measured) {
+                            intended.record(intended_latency_ns(timing.max_event_ns, insertion_ns));
+                        }
+                    }
                     let latency_ns =
                         insertion.filter(|_| measured).map(|at| result_latency_ns(&result, at));
                     if measured {
@@ -200,7 +207,7 @@ impl Stage for RunAudit {
         }
         let measures = RunMeasures {
             audit: self.auditor.totals().clone(),
-            windows: self.auditor.table(),
+            windows: self.auditor.take_rows(),
             broker_clock: self.clock_offset.hull(),
         };
         outbox.push(MeasuresComplete {
@@ -218,6 +225,7 @@ impl Stage for RunAudit {
             counters: self.counters.clone(),
             latencies: vec![
                 (LatencyKind::ResultLatency, self.result_latency.take()),
+                (LatencyKind::ResultLatencyIntended, self.intended.take()),
                 (LatencyKind::EndToEnd, self.end_to_end.take()),
             ],
             findings,
@@ -246,13 +254,22 @@ impl Receive<WindowWritten> for RunAudit {
 impl Receive<WindowAcknowledged> for RunAudit {
     fn receive(&mut self, message: WindowAcknowledged) {
         let WindowAcknowledged { window_id, mut latencies_ns, timings } = message;
-        if self.spec.log_append_time {
-            for timing in timings {
-                self.clock_offset.timed(window_id, timing);
+        let is_stamped = self.spec.log_append_time;
+        let measured = self.auditor.frame().is_measured(window_id);
+        for timing in timings {
+            let end_ns = if is_stamped {
+                self.clock_offset.timed(window_id, timing)
+            } else {
+                Some(timing.acknowledged_ns)
+            };
+            if let Some(end_ns) = end_ns.filter(|_| measured) {
+                self.intended.record(intended_latency_ns(timing.max_event_ns, end_ns));
             }
+        }
+        if is_stamped {
             return;
         }
-        if !self.auditor.frame().is_measured(window_id) {
+        if !measured {
             latencies_ns.clear();
         }
         for &latency_ns in &latencies_ns {

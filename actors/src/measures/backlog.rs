@@ -39,6 +39,25 @@ pub struct Load {
     pub foreign_cpus: Option<f64>,
 }
 
+impl Load {
+    /// The mean of two, which stand for so many seconds each.
+    pub(crate) fn mean_with(self, next: Self, seconds: [u32; 2]) -> Self {
+        let [of_this, of_next] = seconds.map(f64::from);
+        let mean = |a: f64, b: f64| (a * of_this + b * of_next) / (of_this + of_next);
+        let mean_if_any = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) => Some(mean(a, b)),
+            (a, b) => a.or(b),
+        };
+        Self {
+            client_full: mean(self.client_full, next.client_full),
+            reader_busy: mean(self.reader_busy, next.reader_busy),
+            cpu_wait: mean(self.cpu_wait, next.cpu_wait),
+            client_cpus: mean_if_any(self.client_cpus, next.client_cpus),
+            foreign_cpus: mean_if_any(self.foreign_cpus, next.foreign_cpus),
+        }
+    }
+}
+
 /// How far behind the schedule a stage is, nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BehindSchedule {

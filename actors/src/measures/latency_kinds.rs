@@ -113,6 +113,17 @@ latencies! {
         resolution_ms: 1.0,
         spoiled_by_clock_step: true,
     }
+    /// A result's greatest event time -> its insertion time: as the headline, with the waiting
+    /// before the hand-over.
+    ResultLatencyIntended {
+        name: "result_latency_intended",
+        from: "the greatest event time in the result",
+        to: "the result's insertion time",
+        brief: "intended→inserted",
+        of: Subject::Window,
+        resolution_ms: 1.0,
+        spoiled_by_clock_step: true,
+    }
     /// Window end -> result read back.
     EndToEnd {
         name: "end_to_end",

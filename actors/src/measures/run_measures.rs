@@ -27,8 +27,21 @@ pub struct ClockBracket {
 }
 
 impl ClockBracket {
+    /// By one record, handed over and acknowledged on our clock, whose log stamps whole
+    /// milliseconds: with T the one that it stamped, T - acknowledged <= offset <= T + 1 ms - handed
+    /// over.
+    pub fn of(insertion_ns: Nanos, handed_ns: Nanos, acknowledged_ns: Nanos) -> Self {
+        let stamped_ns = insertion_ns.div_euclid(MILLISECOND) * MILLISECOND;
+        Self {
+            low_ns: stamped_ns - acknowledged_ns,
+            high_ns: stamped_ns + MILLISECOND - handed_ns,
+            is_torn: false,
+        }
+    }
+
     /// The offset lies in this bracket, and in another of the same minute.
-    pub(crate) fn narrowed_by(self, other: Self) -> Self {
+    #[must_use]
+    pub fn narrowed_by(self, other: Self) -> Self {
         let (low_ns, high_ns) = (self.low_ns.max(other.low_ns), self.high_ns.min(other.high_ns));
         if low_ns <= high_ns && !self.is_torn {
             return Self { low_ns, high_ns, is_torn: false };

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::clock::Nanos;
 use crate::stage::flow::{ClosedPane, PanesClosed};
 
 /// One campaign's merged count in one window.
@@ -16,6 +17,8 @@ pub(crate) struct MergedCampaign {
     pub count: u64,
     /// Greatest `produce_time`, milliseconds since the Unix epoch.
     pub max_produce_ms: i64,
+    /// Greatest event time.
+    pub max_event_ns: Nanos,
     /// Events per producer.
     pub by_producer: Vec<u64>,
 }
@@ -117,10 +120,12 @@ impl Merge {
                     campaign_id: entry.campaign_id,
                     count: 0,
                     max_produce_ms: i64::MIN,
+                    max_event_ns: Nanos::MIN,
                     by_producer: Vec::new(),
                 });
                 merged.count += entry.count;
                 merged.max_produce_ms = merged.max_produce_ms.max(entry.max_produce_ms);
+                merged.max_event_ns = merged.max_event_ns.max(entry.max_event_ns);
                 merged.by_producer.resize(merged.by_producer.len().max(producers), 0);
                 merged.by_producer.iter_mut().zip(row).for_each(|(sum, n)| *sum += n);
             }
@@ -148,6 +153,7 @@ mod tests {
                     campaign_id,
                     count,
                     max_produce_ms,
+                    max_event_ns: max_produce_ms,
                 })
                 .collect(),
             by_producer: rows.iter().map(|&(_, count, _)| count).collect(),

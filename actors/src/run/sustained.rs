@@ -127,15 +127,17 @@ impl RunOutcome {
         let (from_ns, to_ns) = self.judged_span();
         let seconds = self.judged_seconds(from_ns, to_ns);
         let mut sustained = Sustained {
-            judged_s: seconds.len() as u64,
+            judged_s: seconds.iter().map(|row| u64::from(row.seconds)).sum(),
             drain_s: self.drain_s(),
             backlog: self.final_backlog(),
             ..Sustained::default()
         };
         let behind_s: Vec<f64> =
             seconds.iter().filter_map(|second| second.behind_ms).map(|ms| ms / 1000.0).collect();
-        sustained.show_slope(Slope::of(&behind_s));
-        let Some(growth) = Growth::of(&behind_s, self.progress_step_s())
+        // All but the last row stand for as much.
+        let row_s = seconds.first().map_or(1.0, |row| f64::from(row.seconds));
+        sustained.show_slope(Slope::of(&behind_s, row_s));
+        let Some(growth) = Growth::of(&behind_s, row_s, self.progress_step_s())
             .filter(|_| behind_s.len() >= LEAST_SECONDS)
         else {
             // Who produces alone fills a topic, for however short a time.
@@ -188,12 +190,12 @@ impl RunOutcome {
         (changed.max().unwrap_or(measured_ns).max(measured_ns), self.schedule_end_ns)
     }
 
-    /// The seconds that lie wholly in a time.
+    /// The rows that lie wholly in a time.
     fn judged_seconds(&self, from_ns: Nanos, to_ns: Nanos) -> Vec<&Second> {
         let base_ns = self.base_ns.unwrap_or(0);
         let lies_in = |second: &&Second| {
             let start_ns = base_ns + second.second * SECOND;
-            start_ns >= from_ns && start_ns + SECOND <= to_ns
+            start_ns >= from_ns && start_ns + i64::from(second.seconds) * SECOND <= to_ns
         };
         self.series.iter().filter(lies_in).collect()
     }
@@ -234,7 +236,7 @@ impl RunOutcome {
     fn final_backlog(&self) -> Backlog {
         let base_ns = self.base_ns.unwrap_or(0);
         let ended = (self.schedule_end_ns - base_ns).div_euclid(SECOND) - 1;
-        let before_end = |second: &&Second| second.second <= ended;
+        let before_end = |row: &&Second| row.second + i64::from(row.seconds) - 1 <= ended;
         self.series.iter().rev().find(before_end).map(|second| second.backlog).unwrap_or_default()
     }
 }
@@ -288,6 +290,7 @@ mod tests {
     fn seconds(backlog: Backlog, load: Load) -> Vec<Second> {
         let second = |second| Second {
             second,
+            seconds: 1,
             start_ms: 0,
             target: None,
             produced: 0,

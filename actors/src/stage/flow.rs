@@ -46,6 +46,8 @@ pub struct PaneEntry {
     pub count: u64,
     /// Greatest `produce_time`, milliseconds since the Unix epoch.
     pub max_produce_ms: i64,
+    /// Greatest event time: when the last of them was intended.
+    pub max_event_ns: Nanos,
 }
 
 /// The pane of one window in one partition, closed.
@@ -90,6 +92,8 @@ pub struct ResultTiming {
     pub handed_ns: Nanos,
     /// When its acknowledgement was received.
     pub acknowledged_ns: Nanos,
+    /// The greatest event time of its events.
+    pub max_event_ns: Nanos,
 }
 
 /// ResultWriter -> Latency: a window's results are acknowledged.

@@ -163,12 +163,20 @@ impl AuditTotals {
     }
 }
 
-/// One judged window.
+fn one() -> u64 {
+    1
+}
+
+/// A row of judged windows: one, or several neighbours that are alike where there are very many.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WindowAudit {
-    /// The window.
+    /// The window, or the first one.
     pub window_id: i64,
+    /// Windows that the row stands for; counts are sums over them.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default = "one")]
+    pub windows: u64,
     /// First millisecond, since the Unix epoch.
     #[serde(rename = "window_start")]
     pub window_start_ms: i64,

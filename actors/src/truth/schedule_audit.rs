@@ -1,6 +1,6 @@
 //! The other truth: what producers say they sent, held against the schedule drawn again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::clock::Nanos;
 use crate::truth::ledger::AcknowledgedCount;
@@ -9,6 +9,11 @@ use crate::workload::spec::RunSpec;
 
 /// What a claim costs besides its events, in draws.
 const CLAIM_DRAWS: u64 = 16;
+
+/// What may wait to be compared, in windows: some megabytes.
+const MAX_WAITING: usize = 1 << 18;
+/// What a claim takes besides its windows, in windows.
+const CLAIM_WINDOWS: usize = 5;
 
 /// How a producer's schedule ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,12 @@ pub(crate) struct ScheduleAudit {
     window_ns: Nanos,
     producers: Vec<ProducerSchedule>,
     claims: VecDeque<Claim>,
+    /// What `claims` take, in windows.
+    waiting: usize,
+    max_waiting: usize,
+    is_too_much: bool,
+    /// Events that will not be compared: too much waited, or it was not counted.
+    left_out: u64,
     totals: ScheduleTotals,
 }
 
@@ -56,8 +67,10 @@ struct ProducerSchedule {
 struct Claim {
     producer: u32,
     until_ns: Nanos,
-    /// Events sent, by window.
-    sent: BTreeMap<i64, u64>,
+    /// Windows in order, and the events sent in each.
+    sent: VecDeque<(i64, u64)>,
+    /// What it took when it came, in windows.
+    windows: usize,
     /// Events that were given up and not found in the schedule yet.
     never_sent: u64,
     /// Whether some were found: then nothing was sent any more.
@@ -75,6 +88,10 @@ impl ScheduleAudit {
             window_ns: workload.window.as_nanos(),
             producers: producers.collect(),
             claims: VecDeque::new(),
+            waiting: 0,
+            max_waiting: MAX_WAITING,
+            is_too_much: false,
+            left_out: 0,
             totals: ScheduleTotals::default(),
         }
     }
@@ -103,18 +120,25 @@ impl ScheduleAudit {
         let sum = |counts: &[AcknowledgedCount]| {
             counts.iter().map(|count| count.acknowledged + count.unknown).sum()
         };
-        let sent = windows.iter().map(|(window, counts)| (*window, sum(counts))).collect();
-        if end.is_some_and(|end| end.is_estimated) {
-            // What was not counted cannot be compared.
+        let sent: VecDeque<(i64, u64)> =
+            windows.iter().map(|(window, counts)| (*window, sum(counts))).collect();
+        // What was not counted cannot be compared; and where too much waits, a producer's later
+        // windows cannot be compared without the earlier ones.
+        self.is_too_much |= self.waiting >= self.max_waiting;
+        if self.is_too_much || end.is_some_and(|end| end.is_estimated) {
+            self.left_out += sum_of(&sent);
             return;
         }
         let never_sent = end.map_or(0, |end| end.never_sent);
-        self.claims.push_back(Claim { producer, until_ns, sent, never_sent, is_given_up: false });
+        let windows = sent.len() + CLAIM_WINDOWS;
+        self.waiting += windows;
+        let is_given_up = false;
+        self.claims.push_back(Claim { producer, until_ns, sent, windows, never_sent, is_given_up });
     }
 
-    /// Events that producers say they sent, and that were not compared yet.
+    /// Events that producers say they sent, and that were not compared.
     pub(crate) fn unchecked(&self) -> u64 {
-        self.claims.iter().flat_map(|claim| claim.sent.values()).sum()
+        self.left_out + self.claims.iter().map(|claim| sum_of(&claim.sent)).sum::<u64>()
     }
 
     /// What was found so far.
@@ -148,15 +172,32 @@ impl ScheduleAudit {
                 return false;
             }
             let scheduled = std::mem::take(&mut producer.drawn);
-            let sent = claim.sent.remove(&window).unwrap_or(0);
+            self.totals.unscheduled += claim.skip_before(window);
+            let sent = claim.sent.pop_front_if(|sent| sent.0 == window).map_or(0, |sent| sent.1);
             self.totals.add(scheduled, sent, claim);
         }
         // Nothing of the schedule lies in these windows.
-        let unscheduled = claim.sent.values().sum::<u64>() + claim.never_sent;
-        self.totals.unscheduled += unscheduled;
+        self.totals.unscheduled += claim.skip_before(i64::MAX) + claim.never_sent;
+        self.waiting -= claim.windows;
         self.claims.pop_front();
         true
     }
+}
+
+impl Claim {
+    /// Takes the windows before this one, of which the schedule has no events; gives the events
+    /// that were sent in them.
+    fn skip_before(&mut self, window: i64) -> u64 {
+        let mut events = 0;
+        while let Some((_, sent)) = self.sent.pop_front_if(|sent| sent.0 < window) {
+            events += sent;
+        }
+        events
+    }
+}
+
+fn sum_of(sent: &VecDeque<(i64, u64)>) -> u64 {
+    sent.iter().map(|(_, events)| events).sum()
 }
 
 impl ScheduleTotals {
@@ -243,6 +284,19 @@ mod tests {
         assert_eq!(claims(&[sent(0, 1000), sent(1, 400)], 1599), (1400, 1, 0));
         assert_eq!(claims(&[sent(0, 1000), sent(1, 400)], 1601), (1400, 0, 1));
         assert_eq!(claims(&[sent(0, 1000), sent(2, 1000)], 1000), (2000, 1000, 0), "a hole");
+    }
+
+    #[test]
+    fn where_too_much_waits_the_rest_is_left_out_and_counted() {
+        let mut audit = ScheduleAudit::new(&spec(), BASE);
+        audit.max_waiting = 2 * (CLAIM_WINDOWS + 1);
+        for window in 0..5 {
+            audit.claim(0, window + 1, &[sent(window, 1000)], None);
+        }
+        assert_eq!(audit.unchecked(), 5000);
+        while audit.step(100) {}
+        audit.claim(0, i64::MAX, &[sent(5, 1000)], Some(end(6, 0)));
+        assert_eq!((audit.unchecked(), compared(audit)), (4000, (2000, 0, 0)));
     }
 
     #[test]

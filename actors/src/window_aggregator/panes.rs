@@ -44,11 +44,14 @@ impl WindowShape {
     }
 }
 
-/// A row keeps its greatest produce time as the distance from the earliest possible one, so that a
+/// A row keeps its greatest times as the distance from the earliest possible one, so that a
 /// row of zeros is less than any.
 const EARLIEST: i64 = i64::MIN;
 
-/// An open pane: per slot a row of the greatest produce time and one count per producer.
+/// What stands in a row before the counts: the greatest produce time and the greatest event time.
+const TIMES: usize = 2;
+
+/// An open pane: per slot a row of the greatest times and one count per producer.
 #[derive(Clone, Debug)]
 struct Pane {
     window_id: i64,
@@ -57,7 +60,8 @@ struct Pane {
 
 impl Pane {
     #[inline]
-    fn add(&mut self, stride: usize, slot: u32, producer: usize, produce_ms: i64) {
+    fn add(&mut self, stride: usize, slot: u32, producer: usize, times: (Nanos, i64)) {
+        let (event_ns, produce_ms) = times;
         let at = slot as usize * stride;
         if at + stride > self.rows.len() {
             self.rows.resize((at + stride).max(self.rows.len() * 2), 0);
@@ -65,25 +69,27 @@ impl Pane {
         let row = &mut self.rows[at..at + stride];
         #[cfg(feature = "planted-bugs")]
         if row[0] != 0 && crate::planted::planted(crate::planted::Bug::FirstProduceTime) {
-            row[1 + producer] += 1;
+            row[TIMES + producer] += 1;
             return;
         }
         row[0] = (row[0] as u64).max((produce_ms ^ EARLIEST) as u64) as i64;
-        row[1 + producer] += 1;
+        row[1] = (row[1] as u64).max((event_ns ^ EARLIEST) as u64) as i64;
+        row[TIMES + producer] += 1;
     }
 
     fn close(self, stride: usize, slots: &CampaignSlots) -> ClosedPane {
         let mut closed =
             ClosedPane { window_id: self.window_id, entries: Vec::new(), by_producer: Vec::new() };
         for (slot, row) in self.rows.chunks_exact(stride).enumerate() {
-            let count: i64 = row[1..].iter().sum();
+            let count: i64 = row[TIMES..].iter().sum();
             if count > 0 {
                 closed.entries.push(PaneEntry {
                     campaign_id: slots.id(slot),
                     count: count as u64,
                     max_produce_ms: row[0] ^ EARLIEST,
+                    max_event_ns: row[1] ^ EARLIEST,
                 });
-                closed.by_producer.extend(row[1..].iter().map(|&n| n as u64));
+                closed.by_producer.extend(row[TIMES..].iter().map(|&n| n as u64));
             }
         }
         closed
@@ -157,6 +163,12 @@ impl PartitionWindows {
         &self.shape
     }
 
+    /// The length of a pane's rows.
+    #[inline]
+    fn stride(&self) -> usize {
+        TIMES + self.producers.len()
+    }
+
     /// Notes an event's serial number; call it before [`Self::offer`], and offer no duplicate.
     #[inline]
     pub fn observe_serial(&mut self, producer: usize, n: u64) -> Arrival {
@@ -173,8 +185,8 @@ impl PartitionWindows {
         produce_ms: i64,
     ) -> OfferOutcome {
         if time >= self.recent_start && time < self.recent_end {
-            let stride = self.producers.len() + 1;
-            self.open[self.recent].add(stride, slot, producer, produce_ms);
+            let stride = self.stride();
+            self.open[self.recent].add(stride, slot, producer, (time, produce_ms));
         } else if !self.add_elsewhere(producer, time, slot, produce_ms) {
             let end = self.shape.start(self.shape.id(time).saturating_add(1));
             return OfferOutcome::Late(self.least_progress().saturating_sub(end).saturating_add(1));
@@ -199,8 +211,8 @@ impl PartitionWindows {
         self.recent = at;
         self.recent_start = self.shape.start(id);
         self.recent_end = self.shape.start(id.saturating_add(1));
-        let stride = self.producers.len() + 1;
-        self.open[at].add(stride, slot, producer, produce_ms);
+        let stride = self.stride();
+        self.open[at].add(stride, slot, producer, (time, produce_ms));
         true
     }
 
@@ -292,7 +304,7 @@ impl PartitionWindows {
 
     /// Takes the panes that closed since the last call, in window order.
     pub fn take_closed(&mut self, slots: &CampaignSlots) -> Vec<ClosedPane> {
-        let stride = self.producers.len() + 1;
+        let stride = self.stride();
         self.due.drain(..).map(|pane| pane.close(stride, slots)).collect()
     }
 

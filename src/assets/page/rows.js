@@ -11,6 +11,8 @@ const KEPT_WINDOWS = 300;
 
 /** What is kept of a second beside its latencies: what the charts show. */
 const NUMBERS = Charts.OVER_SECONDS.filter(({ isLive }) => isLive).flatMap(({ lines }) => lines.map(({ key }) => key));
+/** Of these a row has the sum over its seconds. */
+const SUMS = new Set(["target", "produced", "acknowledged", "consumed"]);
 const QUANTILES = ["p50_ms", "p99_ms", "max_ms"];
 
 const orNull = (value) => (typeof value === "number" ? value : null);
@@ -28,6 +30,8 @@ export class RunRows {
     /** Where the schedule ends: what is sent after it is a remainder, and no rate. */
     this.plannedS = Number.POSITIVE_INFINITY;
     this.dropped = 0;
+    /** Seconds that the newest row stands for: more than one where a long run is over. */
+    this.rowSeconds = 1;
     this.windows = new Map();
     this.windowsDropped = 0;
   }
@@ -51,15 +55,19 @@ export class RunRows {
     if (last !== undefined && row.second <= last) {
       at = this.seconds.indexOf(row.second);
       if (at < 0) return;
-    } else if (last !== undefined && row.second > last + 1) {
+    } else if (last !== undefined && row.second > last + this.rowSeconds) {
       // What is missing is a gap in the lines, not a straight line over it.
       for (const column of this.#columns()) column.push(null);
-      this.seconds[at] = last + 1;
+      this.seconds[at] = last + this.rowSeconds;
       at += 1;
     }
     this.seconds[at] = row.second;
+    this.rowSeconds = row.seconds ?? 1;
     this.startMs[at] = orNull(row.start_ms);
-    for (const name of NUMBERS) this.numbers[name][at] = orNull(row[name]);
+    for (const name of NUMBERS) {
+      const value = orNull(row[name]);
+      this.numbers[name][at] = value !== null && SUMS.has(name) ? value / this.rowSeconds : value;
+    }
     for (const { name } of LATENCIES) {
       const measured = row.latency?.[name];
       for (const quantile of QUANTILES) this.latencies[name][quantile][at] = orNull(measured?.[quantile]);
@@ -75,9 +83,15 @@ export class RunRows {
     if (typeof row?.window_id !== "number") return;
     this.windows.set(row.window_id, row);
     if (this.windows.size > KEPT_WINDOWS) {
-      this.windows.delete(Math.min(...this.windows.keys()));
-      this.windowsDropped += 1;
+      const oldest = Math.min(...this.windows.keys());
+      this.windowsDropped += this.windows.get(oldest).windows ?? 1;
+      this.windows.delete(oldest);
     }
+  }
+
+  /** Windows that were judged. */
+  get judged() {
+    return [...this.windows.values()].reduce((sum, row) => sum + (row.windows ?? 1), this.windowsDropped);
   }
 
   /** The newest `n` windows, newest first. */

@@ -11,7 +11,7 @@ export class WindowsTable {
   show(rows) {
     const windows = rows?.newestWindows(SHOWN) ?? [];
     this.#body.replaceChildren(...windows.map(rowOf));
-    const known = (rows?.windows.size ?? 0) + (rows?.windowsDropped ?? 0);
+    const known = rows?.judged ?? 0;
     setText(byId("windows-count"), known === 0 ? "" : `${count(known)} judged`);
     setText(byId("windows-note"), noteOf(windows.length, known));
   }
@@ -29,7 +29,7 @@ function rowOf(row) {
   return el(
     "tr",
     { "data-exact": String(row.exact === true) },
-    el("th", { scope: "row" }, String(row.window_id)),
+    el("th", { scope: "row" }, row.windows > 1 ? `${row.window_id} +${row.windows - 1}` : String(row.window_id)),
     el("td", { class: "words" }, el("span", { class: "mark", "data-verdict": row.exact ? "pass" : "fail" }, judged),
       cut.length > 0 ? el("span", { class: "muted", title: "audited, outside the latency figures" }, ` ${cut.join(", ")}`) : null),
     el("td", {}, count(row.count)),

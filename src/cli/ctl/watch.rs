@@ -62,11 +62,16 @@ fn show(event: &str, data: &Json, format: OutputFormat) -> Result<Option<ExitCod
 /// In 80 columns; the latency is that of events up to their consumption.
 fn second_line(row: &Json) -> String {
     let count = |key: &str| row[key].as_u64().map_or_else(|| "-".to_owned(), grouped);
+    // A long run's rows stand for more than a second.
+    let seconds = row["seconds"].as_u64().unwrap_or(1).max(1);
+    let rate = |key: &str| {
+        row[key].as_u64().map_or_else(|| "-".to_owned(), |count| grouped(count / seconds))
+    };
     format!(
         "{:>5} s  {:>9}/s sent  {:>9}/s consumed  lag {:>7}  p99 {:>6} ms",
         row["second"].as_i64().unwrap_or(0),
-        count("produced"),
-        count("consumed"),
+        rate("produced"),
+        rate("consumed"),
         count("lag"),
         millis(row["latency"]["event_latency"]["p99_ms"].as_f64()),
     )

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use streamgauge_actors::{
-    Broker, BrokerDescription, Capability, Clock, Delivery, EventReader, EventWriter, Nanos,
-    PortError, SECOND, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicSpec, WriterRole,
+    Broker, BrokerDescription, Capability, Clock, ClockBracket, Delivery, EventReader, EventWriter,
+    MILLISECOND, Nanos, PortError, SECOND, Sent, StampedBy, StartAt, TimestampKind, TopicAdmin,
+    TopicSpec, WriterRole,
 };
 
 use crate::broker::{Remark, Weight};
@@ -42,6 +43,14 @@ struct Back {
     number: u64,
     offset: u64,
     stamped_by: TimestampKind,
+    stamped_ns: Nanos,
+}
+
+/// When a record was handed over, and acknowledged.
+#[derive(Clone, Copy, Default)]
+struct Sending {
+    handed_ns: Nanos,
+    acknowledged_ns: Option<Nanos>,
 }
 
 impl Trial<'_> {
@@ -98,8 +107,10 @@ impl Trial<'_> {
     fn write_and_read(&self, findings: &mut Vec<Remark>) -> Result<(), PortError> {
         // Before anything is written: the embedded log frees what nobody reads.
         let mut reader = self.broker.reader(&self.topic, &[(0, StartAt::Earliest)])?;
-        let acknowledged = self.write()?;
-        if acknowledged < RECORDS {
+        let sendings = self.write()?;
+        let is_acknowledged = |sending: &&Sending| sending.acknowledged_ns.is_some();
+        let acknowledged = sendings.iter().filter(is_acknowledged).count();
+        if acknowledged < sendings.len() {
             let found = format!(
                 "{acknowledged} of {RECORDS} records acknowledged in {} s",
                 PATIENCE / SECOND
@@ -130,27 +141,44 @@ impl Trial<'_> {
         let end = stored.and_then(|partitions| Some(partitions.first()?.end));
         findings.push(end_of_topic(end, &back));
         findings.push(insertion_time(self.description.log_append_time, &back));
+        findings.extend(bracket(&sendings, &back).map(clock_of_log));
         Ok(())
     }
 
-    /// Writes every batch, each once the one before is stored. Returns how many records were.
-    fn write(&self) -> Result<u64, PortError> {
+    /// Writes every batch, each once the one before is stored.
+    fn write(&self) -> Result<Vec<Sending>, PortError> {
         let mut writer = self.broker.writer(&self.topic, WriterRole::Events)?;
         let deadline = self.clock.now() + PATIENCE;
-        let mut acknowledged = 0;
+        let mut sendings = vec![Sending::default(); RECORDS as usize];
         for number in 0..RECORDS {
+            sendings[number as usize].handed_ns = self.clock.now();
             while writer.send(0, b"", &number.to_be_bytes(), number)? == Sent::Full
                 && self.clock.now() < deadline
             {
-                acknowledged += take_acks(&mut *writer)?;
+                self.take_acks(&mut *writer, &mut sendings)?;
             }
             if (number + 1).is_multiple_of(BATCH) {
                 while writer.in_flight() > 0 && self.clock.now() < deadline {
-                    acknowledged += take_acks(&mut *writer)?;
+                    self.take_acks(&mut *writer, &mut sendings)?;
                 }
             }
         }
-        Ok(acknowledged)
+        Ok(sendings)
+    }
+
+    fn take_acks(
+        &self,
+        writer: &mut dyn EventWriter,
+        sendings: &mut [Sending],
+    ) -> Result<(), PortError> {
+        writer.poll_acks(BUDGET, &mut |ack| {
+            if ack.delivery == Delivery::Acknowledged
+                && let Some(sending) = sendings.get_mut(ack.token as usize)
+            {
+                sending.acknowledged_ns = Some(self.clock.now());
+            }
+        })?;
+        Ok(())
     }
 
     /// Reads so many records and whatever comes with them, or as many as come in time.
@@ -165,6 +193,7 @@ impl Trial<'_> {
                     number,
                     offset: record.offset,
                     stamped_by: record.timestamp_kind,
+                    stamped_ns: record.timestamp_ns,
                 });
             })?;
             if back.len() as u64 >= records {
@@ -205,14 +234,6 @@ impl Trial<'_> {
             }
         })
     }
-}
-
-fn take_acks(writer: &mut dyn EventWriter) -> Result<u64, PortError> {
-    let mut acknowledged = 0;
-    writer.poll_acks(BUDGET, &mut |ack| {
-        acknowledged += u64::from(ack.delivery == Delivery::Acknowledged);
-    })?;
-    Ok(acknowledged)
 }
 
 /// Whether what came back is what was written, from record `first` on.
@@ -283,6 +304,31 @@ fn insertion_time(promised: bool, back: &[Back]) -> Remark {
     }
 }
 
+/// The offset of the log's clock from ours; `None`: nothing tells.
+fn bracket(sendings: &[Sending], back: &[Back]) -> Option<ClockBracket> {
+    let stamped = back.iter().filter(|record| record.stamped_by == TimestampKind::LogAppend);
+    let of = |record: &Back| {
+        let sending = sendings.get(usize::try_from(record.number).ok()?)?;
+        let acknowledged_ns = sending.acknowledged_ns?;
+        Some(ClockBracket::of(record.stamped_ns, sending.handed_ns, acknowledged_ns))
+    };
+    stamped.filter_map(of).reduce(ClockBracket::narrowed_by)
+}
+
+/// What is to be said of the log's clock: as a report's `broker_clock_offset_ms`.
+fn clock_of_log(offset: ClockBracket) -> Remark {
+    const CHECK: &str = "the broker's clock";
+    let [low_ms, high_ms] =
+        [offset.low_ns, offset.high_ns].map(|ns| ns as f64 / MILLISECOND as f64);
+    let found = format!("{low_ms:.1} to {high_ms:.1} ms off ours (broker_clock_offset_ms)");
+    if offset.is_torn || offset.excludes_zero() {
+        let fix = "let both machines keep time by the same source (chrony, ntpd): result_latency is \
+                   as wrong as this, and runs are inconclusive";
+        return Remark::bad(CHECK, Weight::Warn, found, fix);
+    }
+    Remark::ok(CHECK, found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,7 +337,7 @@ mod tests {
         numbers
             .into_iter()
             .zip(0..)
-            .map(|(number, offset)| Back { number, offset, stamped_by })
+            .map(|(number, offset)| Back { number, offset, stamped_by, stamped_ns: 0 })
             .collect()
     }
 
@@ -315,6 +361,32 @@ mod tests {
         assert_eq!(end_of_topic(Some(RECORDS), &records).weight, Weight::Ok);
         assert_eq!(end_of_topic(Some(1), &records).weight, Weight::Fail);
         assert_eq!(end_of_topic(None, &records).weight, Weight::Fail);
+    }
+
+    #[test]
+    fn a_clock_that_is_off_by_more_than_a_millisecond_is_warned_of() {
+        let sending = |at_ms: Nanos| Sending {
+            handed_ns: at_ms * MILLISECOND,
+            acknowledged_ns: Some((at_ms + 2) * MILLISECOND),
+        };
+        let sendings = [sending(10), sending(11)];
+        let weight_at = |offset_ms: Nanos| {
+            let record = |number: u64, at_ms: Nanos| Back {
+                number,
+                offset: number,
+                stamped_by: TimestampKind::LogAppend,
+                stamped_ns: (at_ms + offset_ms) * MILLISECOND,
+            };
+            let offset = bracket(&sendings, &[record(0, 11), record(1, 12)]).unwrap();
+            assert_eq!(
+                (offset.low_ns, offset.high_ns),
+                ((offset_ms - 1) * MILLISECOND, (offset_ms + 2) * MILLISECOND)
+            );
+            clock_of_log(offset).weight
+        };
+        assert_eq!(weight_at(0), Weight::Ok);
+        assert_eq!((weight_at(5), weight_at(-5)), (Weight::Warn, Weight::Warn));
+        assert!(bracket(&sendings, &back([0], TimestampKind::Create)).is_none());
     }
 
     #[test]

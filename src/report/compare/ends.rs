@@ -5,7 +5,8 @@ use streamgauge_actors::LatencyKind;
 use crate::report::Report;
 
 /// Latencies that begin at an event's intended time.
-const FROM_INTENDED: [LatencyKind; 2] = [LatencyKind::PublishDelay, LatencyKind::EventLatency];
+const FROM_INTENDED: [LatencyKind; 3] =
+    [LatencyKind::PublishDelay, LatencyKind::EventLatency, LatencyKind::ResultLatencyIntended];
 
 /// Stands where the latency begins at different points.
 const OTHER_BEGIN: &str = "one begins at the intended time, the other at the sending";

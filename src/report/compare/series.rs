@@ -133,26 +133,26 @@ fn latency(
     }
 }
 
-/// The seconds after the warm-up. The last ones may lie behind the schedule's end, while the last
+/// The rows after the warm-up. The last ones may lie behind the schedule's end, while the last
 /// windows are closed.
 fn measured(report: &Report) -> impl Iterator<Item = &Second> {
     let from = report.warmup_s.ceil() as i64;
     report.series.iter().filter(move |row| row.second >= from)
 }
 
-/// Events in each second: with a schedule, of its whole seconds but the last, since the stages'
-/// last reports come only after its end; without one, from the first second with events to the
-/// last, these two left out, since they are parts of seconds.
+/// Events per second in each row: with a schedule, of its whole seconds but the last, since the
+/// stages' last reports come only after its end; without one, from the first second with events to
+/// the last, these two left out, since they are parts of seconds.
 fn rates(report: &Report, of: fn(&Second) -> u64) -> Vec<f64> {
     let scheduled = matches!(report.mode, ModeName::Run | ModeName::Produce);
     if scheduled {
         let until = (report.warmup_s + report.duration_s).floor() as i64 - 1;
         return measured(report)
-            .filter(|row| row.second < until)
-            .map(|row| of(row) as f64)
+            .filter(|row| row.second + i64::from(row.seconds) <= until)
+            .map(|row| row.per_second(of(row)))
             .collect();
     }
-    let all: Vec<f64> = report.series.iter().map(|row| of(row) as f64).collect();
+    let all: Vec<f64> = report.series.iter().map(|row| row.per_second(of(row))).collect();
     let busy = |count: &f64| *count > 0.0;
     let (first, last) = (all.iter().position(busy), all.iter().rposition(busy));
     let whole = first.zip(last).and_then(|(first, last)| all.get(first + 1..last));

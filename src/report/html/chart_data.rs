@@ -34,9 +34,9 @@ pub fn charts(report: &Report) -> Vec<Chart> {
     let seconds = &report.series;
     if !seconds.is_empty() {
         let rates = [
-            ("produced", extremes(report, |row| row.produced as f64)),
-            ("acknowledged", extremes(report, |row| row.acknowledged as f64)),
-            ("consumed", extremes(report, |row| row.consumed as f64)),
+            ("produced", extremes(report, |row| row.per_second(row.produced))),
+            ("acknowledged", extremes(report, |row| row.per_second(row.acknowledged))),
+            ("consumed", extremes(report, |row| row.per_second(row.consumed))),
         ];
         let target = report.throughput.target_per_second.map_or_else(
             || "no target".to_owned(),
@@ -46,7 +46,7 @@ pub fn charts(report: &Report) -> Vec<Chart> {
         charts.push(Chart {
             name: "rate",
             title: "Events per second against the target",
-            text: format!("Events per second over {} seconds: {target}; {rates}.", seconds.len()),
+            text: format!("Events per second over {} seconds: {target}; {rates}.", sum(seconds)),
             wide: true,
         });
         let behind = seconds.iter().filter_map(|row| row.behind_ms).reduce(f64::max);
@@ -78,14 +78,18 @@ pub fn charts(report: &Report) -> Vec<Chart> {
         report.windows.iter().filter_map(|window| window.result_latency_ms_max).collect();
     if !measured.is_empty() {
         let greatest = measured.iter().copied().fold(0.0, f64::max);
-        let wrong = report.windows.iter().filter(|window| !window.exact).count();
+        let sum =
+            |rows: &mut dyn Iterator<Item = &WindowAudit>| rows.map(|row| row.windows).sum::<u64>();
+        let windows =
+            sum(&mut report.windows.iter().filter(|row| row.result_latency_ms_max.is_some()));
+        let wrong = sum(&mut report.windows.iter().filter(|row| !row.exact));
         charts.push(Chart {
             name: "windows",
             title: "Result latency of each window, ms",
             text: format!(
                 "Result latency of {} windows: at most {} milliseconds; {wrong} windows have wrong \
                  counts.",
-                measured.len(),
+                windows,
                 millis(Some(greatest))
             ),
             wide: false,
@@ -114,14 +118,22 @@ pub fn over_time(report: &Report, kind: LatencyKind) -> Option<String> {
         |of: fn(&Quantiles) -> f64| samples.iter().map(|second| of(second)).fold(0.0, f64::max);
     (!samples.is_empty()).then(|| {
         format!(
-            "{} by second, {} seconds with samples: median at most {} milliseconds, 99th \
+            "{} by {}, {} of them with samples: median at most {} milliseconds, 99th \
              percentile at most {}.",
             kind.name(),
+            by_row(report),
             samples.len(),
             millis(Some(greatest(|second| second.p50_ms))),
             millis(Some(greatest(|second| second.p99_ms)))
         )
     })
+}
+
+fn by_row(report: &Report) -> String {
+    match row_seconds(report) {
+        1 => "second".to_owned(),
+        seconds => format!("{seconds} seconds"),
+    }
 }
 
 /// What the distribution of one latency shows, in words.
@@ -140,8 +152,9 @@ pub fn distribution_text(kind: LatencyKind, figures: &LatencyFigures) -> Option<
 
 /// What to say where a point stands for more than a second, or a window.
 pub fn thinned(report: &Report) -> Option<String> {
-    let seconds = stride(report.series.len());
-    let windows = stride(report.windows.len());
+    let seconds = stride(report.series.len()) * row_seconds(report);
+    let per_row = report.windows.iter().map(|row| row.windows as usize).max().unwrap_or(1);
+    let windows = stride(report.windows.len()) * per_row;
     let plural = if windows == 1 { "" } else { "s" };
     (seconds > 1 || windows > 1).then(|| {
         format!(
@@ -163,7 +176,7 @@ pub fn data(report: &Report) -> anyhow::Result<Value> {
     };
     let mean = |of: fn(&Second) -> u64| {
         column(&|rows| {
-            json!(rounded(rows.iter().map(|row| of(row) as f64).sum::<f64>() / rows.len() as f64))
+            json!(rounded(rows.iter().map(|row| of(row) as f64).sum::<f64>() / sum(rows) as f64))
         })
     };
     let greatest = |of: fn(&Second) -> u64| column(&|rows| json!(rows.iter().map(of).max()));
@@ -193,9 +206,9 @@ pub fn data(report: &Report) -> anyhow::Result<Value> {
             // While the run drains, nothing is asked for any more.
             let until = report.warmup_s + report.duration_s;
             let asked = rows.iter().filter(|row| (row.second as f64) < until);
-            let targets: Vec<f64> = asked.filter_map(|row| row.target).collect();
-            let mean = || rounded(targets.iter().sum::<f64>() / targets.len() as f64);
-            json!((!targets.is_empty()).then(mean))
+            let targets = asked.filter_map(|row| Some((row.target?, f64::from(row.seconds))));
+            let both = targets.reduce(|a, b| (a.0 + b.0, a.1 + b.1));
+            json!(both.map(|(target, seconds)| rounded(target / seconds)))
         }),
         "produced": mean(|row| row.produced),
         "acknowledged": mean(|row| row.acknowledged),
@@ -251,6 +264,16 @@ fn by_percentile(histogram: &Histogram<u64>) -> Value {
         ms.push(rounded(step.value_iterated_to() as f64 / 1000.0));
     }
     json!({"at": at, "ms": ms})
+}
+
+/// Seconds that these rows stand for.
+fn sum(rows: &[Second]) -> u64 {
+    rows.iter().map(|row| u64::from(row.seconds)).sum()
+}
+
+/// Seconds that a row stands for; the last one may stand for fewer.
+fn row_seconds(report: &Report) -> usize {
+    report.series.first().map_or(1, |row| row.seconds as usize)
 }
 
 /// How many rows a point stands for.

@@ -115,6 +115,8 @@ pub fn figures(report: &Report) -> Vec<KeyFigure> {
         KeyFigure::of_latency("result latency, p99", report, LatencyKind::ResultLatency)
     }];
     if report.mode == ModeName::Run {
+        let intended = LatencyKind::ResultLatencyIntended;
+        figures.push(KeyFigure::of_latency("result, from intended, p99", report, intended));
         figures.push(KeyFigure::of_latency("end to end, p99", report, LatencyKind::EndToEnd));
     }
     let rates = &report.throughput;
@@ -305,28 +307,30 @@ pub fn windows(report: &Report) -> Windows {
         }
     }
     kept.reverse();
-    let hidden = all.len() - kept.len();
-    let hidden_wrong = wrong - kept.iter().filter(|window| !window.exact).count();
-    let count = |n: usize| grouped(n as u64);
+    let sum = |rows: &mut dyn Iterator<Item = &WindowAudit>| rows.map(|row| row.windows).sum();
+    let all_windows: u64 = sum(&mut all.iter());
+    let wrong_windows: u64 = sum(&mut all.iter().filter(|row| !row.exact));
+    let hidden = all_windows - sum(&mut kept.iter());
+    let hidden_wrong = wrong_windows - sum(&mut kept.iter().filter(|row| !row.exact));
     Windows {
-        summary: match wrong {
-            0 => format!("{} windows, all counts exact.", count(all.len())),
+        summary: match wrong_windows {
+            0 => format!("{} windows, all counts exact.", grouped(all_windows)),
             _ => format!(
                 "{} windows, {} with WRONG counts (marked ✗).",
-                count(all.len()),
-                count(wrong)
+                grouped(all_windows),
+                grouped(wrong_windows)
             ),
         },
         shown: if hidden == 0 {
             "All windows".to_owned()
         } else {
-            format!("{} windows", count(kept.len()))
+            format!("{} windows", grouped(all_windows - hidden))
         },
         rest: (hidden > 0).then(|| {
             format!(
                 "{} are not shown here, {} of them wrong: the JSON report has them all.",
-                count(hidden),
-                count(hidden_wrong)
+                grouped(hidden),
+                grouped(hidden_wrong)
             )
         }),
         open: wrong > 0 || all.len() <= OPEN_WINDOWS,

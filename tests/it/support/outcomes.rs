@@ -51,6 +51,7 @@ pub(crate) fn spec() -> RunSpec {
 fn window(window_id: i64) -> WindowAudit {
     WindowAudit {
         window_id,
+        windows: 1,
         window_start_ms: BASE / MILLISECOND + window_id * 10_000,
         window_end_ms: BASE / MILLISECOND + (window_id + 1) * 10_000,
         partial: false,
@@ -79,6 +80,7 @@ fn embedded() -> BrokerDescription {
 fn second(second: i64, quantiles: Option<Quantiles>) -> Second {
     Second {
         second,
+        seconds: 1,
         start_ms: BASE / MILLISECOND + second * 1000,
         target: Some(40_000.0),
         produced: 40_000,

@@ -57,9 +57,9 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    /// Of W in every judged second, in order, which moves by itself by steps of `step_s`; `None`:
-    /// there are too few.
-    pub(super) fn of(behind_s: &[f64], step_s: f64) -> Option<Self> {
+    /// Of W in every judged row of so many seconds, in order, which moves by itself by steps of
+    /// `step_s`; `None`: there are too few.
+    pub(super) fn of(behind_s: &[f64], row_s: f64, step_s: f64) -> Option<Self> {
         let count = behind_s.len();
         if count < 4 {
             return None;
@@ -68,12 +68,12 @@ impl Growth {
         let (before, last) =
             (&behind_s[count - 2 * fifth..count - fifth], &behind_s[count - fifth..]);
         let best = behind_s[..count / 2].iter().copied().fold(f64::INFINITY, f64::min);
-        let judged_s = count as f64;
+        let judged_s = count as f64 * row_s;
         Some(Self {
             growth_s: median(last) - best,
             resolution_s: LEAST_GROWTH_S.max(judged_s * GROWTH_SHARE) + step_s,
             before_s: median(before) - best,
-            is_falling: Slope::of(&behind_s[count - fifth.max(LEAST_FALL)..])
+            is_falling: Slope::of(&behind_s[count - fifth.max(LEAST_FALL)..], row_s)
                 .is_some_and(|slope| slope.per_second < 0.0),
             judged_s,
         })
@@ -118,7 +118,7 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// A straight line through values a second apart.
+/// A straight line through values that are evenly apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Slope {
     pub(super) per_second: f64,
@@ -127,18 +127,18 @@ pub(super) struct Slope {
 }
 
 impl Slope {
-    /// By least squares; `None`: of fewer than two values. Its error is that of as many values as
-    /// tell something of their own: n (1 - r) / (1 + r), with r the residuals' correlation from one
-    /// to the next (Zwiers and von Storch, *Taking serial correlation into account in tests of the
-    /// mean*, 1995).
-    pub(super) fn of(values: &[f64]) -> Option<Self> {
+    /// By least squares, of values so many seconds apart; `None`: of fewer than two. Its error is
+    /// that of as many values as tell something of their own: n (1 - r) / (1 + r), with r the
+    /// residuals' correlation from one to the next (Zwiers and von Storch, *Taking serial
+    /// correlation into account in tests of the mean*, 1995).
+    pub(super) fn of(values: &[f64], row_s: f64) -> Option<Self> {
         let count = values.len();
         if count < 2 {
             return None;
         }
         let middle = (count as f64 - 1.0) / 2.0;
         let mean = values.iter().sum::<f64>() / count as f64;
-        let place = |at: usize| at as f64 - middle;
+        let place = |at: usize| (at as f64 - middle) * row_s;
         let variance: f64 = (0..count).map(|at| place(at).powi(2)).sum();
         let covariance: f64 = values.iter().enumerate().map(|(at, y)| place(at) * (y - mean)).sum();
         let per_second = covariance / variance;

@@ -93,7 +93,7 @@ fn judged(trouble: Trouble, capacity: f64, seconds: usize, seeds: u64) -> Verdic
     let mut verdicts = Verdicts::default();
     for seed in 0..seeds {
         let (behind, burst) = play(trouble, capacity, seconds, seed);
-        let growth = Growth::of(&behind, 0.0).unwrap();
+        let growth = Growth::of(&behind, 1.0, 0.0).unwrap();
         let place = match growth.tendency() {
             Tendency::Steady => 0,
             Tendency::Growing if growth.growth_s > growth.resolution_s + burst => 1,
@@ -137,28 +137,31 @@ fn honest_runs_are_never_called_wrong_and_no_overload_passes() {
 #[test]
 fn a_queue_that_grows_steadily_is_growing_and_one_that_empties_is_not() {
     let growing: Vec<f64> = (0..20).map(|second| 0.1 * f64::from(second)).collect();
-    let growth = Growth::of(&growing, 0.0).unwrap();
+    let growth = Growth::of(&growing, 1.0, 0.0).unwrap();
     assert_eq!(growth.tendency(), Tendency::Growing);
     assert!((growth.growth_s - 1.75).abs() < 0.01, "{growth:?}");
     let emptying: Vec<f64> = growing.iter().rev().copied().collect();
-    assert_eq!(Growth::of(&emptying, 0.0).unwrap().tendency(), Tendency::Steady);
+    assert_eq!(Growth::of(&emptying, 1.0, 0.0).unwrap().tendency(), Tendency::Steady);
     let hump = [0.0, 0.0, 0.0, 0.0, 1.0, 4.0, 9.0, 8.0, 7.0, 6.0];
-    assert_eq!(Growth::of(&hump, 0.0).unwrap().tendency(), Tendency::Falling);
-    assert_eq!(Growth::of(&[0.0; 9], 0.0).unwrap().tendency(), Tendency::Steady);
-    assert_eq!(Growth::of(&[0.0, 0.0, 0.0, 0.0, 3.0], 0.0).unwrap().tendency(), Tendency::Sudden);
-    assert_eq!(Growth::of(&[0.0, 1.0, 2.0], 0.0), None);
+    assert_eq!(Growth::of(&hump, 1.0, 0.0).unwrap().tendency(), Tendency::Falling);
+    assert_eq!(Growth::of(&[0.0; 9], 1.0, 0.0).unwrap().tendency(), Tendency::Steady);
+    assert_eq!(
+        Growth::of(&[0.0, 0.0, 0.0, 0.0, 3.0], 1.0, 0.0).unwrap().tendency(),
+        Tendency::Sudden
+    );
+    assert_eq!(Growth::of(&[0.0, 1.0, 2.0], 1.0, 0.0), None);
 }
 
 #[test]
 fn a_slope_has_an_interval_as_wide_as_its_residuals_allow() {
     let line: Vec<f64> = (0..10).map(|second| 0.5 * f64::from(second)).collect();
-    let slope = Slope::of(&line).unwrap();
+    let slope = Slope::of(&line, 1.0).unwrap();
     assert!((slope.per_second - 0.5).abs() < 1e-9 && slope.half_width.unwrap() < 1e-6);
     // Least squares by hand: mean 1.25, slope 1.9 / 5, residuals 0.02, 0.14, -0.34, 0.18.
-    let slope = Slope::of(&[0.7, 1.2, 1.1, 2.0]).unwrap();
+    let slope = Slope::of(&[0.7, 1.2, 1.1, 2.0], 1.0).unwrap();
     assert!((slope.per_second - 0.38).abs() < 1e-9, "{slope:?}");
     assert!(slope.half_width.unwrap() > 0.3, "{slope:?}");
-    assert_eq!(Slope::of(&[1.0]), None);
+    assert_eq!(Slope::of(&[1.0], 1.0), None);
 }
 
 #[test]
