@@ -3,7 +3,7 @@
 use crate::clock::{MILLISECOND, SECOND};
 use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
-use crate::measures::run_measures::ClockBracket;
+use crate::measures::run_measures::{ClockBracket, RunMeasures};
 use crate::run::outcome::{Ending, MadeTopics, RunOutcome};
 use crate::run::sustained::growth::Undecided;
 use crate::run::sustained::{Limit, Sustained};
@@ -68,6 +68,9 @@ impl RunOutcome {
             check(audit.results_duplicated, Cause::ResultsDuplicated, "result(s) duplicated");
             let what = "result(s) with a wrong max_produce_time or wrong window bounds";
             check(audit.results_wrong, Cause::ResultsWrong, what);
+        }
+        // Of producers that ran alone, too.
+        if let Some(RunMeasures { audit, .. }) = &self.measures {
             let what = "event(s) of the schedule neither sent nor given up";
             check(audit.events_skipped, Cause::ScheduleBroken, what);
             let what = "event(s) sent that the schedule does not have";
