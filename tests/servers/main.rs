@@ -16,6 +16,7 @@ mod doctor;
 mod faulty_link;
 mod fluvio;
 mod grafana_schema;
+mod honest_runs;
 mod kafka;
 mod liars;
 mod live_page;
