@@ -100,9 +100,9 @@ pub trait EventReader: Send {
     /// The part of [`Self::lag`] that lies in one assigned partition; 0 for any other.
     fn lag_of(&mut self, partition: u32) -> u64;
 
-    /// Whether every record that lies in the assigned partitions by now was visited, as the log says
-    /// itself: what [`Self::lag`] knows may be old, where a connection is away. `Pending`: it has
-    /// not answered yet; call again, in a later turn, until it has. Never blocks.
+    /// Whether every record that lies in the assigned partitions by now was visited, as the log
+    /// says itself: what [`Self::lag`] knows may be old, where a connection is away. `Pending`: it
+    /// has not answered yet; call again, in a later turn, until it has. Never blocks.
     fn is_at_end(&mut self) -> Poll<bool> {
         Poll::Ready(self.lag() == 0)
     }

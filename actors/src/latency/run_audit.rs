@@ -34,8 +34,8 @@ pub(super) const DRAWS: u64 = 1 << 15;
 /// (but a second).
 const COMPARING_PART: Nanos = 10;
 
-/// How long drawing a run's schedule may go on when all else is done. (A drain that comes no further
-/// ends sooner or later.)
+/// How long drawing a run's schedule may go on when all else is done. (A drain that comes no
+/// further ends sooner or later.)
 pub(super) fn comparing_ns(spec: &RunSpec) -> Nanos {
     let part_ns = (spec.schedule_ns() / COMPARING_PART).max(SECOND);
     part_ns.min(spec.supervisor.drain_timeout.as_nanos() / 2)

@@ -1,5 +1,5 @@
-//! Where a topic's partitions end by now, asked of their leaders: what a client knows by itself is as
-//! old as its last fetch, and a connection may have been away since.
+//! Where a topic's partitions end by now, asked of their leaders: what a client knows by itself is
+//! as old as its last fetch, and a connection may have been away since.
 
 use std::sync::Arc;
 use std::task::Poll;
