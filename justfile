@@ -39,8 +39,8 @@ release-check: all nightly
 smoke:
     cargo run --release -- run smoke
 
-# Honest runs at 60 % of the measured capacity: how many pass, and none is called not sustained. On
-# `embedded` or `kafka`; with neighbour=1 a process beside them burns a core
+# Honest runs at 60 % of the measured capacity: how many pass, and none blames the broker. On
+# `embedded` or `kafka`; with neighbour 1 a process beside them burns a core
 honest-runs broker="embedded" neighbour="0" runs="50" seconds="20":
     STREAMGAUGE_HONEST_BROKER={{broker}} STREAMGAUGE_HONEST_NEIGHBOUR={{neighbour}} \
     STREAMGAUGE_HONEST_RUNS={{runs}} STREAMGAUGE_HONEST_SECONDS={{seconds}} \

@@ -1,5 +1,5 @@
-//! Honest runs: at a part of what the broker was measured to take, none may be called not
-//! sustained. `just honest-runs` plays them, with or without a neighbour that burns a core, and
+//! Honest runs: at a part of what the broker was measured to take, it may never be blamed. A
+//! machine whose neighbour takes the processor is inconclusive. `just honest-runs` plays them, and
 //! prints a row of the table in `benches/README.md`.
 
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ impl Drop for Neighbour {
 
 #[test]
 #[ignore = "takes a quarter of an hour, and a machine that has nothing else to do"]
-fn none_is_called_not_sustained() {
+fn none_blames_the_broker() {
     let broker: String = variable("STREAMGAUGE_HONEST_BROKER", "embedded".to_owned());
     let runs: u64 = variable("STREAMGAUGE_HONEST_RUNS", 50);
     let seconds: u64 = variable("STREAMGAUGE_HONEST_SECONDS", 20);
@@ -97,7 +97,7 @@ fn none_is_called_not_sustained() {
     let rate = format!("{:.0}", capacity * SHARE);
     let _neighbour = is_noisy.then(Neighbour::start);
     let (mut passed, mut others) = (0, BTreeMap::<String, u64>::new());
-    let mut unsustained = Vec::new();
+    let mut blames = Vec::new();
     for run in 1..=runs {
         let (code, report) = place.run(seconds, ["--rate", &rate]);
         let reasons = &report["reasons"];
@@ -109,8 +109,8 @@ fn none_is_called_not_sustained() {
         } else {
             *others.entry(report["causes"][0].as_str().unwrap().to_owned()).or_default() += 1;
         }
-        if report["sustained"]["verdict"] == "not_sustained" || code == Some(99) {
-            unsustained.push(reasons.to_string());
+        if code == Some(99) {
+            blames.push(reasons.to_string());
         }
     }
     let others: Vec<String> =
@@ -119,7 +119,7 @@ fn none_is_called_not_sustained() {
         "| {broker} | {} | {capacity:.0} | {rate} | {runs} of {seconds} s | {passed} | {} | {} |",
         if is_noisy { "burns a core" } else { "none" },
         others.join(", "),
-        unsustained.len()
+        blames.len()
     );
-    assert!(unsustained.is_empty(), "{unsustained:#?}");
+    assert!(blames.is_empty(), "{blames:#?}");
 }
