@@ -249,7 +249,8 @@ impl RunOutcome {
     }
 
     /// What made the producers late, if too many events were. Never sent is late, too. Where the
-    /// backlog grew, too, what held it up decides alone.
+    /// backlog grew, too, what held it up decides alone. A client that is full is nobody else's
+    /// fault while our own threads lack a processor.
     fn sent_late(&self, sustained: &Sustained) -> Option<Reason> {
         self.spec.target(self.mode)?;
         let counters = &self.counters;
@@ -262,7 +263,7 @@ impl RunOutcome {
         if share <= self.spec.workload.send_delay_share {
             return None;
         }
-        let (cause, who) = if by_broker >= by_generator {
+        let (cause, who) = if by_broker >= by_generator && !self.fills_its_clients() {
             (Cause::BrokerLimited, "broker")
         } else {
             (Cause::GeneratorLimited, "generator")
