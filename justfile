@@ -26,6 +26,7 @@ test:
 # the benches that need no server
 nightly:
     STREAMGAUGE_SIM_SEEDS=20000 cargo test --package streamgauge-actors --test it -- --nocapture exactly
+    cargo test --package streamgauge-actors --test it -- --nocapture --include-ignored long_runs
     cargo bench --bench codec --bench arrivals --bench stages --bench embedded
     cargo bench --bench daemon -- overhead
     cargo test --release --test servers -- --ignored --nocapture liars::

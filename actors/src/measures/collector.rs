@@ -1,6 +1,7 @@
 //! The reports of all stages put together: totals, whole-run histograms, and the series.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND, to_millis};
 use crate::cpu::MachineCpu;
@@ -163,9 +164,14 @@ impl Collector {
         let span_ns = at_ns - before.map_or(self.base_ns, |before| before.at_ns);
         open.add(stage, &counters, before.map(|before| &before.counters));
         open.add_load(stage, &counters, before.map(|before| &before.counters), span_ns);
-        for (kind, histogram) in latencies {
-            self.latencies.entry(*kind).or_default().merge(histogram);
-            open.latencies.entry(*kind).or_default().merge(histogram);
+        for (kind, histogram) in latencies.iter().filter(|(_, samples)| !samples.is_empty()) {
+            for all in [&mut self.latencies, &mut open.latencies] {
+                match all.entry(*kind) {
+                    Entry::Occupied(mut known) => known.get_mut().merge(histogram),
+                    // A copy need not grow.
+                    Entry::Vacant(place) => _ = place.insert(histogram.clone()),
+                }
+            }
         }
         self.stages.insert(stage, LastReport { at_ns, counters });
         let mut closed = Vec::new();

@@ -5,6 +5,7 @@
 //! together: these are kept with two significant digits, and their encoding is that of the `.hdr`
 //! form.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use hdrhistogram::Histogram;
@@ -35,6 +36,8 @@ pub(crate) struct SeriesRows {
     rows: VecDeque<KeptRow>,
     /// How many of `rows` are still to be halved.
     to_halve: usize,
+    /// The row that the next second may belong to.
+    open: Option<OpenRow>,
     /// Seconds that a new row stands for.
     span: i64,
     bytes: usize,
@@ -42,6 +45,13 @@ pub(crate) struct SeriesRows {
 }
 
 /// A row, and what its quantiles are of.
+#[derive(Clone, Debug)]
+struct OpenRow {
+    second: Second,
+    samples: BTreeMap<LatencyKind, Histogram<u64>>,
+}
+
+/// The same, encoded.
 #[derive(Clone, Debug)]
 struct KeptRow {
     second: Second,
@@ -54,6 +64,7 @@ impl Default for SeriesRows {
             halved: Vec::new(),
             rows: VecDeque::new(),
             to_halve: 0,
+            open: None,
             span: 1,
             bytes: 0,
             max_bytes: MAX_BYTES,
@@ -69,31 +80,38 @@ impl SeriesRows {
         latencies: &BTreeMap<LatencyKind, LatencyHistogram>,
     ) {
         let samples = latencies.iter().filter(|(_, samples)| samples.count() > 0);
-        let samples = samples.map(|(&kind, samples)| (kind, encoded(&coarse(samples)))).collect();
-        let mut row = KeptRow { second, samples };
-        self.begin_to_halve(&row);
-        // A row that is still to be halved is complete.
-        if self.rows.len() > self.to_halve
-            && let Some(last) =
-                self.rows.pop_back_if(|last| last.place(self.span) == row.place(self.span))
-        {
-            self.bytes -= last.bytes();
-            row = last.with(row);
-        }
-        self.bytes += row.bytes();
-        self.rows.push_back(row);
+        let samples = samples.map(|(&kind, samples)| (kind, coarse(samples))).collect();
+        let next = OpenRow { second, samples };
+        self.begin_to_halve(&next.second);
+        self.open = match self.open.take() {
+            Some(open) if open.second.place(self.span) == next.second.place(self.span) => {
+                Some(open.with(next))
+            }
+            open => {
+                self.keep(open);
+                Some(next)
+            }
+        };
         self.halve(PAIRS_PER_PUSH);
     }
 
+    fn keep(&mut self, open: Option<OpenRow>) {
+        let row = open.map(OpenRow::encoded);
+        self.bytes += row.as_ref().map_or(0, KeptRow::bytes);
+        self.rows.extend(row);
+    }
+
     /// Begins to halve the rows where they are too many, and `next` belongs to none of them.
-    fn begin_to_halve(&mut self, next: &KeptRow) {
+    fn begin_to_halve(&mut self, next: &Second) {
         let count = self.halved.len() + self.rows.len();
         let is_too_much = count >= MAX_ROWS || self.bytes > self.max_bytes;
         let span = 2 * self.span;
         if is_too_much
             && self.to_halve == 0
-            && self.rows.back().is_some_and(|last| last.place(span) != next.place(span))
+            && self.open.as_ref().is_some_and(|open| open.second.place(span) != next.place(span))
         {
+            let open = self.open.take();
+            self.keep(open);
             self.span = span;
             self.to_halve = self.rows.len();
         }
@@ -103,12 +121,12 @@ impl SeriesRows {
     fn halve(&mut self, pairs: usize) {
         for _ in 0..pairs.min(self.to_halve) {
             let Some(mut row) = self.take_to_halve() else { return };
-            let place = row.place(self.span);
+            let place = row.second.place(self.span);
             if self.to_halve > 0
-                && self.rows.front().is_some_and(|next| next.place(self.span) == place)
+                && self.rows.front().is_some_and(|next| next.second.place(self.span) == place)
                 && let Some(next) = self.take_to_halve()
             {
-                row = row.with(next);
+                row = row.decoded().with(next.decoded()).encoded();
             }
             self.bytes += row.bytes();
             self.halved.push(row);
@@ -132,42 +150,50 @@ impl SeriesRows {
         while self.to_halve > 0 {
             self.halve(PAIRS_PER_PUSH);
         }
-        self.rows.into_iter().map(|row| row.second).collect()
+        let open = self.open.map(|open| open.second);
+        self.rows.into_iter().map(|row| row.second).chain(open).collect()
+    }
+}
+
+impl OpenRow {
+    /// It and the row behind it.
+    fn with(mut self, next: Self) -> Self {
+        for (kind, samples) in next.samples {
+            match self.samples.entry(kind) {
+                Entry::Occupied(mut before) => *before.get_mut() += samples,
+                Entry::Vacant(place) => _ = place.insert(samples),
+            }
+        }
+        let second = self.second.with(next.second, &self.samples);
+        Self { second, samples: self.samples }
+    }
+
+    fn encoded(self) -> KeptRow {
+        let samples = self.samples.iter().map(|(&kind, samples)| (kind, encoded(samples)));
+        KeptRow { second: self.second, samples: samples.collect() }
     }
 }
 
 impl KeptRow {
-    /// The row that it belongs to where each stands for so many seconds.
-    fn place(&self, span: i64) -> i64 {
-        self.second.second.div_euclid(span)
-    }
-
     /// What it takes, bytes.
     fn bytes(&self) -> usize {
         let samples: usize = self.samples.iter().map(|(_, samples)| samples.len()).sum();
         ROW_BYTES + WATERMARK_BYTES * self.second.watermarks_ms.len() + samples
     }
 
-    /// It and the row behind it.
-    fn with(self, next: Self) -> Self {
-        let mut histograms: BTreeMap<LatencyKind, Histogram<u64>> = BTreeMap::new();
-        for (kind, samples) in self.samples.iter().chain(&next.samples) {
-            let mut both = decoded(samples);
-            if let Some(before) = histograms.get(kind) {
-                both += before;
-            }
-            histograms.insert(*kind, both);
-        }
-        let second = self.second.with(next.second, &histograms);
-        let samples = histograms.iter().map(|(&kind, samples)| (kind, encoded(samples))).collect();
-        Self { second, samples }
+    fn decoded(self) -> OpenRow {
+        let samples = self.samples.iter().map(|(kind, samples)| (*kind, decoded(samples)));
+        OpenRow { second: self.second, samples: samples.collect() }
     }
 }
 
 /// The samples with fewer digits.
 fn coarse(samples: &LatencyHistogram) -> Histogram<u64> {
-    let mut coarse = empty();
-    for (micros, count) in samples.buckets() {
+    let buckets = samples.buckets();
+    let greatest = buckets.last().map_or(0, |&(micros, _)| micros);
+    let mut coarse = Histogram::new_with_max(greatest.max(2), DIGITS).unwrap_or_else(|_| empty());
+    coarse.auto(true);
+    for (micros, count) in buckets {
         coarse.record_n(micros, count).expect("the histogram grows by itself");
     }
     coarse

@@ -99,6 +99,11 @@ impl Second {
         }
     }
 
+    /// The row that it belongs to where each stands for so many seconds.
+    pub(crate) fn place(&self, span: i64) -> i64 {
+        self.second.div_euclid(span)
+    }
+
     /// A sum over the row, per second.
     pub fn per_second(&self, sum: u64) -> f64 {
         sum as f64 / f64::from(self.seconds)

@@ -1,7 +1,7 @@
 //! One run of the simulation: the workload and the stress from the seed, the stages' turns, and
 //! what must hold in the end.
 
-mod stages;
+pub(crate) mod stages;
 mod verdict;
 
 use std::sync::Arc;

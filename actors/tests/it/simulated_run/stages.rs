@@ -5,14 +5,33 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use streamgauge_actors::{
-    AggregatorParts, Campaigns, Clock, EventsAcknowledged, MILLISECOND, Nanos, OwnAggregatorRole,
-    PanesClosed, ProducerRole, Receive, ResultWriterRole, ResultsComplete, Role, RunAuditRole,
-    RunMeasures, RunSpec, SharedClock, Stage, StageId, StageOrder, StageState, Turn,
-    WindowAcknowledged, WindowWritten, WindowsMerged, WriterOut,
+    AggregatorParts, Campaigns, Clock, EventReader, EventWriter, EventsAcknowledged, MILLISECOND,
+    Nanos, OwnAggregatorRole, PanesClosed, ProducerRole, Receive, ResultWriterRole,
+    ResultsComplete, Role, RunAuditRole, RunMeasures, RunSpec, SharedClock, Stage, StageId,
+    StageOrder, StageState, Turn, WindowAcknowledged, WindowWritten, WindowsMerged, WriterOut,
     testing::{Dice, NoDeadLetters, SimClock, SimLog, Topic},
 };
 
 use super::{Outcome, Stresses};
+
+/// The log that the stages write to and read from.
+pub(crate) trait PipelineLog {
+    /// A reader of some partitions of a topic.
+    fn reader(&self, topic: Topic, partitions: &[u32]) -> Box<dyn EventReader>;
+
+    /// A writer to a topic.
+    fn writer(&self, topic: Topic) -> Box<dyn EventWriter>;
+}
+
+impl PipelineLog for SimLog {
+    fn reader(&self, topic: Topic, partitions: &[u32]) -> Box<dyn EventReader> {
+        Box::new(Self::reader(self, topic, partitions))
+    }
+
+    fn writer(&self, topic: Topic) -> Box<dyn EventWriter> {
+        Box::new(Self::writer(self, topic))
+    }
+}
 
 /// What lies in a stage's mailbox.
 #[derive(Clone)]
@@ -64,14 +83,18 @@ const FIRST_AGGREGATOR: usize = 2;
 const GENERATION: u16 = 1;
 
 impl Pipeline {
-    pub(crate) fn build(spec: &Arc<RunSpec>, sim_clock: &Arc<SimClock>, log: &SimLog) -> Self {
+    pub(crate) fn build(
+        spec: &Arc<RunSpec>,
+        sim_clock: &Arc<SimClock>,
+        log: &impl PipelineLog,
+    ) -> Self {
         let clock: SharedClock = Arc::clone(sim_clock) as SharedClock;
         let mut slots = vec![Slot::new(
             StageId::Latency,
             Logic::Latency(Life::waiting(RunAuditRole {
                 spec: Arc::clone(spec),
                 clock: Arc::clone(&clock),
-                reader: Box::new(log.reader(Topic::Results, &[0])),
+                reader: log.reader(Topic::Results, &[0]),
             })),
         )];
         slots.push(Slot::new(
@@ -79,7 +102,7 @@ impl Pipeline {
             Logic::ResultWriter(Life::waiting(ResultWriterRole {
                 spec: Arc::clone(spec),
                 clock: Arc::clone(&clock),
-                writer: Box::new(log.writer(Topic::Results)),
+                writer: log.writer(Topic::Results),
                 partitions: 1,
                 base_event_time_ns: None,
             })),
@@ -91,7 +114,7 @@ impl Pipeline {
                 id,
                 spec: Arc::clone(spec),
                 clock: Arc::clone(&clock),
-                reader: Box::new(log.reader(Topic::Events, &owned)),
+                reader: log.reader(Topic::Events, &owned),
                 owned,
                 dead_letters: Box::new(NoDeadLetters),
             });
@@ -111,7 +134,7 @@ impl Pipeline {
                 spec: Arc::clone(spec),
                 campaigns: Arc::clone(&campaigns),
                 clock: Arc::clone(&clock),
-                writer: Box::new(log.writer(Topic::Events)),
+                writer: log.writer(Topic::Events),
             };
             slots.push(Slot::new(StageId::Producer(index), Logic::Producer(Life::waiting(role))));
         }
@@ -187,39 +210,53 @@ impl Pipeline {
             slot.parked = false;
             slot.logic.receive(mail);
         }
-        if slot.parked || slot.finished {
-            return Ok(());
-        }
-        let mut said = Said::default();
-        let turn =
-            slot.logic.turn(now, &mut said).map_err(|why| format!("{} failed: {why}", slot.id))?;
-        slot.parked = turn == Turn::Park;
-        slot.finished = turn == Turn::Finished;
+        let Some(said) = slot.turn(now)? else { return Ok(()) };
         if slot.finished || dice.once_in(100) {
             self.take_state(at);
         }
-        self.deliver(said, dice);
+        self.deliver(said, Some(dice));
         Ok(())
     }
 
+    /// A turn for every stage, upstream first, all mail handed over.
+    pub(crate) fn pass(&mut self, now: Nanos) -> Result<(), String> {
+        for at in (0..self.slots.len()).rev() {
+            let slot = &mut self.slots[at];
+            while let Some(mail) = slot.mailbox.pop_front() {
+                slot.parked = false;
+                slot.logic.receive(mail);
+            }
+            if let Some(said) = slot.turn(now)? {
+                self.deliver(said, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// What every stage tells of the second that is over.
+    pub(crate) fn states(&mut self) -> impl Iterator<Item = (StageId, StageState)> + '_ {
+        self.slots.iter_mut().map(|slot| (slot.id, slot.logic.state()))
+    }
+
+    /// What the latency actor found; `None`: it is not done.
+    pub(crate) fn take_measures(&mut self) -> Option<RunMeasures> {
+        self.measures.take()
+    }
+
     fn take_state(&mut self, at: usize) {
-        let state = match &mut self.slots[at].logic {
-            Logic::Producer(life) => life.state(),
-            Logic::WindowAggregator(life) => life.state(),
-            Logic::ResultWriter(life) => life.state(),
-            Logic::Latency(life) => life.state(),
-        };
+        let state = self.slots[at].logic.state();
         self.outcome.findings.extend(state.findings);
         if self.slots[at].finished {
             self.outcome.counters.add(&state.counters);
         }
     }
 
-    fn deliver(&mut self, said: Said, dice: &mut Dice) {
+    /// Delivers what a turn sent; by the dice, some of it twice.
+    fn deliver(&mut self, said: Said, mut dice: Option<&mut Dice>) {
         for (to, mail) in said.mail {
             if let Mail::Panes(panes) = &mail
                 && !panes.panes.is_empty()
-                && dice.once_in(10)
+                && dice.as_mut().is_some_and(|dice| dice.once_in(10))
             {
                 self.outcome.stresses.panes_sent_again += 1;
                 self.slots[to].mailbox.push_back(mail.clone());
@@ -267,6 +304,21 @@ impl Slot {
             finished: false,
             frozen_until: Nanos::MIN,
         }
+    }
+}
+
+impl Slot {
+    /// Takes a turn, unless it waits for mail or is done; gives what it sent.
+    fn turn(&mut self, now: Nanos) -> Result<Option<Said>, String> {
+        if self.parked || self.finished {
+            return Ok(None);
+        }
+        let mut said = Said::default();
+        let turn =
+            self.logic.turn(now, &mut said).map_err(|why| format!("{} failed: {why}", self.id))?;
+        self.parked = turn == Turn::Park;
+        self.finished = turn == Turn::Finished;
+        Ok(Some(said))
     }
 }
 
@@ -332,6 +384,15 @@ impl Logic {
             }
             (Self::Latency(life), Mail::Complete(message)) => life.stage().receive(message),
             _ => unreachable!("no stage is sent what it does not take"),
+        }
+    }
+
+    fn state(&mut self) -> StageState {
+        match self {
+            Self::Producer(life) => life.state(),
+            Self::WindowAggregator(life) => life.state(),
+            Self::ResultWriter(life) => life.state(),
+            Self::Latency(life) => life.state(),
         }
     }
 
