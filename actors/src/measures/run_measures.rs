@@ -28,8 +28,8 @@ pub struct ClockBracket {
 
 impl ClockBracket {
     /// By one record, handed over and acknowledged on our clock, whose log stamps whole
-    /// milliseconds: with T the one that it stamped, T - acknowledged <= offset <= T + 1 ms - handed
-    /// over.
+    /// milliseconds: with T the one that it stamped, T - acknowledged <= offset <= T + 1 ms -
+    /// handed over.
     pub fn of(insertion_ns: Nanos, handed_ns: Nanos, acknowledged_ns: Nanos) -> Self {
         let stamped_ns = insertion_ns.div_euclid(MILLISECOND) * MILLISECOND;
         Self {

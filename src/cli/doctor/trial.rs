@@ -322,8 +322,8 @@ fn clock_of_log(offset: ClockBracket) -> Remark {
         [offset.low_ns, offset.high_ns].map(|ns| ns as f64 / MILLISECOND as f64);
     let found = format!("{low_ms:.1} to {high_ms:.1} ms off ours (broker_clock_offset_ms)");
     if offset.is_torn || offset.excludes_zero() {
-        let fix = "let both machines keep time by the same source (chrony, ntpd): result_latency is \
-                   as wrong as this, and runs are inconclusive";
+        let fix = "let both machines keep time by the same source (chrony, ntpd): result_latency \
+                   is as wrong as this, and runs are inconclusive";
         return Remark::bad(CHECK, Weight::Warn, found, fix);
     }
     Remark::ok(CHECK, found)
