@@ -12,7 +12,7 @@ use streamgauge_actors::{
 
 use streamgauge_support::wait_for;
 
-use crate::support::runs::{self, clock, embedded, outcome, start, wait_until};
+use streamgauge_support::runs::{self, clock, embedded, outcome, start, wait_until};
 
 /// Where a broker hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
