@@ -44,10 +44,12 @@ pub(super) const PROFILE: Profile = Profile {
     refused_fix: "look at the broker's own log",
 };
 
-/// A producer's client, with its threads.
-const CLIENT_BYTES: u64 = 1 << 20;
+/// A producer's part of the client.
+const CLIENT_BYTES: u64 = 64 << 10;
 /// What it keeps for a partition.
 const CLIENT_PARTITION_BYTES: u64 = 64 << 10;
+/// Queues that producers have at most: beyond so many they share.
+const QUEUES: u64 = 8;
 
 impl Adapter for FluvioSection {
     fn profile(&self) -> &'static Profile {
@@ -69,7 +71,7 @@ impl Adapter for FluvioSection {
                 settings: &["broker.fluvio.queue_bytes", "workload.producers"],
                 bytes: size
                     .event_bytes
-                    .min(size.producers.saturating_mul(self.queue_bytes.0))
+                    .min(size.producers.min(QUEUES).saturating_mul(self.queue_bytes.0))
                     .saturating_add(size.result_bytes.min(self.queue_bytes.0)),
             },
             MemoryPart {
