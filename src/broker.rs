@@ -21,7 +21,8 @@ use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 
 use self::adapter::Adapter;
 pub use self::adapter::{
-    AddressSetting, BrokerNeeds, ClientLibrary, KindName, Profile, PropertyTable,
+    AddressSetting, BrokerNeeds, ClientLibrary, KindName, MemoryPart, Profile, PropertyTable,
+    RunSize,
 };
 use self::embedded::EmbeddedSection;
 use self::fluvio::FluvioSection;
@@ -91,6 +92,11 @@ impl BrokerSection {
     /// The setting that the adapter refuses.
     pub fn examine(&self, wanted: &BrokerNeeds<'_>) -> Result<Vec<Remark>, SettingError> {
         self.adapter().examine(wanted)
+    }
+
+    /// The memory that the broker in use takes in this process.
+    pub fn memory(&self, size: &RunSize) -> Vec<MemoryPart> {
+        self.adapter().memory(size)
     }
 
     /// How the record of own topics knows the broker.

@@ -4,6 +4,7 @@
 //! - `api.rs`: what every handler has
 //! - `gate.rs`: who may ask: Host, Origin, token          - `problem.rs`: how an error is told (RFC
 //!   9457)
+//! - `patience.rs`: how long a caller may take
 //! - `orders.rs`: start, stop, restart, set the rate       - `runs.rs`: runs, reports, series,
 //!   comparison
 //! - `progress.rs`: a run's progress, as server-sent events
@@ -20,6 +21,7 @@ mod gate;
 mod openapi;
 mod orders;
 mod page;
+mod patience;
 mod problem;
 mod progress;
 mod runs;
@@ -146,11 +148,13 @@ fn bind(
                     .add(("Referrer-Policy", "no-referrer")),
             )
             .wrap(from_fn(gate::check))
+            .wrap(from_fn(patience::renew))
             .configure(routes)
             .default_service(web::to(not_found))
     };
     let server = HttpServer::new(app)
         .workers(WORKERS)
+        .on_connect(patience::watch(settings.answer_timeout))
         .max_connections(settings.max_connections)
         .client_request_timeout(settings.request_timeout)
         .client_disconnect_timeout(Duration::from_secs(1))

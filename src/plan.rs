@@ -1,6 +1,9 @@
 //! The one road to a run: from resolved settings to the run's plan, and to what its report says
 //! besides what is measured. The commands that make runs, a matrix and the daemon all take it.
 
+mod budget;
+mod machine_memory;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +11,7 @@ use streamgauge_actors::{
     AutoSpan, Broker, KnownTruth, Mode, Nanos, RunPlan, RunSpec, SharedClock,
 };
 
+pub use self::budget::Bound;
 use crate::broker::dead_letters;
 use crate::broker::topics::MadeFor;
 use crate::config::{self, ConfigError, ResolvedSettings, shell_quoted};
@@ -23,6 +27,8 @@ pub struct Recipe<'a> {
     pub arguments: Vec<String>,
     /// What the results of another processor are audited against.
     pub truth: Option<Arc<KnownTruth>>,
+    /// What the run may take in memory, besides what the machine has for it.
+    pub bound: Option<Bound>,
 }
 
 /// A run that can be ordered, and what its report will say besides what is measured.
@@ -55,7 +61,7 @@ impl<'a> Recipe<'a> {
     /// As [`check_whole_run`].
     pub fn whole_run(resolved: &'a ResolvedSettings) -> Result<Self, ConfigError> {
         check_whole_run(resolved)?;
-        Ok(Self { resolved, mode: Mode::Run, arguments: Vec::new(), truth: None })
+        Ok(Self { resolved, mode: Mode::Run, arguments: Vec::new(), truth: None, bound: None })
     }
 
     /// Plans the run, under an id of its own. `process_started_ns`: on the run's clock, as in
@@ -63,7 +69,7 @@ impl<'a> Recipe<'a> {
     /// broker's adapter.
     ///
     /// # Errors
-    /// A bad setting, or whatever `open` refuses.
+    /// A bad setting, more than there is memory for, or whatever `open` refuses.
     pub fn plan<E: From<ConfigError>>(
         &self,
         clock: SharedClock,
@@ -83,6 +89,8 @@ impl<'a> Recipe<'a> {
             stopped_by_signal: None,
         };
         let spec = self.spec(clock.now())?;
+        let bounds: Vec<Bound> = self.bound.into_iter().chain(budget::of_machine()).collect();
+        budget::check(&spec, self.mode, self.resolved, &bounds)?;
         let opened = open(self.resolved, Arc::clone(&clock))?;
         let (produces, writes_results) = (self.mode.produces(), self.mode.writes_results());
         let topics = &settings.topics;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// The longest a stage may let a port wait inside one turn.
@@ -98,6 +99,13 @@ pub trait EventReader: Send {
 
     /// The part of [`Self::lag`] that lies in one assigned partition; 0 for any other.
     fn lag_of(&mut self, partition: u32) -> u64;
+
+    /// Whether every record that lies in the assigned partitions by now was visited, as the log
+    /// says itself: what [`Self::lag`] knows may be old, where a connection is away. `Pending`: it
+    /// has not answered yet; call again, in a later turn, until it has. Never blocks.
+    fn is_at_end(&mut self) -> Poll<bool> {
+        Poll::Ready(self.lag() == 0)
+    }
 
     /// Visits the losses that became known since the last call. Reading goes on behind them. Cheap
     /// when there is none.

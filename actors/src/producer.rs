@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::clock::{Nanos, SharedClock, to_millis};
 use crate::failure::StageError;
-use crate::measures::backlog::LeastBehind;
+use crate::measures::backlog::{BehindSchedule, LeastBehind};
 use crate::measures::counters::StageCounters;
 use crate::ports::{Ack, Delivery, EventWriter, MAX_BUDGET, PROGRESS_KEY, Sent, TOKEN_LIMIT};
 use crate::producer::backpressure::Backpressure;
@@ -281,11 +281,14 @@ impl Producer {
 
     /// Looks how old the oldest event is that is not acknowledged.
     fn look_behind(&mut self, now: Nanos) {
-        let Self { behind, lanes, schedule, .. } = self;
+        let Self { behind, lanes, schedule, counters, .. } = self;
         behind.look(now, || {
             let oldest = lanes.iter().filter_map(Lane::oldest_intended).min();
             let oldest = [oldest, schedule.overdue(now)].into_iter().flatten().min();
-            (now >= schedule.base_ns).then(|| now - oldest.unwrap_or(now))
+            let behind_ns = now - oldest.unwrap_or(now);
+            let is_begun = counters.acknowledged > 0;
+            let known = if is_begun { BehindSchedule::Exactly } else { BehindSchedule::AtLeast };
+            (now >= schedule.base_ns).then(|| known(behind_ns))
         });
     }
 

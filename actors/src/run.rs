@@ -1,14 +1,15 @@
 //! A run from its acceptance to its outcome: what is known of it, and what follows from that. It
 //! reads no clock, sends nothing and starts nothing: the supervisor does, by what it says.
 
+pub(crate) mod abandonment;
 pub(crate) mod facts;
 pub(crate) mod helper;
 pub(crate) mod judge;
-pub(crate) mod machinery;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
+pub(crate) mod preparation;
 pub(crate) mod prepare;
 pub(crate) mod states;
 pub(crate) mod supervisor;
@@ -364,6 +365,7 @@ impl Run {
         } = report;
         let room = MAX_FINDINGS.saturating_sub(self.findings.len());
         self.findings.extend(findings.into_iter().take(room));
+        let watermarks = counters.watermarks.clone();
         let seconds = self.collector.add(stage, at_ns, finished, counters, &latencies);
         if let Some(window) = windows.last() {
             self.latest_window = Some(window.clone());
@@ -378,6 +380,7 @@ impl Run {
             at_ns: now,
             clock_stepped: is_step(self.wall_step_ns),
             totals,
+            watermarks,
             latencies,
             seconds,
             windows,
@@ -415,6 +418,7 @@ impl Run {
             counters: self.collector.totals(),
             latest: self.collector.latest().cloned(),
             latest_window: self.latest_window.clone(),
+            leaving: 0,
         }
     }
 

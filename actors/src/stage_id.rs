@@ -59,7 +59,7 @@ impl std::fmt::Display for StageId {
 
 /// Which pipeline a message comes from. A stage that was left behind frozen may wake up in a later
 /// run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PipelineId {
     /// Counts the runs of a supervisor, from 1.
     pub run: u64,

@@ -172,7 +172,7 @@ impl<S: Source> Stage for WindowAggregator<S> {
         }
         if self.source.has_schedule() {
             let counting = &self.counting;
-            self.behind.look(now, || Some(now.saturating_sub(counting.least_progress()?)));
+            self.behind.look(now, || counting.behind(now));
         }
         let Self { reader, source, counting, .. } = self;
         let mut unread = 0;

@@ -100,6 +100,31 @@ pub struct BrokerNeeds<'a> {
     pub group: &'a str,
 }
 
+/// The sizes of a run that its broker's memory follows from.
+#[derive(Clone, Copy, Debug)]
+pub struct RunSize {
+    /// Producers.
+    pub producers: u64,
+    /// Partitions of the events topic.
+    pub partitions: u64,
+    /// Aggregators.
+    pub aggregators: u64,
+    /// What all events of the run take together.
+    pub event_bytes: u64,
+    /// What all results of the run take together.
+    pub result_bytes: u64,
+}
+
+/// Memory that a run takes for one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPart {
+    /// The settings that it follows from, the first one to be lowered first; none: it is there
+    /// anyway.
+    pub settings: &'static [&'static str],
+    /// At most, as a rule.
+    pub bytes: u64,
+}
+
 /// A kind of broker with its section of the settings.
 pub(super) trait Adapter {
     /// What is known of it beforehand.
@@ -118,6 +143,9 @@ pub(super) trait Adapter {
         wanted: &BrokerNeeds<'_>,
         clock: SharedClock,
     ) -> Result<Arc<dyn Broker>, SettingError>;
+
+    /// The memory that its clients, or its log, take in this process.
+    fn memory(&self, size: &RunSize) -> Vec<MemoryPart>;
 
     /// How the record of own topics knows the broker.
     fn address(&self) -> String;

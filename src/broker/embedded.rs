@@ -24,7 +24,7 @@ use streamgauge_actors::{
 use self::log::{StoredPartition, TopicLog, lock, no_topic};
 use self::reader::Reader;
 use self::writer::Writer;
-use super::adapter::{Adapter, BrokerNeeds, KindName, Profile};
+use super::adapter::{Adapter, BrokerNeeds, KindName, MemoryPart, Profile, RunSize};
 
 /// `[broker.embedded]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -52,6 +52,12 @@ pub(super) const PROFILE: Profile = Profile {
 /// The name in settings and reports.
 const NAME: &str = "embedded";
 
+/// The buffer that a writer keeps for a partition where little is sent: it holds what came within a
+/// few milliseconds.
+const LANE_BYTES: u64 = 6 << 10;
+/// All buffers of a writer where much is sent.
+const TURN_BYTES: u64 = 256 << 10;
+
 /// What to do about a log in this process that does not answer.
 const FIX: &str = "report it: a log in this process always answers";
 
@@ -74,6 +80,25 @@ impl Adapter for EmbeddedSection {
         clock: SharedClock,
     ) -> Result<Arc<dyn Broker>, SettingError> {
         Ok(Arc::new(EmbeddedBroker::new(self.max_bytes.0, clock)))
+    }
+
+    fn memory(&self, size: &RunSize) -> Vec<MemoryPart> {
+        let most = self.max_bytes.0;
+        vec![
+            MemoryPart {
+                settings: &["broker.embedded.max_bytes"],
+                bytes: size.event_bytes.min(most).saturating_add(size.result_bytes.min(most)),
+            },
+            // Buffers of writers, whose full ones are what a turn sends.
+            MemoryPart {
+                settings: &["workload.producers"],
+                bytes: size.event_bytes.min(size.producers.saturating_mul(TURN_BYTES)),
+            },
+            MemoryPart {
+                settings: &["topics.partitions", "workload.producers"],
+                bytes: (size.producers * size.partitions).saturating_mul(LANE_BYTES),
+            },
+        ]
     }
 
     fn address(&self) -> String {

@@ -12,7 +12,9 @@ use streamgauge_actors::{Broker, Checks, SettingError, SharedClock};
 pub use self::client::FluvioBroker;
 pub use self::section::FluvioSection;
 use self::section::{ENDPOINT, FluvioTls, NAME};
-use super::adapter::{Adapter, AddressSetting, BrokerNeeds, ClientLibrary, KindName, Profile};
+use super::adapter::{
+    Adapter, AddressSetting, BrokerNeeds, ClientLibrary, KindName, MemoryPart, Profile, RunSize,
+};
 
 /// What is known of Fluvio without asking one.
 pub(super) const PROFILE: Profile = Profile {
@@ -42,6 +44,13 @@ pub(super) const PROFILE: Profile = Profile {
     refused_fix: "look at the broker's own log",
 };
 
+/// A producer's part of the client.
+const CLIENT_BYTES: u64 = 64 << 10;
+/// What it keeps for a partition.
+const CLIENT_PARTITION_BYTES: u64 = 64 << 10;
+/// Queues that producers have at most: beyond so many they share.
+const QUEUES: u64 = 8;
+
 impl Adapter for FluvioSection {
     fn profile(&self) -> &'static Profile {
         &PROFILE
@@ -53,6 +62,28 @@ impl Adapter for FluvioSection {
 
     fn open(&self, _: &BrokerNeeds<'_>, _: SharedClock) -> Result<Arc<dyn Broker>, SettingError> {
         open(self)
+    }
+
+    fn memory(&self, size: &RunSize) -> Vec<MemoryPart> {
+        let readers = size.aggregators + 1;
+        vec![
+            MemoryPart {
+                settings: &["broker.fluvio.queue_bytes", "workload.producers"],
+                bytes: size
+                    .event_bytes
+                    .min(size.producers.min(QUEUES).saturating_mul(self.queue_bytes.0))
+                    .saturating_add(size.result_bytes.min(self.queue_bytes.0)),
+            },
+            MemoryPart {
+                settings: &["broker.fluvio.fetch_bytes", "aggregator.count"],
+                bytes: size.event_bytes.min(readers.saturating_mul(2 * self.fetch_bytes.0)),
+            },
+            MemoryPart { settings: &["workload.producers"], bytes: size.producers * CLIENT_BYTES },
+            MemoryPart {
+                settings: &["topics.partitions", "workload.producers"],
+                bytes: size.producers * size.partitions * CLIENT_PARTITION_BYTES,
+            },
+        ]
     }
 
     fn address(&self) -> String {

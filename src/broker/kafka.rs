@@ -43,7 +43,8 @@ pub use self::section::KafkaSection;
 use self::section::{ADDRESSES, PROPERTIES};
 pub use self::settings::KafkaSettings;
 use super::adapter::{
-    Adapter, AddressSetting, BrokerNeeds, ClientLibrary, KindName, Profile, PropertyTable,
+    Adapter, AddressSetting, BrokerNeeds, ClientLibrary, KindName, MemoryPart, Profile,
+    PropertyTable, RunSize,
 };
 use super::remark::{Remark, Weight};
 
@@ -71,6 +72,11 @@ pub(super) const PROFILE: Profile = Profile {
     refused_fix: "check the client's permissions (ACLs) on topics",
 };
 
+/// A client, with its threads.
+const CLIENT_BYTES: u64 = 4 << 20;
+/// What a client knows of a partition.
+const CLIENT_PARTITION_BYTES: u64 = 16 << 10;
+
 impl Adapter for KafkaSection {
     fn profile(&self) -> &'static Profile {
         &PROFILE
@@ -86,6 +92,28 @@ impl Adapter for KafkaSection {
         _: SharedClock,
     ) -> Result<Arc<dyn Broker>, SettingError> {
         Ok(Arc::new(self.cluster(wanted)?))
+    }
+
+    fn memory(&self, size: &RunSize) -> Vec<MemoryPart> {
+        let clients = size.producers.min(u64::from(self.writer_clients));
+        // A record in a client's queue has a head of the client's own.
+        let queue = self.queue_bytes.0 / 4 * 5;
+        let readers = size.aggregators + 1;
+        vec![
+            MemoryPart {
+                settings: &["broker.kafka.queue_bytes", "broker.kafka.writer_clients"],
+                bytes: size.event_bytes.min(clients * queue) + size.result_bytes.min(queue),
+            },
+            MemoryPart {
+                settings: &["broker.kafka.prefetch_bytes", "aggregator.count"],
+                bytes: size.event_bytes.min(readers * self.prefetch_bytes.0),
+            },
+            MemoryPart { settings: &[], bytes: (clients + readers + 1) * CLIENT_BYTES },
+            MemoryPart {
+                settings: &["topics.partitions", "broker.kafka.writer_clients"],
+                bytes: (clients + 2) * size.partitions * CLIENT_PARTITION_BYTES,
+            },
+        ]
     }
 
     fn address(&self) -> String {

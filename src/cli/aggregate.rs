@@ -104,7 +104,7 @@ pub(super) fn run(session: &Session, args: &AggregateArgs) -> CliResult {
     perform(
         session,
         &Job {
-            recipe: Recipe { resolved: &resolved, mode, arguments, truth: None },
+            recipe: Recipe { resolved: &resolved, mode, arguments, truth: None, bound: None },
             write_truth: None,
             reports: &args.report.reports,
             format: args.output.output,

@@ -64,6 +64,7 @@ pub(super) fn run(session: &Session, args: &LatencyArgs) -> CliResult {
                 mode: Mode::Latency(args.follow.follow()),
                 arguments,
                 truth,
+                bound: None,
             },
             write_truth: None,
             reports: &args.report.reports,

@@ -75,6 +75,7 @@ pub(super) fn run(session: &Session, args: &ProduceArgs) -> CliResult {
                 mode: Mode::Produce,
                 arguments: Vec::new(),
                 truth: None,
+                bound: None,
             },
             write_truth: args.truth.as_deref(),
             reports: &args.report.reports,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::problem::{ConfigError, located};
+use super::presets::PRESETS;
+use super::problem::{ConfigError, DEFAULT_ORIGIN, located};
 use super::settings::Settings;
 use streamgauge_actors::SettingError;
 
@@ -27,6 +28,16 @@ pub struct ResolvedSettings {
 }
 
 impl ResolvedSettings {
+    /// Whether somebody set it: no default, and no preset.
+    pub(crate) fn is_chosen(&self, key: &str) -> bool {
+        let is_preset = |origin: &str| {
+            let name = origin.strip_prefix("preset ");
+            name.is_some_and(|name| PRESETS.iter().any(|preset| preset.name == name))
+        };
+        let origin = self.origins.get(key).map_or(DEFAULT_ORIGIN, String::as_str);
+        origin != DEFAULT_ORIGIN && !is_preset(origin)
+    }
+
     /// The error with where its setting was set.
     pub(crate) fn located(&self, error: SettingError) -> ConfigError {
         ConfigError { problems: vec![located(error, &self.origins)] }

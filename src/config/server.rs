@@ -22,8 +22,12 @@ pub struct ServerSection {
     pub max_event_streams: u32,
     /// How long a caller may take for a request's head, and for its body.
     pub request_timeout: Span,
+    /// How long a caller may take for a request and its answer together.
+    pub answer_timeout: Span,
     /// Size of a request's body, at most.
     pub max_body_bytes: Bytes,
+    /// What a run may take in memory, as estimated before it begins; 0: what the machine has.
+    pub max_run_memory: Bytes,
 }
 
 impl std::fmt::Debug for ServerSection {
@@ -68,6 +72,11 @@ impl ServerSection {
             !self.request_timeout.is_zero(),
             "server.request_timeout",
             "must be above 0, as `5s`",
+        );
+        checks.must(
+            !self.answer_timeout.is_zero(),
+            "server.answer_timeout",
+            "must be above 0, as `60s`",
         );
         checks.must(
             (1024..=1 << 30).contains(&self.max_body_bytes.0),

@@ -1,11 +1,19 @@
 //! A supervisor on its own arbiter, inside an actix system on a thread of its own.
 
 use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use anyhow::Context as _;
-use streamgauge_actors::{FactsHeard, RunFact, Supervisor};
+use streamgauge_actors::{
+    Clock as _, FactsHeard, GetStatus, Nanos, RunClock, RunFact, SECOND, Supervisor,
+};
+
+/// How long the end waits for topics that are being deleted. What is not deleted by then is found
+/// in the record of own topics.
+const DELETION_PATIENCE_NS: Nanos = 10 * SECOND;
 
 /// Passes on what happens to runs.
 struct Listener<F>(F);
@@ -90,8 +98,21 @@ impl ActorHost {
     }
 }
 
+impl ActorHost {
+    /// Waits for the deletion of topics of runs that were stopped while they were being prepared,
+    /// as far as their broker answers.
+    fn await_deletions(&self) {
+        let clock = RunClock::start();
+        let deadline = clock.now() + DELETION_PATIENCE_NS;
+        while clock.now() < deadline && self.ask(GetStatus).is_ok_and(|status| status.leaving > 0) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 impl Drop for ActorHost {
     fn drop(&mut self) {
+        self.await_deletions();
         self.system.stop();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());

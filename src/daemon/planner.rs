@@ -13,7 +13,7 @@ use crate::config::{
     self, Assignment, ByRequest, ConfigError, Layers, PRESETS, ResolvedSettings, WORKLOAD_ARGUMENT,
 };
 use crate::nearest::nearest;
-use crate::plan::{PlannedRun, Recipe, check_whole_run};
+use crate::plan::{Bound, PlannedRun, Recipe, check_whole_run};
 use crate::report::ReportContext;
 
 /// Makes the broker's adapter that settings name; connects to nothing.
@@ -164,9 +164,11 @@ impl Planner {
         let clock: SharedClock = Arc::new(RunClock::start());
         let (now, folder) = (clock.now(), self.folder.clone());
         let open = |resolved: &ResolvedSettings, clock| (self.open_broker)(resolved, clock);
-        let PlannedRun { plan, context } =
-            Recipe::whole_run(&resolved)?.plan(clock, now, folder, open)?;
         let settings = &resolved.settings;
+        let bound = Some(settings.server.max_run_memory.0).filter(|&bytes| bytes > 0);
+        let bound = bound.map(|bytes| Bound { bytes, what: "`server.max_run_memory` allows" });
+        let recipe = Recipe { bound, ..Recipe::whole_run(&resolved)? };
+        let PlannedRun { plan, context } = recipe.plan(clock, now, folder, open)?;
         let context = RunContext {
             request: RunRequest { workload: Some(workload.to_owned()), set: request.set.clone() },
             broker: settings.broker.kind.name().to_owned(),

@@ -21,6 +21,8 @@ pub struct ServerSettings {
     pub max_event_streams: usize,
     /// How long a request may take to come.
     pub request_timeout: Duration,
+    /// How long a request and its answer may take together.
+    pub answer_timeout: Duration,
     /// Size of a request's body at most.
     pub max_body_bytes: usize,
 }
@@ -73,6 +75,7 @@ impl ServerSettings {
             max_connections: server.max_connections as usize,
             max_event_streams: server.max_event_streams as usize,
             request_timeout: server.request_timeout.duration(),
+            answer_timeout: server.answer_timeout.duration(),
             max_body_bytes: server.max_body_bytes.0 as usize,
         })
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::api::ApiData;
+use super::patience::Connection;
 use super::problem::Problem;
 use super::runs::{AnyRun, find_run};
 use crate::live::{Bookmark, LiveRun, RunView};
@@ -39,7 +40,7 @@ pub(super) async fn events(
         AnyRun::Live(run) => {
             let permit = Arc::clone(&api.streams).try_acquire_owned();
             let permit = permit.map_err(|_| Problem::too_many_streams())?;
-            response.streaming(live(run, seen, permit))
+            response.streaming(live(run, seen, permit, Connection::of(&request)))
         }
         AnyRun::Over(report) => response.body(over(&report, seen)),
         AnyRun::Unreported(row) => {
@@ -92,6 +93,7 @@ struct ProgressStream {
     is_begun: bool,
     ready: VecDeque<String>,
     is_over: bool,
+    connection: Option<Arc<Connection>>,
     /// Given back when the client is gone, or the run is over.
     _permit: OwnedSemaphorePermit,
 }
@@ -101,6 +103,7 @@ fn live(
     run: Arc<LiveRun>,
     seen: Bookmark,
     permit: OwnedSemaphorePermit,
+    connection: Option<Arc<Connection>>,
 ) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
     let changes = run.watch();
     let stage = ProgressStream {
@@ -110,12 +113,15 @@ fn live(
         is_begun: false,
         ready: VecDeque::new(),
         is_over: false,
+        connection,
         _permit: permit,
     };
     stream::unfold(stage, |mut stage| async move {
         loop {
             if !stage.ready.is_empty() {
                 let text: String = stage.ready.drain(..).collect();
+                // Asked for only once what came before has gone out.
+                stage.connection.iter().for_each(|connection| connection.renew());
                 return Some((Ok(Bytes::from(text)), stage));
             }
             if stage.is_over {

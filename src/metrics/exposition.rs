@@ -257,7 +257,7 @@ fn gauges(state: &State, views: &[View<'_>]) -> Vec<MetricFamily> {
         *waiting.entry(stage.actor()).or_default() += count;
     }
     waiting.insert(SUPERVISOR, state.present.supervisor_mailbox);
-    let lag_ns = state.present.watermark_lag.values().copied().max().unwrap_or(0);
+    let lag_ns = state.present.watermark_lag_ns;
     for view in views {
         let only = |value: f64| if view.is_present { value } else { 0.0 };
         target.value(&view.labels(&[]), only(state.present.target));

@@ -67,8 +67,10 @@ pub(super) struct Present {
     pub(super) state: RunState,
     pub(super) target: f64,
     pub(super) totals: StageCounters,
-    /// Nanoseconds that the slowest partition's watermark was behind when it was told.
-    pub(super) watermark_lag: BTreeMap<u32, Nanos>,
+    /// Of each aggregator's partitions the least watermark.
+    watermarks: BTreeMap<StageId, Nanos>,
+    /// How far the slowest partition's watermark was behind when one was told last.
+    pub(super) watermark_lag_ns: Nanos,
     /// How far the reading was behind in the latest second, and where events stood.
     pub(super) behind_s: f64,
     pub(super) backlog: Backlog,
@@ -138,15 +140,15 @@ impl State {
         present.totals.clone_from(&measured.totals);
         present.mailboxes.insert(measured.stage, measured.mailbox);
         present.supervisor_mailbox = measured.supervisor_mailbox;
-        if matches!(measured.stage, StageId::WindowAggregator(_)) {
-            // Watermarks are on the run's clock.
-            let run_now = measured.at_ns;
-            let lag = |at: Nanos| {
-                if at == Nanos::MIN || at == Nanos::MAX { 0 } else { (run_now - at).max(0) }
-            };
-            present.watermark_lag =
-                measured.totals.watermarks.iter().map(|(&p, &at)| (p, lag(at))).collect();
-        }
+        let is_open = |at: &Nanos| *at != Nanos::MIN && *at != Nanos::MAX;
+        let least = measured.watermarks.values().copied().filter(is_open).min();
+        match least {
+            Some(least) => present.watermarks.insert(measured.stage, least),
+            None => present.watermarks.remove(&measured.stage),
+        };
+        // Watermarks are on the run's clock.
+        let least = present.watermarks.values().min();
+        present.watermark_lag_ns = least.map_or(0, |least| (measured.at_ns - least).max(0));
         if let Some(latest) = measured.seconds.last() {
             present.behind_s = latest.behind_ms.unwrap_or(0.0) / 1000.0;
             present.backlog = latest.backlog;
@@ -182,7 +184,8 @@ impl State {
         present.state = outcome.ending.state();
         present.target = 0.0;
         present.mailboxes.clear();
-        present.watermark_lag.clear();
+        present.watermarks.clear();
+        present.watermark_lag_ns = 0;
         (present.behind_s, present.backlog) = (0.0, Backlog::default());
     }
 
@@ -209,7 +212,8 @@ impl Present {
             state,
             target: 0.0,
             totals: StageCounters::default(),
-            watermark_lag: BTreeMap::new(),
+            watermarks: BTreeMap::new(),
+            watermark_lag_ns: 0,
             behind_s: 0.0,
             backlog: Backlog::default(),
             mailboxes: BTreeMap::new(),

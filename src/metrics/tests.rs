@@ -29,6 +29,7 @@ fn measured(produced: u64, latency_ns: Nanos) -> RunFact {
         at_ns: 1000 * SECOND,
         clock_stepped: false,
         totals: StageCounters { produced, ..StageCounters::default() },
+        watermarks: BTreeMap::new(),
         latencies: vec![(LatencyKind::PublishDelay, samples)],
         seconds: Vec::new(),
         windows: Vec::new(),

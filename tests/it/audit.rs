@@ -9,7 +9,7 @@ use streamgauge_actors::{
     testing::{Expectation, Fault, FaultKind, FaultyBroker, Injection, Injector, small_spec},
 };
 
-use crate::support::runs;
+use streamgauge_support::runs;
 
 /// Plays a run of three windows with one fault, or none; gives what was injected, and what the
 /// audit has to find.

@@ -200,6 +200,7 @@ fn impossible_settings_are_exit_code_78_and_name_flag_and_key() {
         ("--window", "10", "workload.window"),
         ("--duration", "0s", "workload.duration"),
         ("--campaigns", "0", "workload.campaigns"),
+        ("--aggregators", "257", "aggregator.count"),
         ("--ads-per-campaign", "0", "workload.ads_per_campaign"),
         ("--arrivals", "poison", "workload.arrivals"),
         ("--broker", "rabbit", "broker.kind"),
@@ -406,6 +407,21 @@ fn a_reader_that_leaves_is_no_error() {
         assert_code(&output, 0);
         assert!(output.stderr.is_empty(), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn a_run_that_takes_more_than_the_machine_has_is_refused_before_it_begins() {
+    let arguments =
+        ["run", "--producers", "4096", "--partitions", "10000", "--campaigns", "100000"];
+    let output = run(&arguments);
+    assert_code(&output, 78);
+    let said = stderr(&output);
+    assert!(
+        said.contains("flag --campaigns: `workload.campaigns` with `workload.producers` with ")
+            && said.contains(" that is more than the memory that "),
+        "{said}"
+    );
+    assert!(output.stdout.is_empty() && !said.contains("preparing"), "{said}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use streamgauge_actors::{
     testing::{Fault, FaultKind, FaultyBroker, small_spec},
 };
 
-use crate::support::runs::{self, outcome, play, start, wait_for_state};
+use streamgauge_support::runs::{self, outcome, play, start, wait_for_state};
 
 /// How long a port freezes.
 const FREEZE: Duration = Duration::from_secs(2);

@@ -329,6 +329,7 @@ fn measured(outcome: &RunOutcome, stage: StageId, clock_stepped: bool) -> RunFac
         at_ns: BASE + 3 * SECOND,
         clock_stepped,
         totals: outcome.counters.clone(),
+        watermarks: outcome.counters.watermarks.clone(),
         latencies,
         seconds: outcome.series.clone(),
         windows: outcome.measures.as_ref().unwrap().windows.clone(),

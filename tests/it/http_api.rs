@@ -141,6 +141,18 @@ fn a_run_is_restarted_as_a_new_one() {
 }
 
 #[test]
+fn a_request_for_more_than_the_daemon_allows_is_refused_by_name() {
+    let lab = Lab::new(&[("server.max_run_memory", "512MiB")]);
+    let body = json!({"set": {"workload.campaigns": 100_000, "workload.producers": 100}});
+    let problem = problem(&lab.post("/api/v1/runs", &body), 422, "invalid");
+    let error = &problem["errors"][0];
+    assert_eq!(error["pointer"], "/set/workload.campaigns", "{problem}");
+    let detail = error["detail"].as_str().unwrap();
+    assert!(detail.contains("more than `server.max_run_memory` allows (512.0MiB)"), "{detail}");
+    lab.over(&lab.start("200ms"));
+}
+
+#[test]
 fn impossible_requests_name_what_is_wrong() {
     let lab = Lab::new(&[]);
     let refused = |body: Value, pointer: &str, words: &str| {

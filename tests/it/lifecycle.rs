@@ -18,7 +18,7 @@ use streamgauge_actors::{
 
 use streamgauge_support::wait_for;
 
-use crate::support::runs::{self, outcome, play, start, wait_until};
+use streamgauge_support::runs::{self, outcome, play, start, wait_until};
 
 /// Set for the process in which the runs are played.
 const CHILD: &str = "STREAMGAUGE_TEST_LIFECYCLE_CHILD";

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "why a test is skipped, and figures")]
 
+mod abandoned_preparation;
 mod architecture;
 mod audit;
 mod cli;
@@ -9,6 +10,7 @@ mod compare;
 mod ctl;
 mod daemon;
 mod failures;
+mod fuzz_settings;
 mod golden;
 mod grafana;
 mod history;
@@ -23,6 +25,7 @@ mod page_names;
 mod report_html;
 mod report_schema;
 mod report_terminal;
+mod slow_callers;
 mod support;
 mod thresholds;
 mod tidy;

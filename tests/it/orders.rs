@@ -14,7 +14,7 @@ use streamgauge_actors::{
     testing::small_spec,
 };
 
-use crate::support::runs::{self, outcome, wait_for_state, wait_until};
+use streamgauge_support::runs::{self, outcome, wait_for_state, wait_until};
 
 /// What a broker holds back.
 #[derive(Default)]

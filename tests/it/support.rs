@@ -3,5 +3,4 @@
 pub(crate) mod cases;
 pub(crate) mod daemon;
 pub(crate) mod outcomes;
-pub(crate) mod runs;
 pub(crate) mod unwritable;

@@ -2,7 +2,7 @@
 
 use crate::support::outcomes::{AGGREGATE, FOLLOW, of_mode, passed};
 use streamgauge_actors::{
-    ArrivalKind, Cause, Ending, FailureKind, LatencyKind, Mode, RunOutcome, SECOND, StageId,
+    ArrivalKind, Cause, Ending, FailureKind, LatencyKind, Load, Mode, RunOutcome, SECOND, StageId,
     Sustained, Verdict,
 };
 
@@ -149,6 +149,28 @@ fn what_has_no_schedule_is_not_late() {
     let mut run = passed(6);
     (run.counters.sent_late_generator, run.spec.workload.arrivals) = (2_400_000, ArrivalKind::Max);
     assert_eq!(run.judge(&Sustained::default()).verdict(), Verdict::Pass);
+}
+
+#[test]
+fn a_client_that_is_full_while_we_lack_a_processor_is_nobody_elses_fault() {
+    let cause = |cpu_wait: f64, client_cpus: f64| {
+        let mut run = passed(6);
+        run.counters.sent_late_backpressure = 120_000;
+        assert!(!run.series.is_empty());
+        for second in &mut run.series {
+            second.load = Load {
+                client_full: 0.5,
+                reader_busy: 0.1,
+                cpu_wait,
+                client_cpus: Some(client_cpus),
+                foreign_cpus: Some(1.0),
+            };
+        }
+        run.judge(&Sustained::default()).cause()
+    };
+    assert_eq!(cause(0.01, 0.2), Cause::BrokerLimited);
+    assert_eq!(cause(0.2, 0.2), Cause::GeneratorLimited);
+    assert_eq!(cause(0.2, 1.5), Cause::BrokerLimited, "the client's own threads took it");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use streamgauge_actors::{
@@ -38,6 +39,7 @@ macro_rules! contract {
             pausing_before_the_first_visit_loses_nothing,
             polling_keeps_to_its_limits,
             lag_counts_what_was_not_visited,
+            a_log_is_asked_where_it_ends,
             the_log_stamps_records_when_asked,
             concurrent_writers_lose_nothing,
             writers_made_together_keep_apart,
@@ -421,6 +423,34 @@ fn lag_counts_what_was_not_visited(make: MakeBroker) {
     write(writer.as_mut(), 1, 10);
     assert_eq!(read(reader.as_mut(), 10).len(), 10);
     assert_eq!(reader.lag(), 0);
+}
+
+fn a_log_is_asked_where_it_ends(make: MakeBroker) {
+    let Some(topic) = Topic::new(make, "ends", 2) else { return };
+    let mut writer = topic.writer();
+    let mut reader = topic.reader(&[(0, StartAt::Earliest), (1, StartAt::Earliest)]);
+    let is_at_end = |reader: &mut dyn EventReader| {
+        let mut patience = Patience::new("the log's end");
+        loop {
+            match reader.is_at_end() {
+                Poll::Ready(is_at_end) => return is_at_end,
+                // A client may need turns of its own for the answer.
+                Poll::Pending => drop(reader.poll(BUDGET, 0, &mut |_| {}).unwrap()),
+            }
+            patience.check();
+        }
+    };
+    assert!(is_at_end(reader.as_mut()));
+    // It knows at once of what was stored behind the reader's back.
+    write(writer.as_mut(), 1, 20);
+    assert!(!is_at_end(reader.as_mut()));
+    let mut left = 20;
+    let mut patience = Patience::new("records");
+    while left > 0 {
+        left -= reader.poll(BUDGET, left, &mut |_| {}).unwrap();
+        patience.check();
+    }
+    assert!(is_at_end(reader.as_mut()));
 }
 
 fn the_log_stamps_records_when_asked(make: MakeBroker) {

@@ -7,6 +7,7 @@ mod alignment;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tracing::warn;
 
@@ -219,7 +220,10 @@ impl Stage for ResultsJudge {
         let ResultsJudgeRole { reader, partitions, follow, .. } = &mut self.role;
         let idle = follow.until_idle_ns.is_some_and(|limit| silent_ns >= limit);
         let drained = self.remainder.is_done(visited, &mut **reader, 0..*partitions);
-        if drained || (visited == 0 && idle && reader.lag() == 0) {
+        let is_read = |reader: &mut dyn EventReader| {
+            reader.lag() == 0 && reader.is_at_end() == Poll::Ready(true)
+        };
+        if drained || (visited == 0 && idle && is_read(&mut **reader)) {
             outbox.push(self.judge());
             return Ok(Turn::Finished);
         }

@@ -1,6 +1,7 @@
 //! Audits a run: its results read back against the ledger, and their latencies.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
 use crate::failure::StageError;
@@ -21,18 +22,24 @@ use crate::stream::result::{BAD_RESULT, ResultRecord};
 use crate::truth::findings::Finding;
 use crate::truth::schedule_audit::ScheduleAudit;
 use crate::truth::table::TruthTable;
-use crate::workload::arrivals::ArrivalKind;
 use crate::workload::spec::RunSpec;
 
 /// Nothing came for so long after the writer was done: what is missing will not come any more.
 const MISSING_AFTER_NS: Nanos = 5_000 * MILLISECOND;
 
 /// Events that one turn draws again at most: a fraction of a millisecond.
-const DRAWS: u64 = 1 << 15;
+pub(super) const DRAWS: u64 = 1 << 15;
 
 /// The part of a run's time that is spent on drawing its schedule when all else is done, at most
 /// (but a second).
 const COMPARING_PART: Nanos = 10;
+
+/// How long drawing a run's schedule may go on when all else is done. (A drain that comes no
+/// further ends sooner or later.)
+pub(super) fn comparing_ns(spec: &RunSpec) -> Nanos {
+    let part_ns = (spec.schedule_ns() / COMPARING_PART).max(SECOND);
+    part_ns.min(spec.supervisor.drain_timeout.as_nanos() / 2)
+}
 
 /// A run's audit, before the run has begun.
 pub struct RunAuditRole {
@@ -54,10 +61,8 @@ impl Role for RunAuditRole {
     fn begin(self, base_ns: Nanos) -> RunAudit {
         let Self { spec, clock, reader } = self;
         let auditor = Auditor::new(spec.frame(base_ns, None), spec.workload.producers);
-        let is_compared =
-            spec.workload.check_schedule && spec.workload.arrivals != ArrivalKind::Max;
-        let schedule = is_compared.then(|| ScheduleAudit::new(&spec, base_ns));
-        let comparing_ns = (spec.schedule_ns() / COMPARING_PART).max(SECOND);
+        let schedule = ScheduleAudit::if_wanted(&spec, base_ns);
+        let comparing_ns = comparing_ns(&spec);
         RunAudit {
             auditor: if spec.log_append_time { auditor } else { auditor.with_latencies_apart() },
             clock_offset: ClockOffset::default(),
@@ -186,7 +191,9 @@ impl Stage for RunAudit {
             return Ok(if is_busy { Turn::Again } else { Turn::Park });
         };
         let all_read = results_read >= complete && visited == 0 && self.reader.lag() == 0;
-        let given_up = now - self.last_read_ns > MISSING_AFTER_NS && self.reader.lag() == 0;
+        let given_up = now - self.last_read_ns > MISSING_AFTER_NS
+            && self.reader.lag() == 0
+            && self.reader.is_at_end() == Poll::Ready(true);
         if !all_read && !given_up {
             return Ok(Turn::Again);
         }

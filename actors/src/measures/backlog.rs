@@ -58,32 +58,49 @@ impl Load {
     }
 }
 
+/// How far behind the schedule a stage is, nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BehindSchedule {
+    /// So far.
+    Exactly(Nanos),
+    /// So far at least: nothing has come yet since the run began. It is the beginning that is so
+    /// near, and not what comes.
+    AtLeast(Nanos),
+}
+
 /// The least that a stage was behind the schedule since it was last asked: what lingers, sawtooths
 /// or pauses for a moment vanishes in it, a queue does not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LeastBehind {
     least_ns: Option<Nanos>,
+    /// The last look's, while nothing had come yet.
+    at_least_ns: Option<Nanos>,
     next_look_ns: Nanos,
 }
 
 impl LeastBehind {
-    /// Looks how far behind the stage is, if it is time to; `behind`: nanoseconds, `None`: there is
-    /// nothing that it could be behind.
+    /// Looks how far behind the stage is, if it is time to; `None`: there is nothing that it could
+    /// be behind.
     #[inline]
-    pub(crate) fn look(&mut self, now: Nanos, behind: impl FnOnce() -> Option<Nanos>) {
+    pub(crate) fn look(&mut self, now: Nanos, behind: impl FnOnce() -> Option<BehindSchedule>) {
         if now < self.next_look_ns {
             return;
         }
         self.next_look_ns = now + LOOK_EVERY_NS;
-        if let Some(behind_ns) = behind() {
-            let least_ns = self.least_ns.map_or(behind_ns, |least_ns| least_ns.min(behind_ns));
-            self.least_ns = Some(least_ns.max(0));
+        match behind() {
+            Some(BehindSchedule::Exactly(behind_ns)) => {
+                let least_ns = self.least_ns.map_or(behind_ns, |least_ns| least_ns.min(behind_ns));
+                self.least_ns = Some(least_ns.max(0));
+            }
+            Some(BehindSchedule::AtLeast(behind_ns)) => self.at_least_ns = Some(behind_ns.max(0)),
+            None => {}
         }
     }
 
     /// The least since the last call.
     pub(crate) fn take(&mut self) -> Option<Nanos> {
-        self.least_ns.take()
+        let at_least_ns = self.at_least_ns.take();
+        self.least_ns.take().or(at_least_ns)
     }
 }
 
@@ -94,11 +111,29 @@ mod tests {
     #[test]
     fn the_least_of_all_looks_counts_and_a_look_is_rare() {
         let mut behind = LeastBehind::default();
-        behind.look(0, || Some(7));
+        behind.look(0, || Some(BehindSchedule::Exactly(7)));
         behind.look(1, || unreachable!("too soon"));
-        behind.look(LOOK_EVERY_NS, || Some(5));
+        behind.look(LOOK_EVERY_NS, || Some(BehindSchedule::Exactly(5)));
         behind.look(2 * LOOK_EVERY_NS, || None);
-        behind.look(3 * LOOK_EVERY_NS, || Some(6));
+        behind.look(3 * LOOK_EVERY_NS, || Some(BehindSchedule::Exactly(6)));
         assert_eq!((behind.take(), behind.take()), (Some(5), None));
+    }
+
+    /// What comes from a broker that is far away is always behind. At the beginning nothing is yet.
+    #[test]
+    fn a_beginning_is_no_measure_unless_nothing_comes() {
+        let mut behind = LeastBehind::default();
+        let looks = [
+            BehindSchedule::AtLeast(0),
+            BehindSchedule::AtLeast(140),
+            BehindSchedule::Exactly(150),
+        ];
+        for (at, look) in (0..).zip(looks) {
+            behind.look(at * LOOK_EVERY_NS, || Some(look));
+        }
+        assert_eq!(behind.take(), Some(150));
+        behind.look(3 * LOOK_EVERY_NS, || Some(BehindSchedule::AtLeast(900)));
+        behind.look(4 * LOOK_EVERY_NS, || Some(BehindSchedule::AtLeast(950)));
+        assert_eq!((behind.take(), behind.take()), (Some(950), None));
     }
 }

@@ -173,6 +173,8 @@ impl Collector {
                 }
             }
         }
+        // They are in the open second, and there may be thousands.
+        let counters = StageCounters { watermarks: BTreeMap::new(), ..counters };
         self.stages.insert(stage, LastReport { at_ns, counters });
         let mut closed = Vec::new();
         while let Some(entry) = self.open.first_entry() {
@@ -185,7 +187,7 @@ impl Collector {
         closed
     }
 
-    /// All stages' totals.
+    /// All stages' totals, without watermarks.
     pub(crate) fn totals(&self) -> StageCounters {
         let mut totals = StageCounters::default();
         self.stages.values().for_each(|last| totals.add(&last.counters));

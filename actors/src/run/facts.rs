@@ -1,5 +1,6 @@
 //! What happens to runs, as the supervisor learns it and tells it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -65,8 +66,10 @@ pub struct StageMeasured {
     pub at_ns: Nanos,
     /// Whether the wall clock was stepped so far: then result latencies mean nothing.
     pub clock_stepped: bool,
-    /// All stages' totals.
+    /// All stages' totals, without watermarks.
     pub totals: StageCounters,
+    /// The watermarks of the stage's own partitions.
+    pub watermarks: BTreeMap<u32, Nanos>,
     /// The stage's samples since its last report.
     pub latencies: Vec<(LatencyKind, LatencyHistogram)>,
     /// Seconds of the run that this report completes.

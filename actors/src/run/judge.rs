@@ -5,7 +5,7 @@ mod input;
 use crate::clock::{MILLISECOND, SECOND};
 use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
-use crate::measures::run_measures::{ClockBracket, Misalignment};
+use crate::measures::run_measures::{ClockBracket, Misalignment, RunMeasures};
 use crate::run::outcome::{Ending, MadeTopics, RunOutcome};
 use crate::run::sustained::growth::Undecided;
 use crate::run::sustained::{Limit, Sustained};
@@ -71,6 +71,9 @@ impl RunOutcome {
             check(audit.results_duplicated, Cause::ResultsDuplicated, "result(s) duplicated");
             let what = "result(s) with a wrong max_produce_time or wrong window bounds";
             check(audit.results_wrong, Cause::ResultsWrong, what);
+        }
+        // Of producers that ran alone, too.
+        if let Some(RunMeasures { audit, .. }) = &self.measures {
             let what = "event(s) of the schedule neither sent nor given up";
             check(audit.events_skipped, Cause::ScheduleBroken, what);
             let what = "event(s) sent that the schedule does not have";
@@ -256,7 +259,8 @@ impl RunOutcome {
     }
 
     /// What made the producers late, if too many events were. Never sent is late, too. Where the
-    /// backlog grew, too, what held it up decides alone.
+    /// backlog grew, too, what held it up decides alone. A client that is full is nobody else's
+    /// fault while our own threads lack a processor.
     fn sent_late(&self, sustained: &Sustained) -> Option<Reason> {
         self.spec.target(self.mode)?;
         let counters = &self.counters;
@@ -269,7 +273,7 @@ impl RunOutcome {
         if share <= self.spec.workload.send_delay_share {
             return None;
         }
-        let (cause, who) = if by_broker >= by_generator {
+        let (cause, who) = if by_broker >= by_generator && !self.fills_its_clients() {
             (Cause::BrokerLimited, "broker")
         } else {
             (Cause::GeneratorLimited, "generator")

@@ -101,4 +101,6 @@ pub struct RunStatus {
     pub latest: Option<Second>,
     /// The window judged last.
     pub latest_window: Option<WindowAudit>,
+    /// Runs that are over, and whose topics are still being deleted.
+    pub leaving: usize,
 }

@@ -192,7 +192,7 @@ impl Pipeline {
                 builder.producers(producers, &audit);
             }
             StagePorts::Produce(producers) => {
-                let role = TruthKeeperRole { producers: builder.spec.workload.producers };
+                let role = TruthKeeperRole { spec: Arc::clone(&builder.spec) };
                 let keeper = builder.add(role, builder.measured());
                 builder.producers(producers, &keeper);
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ports::{BrokerDescription, EventReader, EventWriter, PortError, StartAt, WriterRole};
+use crate::run::abandonment::Abandonment;
 use crate::run::plan::RunPlan;
 use crate::run::topics::{prepare_events_topic, prepare_results_topic};
 use crate::workload::campaigns::Campaigns;
@@ -83,8 +84,9 @@ pub(crate) struct ProducerPorts {
 /// before what it reads is written. Blocks; call it on a thread of its own.
 ///
 /// # Errors
-/// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose.
-pub(crate) fn prepare(plan: &RunPlan) -> Result<RunBasis, PortError> {
+/// [`PortError`]: the broker cannot be reached, a topic is missing or is not fit for its purpose,
+/// or the run is wanted no more.
+pub(crate) fn prepare(plan: &RunPlan, abandonment: &Abandonment) -> Result<RunBasis, PortError> {
     let mut spec = plan.spec.clone();
     let description = plan.events_broker.describe()?;
     let is_one = Arc::ptr_eq(&plan.events_broker, &plan.results_broker);
@@ -94,23 +96,27 @@ pub(crate) fn prepare(plan: &RunPlan) -> Result<RunBasis, PortError> {
         plan.results_broker.describe()?.log_append_time
     };
     let needs_events = plan.mode.produces() || plan.mode.writes_results();
+    abandonment.check()?;
+    abandonment.makes_topics();
     if needs_events {
         spec.topics.partitions = prepare_events_topic(plan, &mut *plan.events_broker.admin()?)?;
         spec.aggregator.count = spec.aggregator.count.min(spec.topics.partitions);
     }
+    abandonment.check()?;
     let mut result_partitions = 1;
     if plan.mode.writes_results() || !needs_events {
         result_partitions =
             prepare_results_topic(plan, &mut *plan.results_broker.admin()?, spec.log_append_time)?;
     }
     let spec = Arc::new(spec);
-    let ports = Connector { plan, spec: &spec, result_partitions }.connect()?;
+    let ports = Connector { plan, abandonment, spec: &spec, result_partitions }.connect()?;
     Ok(RunBasis { broker: description, ports, spec })
 }
 
 /// Connects the ports of one run.
 struct Connector<'a> {
     plan: &'a RunPlan,
+    abandonment: &'a Abandonment,
     spec: &'a RunSpec,
     result_partitions: u32,
 }
@@ -141,11 +147,13 @@ impl Connector<'_> {
     }
 
     fn results_from(&self, start: StartAt) -> Result<Box<dyn EventReader>, PortError> {
+        self.abandonment.check()?;
         let from: Vec<_> = (0..self.result_partitions).map(|id| (id, start)).collect();
         self.plan.results_broker.reader(&self.spec.topics.results, &from)
     }
 
     fn result_writer(&self) -> Result<ResultPort, PortError> {
+        self.abandonment.check()?;
         let writer =
             self.plan.results_broker.writer(&self.spec.topics.results, WriterRole::Results)?;
         Ok(ResultPort { writer, partitions: self.result_partitions })
@@ -154,6 +162,7 @@ impl Connector<'_> {
     fn aggregators(&self, start: StartAt) -> Result<Vec<AggregatorPort>, PortError> {
         let Self { spec, plan, .. } = self;
         let port = |id: u32| {
+            self.abandonment.check()?;
             let owned: Vec<u32> =
                 (id..spec.topics.partitions).step_by(spec.aggregator.count as usize).collect();
             let from: Vec<_> = owned.iter().map(|&partition| (partition, start)).collect();
@@ -167,12 +176,14 @@ impl Connector<'_> {
 
     fn producers(&self) -> Result<ProducerPorts, PortError> {
         let Self { spec, plan, .. } = self;
+        self.abandonment.check()?;
         let campaigns = Campaigns::derive(
             spec.workload.seed,
             spec.workload.campaigns,
             spec.workload.ads_per_campaign,
             spec.workload.zipf(),
         );
+        self.abandonment.check()?;
         let writers = plan.events_broker.writers(
             &spec.topics.events,
             WriterRole::Events,

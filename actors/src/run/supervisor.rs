@@ -5,9 +5,14 @@
 //! [`StageFailed`], [`RunMeasured`] from the stages. Sends: orders to every stage, [`RunFact`]s to
 //! whoever listens.
 //!
-//! It lives on an arbiter of its own and never blocks: topics, connections and the end of threads
-//! are waited for on helper threads, which answer by a message.
+//! It lives on an arbiter of its own and never blocks: topics, connections, stages and the end of
+//! threads are made and waited for on helper threads, which answer by a message. A run that is
+//! stopped while it is being prepared is over soon, whatever its helper waits for: that one cleans
+//! up behind it.
 
+mod order_handlers;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,20 +20,16 @@ use actix::prelude::*;
 use tracing::{error, info, warn};
 
 use crate::cpu::MachineCpu;
-use crate::failure::{FailureKind, StageError, caught};
+use crate::failure::FailureKind;
 use crate::ports::PortError;
 use crate::run::facts::{FactsHeard, RunFact, RunMeasured};
 use crate::run::helper::helper;
-use crate::run::machinery::Machinery;
-use crate::run::orders::{
-    GetStatus, Refusal, RestartRun, RunStatus, SetRate, StartRun, StopMode, StopRun,
-};
+use crate::run::orders::{Refusal, RestartRun, RunStatus, SetRate, StopMode, StopRun};
 use crate::run::outcome::{Ending, MadeTopics};
 use crate::run::pipeline::{Pipeline, Reports};
 use crate::run::plan::RunPlan;
-use crate::run::prepare::{RunBasis, prepare};
+use crate::run::preparation::{Preparation, PreparedRun};
 use crate::run::states::{Effect, OrderKind, RunState, order_effect};
-use crate::run::topics::delete_topics;
 use crate::run::{Consequence, Run, Sight};
 use crate::stage::StageOrder;
 use crate::stage::driver::MailboxCount;
@@ -37,6 +38,8 @@ use crate::stage_id::PipelineId;
 
 /// How often the supervisor looks at its run.
 const TICK: Duration = Duration::from_millis(20);
+/// How long a run that is stopped while it is being prepared is waited for.
+const ABANDON_PATIENCE: Duration = Duration::from_millis(500);
 /// The first generation; a rebuilt pipeline would be the next.
 const FIRST_GENERATION: u16 = 1;
 
@@ -52,26 +55,36 @@ pub struct Supervisor {
     heard: Recipient<FactsHeard>,
     /// Runs so far.
     runs: u64,
+    /// Runs that were over before their preparation was, and may have topics that are still to be
+    /// deleted.
+    leaving: BTreeSet<PipelineId>,
     /// Reports and failures in its mailbox.
     waiting: MailboxCount,
 }
 
 /// The present run, with what it is made from and what it runs on.
 struct Present {
+    preparation: Preparation,
     plan: Arc<RunPlan>,
     run: Run,
-    machinery: Machinery,
+    /// The stages, while there are any.
+    pipeline: Option<Pipeline>,
 }
 
-/// A helper thread -> Supervisor: topics and ports are made, or are not.
+/// A helper thread -> Supervisor: topics, ports and stages are made, or are not.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Ready(Result<RunBasis, PortError>);
+struct Ready {
+    pipeline: PipelineId,
+    preparation: Preparation,
+    prepared: Result<PreparedRun, PortError>,
+}
 
 /// A helper thread -> Supervisor: threads have ended, topics are deleted.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct TornDown {
+    pipeline: PipelineId,
     warning: Option<String>,
 }
 
@@ -85,6 +98,7 @@ impl Supervisor {
             listener,
             heard,
             runs: 0,
+            leaving: BTreeSet::new(),
             waiting: MailboxCount::default(),
         }
     }
@@ -111,9 +125,9 @@ impl Supervisor {
 
     /// The present run, while the stages of this pipeline run.
     fn running(&mut self, pipeline: PipelineId) -> Option<&mut Present> {
-        self.present.as_mut().filter(|present| {
-            present.run.id == pipeline && matches!(present.machinery, Machinery::Running(_))
-        })
+        self.present
+            .as_mut()
+            .filter(|present| present.run.id == pipeline && present.pipeline.is_some())
     }
 
     fn begin(&mut self, plan: Arc<RunPlan>, ctx: &mut Context<Self>) {
@@ -126,25 +140,38 @@ impl Supervisor {
         );
         // It may have been planned long ago.
         plan.clock.begin();
-        let spec = Arc::new(plan.spec.clone());
+        let (spec, started_at_ns) = (Arc::new(plan.spec.clone()), plan.clock.now());
         self.runs += 1;
-        let started_at_ns = plan.clock.now();
         let id = PipelineId { run: self.runs, generation: FIRST_GENERATION };
         let made_topics =
             MadeTopics { events: plan.create_events_topic, results: plan.create_results_topic };
         let run = Run::new(plan.mode, made_topics, Arc::clone(&spec), id, started_at_ns);
         self.tell(RunFact::Accepted { spec, started_at_ns });
         self.tell(RunFact::StateChanged(run.state));
-        self.present =
-            Some(Present { run, machinery: Machinery::Nothing, plan: Arc::clone(&plan) });
-        let broken =
-            |why| Ready(Err(PortError::fatal(format!("the run could not be basis: {why}"))));
-        helper("prepare", ctx.address(), move || Ready(prepare(&plan)), broken);
+        let preparation = Preparation::new(Arc::clone(&plan));
+        let reports = Reports {
+            pipeline: id,
+            supervisor_waiting: self.waiting.clone(),
+            reports: ctx.address().recipient(),
+            failures: ctx.address().recipient(),
+            measured: ctx.address().recipient(),
+        };
+        let system = System::current();
+        let (of_broken, of_run) = (preparation.clone(), preparation.clone());
+        self.present = Some(Present { preparation, plan, run, pipeline: None });
+        let broken = move |why| {
+            let why = PortError::fatal(format!("the run could not be prepared: {why}"));
+            Ready { pipeline: id, preparation: of_broken.clone(), prepared: Err(why) }
+        };
+        let prepare = move || {
+            let prepared = of_run.run(system, &reports);
+            Ready { pipeline: id, preparation: of_run, prepared }
+        };
+        helper("prepare", ctx.address(), prepare, broken);
     }
 
     fn drain(&mut self) {
-        if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
-            &mut self.present
+        if let Some(Present { plan, run, pipeline: Some(pipeline), .. }) = &mut self.present
             && let Some(at_ns) = run.drain(plan.clock.now())
         {
             pipeline.order(StageOrder::Drain { at_ns });
@@ -166,7 +193,7 @@ impl Supervisor {
     /// The run is over: stops its stages, deletes its topics, and tells its outcome when that is
     /// done.
     fn end(&mut self, ending: Ending, ctx: &mut Context<Self>) {
-        let Some(Present { plan, run, machinery }) = &mut self.present else { return };
+        let Some(Present { preparation, plan, run, pipeline }) = &mut self.present else { return };
         let failure = match &ending {
             Ending::Failed { stage, cause, .. } => Some((*stage, cause.clone())),
             Ending::Completed | Ending::Stopped { .. } => None,
@@ -184,19 +211,42 @@ impl Supervisor {
                 "the run failed"
             );
         }
+        let id = run.id;
         if run.preparing {
-            // `Ready` follows, and ends the run then.
+            // `Ready` follows, and ends the run then, if it comes soon.
+            preparation.abandonment.abandon();
+            ctx.run_later(ABANDON_PATIENCE, move |actor, ctx| actor.leave(id, ctx));
             return;
         }
-        let machinery = std::mem::take(machinery);
-        let patience =
-            Duration::from_nanos(run.spec.supervisor.heartbeat_timeout.as_nanos().max(0) as u64);
-        let plan = Arc::clone(plan);
-        let tear_down = move || {
-            machinery.end(&plan, patience);
-            TornDown { warning: delete_topics(&plan).err().map(|error| error.message) }
+        let (preparation, pipeline) = (preparation.clone(), pipeline.take());
+        Self::tear_down(id, preparation, pipeline, ctx);
+    }
+
+    fn tear_down(
+        id: PipelineId,
+        preparation: Preparation,
+        pipeline: Option<Pipeline>,
+        ctx: &mut Context<Self>,
+    ) {
+        let heartbeat = preparation.plan.spec.supervisor.heartbeat_timeout;
+        let tear_down = move || TornDown {
+            pipeline: id,
+            warning: preparation.undo(pipeline, heartbeat.duration()),
         };
-        helper("teardown", ctx.address(), tear_down, |why| TornDown { warning: Some(why) });
+        let broken = move |why| TornDown { pipeline: id, warning: Some(why) };
+        helper("teardown", ctx.address(), tear_down, broken);
+    }
+
+    /// A run that was stopped while it was being prepared is over, whatever its helper still waits
+    /// for.
+    fn leave(&mut self, id: PipelineId, ctx: &mut Context<Self>) {
+        let is_it = |present: &&Present| present.run.id == id && present.run.preparing;
+        if let Some(present) = self.present.as_ref().filter(is_it) {
+            if present.preparation.abandonment.may_have_topics() {
+                self.leaving.insert(id);
+            }
+            self.conclude(ctx);
+        }
     }
 
     /// Tells the outcome, and begins what waits.
@@ -236,10 +286,11 @@ impl Supervisor {
     }
 
     fn status(&self) -> RunStatus {
-        match &self.present {
+        let status = match &self.present {
             Some(Present { run, plan, .. }) => run.status(plan.clock.now()),
             None => self.last.clone(),
-        }
+        };
+        RunStatus { leaving: self.leaving.len(), ..status }
     }
 
     fn apply(
@@ -314,9 +365,7 @@ impl Supervisor {
             return Err(self.refusal(reason));
         }
         self.apply(OrderKind::SetRate, None, StopMode::Drain, ctx)?;
-        if let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
-            &mut self.present
-        {
+        if let Some(Present { plan, run, pipeline: Some(pipeline), .. }) = &mut self.present {
             let at_ns = run.set_rate(plan.clock.now(), rate);
             pipeline.order(StageOrder::SetRate { at_ns, events_per_second: rate });
             self.tell(RunFact::RateChanged(rate));
@@ -325,9 +374,7 @@ impl Supervisor {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let Some(Present { plan, run, machinery: Machinery::Running(pipeline) }) =
-            &mut self.present
-        else {
+        let Some(Present { plan, run, pipeline: Some(pipeline), .. }) = &mut self.present else {
             return;
         };
         let now = plan.clock.now();
@@ -364,11 +411,18 @@ impl Actor for Supervisor {
 impl Handler<Ready> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, Ready(ready): Ready, ctx: &mut Context<Self>) {
-        let Some(Present { plan, run, machinery }) = &mut self.present else { return };
+    fn handle(&mut self, ready: Ready, ctx: &mut Context<Self>) {
+        let Ready { pipeline: id, preparation, prepared } = ready;
+        let Some(Present { plan, run, pipeline, .. }) =
+            self.present.as_mut().filter(|present| present.run.id == id)
+        else {
+            // The run is over.
+            let pipeline = prepared.ok().map(|prepared| prepared.pipeline);
+            return Self::tear_down(id, preparation, pipeline, ctx);
+        };
         run.preparing = false;
-        let basis = match ready {
-            Ok(basis) => basis,
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
             Err(error) => {
                 let kind = FailureKind::of(&error);
                 let failed = Ending::Failed { stage: None, kind, cause: error.message };
@@ -377,27 +431,14 @@ impl Handler<Ready> for Supervisor {
                 return self.end(ending, ctx);
             }
         };
-        run.completed(Arc::clone(&basis.spec), basis.broker.clone());
+        run.completed(prepared.spec, prepared.broker);
+        let stages = pipeline.insert(prepared.pipeline);
         if let Some(stopped) = run.ending.take() {
-            *machinery = Machinery::Unused(basis);
             return self.end(stopped, ctx);
         }
-        let reports = Reports {
-            pipeline: run.id,
-            supervisor_waiting: self.waiting.clone(),
-            reports: ctx.address().recipient(),
-            failures: ctx.address().recipient(),
-            measured: ctx.address().recipient(),
-        };
-        // An arbiter panics where it gets no thread or no descriptor.
-        let pipeline = match caught(|| Pipeline::start(plan, basis, &reports)) {
-            Ok(pipeline) => pipeline,
-            Err(StageError { cause, .. }) => return self.end(Ending::failed(cause), ctx),
-        };
         let now = plan.clock.now();
-        let base_ns = run.begin(pipeline.stages().collect(), now);
-        pipeline.begin(base_ns);
-        *machinery = Machinery::Running(pipeline);
+        let base_ns = run.begin(stages.stages().collect(), now);
+        stages.begin(base_ns);
         let (spec, state) = (Arc::clone(&run.spec), run.state);
         self.tell(RunFact::Began { spec, base_ns, lead_ns: base_ns - now });
         self.tell(RunFact::StateChanged(state));
@@ -408,11 +449,17 @@ impl Handler<TornDown> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, message: TornDown, ctx: &mut Context<Self>) {
-        if let Some(warning) = message.warning {
-            let run_id = self.present.as_ref().map(|present| present.run.spec.run_id.as_str());
+        let TornDown { pipeline, warning } = message;
+        let present = self.present.as_ref().filter(|present| present.run.id == pipeline);
+        if let Some(warning) = warning {
+            let run_id = present.map(|present| present.run.spec.run_id.as_str());
             warn!(run_id, actor = "supervisor", warning, "the run was not cleaned up in full");
         }
-        self.conclude(ctx);
+        if present.is_some() {
+            self.conclude(ctx);
+        } else {
+            self.leaving.remove(&pipeline);
+        }
     }
 }
 
@@ -449,49 +496,5 @@ impl Handler<RunMeasured> for Supervisor {
         {
             run.measured(measured);
         }
-    }
-}
-
-impl Handler<StartRun> for Supervisor {
-    type Result = Answer;
-
-    fn handle(&mut self, order: StartRun, ctx: &mut Context<Self>) -> Answer {
-        let answer = self.apply(OrderKind::Start, Some(order.plan), StopMode::Drain, ctx);
-        self.answer(answer)
-    }
-}
-
-impl Handler<StopRun> for Supervisor {
-    type Result = Answer;
-
-    fn handle(&mut self, order: StopRun, ctx: &mut Context<Self>) -> Answer {
-        let answer = self.stop(&order, ctx);
-        self.answer(answer)
-    }
-}
-
-impl Handler<RestartRun> for Supervisor {
-    type Result = Answer;
-
-    fn handle(&mut self, order: RestartRun, ctx: &mut Context<Self>) -> Answer {
-        let answer = self.restart(order, ctx);
-        self.answer(answer)
-    }
-}
-
-impl Handler<SetRate> for Supervisor {
-    type Result = Answer;
-
-    fn handle(&mut self, order: SetRate, ctx: &mut Context<Self>) -> Answer {
-        let answer = self.set_rate(&order, ctx);
-        self.answer(answer)
-    }
-}
-
-impl Handler<GetStatus> for Supervisor {
-    type Result = MessageResult<GetStatus>;
-
-    fn handle(&mut self, _: GetStatus, _ctx: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.status())
     }
 }

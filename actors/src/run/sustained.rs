@@ -232,6 +232,14 @@ impl RunOutcome {
         (taken >= counters.produced && counters.produced > 0).then_some(seconds)
     }
 
+    /// Whether this program kept its clients full itself: while they were, its own threads did not
+    /// get the processor that they asked for.
+    pub(super) fn fills_its_clients(&self) -> bool {
+        let is_full = |second: &&Second| second.load.client_full > 0.0;
+        let full: Vec<&Second> = self.series.iter().filter(is_full).collect();
+        !full.is_empty() && Starved::over(&full) == Starved::ByOthers
+    }
+
     /// Where events stood when the schedule ended.
     fn final_backlog(&self) -> Backlog {
         let base_ns = self.base_ns.unwrap_or(0);
@@ -250,30 +258,52 @@ impl Sustained {
     }
 }
 
+/// Whether the program's own threads got the processor that they asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Starved {
+    /// They did.
+    No,
+    /// The client's threads took it.
+    ByClient,
+    /// Others did: nobody else can be blamed then.
+    ByOthers,
+}
+
+impl Starved {
+    /// On average over these seconds.
+    fn over(seconds: &[&Second]) -> Self {
+        if mean(seconds, |second| second.load.cpu_wait) <= STARVED {
+            return Self::No;
+        }
+        let client_cpus = mean(seconds, |second| second.load.client_cpus.unwrap_or(0.0));
+        let unknown = f64::INFINITY;
+        let foreign_cpus = mean(seconds, |second| second.load.foreign_cpus.unwrap_or(unknown));
+        if client_cpus > foreign_cpus { Self::ByClient } else { Self::ByOthers }
+    }
+}
+
+fn mean(seconds: &[&Second], of: impl Fn(&Second) -> f64) -> f64 {
+    seconds.iter().map(|second| of(second)).sum::<f64>() / seconds.len() as f64
+}
+
 /// Who held up the queue that grew.
 fn limit(judged: &[&Second]) -> Limit {
     let last = &judged[judged.len() - (judged.len() / 5).max(1)..];
-    let mean = |of: &dyn Fn(&Second) -> f64| {
-        last.iter().map(|second| of(second)).sum::<f64>() / last.len() as f64
-    };
-    let unsent = mean(&|second| second.backlog.unsent as f64);
-    let unacknowledged = mean(&|second| second.backlog.unacknowledged as f64);
-    let unread = mean(&|second| second.backlog.unread as f64);
-    let is_saturated = mean(&|second| second.load.reader_busy) > SATURATED;
+    let unsent = mean(last, |second| second.backlog.unsent as f64);
+    let unacknowledged = mean(last, |second| second.backlog.unacknowledged as f64);
+    let unread = mean(last, |second| second.backlog.unread as f64);
+    let is_saturated = mean(last, |second| second.load.reader_busy) > SATURATED;
     // Whatever stands before it: a reader of ours that takes no more is nobody else's fault.
     if is_saturated && unread >= unacknowledged {
         return Limit::Aggregator;
     }
-    let client_cpus = mean(&|second| second.load.client_cpus.unwrap_or(0.0));
-    let foreign_cpus = mean(&|second| second.load.foreign_cpus.unwrap_or(f64::INFINITY));
-    let is_starved = mean(&|second| second.load.cpu_wait) > STARVED;
-    let by_client = client_cpus > foreign_cpus;
-    let is_full = mean(&|second| second.load.client_full) > MOSTLY;
+    let starved = Starved::over(last);
+    let is_full = mean(last, |second| second.load.client_full) > MOSTLY;
     if unread > unsent.max(unacknowledged) {
-        if is_starved && !by_client { Limit::Aggregator } else { Limit::Broker }
-    } else if unsent > unacknowledged && !is_full && !(is_starved && by_client) {
+        if starved == Starved::ByOthers { Limit::Aggregator } else { Limit::Broker }
+    } else if unsent > unacknowledged && !is_full && starved != Starved::ByClient {
         Limit::Generator
-    } else if is_starved && !by_client {
+    } else if starved == Starved::ByOthers {
         // Its own threads did not get the processor that they asked for.
         Limit::Generator
     } else {

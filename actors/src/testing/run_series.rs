@@ -17,8 +17,8 @@ impl RunSeries {
     }
 
     /// Takes what a stage tells, about once a second and at last.
-    pub fn add(&mut self, stage: StageId, at_ns: Nanos, is_last: bool, state: StageState) {
-        let StageState { counters, latencies, .. } = state;
+    pub fn add(&mut self, stage: StageId, at_ns: Nanos, is_last: bool, told: StageState) {
+        let StageState { counters, latencies, .. } = told;
         self.0.add(stage, at_ns, is_last, counters, &latencies);
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::clock::Nanos;
 use crate::truth::ledger::AcknowledgedCount;
-use crate::workload::arrivals::Arrivals;
+use crate::workload::arrivals::{ArrivalKind, Arrivals};
 use crate::workload::spec::RunSpec;
 
 /// What a claim costs besides its events, in draws.
@@ -78,6 +78,12 @@ struct Claim {
 }
 
 impl ScheduleAudit {
+    /// Of a run that begins at `base_ns`; `None`: it has no schedule, or nobody asks for this.
+    pub(crate) fn if_wanted(spec: &RunSpec, base_ns: Nanos) -> Option<Self> {
+        let is_wanted = spec.workload.check_schedule && spec.workload.arrivals != ArrivalKind::Max;
+        is_wanted.then(|| Self::new(spec, base_ns))
+    }
+
     /// Of a run that begins at `base_ns`.
     pub(crate) fn new(spec: &RunSpec, base_ns: Nanos) -> Self {
         let workload = &spec.workload;
@@ -220,7 +226,6 @@ mod tests {
     use crate::clock::SECOND;
     use crate::testing::small_spec;
     use crate::units::{Rate, Span};
-    use crate::workload::arrivals::ArrivalKind;
 
     const BASE: Nanos = 1_700_000_000 * SECOND;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::{Nanos, SharedClock};
+use crate::measures::backlog::BehindSchedule;
 use crate::measures::counters::StageCounters;
 use crate::measures::histograms::LatencyHistogram;
 use crate::ports::{DeadLetters, KnownLoss, Record};
@@ -298,11 +299,17 @@ impl Counting {
         self.tell(false, outbox);
     }
 
-    /// The least event-time progress over the partitions, not before the run's base; `None`: all
-    /// are done.
-    pub fn least_progress(&self) -> Option<Nanos> {
+    /// How far the least event-time progress over the partitions is behind; `None`: all are done.
+    pub(crate) fn behind(&self, now: Nanos) -> Option<BehindSchedule> {
         let least = self.partitions.iter().map(|partition| partition.windows.least_progress());
-        least.min().filter(|&least| least != FINISHED).map(|least| least.max(self.base_ns))
+        let least = least.min().filter(|&least| least != FINISHED)?;
+        let behind_ns = now.saturating_sub(least.max(self.base_ns));
+        let is_begun = least > self.base_ns;
+        Some(if is_begun {
+            BehindSchedule::Exactly(behind_ns)
+        } else {
+            BehindSchedule::AtLeast(behind_ns)
+        })
     }
 
     /// Whether every window is closed.

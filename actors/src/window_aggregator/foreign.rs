@@ -1,6 +1,8 @@
 //! A stream that other programs write: no serial numbers and no progress records, so that one
 //! anonymous producer stands for each partition, and windows close by idle time or at the end.
 
+use std::task::Poll;
+
 use tracing::warn;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND};
@@ -107,7 +109,10 @@ impl ForeignStream {
     ) -> bool {
         let until_idle = self.aggregate.follow.until_idle_ns;
         let idle_ns = now - self.last_record_ns;
-        if until_idle.is_some_and(|limit| idle_ns >= limit) && reader.lag() == 0 {
+        if until_idle.is_some_and(|limit| idle_ns >= limit)
+            && reader.lag() == 0
+            && reader.is_at_end() == Poll::Ready(true)
+        {
             counting.close_all(outbox);
             return true;
         }

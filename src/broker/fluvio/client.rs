@@ -126,7 +126,20 @@ impl Broker for FluvioBroker {
     }
 
     fn writer(&self, topic: &str, role: WriterRole) -> Result<Box<dyn EventWriter>, PortError> {
-        Ok(Box::new(writer::FluvioWriter::open(&Cluster::connect(&self.settings)?, topic, role)?))
+        let writers = self.writers(topic, role, 1)?;
+        let writer = writers.into_iter().next();
+        writer.ok_or_else(|| PortError::fatal("one writer was asked for, and none came"))
+    }
+
+    fn writers(
+        &self,
+        topic: &str,
+        role: WriterRole,
+        count: u32,
+    ) -> Result<Vec<Box<dyn EventWriter>>, PortError> {
+        let cluster = Cluster::connect(&self.settings)?;
+        let writers = writer::FluvioWriter::open(&cluster, topic, role, count)?;
+        Ok(writers.into_iter().map(|writer| Box::new(writer) as Box<dyn EventWriter>).collect())
     }
 
     fn reader(

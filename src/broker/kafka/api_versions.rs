@@ -4,7 +4,7 @@
 //! librdkafka asks for the same, and keeps the answer to itself.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -42,18 +42,35 @@ fn ask(request: &[u8], host: &str, port: u16, deadline: &Deadline) -> Option<Vec
     let connect =
         |address| TcpStream::connect_timeout(&address, deadline.left().min(CONNECT_PATIENCE)).ok();
     let mut stream = (host, port).to_socket_addrs().ok()?.find_map(connect)?;
-    stream.set_read_timeout(Some(deadline.left())).ok()?;
     stream.set_write_timeout(Some(deadline.left())).ok()?;
     stream.write_all(request).ok()?;
     let mut size = [0; 4];
-    stream.read_exact(&mut size).ok()?;
+    read(&mut stream, &mut size, deadline)?;
     let size = u32::from_be_bytes(size) as usize;
     if size > LONGEST_ANSWER {
         return None;
     }
     let mut answer = vec![0; size];
-    stream.read_exact(&mut answer).ok()?;
+    read(&mut stream, &mut answer, deadline)?;
     Some(answer)
+}
+
+/// Fills the buffer before the deadline, however small the pieces are that come; `None`: it cannot.
+fn read(stream: &mut TcpStream, buffer: &mut [u8], deadline: &Deadline) -> Option<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        if deadline.passed() {
+            return None;
+        }
+        stream.set_read_timeout(Some(deadline.left())).ok()?;
+        match stream.read(&mut buffer[filled..]) {
+            Ok(0) => return None,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    Some(())
 }
 
 /// How long one address is tried.
@@ -168,7 +185,47 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
+
+    /// Serves an answer, byte by byte, to everyone who asks; gives its port.
+    fn slow_broker(answer: Vec<u8>, pause: Duration) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (Ok(mut stream), answer) = (stream, answer.clone()) else { return };
+                thread::spawn(move || {
+                    for byte in answer {
+                        // Whoever asked may have given up.
+                        if stream.write_all(&[byte]).is_err() {
+                            return;
+                        }
+                        thread::sleep(pause);
+                    }
+                });
+            }
+        });
+        port
+    }
+
+    fn whole(answer: &[u8]) -> Vec<u8> {
+        [&(answer.len() as u32).to_be_bytes(), answer].concat()
+    }
+
+    #[test]
+    fn a_broker_that_dribbles_is_given_up_at_the_deadline_and_a_slow_one_is_not() {
+        let address = |port| [("127.0.0.1".to_owned(), port)];
+        let port = slow_broker(whole(&answer()), Duration::from_millis(1));
+        let found = of_any(address(port), &Deadline::after(Duration::from_mins(1)));
+        assert_eq!(found.and_then(|found| found.metadata_version), Some(27));
+        // An hour of bytes, each in time.
+        let dribble = whole(&vec![0; 36_000]);
+        let port = slow_broker(dribble, Duration::from_millis(100));
+        assert_eq!(of_any(address(port), &Deadline::after(Duration::from_millis(300))), None);
+    }
 
     /// Produce and `ApiVersions`, and two features.
     fn answer() -> Vec<u8> {

@@ -4,6 +4,7 @@
 //! Where the log does not hold a partition's place, its leader is asked what it holds. What lies
 //! between is lost, is told as such, and reading goes on behind it.
 
+mod log_ends;
 mod partition;
 
 use std::ffi::CString;
@@ -15,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::{EventReader, KnownLoss, PortError, Record, StartAt};
 
+use self::log_ends::LogEnds;
 use self::partition::KafkaPartition;
 use super::client::{Disposable, offsets, partitions_of};
 use super::errors::{is_topic_gone, is_transient, topic_error};
@@ -42,6 +44,7 @@ pub(super) struct KafkaReader {
     is_troubled: bool,
     /// Not told yet.
     losses: Vec<KnownLoss>,
+    log_ends: LogEnds,
     failure: Option<PortError>,
     polls: u32,
 }
@@ -74,6 +77,7 @@ impl KafkaReader {
             patience: settings.connect_timeout(),
             is_troubled: false,
             losses: Vec::new(),
+            log_ends: LogEnds::default(),
             failure: None,
             polls: 0,
         };
@@ -332,6 +336,20 @@ impl EventReader for KafkaReader {
 
     fn lag_of(&mut self, partition: u32) -> u64 {
         self.sum_lag(Some(partition))
+    }
+
+    fn is_at_end(&mut self) -> Poll<bool> {
+        let Self { consumer, partitions, topic, patience, log_ends, .. } = self;
+        let ids = partitions.iter().flatten().map(|assigned| assigned.id);
+        let Poll::Ready(ends) = log_ends.poll(consumer.client(), topic, ids, *patience) else {
+            return Poll::Pending;
+        };
+        for (id, end) in ends {
+            if let Some(assigned) = &mut partitions[id as usize] {
+                assigned.known_end = assigned.known_end.max(end);
+            }
+        }
+        Poll::Ready(self.lag() == 0)
     }
 
     fn take_losses(&mut self, visit: &mut dyn FnMut(KnownLoss)) {

@@ -1,9 +1,11 @@
 //! Requests to a daemon, and its errors told as the command line tells errors.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
+use std::{iter, thread};
 
 use serde_json::Value as Json;
 use ureq::http::Response;
@@ -13,20 +15,44 @@ use crate::cli::error::CliError;
 use crate::config::ConfigError;
 use crate::secrets::check_token;
 
-/// How long a daemon may take to be reached, and to answer. (A stream of events has no end of its
-/// own.)
+/// How long a daemon may take to be reached, to begin an answer, and to end it. (A stream of events
+/// has no end of its own.)
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const PATIENCE: Patience =
+    Patience { answer: Duration::from_secs(30), whole: Duration::from_mins(1) };
+
+/// Lines of a stream that are read ahead.
+const LINES_AHEAD: usize = 64;
+
+/// How long a daemon may take.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Until its answer begins, and for a line of a stream.
+    answer: Duration,
+    /// From the request to the answer's end.
+    whole: Duration,
+}
 
 /// A daemon.
 pub(super) struct Client {
     agent: Agent,
+    /// For streams.
+    patient: Agent,
     url: String,
     token: Option<String>,
+    patience: Patience,
 }
 
 impl Client {
     pub(super) fn new(url: &str, token_file: Option<&Path>) -> Result<Self, CliError> {
+        Self::with_patience(url, token_file, PATIENCE)
+    }
+
+    fn with_patience(
+        url: &str,
+        token_file: Option<&Path>,
+        patience: Patience,
+    ) -> Result<Self, CliError> {
         if !url.starts_with("http://") {
             return Err(CliError::Usage(format!(
                 "`{url}` is no address of a daemon: write it as http://127.0.0.1:9464 (--url, \
@@ -46,16 +72,21 @@ impl Client {
             Ok::<_, CliError>(token.trim().to_owned())
         };
         let token = token_file.map(read).transpose()?;
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(ANSWER_TIMEOUT))
-            .proxy(None)
-            .build();
+        let agent = |whole: Option<Duration>| {
+            let config = Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_connect(Some(CONNECT_TIMEOUT))
+                .timeout_recv_response(Some(patience.answer))
+                .timeout_global(whole)
+                .proxy(None);
+            Agent::new_with_config(config.build())
+        };
         Ok(Self {
-            agent: Agent::new_with_config(config),
+            agent: agent(Some(patience.whole)),
+            patient: agent(None),
             url: url.trim_end_matches('/').to_owned(),
             token,
+            patience,
         })
     }
 
@@ -121,14 +152,30 @@ impl Client {
         self.json(request.send_json(body))
     }
 
-    /// The lines of a stream of events.
+    /// The lines of a stream of events, which has one every second or so: a line that takes longer
+    /// than an answer may is an error.
     pub(super) fn lines(
         &self,
         path: &str,
     ) -> Result<impl Iterator<Item = std::io::Result<String>>, CliError> {
-        let request = self.authorized(self.agent.get(format!("{}{path}", self.url)));
+        let request = self.authorized(self.patient.get(format!("{}{path}", self.url)));
         let response = self.answered(request.call())?;
-        Ok(BufReader::new(response.into_body().into_reader()).lines())
+        let lines = BufReader::new(response.into_body().into_reader()).lines();
+        let (to_us, from_daemon) = sync_channel(LINES_AHEAD);
+        // A read has no deadline of its own: it ends with the process.
+        thread::Builder::new().name("streamgauge-lines".to_owned()).spawn(move || {
+            for line in lines {
+                if to_us.send(line).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let patience = self.patience.answer;
+        Ok(iter::from_fn(move || match from_daemon.recv_timeout(patience) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => Some(Err(ErrorKind::TimedOut.into())),
+        }))
     }
 
     /// The run that is meant: the one named, or the present one, or the last one.
@@ -160,4 +207,45 @@ fn told(problem: &Json) -> Option<String> {
         text.extend([" (", hint, ")"]);
     }
     Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A daemon that answers with this head at once, and then with spaces, one by one; its address.
+    fn dribbling_daemon(head: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            // Whoever asked gives up.
+            while stream.write_all(b" ").is_ok() {
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        url
+    }
+
+    fn client(url: &str) -> Client {
+        let patience =
+            Patience { answer: Duration::from_millis(200), whole: Duration::from_millis(300) };
+        Client::with_patience(url, None, patience).unwrap()
+    }
+
+    #[test]
+    fn a_daemon_that_dribbles_is_given_up() {
+        let body = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+        for head in [body, "HTTP/1.1 200 OK\r\nX: "] {
+            let said = client(&dribbling_daemon(head)).get("/").unwrap_err().messages();
+            assert!(said[0].contains("timeout"), "{said:?}");
+        }
+        let client = client(&dribbling_daemon(body));
+        let mut lines = client.lines("/").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+    }
 }

@@ -157,6 +157,7 @@ pub(crate) fn passed(windows: i64) -> RunOutcome {
             },
             windows: (0..windows).map(window).collect(),
             broker_clock: Some(ClockBracket { low_ns: -400_000, high_ns: 900_000, is_torn: false }),
+            misalignment: None,
         }),
         truth: Vec::new(),
         findings: Vec::new(),

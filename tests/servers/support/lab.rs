@@ -12,13 +12,16 @@ use serde_json::Value;
 use streamgauge_actors::{Broker as _, StampedBy, StartAt, TimestampKind, TopicAdmin, TopicSpec};
 use tempfile::TempDir;
 
-use streamgauge_support::kafka;
+use streamgauge_support::kafka::{self, ProxiedKafka};
 
 /// The program, and the topics it may use. Topics made through it, and what the program made of
 /// them, go with it.
 pub(crate) struct Lab {
     folder: TempDir,
-    servers: &'static str,
+    /// Where the program finds the Kafka.
+    servers: String,
+    /// Where this does.
+    direct: &'static str,
     pub prefix: String,
     admin: Box<dyn TopicAdmin>,
 }
@@ -34,9 +37,23 @@ impl Lab {
     /// `None` without a Kafka; the test is then skipped.
     pub(crate) fn new(name: &str) -> Option<Self> {
         let servers = kafka::bootstrap_servers()?;
-        let prefix = format!("cli-{name}-{}", std::process::id());
-        let admin = kafka::broker()?.admin().unwrap();
-        Some(Self { folder: TempDir::new().unwrap(), servers, prefix, admin })
+        Some(Self::at(name, servers, servers))
+    }
+
+    /// The same behind a proxy; what the test itself reads and writes does not pass it.
+    pub(crate) fn proxied(name: &str) -> Option<(Self, ProxiedKafka)> {
+        let kafka = kafka::proxied()?;
+        Some((Self::at(name, &kafka.proxy.address(), kafka.servers), kafka))
+    }
+
+    fn at(name: &str, servers: &str, direct: &'static str) -> Self {
+        Self {
+            folder: TempDir::new().unwrap(),
+            servers: servers.to_owned(),
+            prefix: format!("cli-{name}-{}", std::process::id()),
+            admin: kafka::broker_with(&kafka::settings_at(direct)).admin().unwrap(),
+            direct,
+        }
     }
 
     /// The same Kafka's address, by another name.
@@ -68,7 +85,7 @@ impl Lab {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        self.command_at(self.servers, arguments)
+        self.command_at(&self.servers, arguments)
     }
 
     /// The program, at another address of the same Kafka.
@@ -134,7 +151,7 @@ impl Lab {
     /// Settings for a client that is not the program's.
     pub(crate) fn foreign_client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.servers);
+        config.set("bootstrap.servers", self.direct);
         config
     }
 
@@ -176,7 +193,8 @@ impl Lab {
             .partitions;
         let start: Vec<_> =
             (0..partitions.len() as u32).map(|partition| (partition, StartAt::Earliest)).collect();
-        let mut reader = kafka::broker().unwrap().reader(topic, &start).unwrap();
+        let broker = kafka::broker_with(&kafka::settings_at(self.direct));
+        let mut reader = broker.reader(topic, &start).unwrap();
         let mut found = Vec::new();
         while reader.lag() > 0 {
             let visit = &mut |record: streamgauge_actors::Record<'_>| {

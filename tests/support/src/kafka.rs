@@ -5,10 +5,14 @@
 //!   (its jars come from Maven, once), and every other process of the run uses the same.
 //! - Otherwise the test is skipped, and says so; with `STREAMGAUGE_REQUIRE_KAFKA=1` it fails.
 //!
+//! A Kafka behind a [`Proxy`] is always one that was started here: it advertises the proxy's
+//! address at a listener of its own ([`proxied`]).
+//!
 //! The broker is the child of a shell script that outlives the test processes. It stops the broker,
 //! and removes its data, once the `cargo` that began the run is gone and no test process has
 //! written to the broker's `keepalive` file for a while. However a run ends, nothing stays behind.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -23,11 +27,20 @@ use streamgauge::broker::kafka::{KafkaBroker, KafkaSection, KafkaSettings};
 use streamgauge::config::Layers;
 use streamgauge_actors::{Broker as _, Clock as _, RunClock, SECOND, Span};
 
+use crate::proxy::Proxy;
+
 /// The address of a Kafka for tests; `None` after saying that the test is skipped, and why.
 pub fn bootstrap_servers() -> Option<&'static str> {
-    static FOUND: OnceLock<Result<String, String>> = OnceLock::new();
+    static NAMED: OnceLock<Option<String>> = OnceLock::new();
+    let named = NAMED.get_or_init(|| std::env::var("STREAMGAUGE_TEST_KAFKA").ok());
+    named.as_deref().or_else(|| own().map(|own| own.address.as_str()))
+}
+
+/// The Kafka that tests of this run started; `None` after saying that the test is skipped, and why.
+fn own() -> Option<&'static OwnKafka> {
+    static FOUND: OnceLock<Result<OwnKafka, String>> = OnceLock::new();
     match FOUND.get_or_init(find) {
-        Ok(address) => Some(address),
+        Ok(own) => Some(own),
         Err(why) => {
             let required =
                 std::env::var("STREAMGAUGE_REQUIRE_KAFKA").is_ok_and(|value| value == "1");
@@ -36,6 +49,41 @@ pub fn bootstrap_servers() -> Option<&'static str> {
             None
         }
     }
+}
+
+/// A Kafka that was started here.
+struct OwnKafka {
+    address: String,
+    /// The folder that it has for itself.
+    instance: PathBuf,
+}
+
+/// A Kafka behind a proxy that no other test has.
+pub struct ProxiedKafka {
+    /// The way to it: all clients that start from its address stay on it.
+    pub proxy: Proxy,
+    /// The same Kafka's address, past the proxy.
+    pub servers: &'static str,
+    _lock: File,
+}
+
+/// The Kafka that tests of this run started, behind a proxy; `None` after saying that the test is
+/// skipped, and why.
+pub fn proxied() -> Option<ProxiedKafka> {
+    let own = own()?;
+    let mut found = None;
+    crate::wait_for("a listener behind a proxy that no other test uses", || {
+        found = (0..PROXIED).find_map(|n| {
+            let place = own.instance.join(format!("proxied-{n}"));
+            let lock = File::open(&place).expect("written when it was started");
+            lock.try_lock().ok()?;
+            Some((fs::read_to_string(&place).expect("written when it was started"), lock))
+        });
+        found.is_some()
+    });
+    let (place, lock) = found.expect("it was waited for");
+    let (listens, advertises) = place.split_once(' ').expect("two addresses");
+    Some(ProxiedKafka { proxy: Proxy::at(advertises, listens), servers: &own.address, _lock: lock })
 }
 
 /// The default settings, for a Kafka at this address.
@@ -60,10 +108,7 @@ pub fn broker() -> Option<KafkaBroker> {
     settings().as_ref().map(broker_with)
 }
 
-fn find() -> Result<String, String> {
-    if let Ok(address) = std::env::var("STREAMGAUGE_TEST_KAFKA") {
-        return Ok(address);
-    }
+fn find() -> Result<OwnKafka, String> {
     for (program, flag) in [("java", "-version"), ("mvn", "-version")] {
         let ran =
             Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -79,8 +124,8 @@ fn find() -> Result<String, String> {
     // One process starts the broker; the others wait here, and find it running.
     let lock = File::create(home.join("lock")).and_then(|lock| lock.lock().map(|()| lock));
     let _lock = lock.map_err(|error| format!("cannot lock {}: {error}", home.display()))?;
-    if let Some(address) = join(&home) {
-        return Ok(address);
+    if let Some(own) = join(&home) {
+        return Ok(own);
     }
     let jars = jars(&home)?;
     remove_stopped(&home);
@@ -104,7 +149,7 @@ fn remove_stopped(home: &Path) {
 }
 
 /// Joins a broker that another process started.
-fn join(home: &Path) -> Option<String> {
+fn join(home: &Path) -> Option<OwnKafka> {
     let state_file = home.join("state");
     let state = fs::read_to_string(&state_file).ok()?;
     let (address, instance) = state.trim().split_once(' ')?;
@@ -119,7 +164,7 @@ fn join(home: &Path) -> Option<String> {
         return None;
     }
     keep_alive(keepalive);
-    Some(address.to_owned())
+    Some(OwnKafka { address: address.to_owned(), instance: instance.into() })
 }
 
 /// The folder with Kafka's jars; filled by Maven when it is not complete.
@@ -171,22 +216,14 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 "#;
 
 /// Starts a broker in a folder of its own, and waits until it answers.
-fn start(home: &Path, jars: &Path) -> Result<String, String> {
+fn start(home: &Path, jars: &Path) -> Result<OwnKafka, String> {
     let clock = RunClock::start();
     let instance = home.join(format!("broker-{}-{}", std::process::id(), clock.now()));
     let io = |error: std::io::Error| format!("cannot prepare {}: {error}", instance.display());
     fs::create_dir_all(&instance).map_err(io)?;
-    // Both are held until both are known, so that they differ.
-    let (broker, controller) = (
-        TcpListener::bind("127.0.0.1:0").map_err(io)?,
-        TcpListener::bind("127.0.0.1:0").map_err(io)?,
-    );
-    let address = broker.local_addr().map_err(io)?.to_string();
-    let controller_address = controller.local_addr().map_err(io)?.to_string();
-    drop((broker, controller));
     let properties = instance.join("server.properties");
-    fs::write(&properties, server_properties(&address, &controller_address, &instance))
-        .map_err(io)?;
+    let (address, text) = server_properties(&instance).map_err(io)?;
+    fs::write(&properties, text).map_err(io)?;
     let watchdog = instance.join("watchdog.sh");
     fs::write(&watchdog, WATCHDOG).map_err(io)?;
 
@@ -239,7 +276,7 @@ fn start(home: &Path, jars: &Path) -> Result<String, String> {
 
     wait_until_it_answers(&address, &instance, &clock)?;
     fs::write(home.join("state"), format!("{address} {}", instance.display())).map_err(io)?;
-    Ok(address)
+    Ok(OwnKafka { address, instance })
 }
 
 fn wait_until_it_answers(address: &str, instance: &Path, clock: &RunClock) -> Result<(), String> {
@@ -263,13 +300,40 @@ fn wait_until_it_answers(address: &str, instance: &Path, clock: &RunClock) -> Re
 /// Any 16 bytes, in base 64.
 const CLUSTER_ID: &str = "c3RyZWFtZ2F1Z2UtdGVzdA";
 
-fn server_properties(address: &str, controller: &str, instance: &Path) -> String {
-    format!(
+/// Listeners that advertise a proxy's address.
+const PROXIED: usize = 4;
+
+/// Chooses addresses; gives that of the broker, and its properties. Of each listener behind a proxy
+/// a file says where it listens, and what it advertises.
+fn server_properties(instance: &Path) -> std::io::Result<(String, String)> {
+    // All are held until all are known, so that they differ.
+    let mut held = Vec::new();
+    let mut free = |host: &str| {
+        let door = TcpListener::bind((host, 0))?;
+        let address = door.local_addr()?.to_string();
+        held.push(door);
+        Ok::<_, std::io::Error>(address)
+    };
+    let (address, controller) = (free("127.0.0.1")?, free("127.0.0.1")?);
+    let mut listeners = format!("PLAINTEXT://{address},CONTROLLER://{controller}");
+    let mut advertised = format!("PLAINTEXT://{address}");
+    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+    for n in 0..PROXIED {
+        // A host of its own: nobody else takes one of its ports until a proxy does.
+        let (listens, way) = (free("127.0.0.1")?, free("127.0.0.2")?);
+        fs::write(instance.join(format!("proxied-{n}")), format!("{listens} {way}"))?;
+        let _ = write!(listeners, ",PROXIED{n}://{listens}");
+        let _ = write!(advertised, ",PROXIED{n}://{way}");
+        let _ = write!(protocols, ",PROXIED{n}:PLAINTEXT");
+    }
+    let properties = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.voters=1@{controller}\n\
-         listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
-         advertised.listeners=PLAINTEXT://{address}\n\
+         listeners={listeners}\n\
+         advertised.listeners={advertised}\n\
+         listener.security.protocol.map={protocols}\n\
+         inter.broker.listener.name=PLAINTEXT\n\
          controller.listener.names=CONTROLLER\n\
          log.dirs={}\n\
          offsets.topic.replication.factor=1\n\
@@ -280,7 +344,8 @@ fn server_properties(address: &str, controller: &str, instance: &Path) -> String
          group.initial.rebalance.delay.ms=0\n\
          log.segment.delete.delay.ms=1000\n",
         instance.join("data").display()
-    )
+    );
+    Ok((address, properties))
 }
 
 /// Arguments: the broker's folder, the file that tells others of it, the process id of cargo (may

@@ -1,5 +1,5 @@
-//! What more than one binary of tests or benches needs: brokers, Grafana's files, waiting, and
-//! comparisons side by side.
+//! What more than one binary of tests or benches needs: brokers, faulty ways to them, Grafana's
+//! files, runs in this process, waiting, and comparisons side by side.
 //!
 //! What only one binary needs lies in that binary's own `support`.
 
@@ -12,7 +12,10 @@ use streamgauge_actors::{Clock as _, RunClock};
 pub mod fluvio;
 pub mod grafana;
 pub mod kafka;
+pub mod liar;
 pub mod ours;
+pub mod proxy;
+pub mod runs;
 pub mod side_by_side;
 
 /// Longer than anything takes that is waited for.

@@ -6,6 +6,9 @@ use crate::checks::Checks;
 use crate::clock::Nanos;
 use crate::units::{AutoSpan, Span};
 
+/// An aggregator is a thread with a client, and a core's work.
+const MOST_AGGREGATORS: u32 = 256;
+
 /// `[aggregator]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -31,6 +34,11 @@ impl AggregatorSection {
 
     /// Checks what types alone cannot.
     pub fn check(&self, checks: &mut Checks) {
+        checks.must(
+            self.count <= MOST_AGGREGATORS,
+            "aggregator.count",
+            format!("must be at most {MOST_AGGREGATORS}, each a thread, but is {}", self.count),
+        );
         checks.must(self.max_open_windows > 0, "aggregator.max_open_windows", "must be at least 1");
     }
 }

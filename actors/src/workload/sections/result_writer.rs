@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::Checks;
 
+/// A turn of so many results takes tens of milliseconds.
+const MOST_IN_A_TURN: u32 = 100_000;
+
 /// `[result_writer]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -16,6 +19,10 @@ pub struct ResultWriterSection {
 impl ResultWriterSection {
     /// Checks what types alone cannot.
     pub fn check(&self, checks: &mut Checks) {
-        checks.must(self.batch > 0, "result_writer.batch", "must be at least 1");
+        checks.must(
+            (1..=MOST_IN_A_TURN).contains(&self.batch),
+            "result_writer.batch",
+            format!("must be 1 to {MOST_IN_A_TURN}, but is {}", self.batch),
+        );
     }
 }

@@ -23,13 +23,17 @@ type Ends = Pin<Box<dyn Future<Output = Vec<(usize, u64)>> + Send>>;
 pub(super) struct EndsWatch {
     asking: Option<(Ends, Waiting)>,
     asked_ns: Nanos,
+    /// Partitions that were asked for last.
+    wanted: usize,
+    /// When it was asked what was answered for all of them last.
+    known_ns: Nanos,
     /// When a record came last.
     busy_ns: Nanos,
 }
 
 impl EndsWatch {
     pub(super) fn new(now: Nanos) -> Self {
-        Self { asked_ns: now, busy_ns: now, asking: None }
+        Self { asked_ns: now, wanted: 0, known_ns: now, busy_ns: now, asking: None }
     }
 
     /// The answer that is waited for is not wanted any more.
@@ -59,7 +63,7 @@ impl EndsWatch {
     }
 
     pub(super) fn ask(&mut self, now: Nanos, leaders: Arc<Leaders>, partitions: Vec<u32>) {
-        self.asked_ns = now;
+        (self.asked_ns, self.wanted) = (now, partitions.len());
         let asking = Box::pin(async move {
             let mut ends = Vec::with_capacity(partitions.len());
             for (index, partition) in partitions.into_iter().enumerate() {
@@ -73,12 +77,20 @@ impl EndsWatch {
         self.asking = Some((asking, Waiting::since(now)));
     }
 
+    /// Whether all ends are known as they were at this time, or later.
+    pub(super) fn are_known_since(&self, since_ns: Nanos) -> bool {
+        self.known_ns >= since_ns
+    }
+
     /// The ends that came, by the partition's place in what was asked.
     pub(super) fn answers(&mut self, waker: &Waker) -> Vec<(usize, u64)> {
         let mut context = Context::from_waker(waker);
         match self.asking.as_mut().map(|(asking, _)| asking.as_mut().poll(&mut context)) {
             Some(Poll::Ready(ends)) => {
                 self.asking = None;
+                if ends.len() == self.wanted {
+                    self.known_ns = self.asked_ns;
+                }
                 ends
             }
             _ => Vec::new(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use streamgauge_actors::{Clock, EventReader, KnownLoss, PortError, Record, RunClock, StartAt};
+use streamgauge_actors::{
+    Clock, EventReader, KnownLoss, Nanos, PortError, Record, RunClock, StartAt,
+};
 
 use super::cluster::Cluster;
 use super::ends::EndsWatch;
@@ -28,6 +30,8 @@ pub(super) struct FluvioReader {
     bell: Arc<Bell>,
     waker: Waker,
     ends: EndsWatch,
+    /// Since when somebody wants to know whether all is read.
+    end_wanted_ns: Option<Nanos>,
     failure: Option<PortError>,
 }
 
@@ -75,6 +79,7 @@ impl FluvioReader {
             waker: Waker::from(Arc::clone(&bell)),
             bell,
             ends: EndsWatch::new(now),
+            end_wanted_ns: None,
             clock,
             failure: None,
         })
@@ -200,6 +205,16 @@ impl EventReader for FluvioReader {
 
     fn lag_of(&mut self, partition: u32) -> u64 {
         self.assigned.iter().find(|one| one.partition == partition).map_or(0, FluvioPartition::lag)
+    }
+
+    /// The ends are asked for now and then in any case.
+    fn is_at_end(&mut self) -> Poll<bool> {
+        let clock = &self.clock;
+        if !self.ends.are_known_since(*self.end_wanted_ns.get_or_insert_with(|| clock.now())) {
+            return Poll::Pending;
+        }
+        self.end_wanted_ns = None;
+        Poll::Ready(self.lag() == 0)
     }
 
     fn take_losses(&mut self, visit: &mut dyn FnMut(KnownLoss)) {

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 /// A record's own head, at most.
 const RECORD_HEAD_BYTES: usize = 64;
 
+/// Writers that have a queue of their own; more share as much as these have.
+const WHOLE_QUEUES: u32 = 8;
+
 /// How long a server may take to store and replicate a batch: the connection itself gives up after
 /// a minute.
 const STORE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -51,13 +54,54 @@ pub(super) struct FluvioWriter {
     topic: String,
     clock: RunClock,
     leaders: Arc<Leaders>,
-    search: LeaderSearch,
+    client: Arc<WriterClient>,
     lanes: Vec<PartitionQueue>,
     bell: Arc<Bell>,
     waker: Waker,
+    /// What it may have in flight: records, and bytes.
+    share: (u64, u64),
     in_flight: u64,
     in_flight_bytes: u64,
     failure: Option<PortError>,
+}
+
+/// The connections behind writers that were made together, and the search for new ones.
+struct WriterClient {
+    present: Mutex<Arc<Leaders>>,
+    search: Mutex<LeaderSearch>,
+    /// Why nothing can be written any more.
+    failure: Mutex<Option<PortError>>,
+}
+
+impl WriterClient {
+    fn new(leaders: Leaders, settings: &FluvioSection, topic: &str) -> Self {
+        Self {
+            present: Mutex::new(Arc::new(leaders)),
+            search: Mutex::new(LeaderSearch::new(settings.clone(), topic.to_owned())),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// Leaders are wanted.
+    fn want(&self) {
+        self.search.lock().unwrap_or_else(PoisonError::into_inner).want();
+    }
+
+    /// Searches on, where leaders are wanted and no other writer is at it; gives those that are
+    /// known.
+    fn leaders(&self, now: Nanos, context: &mut Context<'_>) -> Result<Arc<Leaders>, PortError> {
+        let known = || self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = || self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(mut search) = self.search.try_lock() {
+            match search.poll(now, context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(leaders)) => *known() = Arc::new(leaders),
+                Poll::Ready(Err(error)) => *failure() = Some(error),
+            }
+        }
+        let failed = failure().clone();
+        failed.map_or_else(|| Ok(Arc::clone(&known())), Err)
+    }
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<ProduceResponse, NoAnswer>> + Send>>;
@@ -104,15 +148,17 @@ enum Fate {
 }
 
 impl FluvioWriter {
+    /// So many writers, on the same connections.
     pub(super) fn open(
         cluster: &Cluster,
         topic: &str,
         role: WriterRole,
-    ) -> Result<Self, PortError> {
+        count: u32,
+    ) -> Result<Vec<Self>, PortError> {
         let deadline = cluster.connect_deadline();
         let settings = cluster.settings.clone();
         let partitions = cluster.partitions_of(topic, &deadline)?;
-        let leaders = Arc::new(Leaders::of(cluster, topic, &deadline)?);
+        let leaders = Leaders::of(cluster, topic, &deadline)?;
         for partition in 0..partitions {
             cluster.range(&leaders, partition, &deadline)?;
         }
@@ -127,23 +173,33 @@ impl FluvioWriter {
             FluvioCompression::Lz4 => Compression::Lz4,
             FluvioCompression::Zstd => Compression::Zstd,
         };
-        let bell = Arc::new(Bell::default());
-        let settings_of_search = settings.clone();
-        Ok(Self {
-            linger_ns: linger.as_nanos(),
-            compression,
-            settings,
-            topic: topic.to_owned(),
-            clock: RunClock::start(),
-            leaders,
-            search: LeaderSearch::new(settings_of_search, topic.to_owned()),
-            lanes: (0..partitions).map(|_| PartitionQueue::default()).collect(),
-            waker: Waker::from(Arc::clone(&bell)),
-            bell,
-            in_flight: 0,
-            in_flight_bytes: 0,
-            failure: None,
-        })
+        let client = Arc::new(WriterClient::new(leaders, &settings, topic));
+        let present = client.present.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sharing = u64::from(count.div_ceil(WHOLE_QUEUES).max(1));
+        let share = (
+            (u64::from(settings.queue_records) / sharing).max(1),
+            settings.queue_bytes.0 / sharing,
+        );
+        let writer = |_| {
+            let bell = Arc::new(Bell::default());
+            Self {
+                linger_ns: linger.as_nanos(),
+                compression,
+                settings: settings.clone(),
+                topic: topic.to_owned(),
+                clock: RunClock::start(),
+                leaders: Arc::clone(&present),
+                client: Arc::clone(&client),
+                lanes: (0..partitions).map(|_| PartitionQueue::default()).collect(),
+                waker: Waker::from(Arc::clone(&bell)),
+                bell,
+                share,
+                in_flight: 0,
+                in_flight_bytes: 0,
+                failure: None,
+            }
+        };
+        Ok((0..count).map(writer).collect())
     }
 
     /// Takes what was answered, and sends what is due.
@@ -193,7 +249,7 @@ impl FluvioWriter {
         let records: usize = batches.iter().map(|batch| batch.tokens.len()).sum();
         batches.into_iter().rev().for_each(|batch| lane.sealed.push_front(batch));
         lane.retry_ns = now + RETRY_NS;
-        self.search.want();
+        self.client.want();
         if lane.outage.failed(now, is_refused) {
             let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
             tracing::warn!(
@@ -277,10 +333,9 @@ impl FluvioWriter {
     /// After a failure another unit may lead, or the topic may be gone. (The old leaders may come
     /// back as well.)
     fn find_leaders(&mut self, now: Nanos) {
-        match self.search.poll(now, &mut Context::from_waker(&self.waker)) {
-            Poll::Pending => {}
-            Poll::Ready(Ok(leaders)) => self.leaders = Arc::new(leaders),
-            Poll::Ready(Err(error)) => self.failure = Some(error),
+        match self.client.leaders(now, &mut Context::from_waker(&self.waker)) {
+            Ok(leaders) => self.leaders = leaders,
+            Err(error) => self.failure = Some(error),
         }
     }
 
@@ -389,9 +444,8 @@ impl EventWriter for FluvioWriter {
             )));
         }
         let bytes = size as u64;
-        if self.in_flight >= u64::from(self.settings.queue_records)
-            || self.in_flight_bytes + bytes > self.settings.queue_bytes.0.max(bytes)
-        {
+        let (records, most_bytes) = self.share;
+        if self.in_flight >= records || self.in_flight_bytes + bytes > most_bytes.max(bytes) {
             return Ok(Sent::Full);
         }
         let batch_bytes = self.settings.batch_bytes.0 as usize;

@@ -20,7 +20,7 @@ pub(super) struct KafkaPartition {
     pub(super) id: u32,
     /// The least offset that was not visited yet.
     pub(super) next: u64,
-    /// An end that it had for certain: when the reader was made, or was cut.
+    /// An end that it had for certain: when the reader was made, was cut, or its leader was asked.
     pub(super) known_end: u64,
     pub(super) paused: bool,
     /// Why it cannot be read on; nothing of it is visited until it is begun anew.

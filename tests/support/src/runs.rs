@@ -1,4 +1,4 @@
-//! Short runs on the embedded log.
+//! Runs in the process of a test, mostly on the embedded log.
 
 use std::sync::Arc;
 
@@ -8,18 +8,21 @@ use streamgauge_actors::{
     Broker, GetStatus, Mode, RunClock, RunOutcome, RunPlan, RunSpec, RunState, RunStatus,
     SharedClock, StartRun, testing::NoDeadLetters,
 };
-use streamgauge_support::{DEADLINE, wait_for};
 
-pub(crate) fn clock() -> SharedClock {
+use crate::{DEADLINE, wait_for};
+
+/// The clock of a run.
+pub fn clock() -> SharedClock {
     Arc::new(RunClock::start())
 }
 
-pub(crate) fn embedded(clock: &SharedClock) -> Arc<dyn Broker> {
+/// An embedded log.
+pub fn embedded(clock: &SharedClock) -> Arc<dyn Broker> {
     Arc::new(EmbeddedBroker::new(64 << 20, Arc::clone(clock)))
 }
 
 /// A whole run, with topics of its own.
-pub(crate) fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) -> RunPlan {
+pub fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) -> RunPlan {
     RunPlan {
         spec,
         mode: Mode::Run,
@@ -35,25 +38,31 @@ pub(crate) fn plan(spec: RunSpec, broker: Arc<dyn Broker>, clock: &SharedClock) 
     }
 }
 
-pub(crate) fn start(host: &Foreground, plan: RunPlan) {
+/// Starts a run.
+pub fn start(host: &Foreground, plan: RunPlan) {
     host.ask(StartRun { plan: Arc::new(plan) }).unwrap().expect("nothing runs yet");
 }
 
-pub(crate) fn outcome(host: &Foreground) -> Arc<RunOutcome> {
+/// Waits for the outcome of the present run.
+///
+/// # Panics
+/// It did not come within [`DEADLINE`].
+pub fn outcome(host: &Foreground) -> Arc<RunOutcome> {
     host.outcome(DEADLINE).unwrap_or_else(|| panic!("no outcome: {:?}", host.ask(GetStatus)))
 }
 
 /// Plays one run from its start to its end.
-pub(crate) fn play(host: &Foreground, plan: RunPlan) -> Arc<RunOutcome> {
+pub fn play(host: &Foreground, plan: RunPlan) -> Arc<RunOutcome> {
     start(host, plan);
     outcome(host)
 }
 
 /// Waits until the run's status is as wanted.
-pub(crate) fn wait_until(host: &Foreground, what: &str, wanted: impl Fn(&RunStatus) -> bool) {
+pub fn wait_until(host: &Foreground, what: &str, wanted: impl Fn(&RunStatus) -> bool) {
     wait_for(what, || wanted(&host.ask(GetStatus).unwrap()));
 }
 
-pub(crate) fn wait_for_state(host: &Foreground, state: RunState) {
+/// Waits until the run is in this state.
+pub fn wait_for_state(host: &Foreground, state: RunState) {
     wait_until(host, &format!("{state:?}"), |status| status.state == state);
 }
