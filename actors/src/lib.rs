@@ -69,7 +69,7 @@ pub use self::latency::run_audit::{RunAudit, RunAuditRole};
 pub use self::latency::truth_keeper::{TruthKeeper, TruthKeeperRole};
 pub use self::measures::backlog::{Backlog, Load};
 pub use self::measures::counters::{
-    CounterMetric, CounterRow, MalformedRecords, MetricKind, StageCounters, Words,
+    CounterMetric, CounterRow, MalformedRecords, MetricKind, RecordPlace, StageCounters, Words,
 };
 pub use self::measures::histograms::LatencyHistogram;
 pub use self::measures::latency_kinds::{LatencyKind, LatencyRow, PerLatency, Subject};
@@ -110,7 +110,7 @@ pub use self::stream::event::{
 };
 pub use self::stream::progress::ProgressRecord;
 pub use self::stream::result::ResultRecord;
-pub use self::stream::value::{Field, FieldFault, ValueFault};
+pub use self::stream::value::{Field, FieldFault, ValueFault, time_of_text};
 pub use self::truth::findings::{AuditTotals, Finding, FindingKind, WindowAudit};
 pub use self::truth::ledger::{AcknowledgedCount, window_of};
 pub use self::truth::schedule_audit::ProducerEnd;

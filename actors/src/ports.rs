@@ -107,6 +107,12 @@ pub trait EventReader: Send {
         Poll::Ready(self.lag() == 0)
     }
 
+    /// Records that lie behind open transactions, as of the last answer to [`Self::is_at_end`]:
+    /// they are in no lag, for nobody can read them.
+    fn held_back(&mut self) -> u64 {
+        0
+    }
+
     /// Visits the losses that became known since the last call. Reading goes on behind them. Cheap
     /// when there is none.
     fn take_losses(&mut self, _visit: &mut dyn FnMut(KnownLoss)) {}
@@ -396,6 +402,12 @@ pub trait Broker: Send + Sync {
 pub trait DeadLetters: Send {
     /// Keeps a copy of a record, with the reason.
     fn keep(&mut self, record: Record<'_>, reason: &'static str);
+
+    /// No more will come: waits, for seconds at most, until what came is kept. Gives how many
+    /// records are not.
+    fn finish(&mut self) -> u64 {
+        0
+    }
 }
 
 /// Makes the keeper of malformed records, from the name of their topic.

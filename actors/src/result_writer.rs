@@ -19,7 +19,8 @@ use crate::measures::latency_kinds::LatencyKind;
 use crate::ports::{Delivery, EventWriter, MAX_BUDGET, Sent};
 use crate::result_writer::merge::{Merge, MergedWindow};
 use crate::stage::flow::{
-    PanesClosed, ResultTiming, ResultsComplete, WindowAcknowledged, WindowWritten, WindowsMerged,
+    Follower, PanesClosed, ResultTiming, ResultsComplete, WindowAcknowledged, WindowWritten,
+    WindowsMerged,
 };
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, Turn};
 use crate::stage_id::StageId;
@@ -88,6 +89,7 @@ impl Role for ResultWriterRole {
             queue: VecDeque::new(),
             unacknowledged: PendingResults::default(),
             announced_before: i64::MIN,
+            announced_follow: Follower::NOTHING,
             counters: StageCounters::default(),
             close_latency: LatencyHistogram::default(),
         }
@@ -106,6 +108,7 @@ pub struct ResultWriter {
     queue: VecDeque<Outgoing>,
     unacknowledged: PendingResults,
     announced_before: i64,
+    announced_follow: Follower,
     counters: StageCounters,
     close_latency: LatencyHistogram,
 }
@@ -288,9 +291,11 @@ impl Stage for ResultWriter {
             self.take_window(&window, outbox);
         }
         let closed_before = self.merge.closed_before();
-        if closed_before > self.announced_before {
-            self.announced_before = closed_before;
-            outbox.push(WriterOut::Merged(WindowsMerged { merged_before: closed_before }));
+        let follow = self.merge.follower();
+        if closed_before > self.announced_before || follow != self.announced_follow {
+            (self.announced_before, self.announced_follow) = (closed_before, follow);
+            let merged = WindowsMerged { merged_before: closed_before, follow };
+            outbox.push(WriterOut::Merged(merged));
         }
         let taken = self.send()?;
         let waits = !taken || self.queue.is_empty();

@@ -196,6 +196,9 @@ impl<S: Source> Stage for WindowAggregator<S> {
         }
         let Self { reader, source, counting, .. } = self;
         let over = source.is_over(now, visited, &mut **reader, counting, outbox);
+        if over {
+            counting.finish();
+        }
         Ok(if over { Turn::Finished } else { Turn::Again })
     }
 
@@ -203,6 +206,7 @@ impl<S: Source> Stage for WindowAggregator<S> {
         let Self { reader, source, counting, .. } = self;
         source.look_back(counting);
         counting.counters.lag = reader.lag();
+        counting.counters.held_back = reader.held_back();
         counting.counters.behind_ns = self.behind.take();
         let watermarks = counting.partitions.iter().map(|p| (p.id, p.windows.watermark()));
         counting.counters.watermarks = watermarks.collect();
@@ -218,6 +222,7 @@ impl<S: Source> Stage for WindowAggregator<S> {
 impl<S: Source> Receive<WindowsMerged> for WindowAggregator<S> {
     fn receive(&mut self, message: WindowsMerged) {
         self.merged_before = message.merged_before.max(self.merged_before);
+        self.source.follow(message.follow);
         self.merge_moved = true;
     }
 }
@@ -229,6 +234,7 @@ mod tests {
     use super::*;
     use crate::clock::{MILLISECOND, SECOND};
     use crate::ports::{PortError, Record, StartAt, TimestampKind};
+    use crate::stage::flow::Follower;
     use crate::testing::{NoDeadLetters, SimClock, small_spec};
     use crate::workload::mode::Follow;
 
@@ -294,39 +300,56 @@ mod tests {
         left: Vec<Vec<Nanos>>,
         endless: bool,
         until_idle_ns: Option<Nanos>,
-    ) -> WindowAggregator<ForeignStream> {
+        idle_timeout_ns: Option<Nanos>,
+    ) -> (WindowAggregator<ForeignStream>, Arc<SimClock>) {
         let spec = Arc::new(small_spec("foreign").with(|spec| {
             spec.aggregator.max_open_windows = 2;
         }));
         let owned: Vec<u32> = (0..left.len() as u32).collect();
+        let clock = Arc::new(SimClock::at(BASE));
         let reader = ForeignTopic { paused: vec![false; left.len()], left, endless };
         let aggregate = Aggregate {
             follow: Follow { from: StartAt::Earliest, until_idle_ns },
             base_event_time_ns: 0,
             campaigns: None,
-            idle_timeout_ns: None,
+            idle_timeout_ns,
         };
         let parts = AggregatorParts {
             id: 0,
             spec,
-            clock: Arc::new(SimClock::at(BASE)),
+            clock: Arc::clone(&clock) as SharedClock,
             owned,
             reader: Box::new(reader),
             dead_letters: Box::new(NoDeadLetters),
         };
-        ForeignAggregatorRole { parts, aggregate }.begin(BASE)
+        (ForeignAggregatorRole { parts, aggregate }.begin(BASE), clock)
+    }
+
+    /// What came of the turns of a stage.
+    #[derive(Debug, PartialEq)]
+    struct Played {
+        counted: u64,
+        /// Windows that all partitions had closed before the end.
+        merged_before: i64,
     }
 
     /// Takes turns, 1 ms each, until it has finished; merges what closes as the result writer does.
-    fn finish(stage: &mut WindowAggregator<ForeignStream>, partitions: usize) -> Option<u64> {
+    fn finish(
+        (mut stage, clock): (WindowAggregator<ForeignStream>, Arc<SimClock>),
+        partitions: usize,
+    ) -> Option<Played> {
         let mut closed_before = vec![i64::MIN; partitions];
+        let mut is_idle = vec![false; partitions];
+        let mut merged_before = i64::MIN;
         let (mut now, mut counted) = (BASE, 0);
         for _ in 0..10_000 {
             now += MILLISECOND;
+            clock.set(now);
             let mut outbox = Vec::new();
             let turn = stage.turn(now, &mut outbox).unwrap();
             for message in outbox {
                 closed_before[message.partition as usize] = message.closed_before;
+                is_idle[message.partition as usize] = message.is_idle;
                 counted += message
                     .panes
                     .iter()
@@ -335,9 +358,17 @@ mod tests {
                     .sum::<u64>();
             }
             if turn == Turn::Finished {
-                return Some(counted);
+                return Some(Played { counted, merged_before });
             }
-            stage.receive(WindowsMerged { merged_before: *closed_before.iter().min().unwrap() });
+            merged_before = *closed_before.iter().min().unwrap();
+            let active = closed_before.iter().zip(&is_idle).filter(|(_, is_idle)| !**is_idle);
+            let least = active.map(|(before, _)| *before).min();
+            let greatest = *closed_before.iter().max().unwrap();
+            let follow = Follower {
+                closed_before: least.unwrap_or(greatest),
+                are_all_idle: least.is_none(),
+            };
+            stage.receive(WindowsMerged { merged_before, follow });
         }
         None
     }
@@ -347,14 +378,34 @@ mod tests {
     #[test]
     fn an_empty_partition_does_not_hold_up_a_full_one_for_ever() {
         let times = (0..20).rev().map(|window| BASE + window * 200 * MILLISECOND).collect();
-        let mut stage = foreign(vec![times, Vec::new()], false, Some(100 * MILLISECOND));
-        assert_eq!(finish(&mut stage, 2), Some(20));
+        let stage = foreign(vec![times, Vec::new()], false, Some(100 * MILLISECOND), None);
+        assert_eq!(finish(stage, 2).map(|played| played.counted), Some(20));
     }
 
     #[test]
     fn a_topic_that_others_go_on_filling_is_drained_all_the_same() {
-        let mut stage = foreign(vec![vec![BASE, BASE]], true, None);
+        let stage = foreign(vec![vec![BASE, BASE]], true, None, None);
+        let (mut stage, clock) = stage;
         stage.order(StageOrder::Drain { at_ns: BASE });
-        assert!(finish(&mut stage, 1).is_some_and(|counted| counted < 10));
+        assert!(finish((stage, clock), 1).is_some_and(|played| played.counted < 10));
+    }
+
+    /// Events of `windows` windows, one every millisecond.
+    fn steady(windows: Nanos) -> Vec<Nanos> {
+        (0..windows * 200).rev().map(|at| BASE + at * MILLISECOND).collect()
+    }
+
+    #[test]
+    fn an_idle_partition_follows_the_others_and_holds_nothing_up() {
+        let first = BASE / (200 * MILLISECOND);
+        let patience = Some(50 * MILLISECOND);
+        let stage =
+            foreign(vec![steady(10), vec![BASE], Vec::new()], false, Some(SECOND), patience);
+        let played = finish(stage, 3).unwrap();
+        assert_eq!(
+            (played.counted, played.merged_before),
+            (2001, first + 10),
+            "all before the end"
+        );
     }
 }

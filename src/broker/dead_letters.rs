@@ -5,7 +5,7 @@
 //! for it only while a flood has filled what may wait, and only as long as that shrinks: where the
 //! broker takes nothing, records are counted and dropped. The run's own counters count every one.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -21,8 +21,8 @@ use tracing::warn;
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// A longer record is kept up to here: what every broker takes by default, less the key.
 const KEPT_BYTES: usize = 900 * 1024;
-/// Bytes of a record shown in the log.
-const SHOWN_BYTES: usize = 120;
+/// Bytes of a record shown in the log: an event whole, as a rule.
+const SHOWN_BYTES: usize = 1000;
 /// How long a record waits for room, in a flood.
 const ROOM_TIMEOUT_NS: Nanos = 2 * SECOND;
 /// How long one wait for acknowledgements may take.
@@ -48,6 +48,8 @@ struct Mailing {
     waiting_bytes: Arc<AtomicUsize>,
     /// Nothing more will come: the thread is not to wait for the broker for long.
     is_last: Arc<AtomicBool>,
+    /// Letters that the thread took and that are kept.
+    kept: Arc<AtomicU64>,
 }
 
 struct DeadLetterTopic {
@@ -57,6 +59,8 @@ struct DeadLetterTopic {
     /// How long it waited for room in the present period, and when that ends.
     waited_ns: Nanos,
     period_end_ns: Nanos,
+    /// All that were to be kept.
+    letters: u64,
     dropped: u64,
     unshown: u64,
     next_shown_ns: Nanos,
@@ -80,10 +84,12 @@ pub fn factory(
                 creating: Arc::clone(&creating),
                 waiting_bytes: Arc::default(),
                 is_last: Arc::default(),
+                kept: Arc::default(),
             },
             thread: None,
             waited_ns: 0,
             period_end_ns: 0,
+            letters: 0,
             dropped: 0,
             unshown: 0,
             next_shown_ns: 0,
@@ -94,6 +100,7 @@ pub fn factory(
 impl DeadLetters for DeadLetterTopic {
     fn keep(&mut self, record: Record<'_>, reason: &'static str) {
         self.show(&record, reason);
+        self.letters += 1;
         let letter = Letter {
             reason,
             payload: record.payload[..record.payload.len().min(KEPT_BYTES)].to_vec(),
@@ -111,6 +118,16 @@ impl DeadLetters for DeadLetterTopic {
         if sender.send(letter).is_err() {
             self.dropped += 1;
         }
+    }
+
+    fn finish(&mut self) -> u64 {
+        let Mailing { is_last, kept, .. } = &self.mailing;
+        if let Some((sender, thread)) = self.thread.take() {
+            is_last.store(true, Ordering::Relaxed);
+            drop(sender);
+            drop(thread.join());
+        }
+        self.letters - kept.load(Ordering::Relaxed)
     }
 }
 
@@ -165,13 +182,9 @@ impl DeadLetterTopic {
 
 impl Drop for DeadLetterTopic {
     fn drop(&mut self) {
-        let Mailing { topic, is_last, .. } = &self.mailing;
-        if let Some((sender, thread)) = self.thread.take() {
-            is_last.store(true, Ordering::Relaxed);
-            drop(sender);
-            drop(thread.join());
-        }
+        self.finish();
         if self.dropped > 0 {
+            let topic = &self.mailing.topic;
             warn!(dropped = self.dropped, topic, "malformed records were counted, but not kept");
         }
     }
@@ -247,7 +260,9 @@ impl Mailing {
         budget: Duration,
     ) -> Result<bool, PortError> {
         let came = writer.poll_acks(budget, &mut |ack| {
-            if ack.delivery != Delivery::Acknowledged {
+            if ack.delivery == Delivery::Acknowledged {
+                self.kept.fetch_add(1, Ordering::Relaxed);
+            } else {
                 warn!(topic = self.topic, delivery = ?ack.delivery, "a malformed record was not \
                                                                      kept");
             }

@@ -1,7 +1,7 @@
 //! `streamgauge aggregate`: aggregators and result writer alone, on a topic that others fill.
 
 use clap::Args;
-use streamgauge_actors::{Aggregate, Mode, Nanos};
+use streamgauge_actors::{Aggregate, Mode, Nanos, time_of_text};
 
 use super::broker::BrokerFlags;
 use super::error::CliResult;
@@ -63,16 +63,12 @@ fn base_event_time(text: &str) -> Result<Nanos, String> {
     if let Ok(nanos) = text.parse() {
         return Ok(nanos);
     }
-    let time = humantime::parse_rfc3339_weak(text).map_err(|_| {
+    time_of_text(text).ok_or_else(|| {
         format!(
             "`{text}` is no time: write nanoseconds since the Unix epoch, or a time like \
-             2026-11-23T00:00:00Z"
+             2026-11-23T00:00:00Z or 2026-11-23T05:30:00+05:30"
         )
-    })?;
-    let since = time
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_err(|_| "must not lie before 1970".to_owned())?;
-    Nanos::try_from(since.as_nanos()).map_err(|_| "must lie before 2262".to_owned())
+    })
 }
 
 pub(super) fn run(session: &Session, args: &AggregateArgs) -> CliResult {
@@ -121,6 +117,8 @@ mod tests {
         assert_eq!(base_event_time("0"), Ok(0));
         assert_eq!(base_event_time("1700000000123456789"), Ok(1_700_000_000_123_456_789));
         assert_eq!(base_event_time("1970-01-01T00:00:01Z"), Ok(1_000_000_000));
+        assert_eq!(base_event_time("1970-01-01T05:30:01+05:30"), Ok(1_000_000_000));
+        assert_eq!(base_event_time("1970-01-01 00:00:01"), Ok(1_000_000_000));
         assert!(base_event_time("yesterday").unwrap_err().contains("2026"));
     }
 }

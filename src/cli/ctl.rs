@@ -22,6 +22,9 @@ use crate::config::Assignment;
 use crate::report::numbers::{grouped, rate};
 
 /// Give orders to a running daemon
+/// Where a daemon listens by default.
+const DEFAULT_URL: &str = "http://127.0.0.1:9464";
+
 #[derive(Args)]
 pub(super) struct CtlArgs {
     /// The daemon's address
@@ -30,7 +33,7 @@ pub(super) struct CtlArgs {
         global = true,
         value_name = "URL",
         env = "STREAMGAUGE_URL",
-        default_value = "http://127.0.0.1:9464",
+        default_value = DEFAULT_URL,
         help_heading = "Daemon"
     )]
     url: String,
@@ -149,7 +152,10 @@ impl Change {
 }
 
 pub(super) fn run(session: &Session, args: &CtlArgs) -> CliResult {
-    let client = Client::new(&args.url, args.token_file.as_deref())?;
+    // An empty variable is none.
+    let url = Some(args.url.as_str()).filter(|url| !url.is_empty()).unwrap_or(DEFAULT_URL);
+    let token_file = args.token_file.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let client = Client::new(url, token_file)?;
     let set = session.set();
     match &args.command {
         Command::Status { output } => {

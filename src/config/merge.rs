@@ -232,6 +232,8 @@ impl Merge {
         let environment = Environment::with_prefix(ENV_PREFIX)
             .prefix_separator(LEVEL)
             .separator(LEVEL)
+            // As if it were not there: scripts and compose files pass on what they may not have.
+            .ignore_empty(true)
             .source(Some(source))
             .collect()
             .unwrap_or_default();

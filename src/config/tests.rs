@@ -143,6 +143,8 @@ fn the_environment_reaches_settings_of_every_type() {
         ("STREAMGAUGE__WORKLOAD__EVENT_TYPES", "[\"x,y\"]"),
         ("STREAMGAUGE__WORKLOAD__DURATION", "1m"),
         ("STREAMGAUGE__WORKLOAD__NAME", "8"),
+        // As if it were not set.
+        ("STREAMGAUGE__WORKLOAD__RATE", ""),
         // Of other tools, and of this one for other purposes.
         ("STREAMGAUGE_URL", "http://x"),
         ("STREAMGAUGE_TEST_KAFKA", "x"),

@@ -277,6 +277,10 @@ fn notes_on_others(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
         };
         let where_kept = match mode {
             Mode::Latency(_) => String::new(),
+            _ if counters.letters_lost >= total => ", none of them kept".to_owned(),
+            _ if counters.letters_lost > 0 => {
+                format!(", {} of them kept in {kept}{until}", total - counters.letters_lost)
+            }
             _ => format!(", kept in {kept}{until}"),
         };
         notes.push(format!("{total} malformed record(s){where_kept} ({})", reasons.join(", ")));
@@ -286,6 +290,10 @@ fn notes_on_others(outcome: &RunOutcome, mode: &Mode) -> Vec<String> {
             notes.push(format!("{} {what}", grouped(count)));
         }
     };
+    note(
+        counters.held_back,
+        "record(s) behind open transactions: nobody can read them, in no count",
+    );
     note(counters.tombstones, "record(s) without a value: deletions, in no count");
     note(counters.framed, "record(s) behind a schema registry's frame of 5 bytes");
     note(

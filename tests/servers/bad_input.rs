@@ -1,5 +1,6 @@
 //! Bad input never stops anything: records that are no events are counted by reason and kept in
-//! `<events topic>.malformed`, whatever they are, and every event between them still counts.
+//! `<events topic>.malformed`, whatever they are, and every event between them still counts. Where
+//! they are many, nothing can be concluded.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +19,13 @@ fn event(time_ns: i64) -> Event {
     }
 }
 
-/// Records that are no events, with the reason of each.
-fn malformed(now: i64) -> Vec<(&'static str, Option<Vec<u8>>)> {
+/// What is unusual, and read all the same.
+const READ: &str = "";
+/// What has no value.
+const DELETION: &str = "deletion";
+
+/// Records that are no events, with the reason of each, and some that only look so.
+fn unusual(now: i64) -> Vec<(&'static str, Option<Vec<u8>>)> {
     let good = event(now).python();
     let with = |from: &str, to: &str| {
         assert!(good.contains(from), "{from} in {good}");
@@ -27,13 +33,13 @@ fn malformed(now: i64) -> Vec<(&'static str, Option<Vec<u8>>)> {
     };
     let text = |text: &str| Some(text.as_bytes().to_vec());
     let mut records = vec![
-        ("empty", None),
-        ("empty", Some(Vec::new())),
+        (DELETION, None),
+        (DELETION, Some(Vec::new())),
         ("bad_json", text("{")),
         ("bad_json", text("no JSON at all")),
         ("bad_json", text(&good[..good.len() - 1])),
         ("bad_json", text(&format!("{good}{good}"))),
-        ("bad_json", text(&format!("\u{feff}{good}"))),
+        (READ, text(&format!("\u{feff}{good}"))),
         ("bad_json", with("\"image\"", "'image'")),
         ("bad_json", with("\"window_id\": -3", "\"window_id\": NaN")),
         ("bad_json", text(&"[".repeat(100_000))),
@@ -41,20 +47,30 @@ fn malformed(now: i64) -> Vec<(&'static str, Option<Vec<u8>>)> {
         ("bad_utf8", Some([b"{\"user_id\": \"\xc3\x28".as_slice(), good.as_bytes()].concat())),
         ("not_an_object", text("null")),
         ("not_an_object", text(&format!("[{good}]"))),
-        ("missing_field", text("{}")),
-        ("wrong_type", with("\"campaign_id\": ", "\"campaign_id\": -")),
-        ("wrong_type", with(&now.to_string(), "1.5")),
-        ("wrong_type", with(&now.to_string(), "9223372036854775808")),
-        ("wrong_type", with("\"10.0.0.1\"", "[10, 0, 0, 1]")),
-        ("wrong_type", with("\"image\"", "null")),
-        ("future", text(&event(now + 25 * HOUR_NS).python())),
-        ("future", text(&event(i64::MAX).python())),
+        ("event_time_ns: missing", text("{}")),
+        ("campaign_id: negative", with("\"campaign_id\": ", "\"campaign_id\": -")),
+        ("event_time_ns: fraction", with(&now.to_string(), "1.5")),
+        ("event_time_ns: too large", with(&now.to_string(), "9223372036854775808")),
+        ("event_time_ns: text", with(&now.to_string(), "\"just now\"")),
+        (READ, with(&now.to_string(), &format!("\"{now}\""))),
+        (READ, with("\"10.0.0.1\"", "[10, 0, 0, 1]")),
+        (READ, with("\"image\"", "null")),
+        (READ, Some([&[0, 0, 0, 1, 2], good.as_bytes()].concat())),
+        ("ahead", text(&event(now + 25 * HOUR_NS).python())),
+        ("ahead", text(&event(i64::MAX).python())),
         ("too_large", Some(vec![b' '; 10_000_000])),
     ];
     for (name, value) in event(now).fields() {
         let renamed =
             good.replace(&format!("\"{name}\": {value}"), &format!("\"{name}_\": {value}"));
-        records.push(("missing_field", Some(renamed.into_bytes())));
+        let reason = match name {
+            "event_time_ns" => "event_time_ns: missing",
+            "campaign_id" => "campaign_id: missing",
+            "produce_time" => "produce_time: missing",
+            // What counting does not need.
+            _ => READ,
+        };
+        records.push((reason, Some(renamed.into_bytes())));
     }
     records
 }
@@ -76,17 +92,17 @@ fn every_kind_is_counted_by_reason_and_kept() {
     let Some(mut lab) = Lab::new("malformed") else { return };
     let events = lab.topic("events", 2, StampedBy::Client);
     let now = RunClock::start().now();
-    let bad = malformed(now);
-    let good: Vec<Event> = (0..bad.len() as i64).map(|i| event(now - SECOND + i)).collect();
+    let odd = unusual(now);
+    let mut good: Vec<Event> = (0..odd.len() as i64).map(|i| event(now - SECOND + i)).collect();
     let written: Vec<String> = good.iter().map(Event::python).collect();
     // Between any two malformed records of a partition lies an event.
-    let records = bad.iter().zip(&written).enumerate().flat_map(|(i, ((_, bad), good))| {
+    let records = odd.iter().zip(&written).enumerate().flat_map(|(i, ((_, bad), good))| {
         let partition = i as i32 % 2;
         [(partition, bad.as_deref()), (partition, Some(good.as_bytes()))]
     });
     // A broker judges a record's size as compressed.
     lab.write(&events, "gzip", records);
-    let report = lab.json(&[
+    let (code, report) = lab.report(&[
         "aggregate",
         "-q",
         "--events-topic",
@@ -96,7 +112,14 @@ fn every_kind_is_counted_by_reason_and_kept() {
         "--until-idle",
         "1s",
     ]);
+    assert_eq!((code, &report["causes"][0]), (Some(5), &"input_unreadable".into()), "{report}");
+    let reason = report["reasons"][0].as_str().unwrap();
+    assert!(reason.contains("in partition ") && reason.contains("at offset "), "{reason}");
+    let of = |fate: &str| odd.iter().filter(|(reason, _)| *reason == fate).count();
+    good.extend((0..of(READ)).map(|_| event(now)));
     assert_eq!(report["events"]["consumed"], good.len(), "{report}");
+    assert_eq!(report["events"]["tombstones"], of(DELETION), "{report}");
+    let bad: Vec<_> = odd.iter().filter(|(reason, _)| ![READ, DELETION].contains(reason)).collect();
     let expected = by_reason(bad.iter().map(|(reason, _)| *reason));
     assert_eq!(reported(&report), expected);
 
@@ -154,8 +177,10 @@ fn times_and_counts_at_the_ends_of_their_range_are_as_good_as_any() {
         "{}".to_owned(),
     ];
     lab.write(&results, "none", texts.iter().map(|text| (0, Some(text.as_bytes()))));
-    let judged = lab.json(&["latency", "-q", "--results-topic", &results, "--until-idle", "1s"]);
-    assert_eq!(reported(&judged), BTreeMap::from([("bad_result".to_owned(), 2)]), "{judged}");
+    let judge = ["latency", "-q", "--results-topic", &results, "--until-idle", "1s"];
+    let (code, judged) = lab.report(&judge);
+    assert_eq!((code, &judged["causes"][0]), (Some(5), &"input_unreadable".into()), "{judged}");
+    assert_eq!(reported(&judged), by_reason(["bad_result", "window_id: missing"]), "{judged}");
 }
 
 #[test]
@@ -163,28 +188,37 @@ fn a_run_stays_exact_while_others_write_into_its_topic() {
     let Some(mut lab) = Lab::new("strangers") else { return };
     let events = lab.topic("events", 2, StampedBy::Client);
     let now = RunClock::start().now();
-    let bad: Vec<_> =
-        malformed(now).into_iter().filter(|(reason, _)| *reason != "too_large").collect();
+    let odd: Vec<_> =
+        unusual(now).into_iter().filter(|(reason, _)| *reason != "too_large").collect();
     let stranger = event(now).python();
     let load = ["--rate", "1k/s", "--duration", "2s", "--events-topic", &events, "-o", "json"];
     let always = ["run", "smoke", "-q", "--set", "workload.send_delay_share=1"];
     let mut run = lab.start(&[&always[..], &load].concat());
     while run.try_wait().unwrap().is_none() {
         let records =
-            bad.iter().map(|(_, payload)| payload.as_deref()).chain([Some(stranger.as_bytes())]);
+            odd.iter().map(|(_, payload)| payload.as_deref()).chain([Some(stranger.as_bytes())]);
         lab.write(&events, "lz4", records.enumerate().map(|(i, payload)| (i as i32 % 2, payload)));
     }
     let output = run.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Exact, but of a topic that is mostly others'.
     assert_eq!(
-        (&report["verdict"], &report["events"]["produced"]),
-        (&"pass".into(), &2000.into()),
+        (&report["verdict"], &report["causes"], &report["events"]["produced"]),
+        (
+            &"inconclusive".into(),
+            &serde_json::json!(["input_unreadable", "input_strangers"]),
+            &2000.into()
+        ),
         "{report}"
     );
+    assert_eq!(report["audit"]["windows"], report["audit"]["windows_exact"]);
     let reported = reported(&report);
+    // Of others' events none is counted, whatever its time.
+    let uncounted = |reason: &&str| ![READ, DELETION, "ahead"].contains(reason);
+    let reasons = odd.iter().map(|(reason, _)| *reason).filter(uncounted);
     assert_eq!(
         reported.keys().cloned().collect::<Vec<_>>(),
-        by_reason(bad.iter().map(|bad| bad.0)).into_keys().collect::<Vec<_>>()
+        by_reason(reasons).into_keys().collect::<Vec<_>>()
     );
     assert!(report["events"]["strangers"].as_u64().unwrap() > 0);
     let letters = lab.read(&format!("{events}.malformed"));

@@ -15,6 +15,7 @@ mod deploy;
 mod doctor;
 mod faulty_link;
 mod fluvio;
+mod foreign_streams;
 mod grafana_schema;
 mod honest_runs;
 mod kafka;

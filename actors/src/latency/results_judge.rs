@@ -7,7 +7,6 @@ mod alignment;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::Poll;
 
 use tracing::warn;
 
@@ -20,7 +19,7 @@ use crate::measures::histograms::LatencyHistogram;
 use crate::measures::latency_kinds::LatencyKind;
 use crate::measures::run_measures::{MeasuresComplete, RunMeasures};
 use crate::ports::{EventReader, MAX_BUDGET};
-use crate::stage::drain::Remainder;
+use crate::stage::drain::{EndAnswer, QuietEnd, Remainder};
 use crate::stage::{Role, Stage, StageOrder, StageState, TURN_LIMIT, Turn};
 use crate::stage_id::StageId;
 use crate::stream::result::{ResultFormat, ResultRecord};
@@ -32,7 +31,7 @@ use crate::workload::mode::Follow;
 use crate::workload::spec::RunSpec;
 
 /// Bytes of an unreadable record that the log shows.
-const SHOWN_BYTES: usize = 400;
+const SHOWN_BYTES: usize = 1000;
 
 /// A judge of others' results, before its run has begun.
 pub struct ResultsJudgeRole {
@@ -66,6 +65,7 @@ impl Role for ResultsJudgeRole {
             latest: BTreeMap::new(),
             last_read_ns: base_ns,
             remainder: Remainder::default(),
+            end: QuietEnd::default(),
             counters: StageCounters::default(),
             result_latency: LatencyHistogram::default(),
             findings: Vec::new(),
@@ -84,6 +84,7 @@ pub struct ResultsJudge {
     latest: BTreeMap<(usize, i64, u64), Update>,
     last_read_ns: Nanos,
     remainder: Remainder,
+    end: QuietEnd,
     counters: StageCounters,
     result_latency: LatencyHistogram,
     findings: Vec<Finding>,
@@ -161,8 +162,15 @@ impl ResultsJudge {
         let Some(truth) = &self.role.truth else {
             return MeasuresComplete::default();
         };
-        // Who names no run has none but this.
-        let is_of_run = |run: usize| [truth.run_id.as_str(), ""].contains(&self.runs[run].as_str());
+        // A processor names itself, or the producers' run, or nobody. Of several the one is audited
+        // that is the producers', or else has most results.
+        let mut results_of = vec![0_u64; self.runs.len()];
+        for &(run, ..) in latest.keys() {
+            results_of[run] += 1;
+        }
+        let rank = |&(run, results): &(usize, u64)| (self.runs[run] == truth.run_id, results);
+        let audited = results_of.into_iter().enumerate().max_by_key(rank).map(|(run, _)| run);
+        let is_of_run = |run: usize| Some(run) == audited;
         let (own, others): (Vec<_>, Vec<_>) =
             latest.iter().partition(|((run, ..), _)| is_of_run(*run));
         self.counters.results_foreign += others.len() as u64;
@@ -219,11 +227,19 @@ impl Stage for ResultsJudge {
         let silent_ns = now - self.last_read_ns;
         let ResultsJudgeRole { reader, partitions, follow, .. } = &mut self.role;
         let idle = follow.until_idle_ns.is_some_and(|limit| silent_ns >= limit);
-        let drained = self.remainder.is_done(visited, &mut **reader, 0..*partitions);
-        let is_read = |reader: &mut dyn EventReader| {
-            reader.lag() == 0 && reader.is_at_end() == Poll::Ready(true)
+        let drained = self.remainder.is_done(now, visited, &mut **reader, 0..*partitions);
+        let topic = &self.role.spec.topics.results;
+        let patience_ns = self.role.spec.supervisor.drain_timeout.as_nanos();
+        let end = if drained {
+            EndAnswer::AtEnd
+        } else if visited == 0 && idle {
+            self.end.ask(now, &mut *self.role.reader, topic, patience_ns)
+        } else {
+            self.end.forget();
+            EndAnswer::NotYet
         };
-        if drained || (visited == 0 && idle && is_read(&mut **reader)) {
+        if end != EndAnswer::NotYet {
+            self.counters.ends_unknown += u64::from(end == EndAnswer::Unknown);
             outbox.push(self.judge());
             return Ok(Turn::Finished);
         }
@@ -231,6 +247,7 @@ impl Stage for ResultsJudge {
     }
 
     fn state(&mut self) -> StageState {
+        self.counters.held_back = self.role.reader.held_back();
         StageState {
             counters: self.counters.clone(),
             latencies: vec![(LatencyKind::ResultLatency, self.result_latency.take())],

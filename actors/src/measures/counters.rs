@@ -236,6 +236,10 @@ counters! {
         events_reordered: u64, sum, metric(Counter "events_reordered_total");
         /// How far the event that was furthest ahead was ahead of the wall clock, nanoseconds.
         most_ahead_ns: Nanos, greatest;
+        /// Of `malformed`: those that could not be kept.
+        letters_lost: u64, sum;
+        /// Readers that ended without the log's word that all was read.
+        ends_unknown: u64, sum;
         /// Numbers read from doubles too great to hold every whole number.
         imprecise: u64, sum;
         /// Times that named no zone, taken for UTC.
@@ -244,6 +248,8 @@ counters! {
         framed: u64, sum;
         /// Times that look like another unit's, by field and unit.
         suspects: UnitSuspects, suspects;
+        /// Records that lie behind open transactions.
+        held_back: u64, sum;
         /// Windows closed by processing time because a partition was idle.
         idle_closed: u64, sum;
         /// Windows merged and handed to the client.
@@ -313,8 +319,11 @@ pub struct MalformedRecords {
     by_reason: BTreeMap<Cow<'static, str>, u64>,
     /// Where the first one of each reason lies: partition, and offset.
     #[serde(skip)]
-    samples: BTreeMap<&'static str, (u32, u64)>,
+    samples: BTreeMap<&'static str, RecordPlace>,
 }
+
+/// Where a record lies: partition, and offset.
+pub type RecordPlace = (u32, u64);
 
 /// Times that lie where another unit's would: how many of each field and unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -353,7 +362,7 @@ impl MalformedRecords {
 
     /// The commonest reason, with its count, and where the first such record lies, if that is
     /// known: partition, and offset.
-    pub fn commonest(&self) -> Option<(&str, u64, Option<(u32, u64)>)> {
+    pub fn commonest(&self) -> Option<(&str, u64, Option<RecordPlace>)> {
         let (reason, &count) = self.by_reason.iter().max_by_key(|&(_, &count)| count)?;
         Some((reason, count, self.samples.get(reason.as_ref()).copied()))
     }

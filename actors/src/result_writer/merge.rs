@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Nanos;
-use crate::stage::flow::{ClosedPane, PanesClosed};
+use crate::stage::flow::{ClosedPane, Follower, PanesClosed};
 
 /// One campaign's merged count in one window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(crate) struct MergedWindow {
 pub(crate) struct Merge {
     closed_before: Vec<i64>,
     closed_by_log_before: Vec<i64>,
+    is_idle: Vec<bool>,
     windows: BTreeMap<i64, BTreeMap<u32, ClosedPane>>,
     merged_before: i64,
 }
@@ -50,6 +51,7 @@ impl Merge {
         Self {
             closed_before: nothing.clone(),
             closed_by_log_before: nothing,
+            is_idle: vec![false; partitions as usize],
             windows: BTreeMap::new(),
             merged_before: i64::MIN,
         }
@@ -57,7 +59,8 @@ impl Merge {
 
     /// Sets a partition's panes, and notes how far it has closed.
     pub(crate) fn set(&mut self, message: PanesClosed) {
-        let PanesClosed { partition, closed_before, panes, by_log } = message;
+        let PanesClosed { partition, closed_before, panes, by_log, is_idle } = message;
+        self.is_idle[partition as usize] = is_idle;
         for pane in panes {
             if pane.window_id >= self.merged_before {
                 #[cfg(feature = "planted-bugs")]
@@ -91,6 +94,17 @@ impl Merge {
     /// Every window before this id is closed by every partition.
     pub(crate) fn closed_before(&self) -> i64 {
         self.closed_before.iter().copied().min().unwrap_or(i64::MIN)
+    }
+
+    /// How far partitions follow that are idle.
+    pub(crate) fn follower(&self) -> Follower {
+        let all = || self.closed_before.iter().zip(&self.is_idle);
+        let least = all().filter(|(_, is_idle)| !**is_idle).map(|(before, _)| *before).min();
+        let greatest = || all().map(|(before, _)| *before).max().unwrap_or(i64::MIN);
+        Follower {
+            closed_before: least.unwrap_or_else(greatest),
+            are_all_idle: least.is_none() && !self.is_idle.is_empty(),
+        }
     }
 
     /// Whether no pane waits.
@@ -161,7 +175,7 @@ mod tests {
     }
 
     fn closed(partition: u32, closed_before: i64, panes: Vec<ClosedPane>) -> PanesClosed {
-        PanesClosed { partition, closed_before, panes, by_log: true }
+        PanesClosed { partition, closed_before, panes, by_log: true, is_idle: false }
     }
 
     #[test]
@@ -179,6 +193,24 @@ mod tests {
         merge.set(closed(0, 1, vec![pane(0, &[(1, 5, 100)])]));
         merge.set(closed(0, i64::MAX, vec![]));
         assert_eq!(merge.next_window(), None, "a pane of a merged window is not merged again");
+    }
+
+    #[test]
+    fn idle_partitions_follow_the_others_and_where_all_are_idle_the_first() {
+        let mut merge = Merge::new(3);
+        let follower = |merge: &mut Merge, partition, closed_before, is_idle| {
+            merge.set(PanesClosed { is_idle, ..closed(partition, closed_before, vec![]) });
+            merge.follower()
+        };
+        follower(&mut merge, 0, 7, false);
+        follower(&mut merge, 1, 4, false);
+        let told = follower(&mut merge, 2, 2, true);
+        assert_eq!(told, Follower { closed_before: 4, are_all_idle: false });
+        follower(&mut merge, 1, 4, true);
+        let told = follower(&mut merge, 0, 7, true);
+        assert_eq!(told, Follower { closed_before: 7, are_all_idle: true });
+        let told = follower(&mut merge, 1, 4, false);
+        assert_eq!(told, Follower { closed_before: 4, are_all_idle: false });
     }
 
     proptest! {

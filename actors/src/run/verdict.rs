@@ -137,6 +137,8 @@ pub enum Cause {
     InputStrangers,
     /// Times look like another unit's.
     InputUnit,
+    /// The broker did not say where a topic ends.
+    EndUnknown,
     /// Others' windows all lie elsewhere than those of the truth.
     WindowsMisaligned,
     /// No result has a latency that counts.
@@ -191,6 +193,7 @@ impl Cause {
             | Self::InputUnreadable
             | Self::InputStrangers
             | Self::InputUnit
+            | Self::EndUnknown
             | Self::WindowsMisaligned
             | Self::NoResultLatency
             | Self::ProgramStopped

@@ -35,6 +35,9 @@ pub struct PanesClosed {
     pub panes: Vec<ClosedPane>,
     /// Whether the log itself closed them (and not an idle time, or the end of reading).
     pub by_log: bool,
+    /// Whether the partition has been silent for so long that nobody waits for it: its watermark
+    /// follows the others'.
+    pub is_idle: bool,
 }
 
 /// One campaign's part of a closed pane.
@@ -68,6 +71,22 @@ pub struct ClosedPane {
 pub struct WindowsMerged {
     /// Windows before this id are merged.
     pub merged_before: i64,
+    /// How far partitions follow that are idle.
+    pub follow: Follower,
+}
+
+/// How far the windows of an idle partition close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Every window before this id: those that all partitions have closed that are not idle.
+    pub closed_before: i64,
+    /// Whether all are idle: then each closes, too, what it has.
+    pub are_all_idle: bool,
+}
+
+impl Follower {
+    /// Nothing is closed yet.
+    pub(crate) const NOTHING: Self = Self { closed_before: i64::MIN, are_all_idle: false };
 }
 
 /// ResultWriter -> Latency: a window's results are handed to the client, and who produced what is

@@ -158,8 +158,8 @@ impl ResultFormat {
 
     /// The window that starts at a time, milliseconds since the Unix epoch.
     fn id_of(&self, start_ms: i64) -> i64 {
-        let start_ns = i128::from(start_ms) * i128::from(MILLISECOND) - i128::from(self.base_ns);
-        start_ns.div_euclid(i128::from(self.window_ns.max(1))) as i64
+        let distance = i128::from(start_ms) * i128::from(MILLISECOND) - i128::from(self.base_ns);
+        distance.div_euclid(i128::from(self.window_ns.max(1))) as i64
     }
 }
 
@@ -209,12 +209,21 @@ mod tests {
     #[test]
     fn results_are_read_as_engines_write_them() {
         let all = [
-            r#"{"run_id":"r","window_id":3,"window_start":1700000030000,"window_end":1700000040000,"campaign_id":7,"count":5,"max_produce_time":1700000039000}"#,
-            r#"{"run_id":"r","window_id":"3","window_start":"2023-11-14 22:13:50","window_end":null,"campaign_id":7.0,"events":5.0,"max_produce_time":1.700000039e12}"#,
-            r#"{"RUN_ID":"r","WINDOWSTART":1700000030000,"WINDOWEND":1700000040000,"CAMPAIGN_ID":7,"COUNT":5,"MAX_PRODUCE_TIME":1700000039000}"#,
-            r#"{"runId":"r","window":{"start":"2023-11-14T22:13:50.000Z","end":"2023-11-14T22:14:00.000Z"},"campaignId":7,"count":5,"maxProduceTime":1700000039000,"extra":[]}"#,
-            r#"{"run_id":"r","window_start":"2023-11-14T23:13:50+01:00","campaign_id":"7","count":"5","max_produce_time":"2023-11-14 22:13:59"}"#,
-            r#"{"run_id":"r","end":1700000040000,"campaign_id":7,"count":5,"max_produce_time":1700000039000}"#,
+            r#"{"run_id":"r","window_id":3,"window_start":1700000030000,
+                "window_end":1700000040000,"campaign_id":7,"count":5,
+                "max_produce_time":1700000039000}"#,
+            r#"{"run_id":"r","window_id":"3","window_start":"2023-11-14 22:13:50",
+                "window_end":null,"campaign_id":7.0,"events":5.0,
+                "max_produce_time":1.700000039e12}"#,
+            r#"{"RUN_ID":"r","WINDOWSTART":1700000030000,"WINDOWEND":1700000040000,
+                "CAMPAIGN_ID":7,"COUNT":5,"MAX_PRODUCE_TIME":1700000039000}"#,
+            r#"{"runId":"r","window":{"start":"2023-11-14T22:13:50.000Z",
+                "end":"2023-11-14T22:14:00.000Z"},"campaignId":7,"count":5,
+                "maxProduceTime":1700000039000,"extra":[]}"#,
+            r#"{"run_id":"r","window_start":"2023-11-14T23:13:50+01:00","campaign_id":"7",
+                "count":"5","max_produce_time":"2023-11-14 22:13:59"}"#,
+            r#"{"run_id":"r","end":1700000040000,"campaign_id":7,"count":5,
+                "max_produce_time":1700000039000}"#,
         ];
         for json in all {
             assert_eq!(read(json), Ok(expected("r")), "{json}");

@@ -266,14 +266,20 @@ fn scaled(number: f64, unit: TimeUnit) -> i128 {
     // The whole part by itself: together they have more digits than a double.
     let (whole, part) = (number.trunc(), number.fract());
     let unit_ns = unit.nanos();
-    (whole as i64 as i128) * i128::from(unit_ns) + (part * unit_ns as f64).round() as i128
+    i128::from(whole as i64) * i128::from(unit_ns) + (part * unit_ns as f64).round() as i128
+}
+
+/// The time that a text says, nanoseconds since the Unix epoch: as ISO 8601 or SQL have it, with
+/// any zone; without one: UTC. `None`: it is no time, or beyond 64 bits.
+pub fn time_of_text(text: &str) -> Option<Nanos> {
+    time_of(text, &mut Oddities::default()).and_then(|nanos| Nanos::try_from(nanos).ok())
 }
 
 /// The time that a text says, in nanoseconds; `None`: it is no time.
 fn time_of(text: &str, odd: &mut Oddities) -> Option<i128> {
     let text = text.trim();
     let (date, rest) = text.split_at_checked(10)?;
-    if !date.as_bytes().get(4).is_some_and(|&byte| byte == b'-') {
+    if date.as_bytes().get(4) != Some(&b'-') {
         return None;
     }
     // SQL has a space where ISO has a T, may put one before the zone, and may name UTC.

@@ -26,6 +26,9 @@ pub struct Partition {
     announced_before: i64,
     /// Whether its reading rests for being too far ahead of the merge.
     pub paused: bool,
+    /// Whether it has been silent for so long that nobody waits for it.
+    pub is_idle: bool,
+    announced_idle: bool,
 }
 
 impl Partition {
@@ -37,13 +40,14 @@ impl Partition {
         outbox: &mut Vec<PanesClosed>,
     ) -> u64 {
         let closed_before = self.windows.closed_before();
-        if closed_before == self.announced_before {
+        let is_idle = self.is_idle;
+        if closed_before == self.announced_before && is_idle == self.announced_idle {
             return 0;
         }
-        self.announced_before = closed_before;
+        (self.announced_before, self.announced_idle) = (closed_before, is_idle);
         let panes = self.windows.take_closed(slots);
         let count = panes.len() as u64;
-        outbox.push(PanesClosed { partition: self.id, closed_before, panes, by_log });
+        outbox.push(PanesClosed { partition: self.id, closed_before, panes, by_log, is_idle });
         count
     }
 }
@@ -106,6 +110,8 @@ impl Counting {
             windows: PartitionWindows::new(shape, producers),
             announced_before: i64::MIN,
             paused: false,
+            is_idle: false,
+            announced_idle: false,
         };
         let mut index = vec![usize::MAX; owned.iter().max().map_or(0, |&id| id as usize + 1)];
         owned.iter().enumerate().for_each(|(at, &id)| index[id as usize] = at);
@@ -246,6 +252,11 @@ impl Counting {
     pub fn set_aside(&mut self, record: Record<'_>, reason: &'static str) {
         self.counters.malformed.add_at(reason, record.partition, record.offset);
         self.dead_letters.keep(record, reason);
+    }
+
+    /// Nothing more will be read.
+    pub fn finish(&mut self) {
+        self.counters.letters_lost = self.dead_letters.finish();
     }
 
     /// Keeps an event whose clock is ahead of all others.

@@ -1,14 +1,12 @@
 //! A stream that other programs write: no serial numbers and no progress records, so that one
 //! anonymous producer stands for each partition, and windows close by idle time or at the end.
 
-use std::task::Poll;
-
 use tracing::warn;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::ports::{EventReader, Record};
-use crate::stage::drain::Remainder;
-use crate::stage::flow::PanesClosed;
+use crate::stage::drain::{EndAnswer, QuietEnd, Remainder};
+use crate::stage::flow::{Follower, PanesClosed};
 use crate::stream::event::DecodedEvent;
 use crate::stream::progress::{FINISHED, ProgressRecord};
 use crate::stream::suspected_unit::suspected_unit;
@@ -28,6 +26,9 @@ const CAMPAIGN_LIMIT: usize = 1_000_000;
 /// How long a partition may be silent before the log says what that means.
 const SILENCE_TOLERATED_NS: Nanos = 10 * SECOND;
 
+/// How often silent partitions are looked for.
+const LOOK_EVERY_NS: Nanos = 100 * MILLISECOND;
+
 /// The only producer of a partition.
 const ANONYMOUS: usize = 0;
 
@@ -46,9 +47,12 @@ pub struct ForeignStream {
     silences: Vec<Silence>,
     clocks: Vec<FeedClock>,
     max_ahead_ns: Nanos,
+    follow: Follower,
+    next_look_ns: Nanos,
     units: [TimeUnit; 2],
     last_record_ns: Nanos,
     remainder: Remainder,
+    end: QuietEnd,
 }
 
 impl ForeignStream {
@@ -58,11 +62,14 @@ impl ForeignStream {
         Self {
             clocks: vec![FeedClock::default(); partitions],
             max_ahead_ns: input.max_ahead_ns(spec.workload.window.as_nanos()),
+            follow: Follower::NOTHING,
+            next_look_ns: base_ns,
             units: [input.event_time_unit, input.produce_time_unit],
             aggregate,
             silences: vec![Silence { since_ns: base_ns, is_logged: false }; partitions],
             last_record_ns: base_ns,
             remainder: Remainder::default(),
+            end: QuietEnd::default(),
         }
     }
 
@@ -98,8 +105,7 @@ impl ForeignStream {
         }
     }
 
-    /// Closes by processing time what was idle for too long; true: everything was, and that ends
-    /// the reading.
+    /// Closes everything where nothing came for too long, and ends the reading; false: it goes on.
     fn close_idle(
         &mut self,
         now: Nanos,
@@ -109,33 +115,57 @@ impl ForeignStream {
     ) -> bool {
         let until_idle = self.aggregate.follow.until_idle_ns;
         let idle_ns = now - self.last_record_ns;
-        if until_idle.is_some_and(|limit| idle_ns >= limit)
-            && reader.lag() == 0
-            && reader.is_at_end() == Poll::Ready(true)
-        {
-            counting.close_all(outbox);
-            return true;
+        if until_idle.is_none_or(|limit| idle_ns < limit) {
+            return false;
+        }
+        let (topic, patience_ns) =
+            (&counting.spec.topics.events, counting.spec.supervisor.drain_timeout.as_nanos());
+        match self.end.ask(now, reader, topic, patience_ns) {
+            EndAnswer::NotYet => return false,
+            EndAnswer::AtEnd => {}
+            EndAnswer::Unknown => counting.counters.ends_unknown += 1,
+        }
+        counting.close_all(outbox);
+        true
+    }
+
+    /// Looks for partitions that are silent, whatever the others do.
+    fn look_for_silence(
+        &mut self,
+        now: Nanos,
+        reader: &mut dyn EventReader,
+        counting: &mut Counting,
+        outbox: &mut Vec<PanesClosed>,
+    ) {
+        let until_idle = self.aggregate.follow.until_idle_ns;
+        let is_silent = |silence: &Silence, limit: Option<Nanos>| {
+            limit.is_some_and(|limit| now - silence.since_ns >= limit)
+        };
+        let limits = [until_idle, self.aggregate.idle_timeout_ns];
+        let is_any = |silence| limits.iter().any(|&limit| is_silent(silence, limit));
+        let some_paused = counting.partitions.iter().any(|partition| partition.paused);
+        // The log is asked where it ends: a connection that is away is no silence, and of what is
+        // paused the client knows no new end.
+        if !(some_paused || self.silences.iter().any(is_any)) || reader.is_at_end().is_pending() {
+            return;
         }
         // A paused partition waits for those that have nothing more: its own rest must not keep
         // them open.
-        let some_paused = counting.partitions.iter().any(|partition| partition.paused);
+        let newest = counting.partitions.iter().filter_map(|it| it.windows.newest_open()).max();
         for (partition, silence) in counting.partitions.iter_mut().zip(&self.silences) {
-            if partition.paused {
-                continue;
+            let has_nothing = !partition.paused && reader.lag_of(partition.id) == 0;
+            partition.is_idle = has_nothing && is_silent(silence, self.aggregate.idle_timeout_ns);
+            if partition.is_idle {
+                // Where all are, to the end of the newest window that has events, and no further:
+                // a feed that runs behind the wall clock, and pauses, is not late for that.
+                let own = newest.filter(|_| self.follow.are_all_idle).map(|window| window + 1);
+                let before = own.unwrap_or(i64::MIN).max(self.follow.closed_before);
+                partition.windows.close_before(before);
+            } else if some_paused && has_nothing && is_silent(silence, until_idle) {
+                partition.windows.advance_all(FINISHED);
             }
-            let silent = |limit: &Nanos| now - silence.since_ns >= *limit;
-            let idle_timeout = self.aggregate.idle_timeout_ns.filter(silent);
-            let progress = match (until_idle.filter(silent), idle_timeout) {
-                (Some(_), _) if some_paused => FINISHED,
-                (_, Some(_)) => now,
-                _ => continue,
-            };
-            if reader.lag_of(partition.id) == 0 {
-                partition.windows.advance_all(progress);
-                counting.counters.idle_closed += partition.tell(&counting.slots, false, outbox);
-            }
+            counting.counters.idle_closed += partition.tell(&counting.slots, false, outbox);
         }
-        false
     }
 }
 
@@ -154,6 +184,7 @@ impl Source for ForeignStream {
         event: &DecodedEvent,
     ) {
         self.silences[at].since_ns = counting.now;
+        counting.partitions[at].is_idle = false;
         self.check_units(counting, &record, event);
         let wall = || counting.present();
         let step = self.clocks[at].step(event.event_time_ns, self.max_ahead_ns, wall);
@@ -175,6 +206,10 @@ impl Source for ForeignStream {
 
     /// Another run's producers promise nothing about these events.
     fn progress(&mut self, _counting: &mut Counting, _at: usize, _progress: &ProgressRecord) {}
+
+    fn follow(&mut self, follow: Follower) {
+        self.follow = follow;
+    }
 
     fn drain(&mut self) {
         self.remainder.ask();
@@ -199,13 +234,21 @@ impl Source for ForeignStream {
     ) -> bool {
         if visited > 0 {
             self.last_record_ns = counting.now;
+            self.end.forget();
         }
         let partitions = counting.partitions.iter().map(|partition| partition.id);
-        if self.remainder.is_done(visited, reader, partitions) {
+        if self.remainder.is_done(now, visited, reader, partitions) {
             counting.close_all(outbox);
             return true;
         }
-        visited == 0 && self.close_idle(now, reader, counting, outbox)
+        if visited == 0 && self.close_idle(now, reader, counting, outbox) {
+            return true;
+        }
+        if now >= self.next_look_ns {
+            self.next_look_ns = now + LOOK_EVERY_NS;
+            self.look_for_silence(now, reader, counting, outbox);
+        }
+        false
     }
 
     /// A silent partition holds back every window for as long as nothing ends its silence: says so,

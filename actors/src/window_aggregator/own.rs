@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Nanos;
 use crate::ports::{EventReader, Record};
-use crate::stage::flow::PanesClosed;
+use crate::stage::flow::{Follower, PanesClosed};
 use crate::stream::event::{DecodedEvent, EventFormat};
 use crate::stream::progress::ProgressRecord;
 use crate::truth::findings::{Finding, FindingKind};
@@ -129,6 +129,9 @@ impl Source for OwnStream {
         counting.counters.stale += u64::from(is_stale);
         counting.some_closed = true;
     }
+
+    /// Progress records say how far a silent producer is.
+    fn follow(&mut self, _follow: Follower) {}
 
     /// The producers end their stream themselves.
     fn drain(&mut self) {}

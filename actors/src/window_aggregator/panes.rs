@@ -312,6 +312,17 @@ impl PartitionWindows {
         self.closed_before
     }
 
+    /// The newest window that has events and is open; `None`: there is none.
+    pub fn newest_open(&self) -> Option<i64> {
+        self.open.last().map(|pane| pane.window_id)
+    }
+
+    /// Closes every window before this id, as if the watermark had come there.
+    pub fn close_before(&mut self, window_id: i64) {
+        let end = self.shape.start(window_id).saturating_add(self.shape.allowed_lateness_ns);
+        self.advance_all(end);
+    }
+
     /// Panes that are open.
     #[cfg(test)]
     pub fn open_panes(&self) -> usize {

@@ -3,7 +3,7 @@
 
 use crate::clock::Nanos;
 use crate::ports::{EventReader, PROGRESS_KEY, Record};
-use crate::stage::flow::PanesClosed;
+use crate::stage::flow::{Follower, PanesClosed};
 use crate::stream::event::DecodedEvent;
 use crate::stream::progress::ProgressRecord;
 use crate::window_aggregator::counting::Counting;
@@ -47,6 +47,9 @@ pub trait Source: Send + Unpin + 'static {
 
     /// Takes a progress record.
     fn progress(&mut self, counting: &mut Counting, at: usize, progress: &ProgressRecord);
+
+    /// How far idle partitions follow.
+    fn follow(&mut self, follow: Follower);
 
     /// No more is asked for than is there.
     fn drain(&mut self);

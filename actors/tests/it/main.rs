@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "the simulation says what it played")]
 
+mod any_writer;
 mod long_runs;
 mod producer_progress;
 mod simulated_run;

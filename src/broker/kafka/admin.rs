@@ -20,7 +20,7 @@ use streamgauge_actors::{
 
 use super::abilities::{Abilities, DESCRIBE_CONFIGS, Evidence, Kind};
 use super::api_versions;
-use super::client::{Disposable, POLL_PAUSE, metadata, no_such_topic, offsets};
+use super::client::{Disposable, POLL_PAUSE, metadata, no_such_topic, offsets_of};
 use super::errors::{code_of, topic_error};
 use super::lack::{KafkaLack, WRITE_CACHING};
 use super::logs::Logs;
@@ -180,7 +180,7 @@ impl KafkaAdmin {
         deadline: &Deadline,
     ) -> Result<Vec<OffsetRange>, PortError> {
         let client = self.client.inner();
-        (0..partitions).map(|partition| offsets(client, topic, partition, deadline)).collect()
+        Ok(offsets_of(client, topic, 0..partitions, deadline)?.into_values().collect())
     }
 
     fn stamped_by(&self, topic: &str, deadline: &Deadline) -> Result<StampedBy, PortError> {
@@ -189,8 +189,19 @@ impl KafkaAdmin {
             block_on(self.client.describe_configs(&resource, &options(deadline)), deadline);
         let results = results.map_err(|error| topic_error("describe", topic, &error))?;
         for result in results {
-            let resource = result
-                .map_err(|code| topic_error("describe", topic, &KafkaError::AdminOp(code)))?;
+            let resource = match result {
+                Ok(resource) => resource,
+                Err(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                    tracing::warn!(
+                        "topic `{topic}`: its configuration may not be read (the right \
+                         DescribeConfigs); whether its log stamps insertion times, its records tell"
+                    );
+                    return Ok(StampedBy::Log);
+                }
+                Err(code) => {
+                    return Err(topic_error("describe", topic, &KafkaError::AdminOp(code)));
+                }
+            };
             if let Some(entry) = resource.get("message.timestamp.type") {
                 let log = entry.value.as_deref() == Some("LogAppendTime");
                 return Ok(if log { StampedBy::Log } else { StampedBy::Client });

@@ -1,16 +1,19 @@
 //! What all clients of a Kafka cluster share: questions, and their end.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::Client;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::Metadata;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use streamgauge_actors::{OffsetRange, PortError};
 
 use super::errors::{is_topic_gone, is_transient, topic_error};
 use super::logs::Logs;
+use super::native::offsets::offsets_for_times;
 use super::settings::KafkaSettings;
 use crate::broker::deadline::Deadline;
 
@@ -69,30 +72,91 @@ pub(super) fn partitions_of(
     }
 }
 
-/// Asks for the offsets that a partition holds; as long as its leader is not ready, or does not
-/// know it yet, again until the deadline.
+/// Asks for the offsets that partitions hold, all at once; those whose leaders are not ready, or do
+/// not know them yet, again until the deadline.
+pub(super) fn offsets_of(
+    client: &Client<Logs>,
+    topic: &str,
+    partitions: impl IntoIterator<Item = u32>,
+    deadline: &Deadline,
+) -> Result<BTreeMap<u32, OffsetRange>, PortError> {
+    let mut missing: BTreeSet<u32> = partitions.into_iter().collect();
+    let mut found = BTreeMap::new();
+    while !missing.is_empty() {
+        let first = ask_offsets(client, topic, &missing, Offset::Beginning, deadline);
+        let end = first.and_then(|first| {
+            Ok((first, ask_offsets(client, topic, &missing, Offset::End, deadline)?))
+        });
+        let reason = match end {
+            Ok((Answers { offsets: first, reason }, end)) => {
+                for (&partition, &first) in &first {
+                    if let Some(&end) = end.offsets.get(&partition) {
+                        missing.remove(&partition);
+                        found.insert(partition, OffsetRange { first, end: end.max(first) });
+                    }
+                }
+                reason.or(end.reason)
+            }
+            Err(error) => Some(error),
+        };
+        let Some(reason) = reason else { continue };
+        let code = reason.rdkafka_error_code();
+        let is_passing = code.is_some_and(|code| is_transient(code) || is_topic_gone(code));
+        if deadline.passed() || !is_passing {
+            let error = topic_error("ask for the offsets of", topic, &reason);
+            // It names the address that a broker gave of itself, where that is out of reach.
+            let last = client.context().last_error();
+            let last = last.map_or_else(String::new, |last| format!(": {last}"));
+            let message =
+                format!("{} (within `broker.kafka.connect_timeout`{last})", error.message);
+            return Err(PortError { message, ..error });
+        }
+        thread::sleep(POLL_PAUSE);
+    }
+    Ok(found)
+}
+
+/// Asks for the offsets that one partition holds: see [`offsets_of`].
 pub(super) fn offsets(
     client: &Client<Logs>,
     topic: &str,
     partition: u32,
     deadline: &Deadline,
 ) -> Result<OffsetRange, PortError> {
-    loop {
-        match client.fetch_watermarks(topic, partition as i32, deadline.left()) {
-            Ok((low, high)) => {
-                return Ok(OffsetRange { first: low.max(0) as u64, end: high.max(0) as u64 });
+    let found = offsets_of(client, topic, [partition], deadline)?;
+    found.into_values().next().ok_or_else(|| PortError::again("a question without an answer"))
+}
+
+/// What leaders answered: offsets by partition, and why some are missing.
+#[derive(Default)]
+struct Answers {
+    offsets: BTreeMap<u32, u64>,
+    reason: Option<KafkaError>,
+}
+
+fn ask_offsets(
+    client: &Client<Logs>,
+    topic: &str,
+    partitions: &BTreeSet<u32>,
+    time: Offset,
+    deadline: &Deadline,
+) -> KafkaResult<Answers> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for &partition in partitions {
+        list.add_partition_offset(topic, partition as i32, time)?;
+    }
+    offsets_for_times(client, &mut list, deadline.left())?;
+    let mut answers = Answers::default();
+    for element in list.elements() {
+        match (element.error(), element.offset()) {
+            (Ok(()), Offset::Offset(offset)) => {
+                answers.offsets.insert(element.partition() as u32, offset.max(0) as u64);
             }
-            Err(error)
-                if deadline.passed()
-                    || !error
-                        .rdkafka_error_code()
-                        .is_some_and(|code| is_transient(code) || is_topic_gone(code)) =>
-            {
-                return Err(topic_error("ask for the offsets of", topic, &error));
-            }
-            Err(_) => thread::sleep(POLL_PAUSE),
+            (Ok(()), _) => {}
+            (Err(error), _) => answers.reason = Some(error),
         }
     }
+    Ok(answers)
 }
 
 pub(super) fn no_such_topic(settings: &KafkaSettings, topic: &str) -> PortError {

@@ -15,6 +15,9 @@ use super::settings::{KafkaSettings, config_error};
 /// Time between two commits.
 const INTERVAL_NS: Nanos = 2 * SECOND;
 
+/// How long the answer to the last commit is waited for.
+const LAST_ANSWER: Duration = Duration::from_millis(500);
+
 /// The positions of one reader, committed every two seconds.
 pub(super) struct GroupOffsets {
     client: Disposable<BaseConsumer<Logs>>,
@@ -38,20 +41,19 @@ impl GroupOffsets {
         Ok(Some(Self { client: Disposable::new(client), topic: topic.to_owned(), clock, due_ns }))
     }
 
-    /// Commits, if that is due, the offsets of the next records to be read. Does not wait, and a
-    /// failure is only logged: nothing depends on it.
-    pub(super) fn commit_when_due(&mut self, positions: impl Iterator<Item = (u32, u64)>) {
+    /// Whether it is time to commit.
+    pub(super) fn is_due(&mut self) -> bool {
         let now = self.clock.now();
-        if now < self.due_ns {
-            return;
+        let is_due = now >= self.due_ns;
+        if is_due {
+            self.due_ns = now + INTERVAL_NS;
         }
-        self.due_ns = now + INTERVAL_NS;
-        self.commit(positions);
-        // Answers to earlier commits; records there are none.
-        drop(self.client.poll(Duration::ZERO));
+        is_due
     }
 
-    fn commit(&self, positions: impl Iterator<Item = (u32, u64)>) {
+    /// Commits the offsets of the next records to be read. Does not wait, and a failure is only
+    /// logged: nothing depends on it.
+    pub(super) fn commit(&self, positions: impl Iterator<Item = (u32, u64)>) {
         let mut list = TopicPartitionList::new();
         for (partition, next) in positions {
             if let Err(error) = list.add_partition_offset(
@@ -65,5 +67,12 @@ impl GroupOffsets {
         if let Err(error) = self.client.commit(&list, CommitMode::Async) {
             tracing::debug!(topic = self.topic, %error, "the group's offsets are not committed");
         }
+        // Answers to earlier commits; records there are none.
+        drop(self.client.poll(Duration::ZERO));
+    }
+
+    /// Waits a moment for the answer to the last commit.
+    pub(super) fn finish(&self) {
+        drop(self.client.poll(LAST_ANSWER));
     }
 }

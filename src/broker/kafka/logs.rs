@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use streamgauge_actors::{Clock, Nanos, RunClock, SECOND};
 
 use super::errors::is_topic_gone;
@@ -17,6 +18,8 @@ const LINES_PER_SECOND: u32 = 10;
 pub(super) struct Logs {
     clock: RunClock,
     topic_gone: AtomicBool,
+    /// It is said once.
+    commit_failed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -33,6 +36,7 @@ impl Logs {
         Self {
             clock: RunClock::start(),
             topic_gone: AtomicBool::new(false),
+            commit_failed: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -69,7 +73,18 @@ impl Logs {
     }
 }
 
-impl rdkafka::consumer::ConsumerContext for Logs {}
+impl rdkafka::consumer::ConsumerContext for Logs {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result
+            && !self.commit_failed.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "the group's offsets are not committed, so that tools see no progress of it \
+                 (aggregator.group): {error}"
+            );
+        }
+    }
+}
 
 impl ClientContext for Logs {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {

@@ -4,6 +4,7 @@
 //! All unsafe code of the program is in this module, behind two types without unsafe methods.
 
 mod events;
+pub(super) mod offsets;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;

@@ -7,6 +7,7 @@
 mod log_ends;
 mod partition;
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::task::Poll;
 use std::thread;
@@ -14,11 +15,11 @@ use std::time::Duration;
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use streamgauge_actors::{EventReader, KnownLoss, PortError, Record, StartAt};
+use streamgauge_actors::{EventReader, KnownLoss, OffsetRange, PortError, Record, StartAt};
 
 use self::log_ends::LogEnds;
 use self::partition::KafkaPartition;
-use super::client::{Disposable, offsets, partitions_of};
+use super::client::{Disposable, offsets_of, partitions_of};
 use super::errors::{is_topic_gone, is_transient, topic_error};
 use super::group::GroupOffsets;
 use super::logs::Logs;
@@ -53,6 +54,9 @@ pub(super) struct KafkaReader {
 /// read, too.
 const POLLS_PER_LOG: u32 = 256;
 
+/// Polls between two questions how many partitions the topic has: seconds.
+const POLLS_PER_COUNT: u32 = 4096;
+
 impl KafkaReader {
     pub(super) fn open(
         settings: &KafkaSettings,
@@ -81,17 +85,25 @@ impl KafkaReader {
             failure: None,
             polls: 0,
         };
+        let known = start.iter().map(|&(partition, _)| partition).filter(|&it| it < count);
+        let ranges = offsets_of(reader.consumer.client(), topic, known, &deadline)?;
         for &(partition, at) in start {
-            reader.add(partition, at, &deadline)?;
+            reader.add(partition, at, &ranges)?;
         }
         Ok(reader)
     }
 
-    /// Resolves where one partition starts, and starts it there.
-    fn add(&mut self, partition: u32, at: StartAt, deadline: &Deadline) -> Result<(), PortError> {
+    /// Starts one partition where it is to start, of the offsets that it holds.
+    fn add(
+        &mut self,
+        partition: u32,
+        at: StartAt,
+        ranges: &BTreeMap<u32, OffsetRange>,
+    ) -> Result<(), PortError> {
         let topic = &self.topic;
         let count = self.partitions.len();
-        let Some(slot) = self.partitions.get_mut(partition as usize) else {
+        let place = self.partitions.get_mut(partition as usize).zip(ranges.get(&partition));
+        let Some((slot, range)) = place else {
             return Err(PortError::fatal(format!(
                 "topic `{topic}` has {count} partitions, and none of number {partition}"
             )));
@@ -101,7 +113,6 @@ impl KafkaReader {
                 "partition {partition} of topic `{topic}` is assigned twice"
             )));
         }
-        let range = offsets(self.consumer.client(), topic, partition, deadline)?;
         let (next, offset) = match at {
             // The client resolves it again: retention may remove records in between, which is no
             // loss here.
@@ -270,11 +281,8 @@ impl EventReader for KafkaReader {
         self.polls = self.polls.wrapping_add(1);
         if self.polls.is_multiple_of(POLLS_PER_LOG) {
             self.consumer.serve_events();
-            if let Some(group) = &mut self.group {
-                let partitions = self.partitions.iter().enumerate();
-                group.commit_when_due(
-                    partitions.filter_map(|(id, one)| Some((id as u32, one.as_ref()?.next))),
-                );
+            if self.group.as_mut().is_some_and(GroupOffsets::is_due) {
+                self.commit();
             }
         }
         let mut visited = 0;
@@ -301,6 +309,10 @@ impl EventReader for KafkaReader {
             && let Err(error) = self.mend()
         {
             self.failure.get_or_insert(error);
+        }
+        if self.polls.is_multiple_of(POLLS_PER_COUNT) {
+            // Partitions that were added are found by it, whoever asks for the end.
+            let _ = self.is_at_end();
         }
         if self.watch.look(visited > 0, self.consumer.client()) {
             self.failure.get_or_insert_with(|| topic_gone(&self.topic));
@@ -331,25 +343,44 @@ impl EventReader for KafkaReader {
     }
 
     fn lag(&mut self) -> u64 {
-        self.sum_lag(None)
+        let mut positions = std::mem::take(&mut self.positions);
+        let lag = self.lag_in(&mut positions);
+        self.positions = positions;
+        lag
     }
 
     fn lag_of(&mut self, partition: u32) -> u64 {
-        self.sum_lag(Some(partition))
+        self.lag_in(&mut only(&self.topic, partition))
     }
 
     fn is_at_end(&mut self) -> Poll<bool> {
-        let Self { consumer, partitions, topic, patience, log_ends, .. } = self;
+        let Self { consumer, partitions, topic, topic_c, patience, log_ends, .. } = self;
         let ids = partitions.iter().flatten().map(|assigned| assigned.id);
         let Poll::Ready(ends) = log_ends.poll(consumer.client(), topic, ids, *patience) else {
             return Poll::Pending;
         };
-        for (id, end) in ends {
+        if ends.partitions > partitions.len() {
+            let (now, then) = (ends.partitions, partitions.len());
+            self.failure.get_or_insert_with(|| {
+                PortError::fatal(format!(
+                    "topic `{topic}` has {now} partitions by now, and had {then} when the reading \
+                     began: what lies in the others would be left out; start again"
+                ))
+            });
+            return Poll::Ready(false);
+        }
+        for (id, end) in ends.by_partition {
             if let Some(assigned) = &mut partitions[id as usize] {
                 assigned.known_end = assigned.known_end.max(end);
+                let high = consumer.cached_end(topic_c, id as i32).unwrap_or(0).max(0) as u64;
+                assigned.hold_back(topic, end, high);
             }
         }
         Poll::Ready(self.lag() == 0)
+    }
+
+    fn held_back(&mut self) -> u64 {
+        self.partitions.iter().flatten().map(|assigned| assigned.held_back).sum()
     }
 
     fn take_losses(&mut self, visit: &mut dyn FnMut(KnownLoss)) {
@@ -357,18 +388,42 @@ impl EventReader for KafkaReader {
     }
 }
 
+impl Drop for KafkaReader {
+    /// Tools that show lag see where the reading ended.
+    fn drop(&mut self) {
+        self.commit();
+        if let Some(group) = &self.group {
+            group.finish();
+        }
+    }
+}
+
 impl KafkaReader {
-    /// Records not visited yet, in one partition or in all.
-    fn sum_lag(&mut self, only: Option<u32>) -> u64 {
+    /// Commits how far the reading is, under the group that the settings name.
+    fn commit(&mut self) {
+        let Some(group) = &self.group else { return };
         // Positions pass over transaction markers, which `next` does not see.
         let known = self.consumer.positions(&mut self.positions).is_ok();
         let elements = self.positions.elements();
+        let positions = elements.iter().filter_map(|element| {
+            let id = element.partition() as u32;
+            let next = self.partitions.get(id as usize)?.as_ref()?.next;
+            Some(match element.offset() {
+                Offset::Offset(offset) if known => (id, (offset.max(0) as u64).max(next)),
+                _ => (id, next),
+            })
+        });
+        group.commit(positions);
+    }
+
+    /// Records not visited yet in these partitions, whose positions are written into the list.
+    fn lag_in(&self, positions: &mut TopicPartitionList) -> u64 {
+        // Positions pass over transaction markers, which `next` does not see.
+        let known = self.consumer.positions(positions).is_ok();
+        let elements = positions.elements();
         let mut lag = 0;
         for element in &elements {
             let partition = element.partition();
-            if only.is_some_and(|only| only != partition as u32) {
-                continue;
-            }
             let Some(Some(assigned)) = self.partitions.get(partition as usize) else { continue };
             let position = match element.offset() {
                 Offset::Offset(offset) if known => (offset.max(0) as u64).max(assigned.next),
@@ -377,6 +432,7 @@ impl KafkaReader {
             let cached =
                 self.consumer.cached_end(&self.topic_c, partition).unwrap_or(0).max(0) as u64;
             let known = cached.max(assigned.known_end).saturating_sub(position);
+            let known = known.saturating_sub(assigned.held_back);
             // What cannot be read on is not read to its end.
             lag += known.max(u64::from(assigned.trouble.is_some()));
         }

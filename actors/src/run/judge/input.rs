@@ -12,7 +12,7 @@ impl RunOutcome {
     /// Why what was read is not to be trusted.
     pub(super) fn input_doubts(&self) -> Vec<Reason> {
         let read = self.unreadable().into_iter().chain(self.strange()).chain(self.other_units());
-        read.chain(self.elsewhere()).collect()
+        read.chain(self.unfinished()).chain(self.elsewhere()).collect()
     }
 
     /// Records that were read as what they should be.
@@ -77,6 +77,21 @@ impl RunOutcome {
             unit_setting(field)
         );
         Some(Reason::new(Cause::InputUnit, text))
+    }
+
+    /// Whether it is not known that all was read.
+    fn unfinished(&self) -> Option<Reason> {
+        let topics = &self.spec.topics;
+        let topic = match self.mode {
+            Mode::Latency(_) => &topics.results,
+            Mode::Run | Mode::Produce | Mode::Aggregate(_) => &topics.events,
+        };
+        let text = format!(
+            "the broker did not say for {} where topic `{topic}` ends (supervisor.drain_timeout): \
+             there may be more than was read",
+            self.spec.supervisor.drain_timeout
+        );
+        (self.counters.ends_unknown > 0).then(|| Reason::new(Cause::EndUnknown, text))
     }
 
     /// Whether all windows lie elsewhere than those of the truth.

@@ -38,7 +38,7 @@ pub struct InputSection {
     pub event_time_unit: TimeUnit,
     /// The unit of `produce_time` and `max_produce_time`.
     pub produce_time_unit: TimeUnit,
-    /// What others call the fields, by our names.
+    /// What others call the fields, by our names; empty: the same.
     pub fields: BTreeMap<String, String>,
 }
 
@@ -50,7 +50,7 @@ impl InputSection {
 
     /// What others call a field.
     pub fn name<'a>(&'a self, field: &'a str) -> &'a str {
-        self.fields.get(field).map_or(field, String::as_str)
+        self.fields.get(field).filter(|name| !name.is_empty()).map_or(field, String::as_str)
     }
 
     /// Checks what types alone cannot.
@@ -59,17 +59,11 @@ impl InputSection {
         checks.must(
             unknown.is_none(),
             "input.fields",
-            &format!(
+            format!(
                 "`{}` is no field that is read; those are {}",
                 unknown.map_or("", String::as_str),
                 NAMED_FIELDS.join(", ")
             ),
-        );
-        let empty = self.fields.values().any(String::is_empty);
-        checks.must(
-            !empty,
-            "input.fields",
-            "a field needs a name, as { campaign_id = \"campaign\" }",
         );
         let ahead_ns = self.max_ahead.or(Span::from_nanos(1)).as_nanos();
         checks.must(ahead_ns > 0, "input.max_ahead", "must be above 0, as `1m`, or `auto`");

@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use rdkafka::client::Client;
 
-use super::super::client::offsets;
+use super::super::client::offsets_of;
 use super::super::logs::Logs;
 use super::super::question::Question;
 use crate::broker::deadline::Deadline;
 
-/// Ends by partition; `None`: a leader did not answer.
-type Ends = Option<Vec<(u32, u64)>>;
+/// What leaders say of a topic.
+pub(super) struct TopicEnds {
+    /// Partitions that the topic has by now; 0: not known.
+    pub(super) partitions: usize,
+    /// Where those end that were asked for.
+    pub(super) by_partition: Vec<(u32, u64)>,
+}
 
 /// A question that is asked until it is answered.
 #[derive(Default)]
-pub(super) struct LogEnds(Option<Question<Ends>>);
+pub(super) struct LogEnds(Option<Question<Option<TopicEnds>>>);
 
 impl LogEnds {
     /// Asks for the ends of these partitions, if nothing is asked yet; ready once they are known.
@@ -27,14 +32,18 @@ impl LogEnds {
         topic: &str,
         partitions: impl Iterator<Item = u32>,
         patience: Duration,
-    ) -> Poll<Vec<(u32, u64)>> {
+    ) -> Poll<TopicEnds> {
         let question = self.0.get_or_insert_with(|| {
             let (client, topic) = (Arc::clone(client), topic.to_owned());
             let partitions: Vec<u32> = partitions.collect();
             Question::ask(move || {
                 let deadline = Deadline::after(patience);
-                let end = |id| Some((id, offsets(&client, &topic, id, &deadline).ok()?.end));
-                partitions.into_iter().map(end).collect()
+                let ranges = offsets_of(&client, &topic, partitions, &deadline).ok()?;
+                let metadata = client.fetch_metadata(None, deadline.left()).ok()?;
+                let found = metadata.topics().iter().find(|found| found.name() == topic);
+                let by_partition = ranges.into_iter().map(|(id, range)| (id, range.end)).collect();
+                let partitions = found.map_or(0, |found| found.partitions().len());
+                Some(TopicEnds { partitions, by_partition })
             })
         });
         let Poll::Ready(answer) = question.answer() else { return Poll::Pending };

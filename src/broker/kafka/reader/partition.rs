@@ -22,6 +22,10 @@ pub(super) struct KafkaPartition {
     pub(super) next: u64,
     /// An end that it had for certain: when the reader was made, was cut, or its leader was asked.
     pub(super) known_end: u64,
+    /// Records that lay behind an open transaction when its leader was asked last, and from which
+    /// offset on.
+    pub(super) held_back: u64,
+    held_from: u64,
     pub(super) paused: bool,
     /// Why it cannot be read on; nothing of it is visited until it is begun anew.
     pub(super) trouble: Option<Trouble>,
@@ -39,7 +43,30 @@ pub(super) enum Trouble {
 
 impl KafkaPartition {
     pub(super) fn new(id: u32, next: u64, known_end: u64) -> Self {
-        Self { id, next, known_end, paused: false, trouble: None, damaged: (0, 0) }
+        Self {
+            id,
+            next,
+            known_end,
+            held_back: 0,
+            held_from: 0,
+            paused: false,
+            trouble: None,
+            damaged: (0, 0),
+        }
+    }
+
+    /// Its leader says that it can be read to `stable`, and a fetch that it has records to `high`:
+    /// what lies between is behind an open transaction.
+    pub(super) fn hold_back(&mut self, topic: &str, stable: u64, high: u64) {
+        self.held_back = high.saturating_sub(stable);
+        if self.held_back > 0 && self.held_from != stable {
+            self.held_from = stable;
+            let Self { id, held_back, .. } = self;
+            tracing::warn!(
+                "topic `{topic}`: {held_back} record(s) behind an open transaction in partition \
+                 {id}, from offset {stable}"
+            );
+        }
     }
 
     /// A batch came that does not fit its checksum. What the log has lost, if it is not asked for

@@ -9,7 +9,7 @@ use super::*;
 /// A whole number however it is written, read the simple way.
 fn whole(value: Option<&serde_json::Value>) -> Option<i128> {
     let double = |number: f64| {
-        let fits = (-9.223_372_036_854_775_808e18..18_446_744_073_709_551_616.0).contains(&number);
+        let fits = (-9.223_372_036_854_776e18..18_446_744_073_709_551_616.0).contains(&number);
         (fits && number.fract() == 0.0).then_some(number as i128)
     };
     match value? {
