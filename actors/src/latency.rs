@@ -11,6 +11,7 @@
 
 mod auditor;
 mod clock_offset;
+mod comparison;
 mod result_latency;
 pub(crate) mod results_judge;
 pub(crate) mod run_audit;

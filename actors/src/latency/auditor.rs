@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{Nanos, to_millis};
+use crate::latency::comparison::ScheduleComparison;
 use crate::measures::counters::StageCounters;
 use crate::stage::flow::{EventsAcknowledged, WindowWritten};
 use crate::stream::result::ResultRecord;
 use crate::truth::findings::{AuditTotals, Finding, FindingKind, MAX_FINDINGS, WindowAudit};
 use crate::truth::ledger::Ledger;
-use crate::truth::schedule_audit::ScheduleTotals;
 use crate::truth::table::{Truth, TruthTable};
 use crate::truth::windows::{JudgedWindows, WindowRows};
 use crate::workload::frame::WindowFrame;
@@ -179,12 +179,9 @@ impl Auditor {
         }
     }
 
-    /// Takes what came of the comparison with the schedule, and how much was left out of it.
-    pub(super) fn compared(&mut self, schedule: ScheduleTotals, unchecked: u64) {
-        self.totals.events_compared = schedule.checked;
-        self.totals.events_not_compared = unchecked;
-        self.totals.events_skipped = schedule.skipped;
-        self.totals.events_unscheduled = schedule.unscheduled;
+    /// Takes what came of the comparison with the schedule.
+    pub(super) fn compared(&mut self, comparison: &ScheduleComparison) {
+        comparison.write_to(&mut self.totals);
     }
 
     /// Judges all that is left: nothing more will come from either side.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::clock::{MILLISECOND, Nanos, SECOND, SharedClock};
+use crate::clock::{MILLISECOND, Nanos, SharedClock};
 use crate::failure::StageError;
 use crate::latency::auditor::Auditor;
 use crate::latency::clock_offset::ClockOffset;
+use crate::latency::comparison::ScheduleComparison;
 use crate::latency::result_latency::{
     in_ms, insertion_time, intended_latency_ns, result_latency_ns,
 };
@@ -20,26 +21,11 @@ use crate::stage::{Receive, Role, Stage, StageOrder, StageState, TURN_LIMIT, Tur
 use crate::stage_id::StageId;
 use crate::stream::result::{BAD_RESULT, ResultRecord};
 use crate::truth::findings::Finding;
-use crate::truth::schedule_audit::ScheduleAudit;
 use crate::truth::table::TruthTable;
 use crate::workload::spec::RunSpec;
 
 /// Nothing came for so long after the writer was done: what is missing will not come any more.
 const MISSING_AFTER_NS: Nanos = 5_000 * MILLISECOND;
-
-/// Events that one turn draws again at most: a fraction of a millisecond.
-pub(super) const DRAWS: u64 = 1 << 15;
-
-/// The part of a run's time that is spent on drawing its schedule when all else is done, at most
-/// (but a second).
-const COMPARING_PART: Nanos = 10;
-
-/// How long drawing a run's schedule may go on when all else is done. (A drain that comes no
-/// further ends sooner or later.)
-pub(super) fn comparing_ns(spec: &RunSpec) -> Nanos {
-    let part_ns = (spec.schedule_ns() / COMPARING_PART).max(SECOND);
-    part_ns.min(spec.supervisor.drain_timeout.as_nanos() / 2)
-}
 
 /// A run's audit, before the run has begun.
 pub struct RunAuditRole {
@@ -61,14 +47,10 @@ impl Role for RunAuditRole {
     fn begin(self, base_ns: Nanos) -> RunAudit {
         let Self { spec, clock, reader } = self;
         let auditor = Auditor::new(spec.frame(base_ns, None), spec.workload.producers);
-        let schedule = ScheduleAudit::if_wanted(&spec, base_ns);
-        let comparing_ns = comparing_ns(&spec);
         RunAudit {
             auditor: if spec.log_append_time { auditor } else { auditor.with_latencies_apart() },
             clock_offset: ClockOffset::default(),
-            schedule,
-            comparing_ns,
-            audited_ns: None,
+            comparison: ScheduleComparison::of(&spec, base_ns),
             spec,
             clock,
             reader,
@@ -91,12 +73,7 @@ pub struct RunAudit {
     reader: Box<dyn EventReader>,
     auditor: Auditor,
     clock_offset: ClockOffset,
-    /// What producers say they sent, held against the schedule; `None`: there is none, or nobody
-    /// asks.
-    schedule: Option<ScheduleAudit>,
-    /// How long that may go on when all else is done, and when it was.
-    comparing_ns: Nanos,
-    audited_ns: Option<Nanos>,
+    comparison: ScheduleComparison,
     /// Results handed to the client so far.
     handed_over: u64,
     /// All results, once the writer is done.
@@ -167,15 +144,10 @@ impl Stage for RunAudit {
     }
 
     fn order(&mut self, order: StageOrder) {
-        match order {
-            StageOrder::Drain { at_ns } => self.auditor.end_at(at_ns),
-            StageOrder::SetRate { at_ns, events_per_second } => {
-                if let Some(schedule) = &mut self.schedule {
-                    schedule.set_rate(at_ns, events_per_second);
-                }
-            }
-            StageOrder::GiveUp => {}
+        if let StageOrder::Drain { at_ns } = order {
+            self.auditor.end_at(at_ns);
         }
+        self.comparison.order(order);
     }
 
     fn turn(&mut self, now: Nanos, outbox: &mut Vec<MeasuresComplete>) -> Result<Turn, StageError> {
@@ -184,7 +156,7 @@ impl Stage for RunAudit {
             self.last_read_ns = now;
         }
         self.auditor.judge_complete();
-        let compares = visited == 0 && self.schedule.as_mut().is_some_and(|it| it.step(DRAWS));
+        let compares = visited == 0 && self.comparison.step();
         let results_read = self.counters.results_read;
         let Some(complete) = self.complete else {
             let is_busy = compares || results_read < self.handed_over;
@@ -201,14 +173,11 @@ impl Stage for RunAudit {
             // The writer is done; a producer's last counts are still on their way.
             return Ok(Turn::Park);
         }
-        let audited_ns = *self.audited_ns.get_or_insert(now);
-        if compares && now - audited_ns < self.comparing_ns {
+        if self.comparison.has_time(now) && compares {
             return Ok(Turn::Again);
         }
         self.auditor.judge_rest();
-        if let Some(schedule) = &self.schedule {
-            self.auditor.compared(schedule.totals(), schedule.unchecked());
-        }
+        self.auditor.compared(&self.comparison);
         let measures = RunMeasures {
             audit: self.auditor.totals().clone(),
             windows: self.auditor.take_rows(),
@@ -242,10 +211,7 @@ impl Stage for RunAudit {
 impl Receive<EventsAcknowledged> for RunAudit {
     fn receive(&mut self, message: EventsAcknowledged) {
         self.auditor.acknowledged(&message);
-        if let Some(schedule) = &mut self.schedule {
-            let EventsAcknowledged { producer, complete_before, windows, end } = &message;
-            schedule.claim(*producer, *complete_before, windows, *end);
-        }
+        self.comparison.claim(&message);
     }
 }
 

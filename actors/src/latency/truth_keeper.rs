@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use crate::clock::Nanos;
 use crate::failure::StageError;
-use crate::latency::run_audit::{DRAWS, comparing_ns};
+use crate::latency::comparison::ScheduleComparison;
 use crate::measures::run_measures::{MeasuresComplete, RunMeasures};
 use crate::stage::flow::EventsAcknowledged;
 use crate::stage::{Receive, Role, Stage, StageOrder, StageState, Turn};
 use crate::stage_id::StageId;
 use crate::truth::findings::AuditTotals;
 use crate::truth::ledger::Ledger;
-use crate::truth::schedule_audit::{ScheduleAudit, ScheduleTotals};
 use crate::workload::spec::RunSpec;
 
 /// A keeper of the truth, before its run has begun.
@@ -24,12 +23,7 @@ pub struct TruthKeeperRole {
 /// Keeps the truth until every producer is done, then hands it over.
 pub struct TruthKeeper {
     ledger: Ledger,
-    /// What producers say they sent, held against the schedule; `None`: there is none, or nobody
-    /// asks.
-    schedule: Option<ScheduleAudit>,
-    /// How long that may go on when every producer is done, and when that was.
-    comparing_ns: Nanos,
-    done_ns: Option<Nanos>,
+    comparison: ScheduleComparison,
 }
 
 impl Role for TruthKeeperRole {
@@ -42,9 +36,7 @@ impl Role for TruthKeeperRole {
     fn begin(self, base_ns: Nanos) -> TruthKeeper {
         TruthKeeper {
             ledger: Ledger::new(self.spec.workload.producers),
-            schedule: ScheduleAudit::if_wanted(&self.spec, base_ns),
-            comparing_ns: comparing_ns(&self.spec),
-            done_ns: None,
+            comparison: ScheduleComparison::of(&self.spec, base_ns),
         }
     }
 }
@@ -52,15 +44,10 @@ impl Role for TruthKeeperRole {
 impl TruthKeeper {
     /// What came of the comparison with the schedule; `None`: there was none.
     fn compared(&self) -> Option<Box<RunMeasures>> {
-        let schedule = self.schedule.as_ref()?;
-        let ScheduleTotals { checked, skipped, unscheduled } = schedule.totals();
-        let audit = AuditTotals {
-            events_compared: checked,
-            events_not_compared: schedule.unchecked(),
-            events_skipped: skipped,
-            events_unscheduled: unscheduled,
-            ..AuditTotals::default()
-        };
+        let mut audit = AuditTotals::default();
+        if !self.comparison.write_to(&mut audit) {
+            return None;
+        }
         Some(Box::new(RunMeasures { audit, ..RunMeasures::default() }))
     }
 }
@@ -73,20 +60,15 @@ impl Stage for TruthKeeper {
     }
 
     fn order(&mut self, order: StageOrder) {
-        if let (StageOrder::SetRate { at_ns, events_per_second }, Some(schedule)) =
-            (order, &mut self.schedule)
-        {
-            schedule.set_rate(at_ns, events_per_second);
-        }
+        self.comparison.order(order);
     }
 
     fn turn(&mut self, now: Nanos, outbox: &mut Vec<MeasuresComplete>) -> Result<Turn, StageError> {
-        let compares = self.schedule.as_mut().is_some_and(|schedule| schedule.step(DRAWS));
+        let compares = self.comparison.step();
         if self.ledger.complete_before() < i64::MAX {
             return Ok(if compares { Turn::Again } else { Turn::Park });
         }
-        let done_ns = *self.done_ns.get_or_insert(now);
-        if compares && now - done_ns < self.comparing_ns {
+        if self.comparison.has_time(now) && compares {
             return Ok(Turn::Again);
         }
         let windows: Vec<i64> = self.ledger.windows().collect();
@@ -102,11 +84,8 @@ impl Stage for TruthKeeper {
 
 impl Receive<EventsAcknowledged> for TruthKeeper {
     fn receive(&mut self, message: EventsAcknowledged) {
-        let EventsAcknowledged { producer, complete_before, windows, end } = message;
-        self.ledger.record(producer, complete_before, &windows);
-        if let Some(schedule) = &mut self.schedule {
-            schedule.claim(producer, complete_before, &windows, end);
-        }
+        self.ledger.record(message.producer, message.complete_before, &message.windows);
+        self.comparison.claim(&message);
     }
 }
 
