@@ -129,7 +129,7 @@ impl ResultsJudge {
                     return;
                 }
             };
-            counters.note_oddities(odd.is_imprecise, odd.is_zoneless, odd.is_framed);
+            counters.note_oddities(odd);
             if let Some(unit) = format.suspected_unit(&result, record.timestamp_ns) {
                 counters.suspects.add("max_produce_time", unit.name());
             }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
+use crate::stream::value::Oddities;
 
 /// One counter.
 #[derive(Clone, Copy, Debug)]
@@ -299,10 +300,10 @@ counters! {
 
 impl StageCounters {
     /// Counts what was read although it is unusual.
-    pub(crate) fn note_oddities(&mut self, imprecise: bool, zoneless: bool, framed: bool) {
-        self.imprecise += u64::from(imprecise);
-        self.zoneless += u64::from(zoneless);
-        self.framed += u64::from(framed);
+    pub(crate) fn note_oddities(&mut self, odd: Oddities) {
+        self.imprecise += u64::from(odd.is_imprecise);
+        self.zoneless += u64::from(odd.is_zoneless);
+        self.framed += u64::from(odd.is_framed);
     }
 }
 

@@ -169,7 +169,7 @@ impl Counting {
 
     #[cold]
     fn note_oddities(&mut self, odd: Oddities) {
-        self.counters.note_oddities(odd.is_imprecise, odd.is_zoneless, odd.is_framed);
+        self.counters.note_oddities(odd);
     }
 
     #[cold]
