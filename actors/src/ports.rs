@@ -4,6 +4,7 @@
 //! it is given (at most [`MAX_BUDGET`] inside a turn). Records are visited in place. One contract
 //! suite (`tests/servers/broker_contract.rs`) runs against every implementation.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,6 +15,9 @@ pub(crate) const MAX_BUDGET: Duration = Duration::from_millis(1);
 
 /// The record key of a progress record (see `stream/progress.rs`).
 pub const PROGRESS_KEY: &[u8] = b"progress";
+
+/// Bytes of a record that people are shown at most.
+const SHOWN_BYTES: usize = 1000;
 
 /// What stamped a record's timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,13 @@ pub struct Record<'a> {
     pub timestamp_ns: i64,
     /// Who stamped `timestamp_ns`.
     pub timestamp_kind: TimestampKind,
+}
+
+impl Record<'_> {
+    /// The payload's beginning, for people: an event whole, as a rule.
+    pub fn beginning(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.payload[..self.payload.len().min(SHOWN_BYTES)])
+    }
 }
 
 /// Records that a log has lost, as a reader knows.

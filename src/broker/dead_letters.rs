@@ -21,8 +21,6 @@ use tracing::warn;
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// A longer record is kept up to here: what every broker takes by default, less the key.
 const KEPT_BYTES: usize = 900 * 1024;
-/// Bytes of a record shown in the log: an event whole, as a rule.
-const SHOWN_BYTES: usize = 1000;
 /// How long a record waits for room, in a flood.
 const ROOM_TIMEOUT_NS: Nanos = 2 * SECOND;
 /// How long one wait for acknowledgements may take.
@@ -55,7 +53,6 @@ struct Mailing {
 struct DeadLetterTopic {
     mailing: Mailing,
     thread: Option<(Sender<Letter>, JoinHandle<()>)>,
-    /// No room came in time: until there is some, no record waits for it.
     /// How long it waited for room in the present period, and when that ends.
     waited_ns: Nanos,
     period_end_ns: Nanos,
@@ -167,8 +164,7 @@ impl DeadLetterTopic {
             return;
         }
         self.next_shown_ns = now + SECOND;
-        let shown =
-            String::from_utf8_lossy(&record.payload[..record.payload.len().min(SHOWN_BYTES)]);
+        let shown = record.beginning();
         warn!(
             reason,
             partition = record.partition,

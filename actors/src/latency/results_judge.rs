@@ -30,9 +30,6 @@ use crate::workload::frame::WindowFrame;
 use crate::workload::mode::Follow;
 use crate::workload::spec::RunSpec;
 
-/// Bytes of an unreadable record that the log shows.
-const SHOWN_BYTES: usize = 1000;
-
 /// A judge of others' results, before its run has begun.
 pub struct ResultsJudgeRole {
     /// The workload.
@@ -121,7 +118,7 @@ impl ResultsJudge {
                 Ok(result) => result,
                 Err(reason) => {
                     if counters.malformed.of(reason) == 0 {
-                        let shown = shown(record.payload);
+                        let shown = record.beginning();
                         let (partition, offset) = (record.partition, record.offset);
                         warn!(reason, partition, offset, "no readable result: {shown:?}");
                     }
@@ -190,11 +187,6 @@ impl ResultsJudge {
         let measures = RunMeasures { audit, windows, broker_clock: None, misalignment };
         MeasuresComplete { measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
-}
-
-/// The beginning of a record, for people.
-fn shown(payload: &[u8]) -> String {
-    String::from_utf8_lossy(&payload[..payload.len().min(SHOWN_BYTES)]).into_owned()
 }
 
 /// The place of a run among those that results name.
