@@ -58,7 +58,6 @@ impl Role for ResultsJudgeRole {
         ResultsJudge {
             format: ResultFormat::new(self.spec.input.clone(), truth_base_ns, window_ns),
             role: self,
-            runs: Vec::new(),
             latest: BTreeMap::new(),
             last_read_ns: base_ns,
             remainder: Remainder::default(),
@@ -75,10 +74,8 @@ impl Role for ResultsJudgeRole {
 pub struct ResultsJudge {
     role: ResultsJudgeRole,
     format: ResultFormat,
-    /// The runs that results name, in order of appearance.
-    runs: Vec<String>,
-    /// By run (its place in `runs`), window and campaign.
-    latest: BTreeMap<(usize, i64, u64), Update>,
+    /// By the run that results name.
+    latest: BTreeMap<String, Updates>,
     last_read_ns: Nanos,
     remainder: Remainder,
     end: QuietEnd,
@@ -87,6 +84,9 @@ pub struct ResultsJudge {
     findings: Vec<Finding>,
     windows: Vec<WindowAudit>,
 }
+
+/// Results as they were written last, by window and campaign.
+type Updates = BTreeMap<(i64, u64), Update>;
 
 /// A result as it was written last.
 struct Update {
@@ -99,9 +99,8 @@ struct Update {
 impl ResultsJudge {
     /// Reads what came; gives how many records.
     fn read(&mut self) -> Result<usize, StageError> {
-        let Self { role: ResultsJudgeRole { reader, spec, .. }, format, runs, .. } = self;
-        let (latest, remainder, counters) =
-            (&mut self.latest, &mut self.remainder, &mut self.counters);
+        let Self { role, format, latest, remainder, counters, .. } = self;
+        let ResultsJudgeRole { reader, spec, .. } = role;
         let mut failure = None;
         let visited = reader.poll(MAX_BUDGET, TURN_LIMIT, &mut |record| {
             remainder.read(record.partition);
@@ -131,11 +130,14 @@ impl ResultsJudge {
                 counters.suspects.add("max_produce_time", unit.name());
             }
             counters.results_read += 1;
-            let run = place_of(runs, &result.run_id);
-            let key = (run, result.window_id, result.campaign_id);
+            let updates = match latest.get_mut(&result.run_id) {
+                Some(updates) => updates,
+                None => latest.entry(result.run_id.clone()).or_default(),
+            };
+            let key = (result.window_id, result.campaign_id);
             let latency_ns = insertion.map(|at| result_latency_ns(&result, at));
             let counts = (result.count, result.max_produce_time);
-            let before = latest.insert(key, Update { result, latency_ns });
+            let before = updates.insert(key, Update { result, latency_ns });
             if let Some(Update { result, .. }) = before {
                 let is_repeat = (result.count, result.max_produce_time) == counts;
                 counters.result_repeats += u64::from(is_repeat);
@@ -152,8 +154,9 @@ impl ResultsJudge {
 
     /// All is read: measures the last update of every result, and audits it.
     fn judge(&mut self) -> MeasuresComplete {
-        let latest = std::mem::take(&mut self.latest);
-        for latency_ns in latest.values().filter_map(|update| update.latency_ns) {
+        let mut latest = std::mem::take(&mut self.latest);
+        for latency_ns in latest.values().flat_map(BTreeMap::values).filter_map(|it| it.latency_ns)
+        {
             self.result_latency.record(latency_ns);
         }
         let Some(truth) = &self.role.truth else {
@@ -161,21 +164,16 @@ impl ResultsJudge {
         };
         // A processor names itself, or the producers' run, or nobody. Of several the one is audited
         // that is the producers', or else has most results.
-        let mut results_of = vec![0_u64; self.runs.len()];
-        for &(run, ..) in latest.keys() {
-            results_of[run] += 1;
-        }
-        let rank = |&(run, results): &(usize, u64)| (self.runs[run] == truth.run_id, results);
-        let audited = results_of.into_iter().enumerate().max_by_key(rank).map(|(run, _)| run);
-        let is_of_run = |run: usize| Some(run) == audited;
-        let (own, others): (Vec<_>, Vec<_>) =
-            latest.iter().partition(|((run, ..), _)| is_of_run(*run));
-        self.counters.results_foreign += others.len() as u64;
-        let results = own.iter().map(|(_, update)| &update.result);
+        let rank = |(run, results): &(&String, &Updates)| (**run == truth.run_id, results.len());
+        let audited = latest.iter().max_by_key(rank).map(|(run, _)| run.clone());
+        let own = audited.and_then(|run| latest.remove(&run)).unwrap_or_default();
+        let foreign: usize = latest.values().map(BTreeMap::len).sum();
+        self.counters.results_foreign += foreign as u64;
+        let results = own.values().map(|update| &update.result);
         let misalignment = alignment::misalignment(results.clone(), truth);
         let frame = WindowFrame::unscheduled(truth.base_ns, truth.window_ns);
         let mut auditor = Auditor::with_truth(frame, &truth.windows);
-        for (_, update) in own {
+        for update in own.values() {
             auditor.result(&update.result, update.latency_ns.map(in_ms));
         }
         auditor.judge_rest();
@@ -187,14 +185,6 @@ impl ResultsJudge {
         let measures = RunMeasures { audit, windows, broker_clock: None, misalignment };
         MeasuresComplete { measures: Some(Box::new(measures)), truth: TruthTable::new() }
     }
-}
-
-/// The place of a run among those that results name.
-fn place_of(runs: &mut Vec<String>, run_id: &str) -> usize {
-    runs.iter().position(|known| known == run_id).unwrap_or_else(|| {
-        runs.push(run_id.to_owned());
-        runs.len() - 1
-    })
 }
 
 impl Stage for ResultsJudge {
