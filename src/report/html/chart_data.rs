@@ -78,11 +78,9 @@ pub fn charts(report: &Report) -> Vec<Chart> {
         report.windows.iter().filter_map(|window| window.result_latency_ms_max).collect();
     if !measured.is_empty() {
         let greatest = measured.iter().copied().fold(0.0, f64::max);
-        let sum =
-            |rows: &mut dyn Iterator<Item = &WindowAudit>| rows.map(|row| row.windows).sum::<u64>();
-        let windows =
-            sum(&mut report.windows.iter().filter(|row| row.result_latency_ms_max.is_some()));
-        let wrong = sum(&mut report.windows.iter().filter(|row| !row.exact));
+        let rows = &report.windows;
+        let windows = count_windows(rows.iter().filter(|row| row.result_latency_ms_max.is_some()));
+        let wrong = count_windows(rows.iter().filter(|row| !row.exact));
         charts.push(Chart {
             name: "windows",
             title: "Result latency of each window, ms",
@@ -148,6 +146,11 @@ pub fn distribution_text(kind: LatencyKind, figures: &LatencyFigures) -> Option<
         dash(millis(figures.p999_ms)),
         dash(millis(figures.max_ms))
     ))
+}
+
+/// How many windows rows stand for.
+pub(super) fn count_windows<'a>(rows: impl IntoIterator<Item = &'a WindowAudit>) -> u64 {
+    rows.into_iter().map(|row| row.windows).sum()
 }
 
 /// What to say where a point stands for more than a second, or a window.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use streamgauge_actors::{AuditTotals, LatencyKind, Verdict, WindowAudit};
 
-use super::chart_data;
+use super::chart_data::{self, count_windows};
 use super::dash::dash;
 use crate::report::numbers::{bytes, exact, grouped, millis, rate};
 use crate::report::tables::{self, Rows};
@@ -307,11 +307,10 @@ pub fn windows(report: &Report) -> Windows {
         }
     }
     kept.reverse();
-    let sum = |rows: &mut dyn Iterator<Item = &WindowAudit>| rows.map(|row| row.windows).sum();
-    let all_windows: u64 = sum(&mut all.iter());
-    let wrong_windows: u64 = sum(&mut all.iter().filter(|row| !row.exact));
-    let hidden = all_windows - sum(&mut kept.iter());
-    let hidden_wrong = wrong_windows - sum(&mut kept.iter().filter(|row| !row.exact));
+    let all_windows = count_windows(all);
+    let wrong_windows = count_windows(all.iter().filter(|row| !row.exact));
+    let hidden = all_windows - count_windows(&kept);
+    let hidden_wrong = wrong_windows - count_windows(kept.iter().filter(|row| !row.exact));
     Windows {
         summary: match wrong_windows {
             0 => format!("{} windows, all counts exact.", grouped(all_windows)),
