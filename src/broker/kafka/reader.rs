@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 use streamgauge_actors::{EventReader, KnownLoss, OffsetRange, PortError, Record, StartAt};
 
@@ -402,33 +402,24 @@ impl KafkaReader {
     /// Commits how far the reading is, under the group that the settings name.
     fn commit(&mut self) {
         let Some(group) = &self.group else { return };
-        // Positions pass over transaction markers, which `next` does not see.
         let known = self.consumer.positions(&mut self.positions).is_ok();
         let elements = self.positions.elements();
         let positions = elements.iter().filter_map(|element| {
-            let id = element.partition() as u32;
-            let next = self.partitions.get(id as usize)?.as_ref()?.next;
-            Some(match element.offset() {
-                Offset::Offset(offset) if known => (id, (offset.max(0) as u64).max(next)),
-                _ => (id, next),
-            })
+            let assigned = self.partitions.get(element.partition() as usize)?.as_ref()?;
+            Some((assigned.id, assigned.position(known.then(|| element.offset()))))
         });
         group.commit(positions);
     }
 
     /// Records not visited yet in these partitions, whose positions are written into the list.
     fn lag_in(&self, positions: &mut TopicPartitionList) -> u64 {
-        // Positions pass over transaction markers, which `next` does not see.
         let known = self.consumer.positions(positions).is_ok();
         let elements = positions.elements();
         let mut lag = 0;
         for element in &elements {
             let partition = element.partition();
             let Some(Some(assigned)) = self.partitions.get(partition as usize) else { continue };
-            let position = match element.offset() {
-                Offset::Offset(offset) if known => (offset.max(0) as u64).max(assigned.next),
-                _ => assigned.next,
-            };
+            let position = assigned.position(known.then(|| element.offset()));
             let cached =
                 self.consumer.cached_end(&self.topic_c, partition).unwrap_or(0).max(0) as u64;
             let known = cached.max(assigned.known_end).saturating_sub(position);

@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rdkafka::client::Client;
+use rdkafka::topic_partition_list::Offset;
 use streamgauge_actors::{KnownLoss, LossKind, OffsetRange, PortError, Retry};
 
 use super::super::client::offsets;
@@ -52,6 +53,15 @@ impl KafkaPartition {
             paused: false,
             trouble: None,
             damaged: (0, 0),
+        }
+    }
+
+    /// How far it is read: where the client's position is known, past transaction markers, which
+    /// `next` does not see.
+    pub(super) fn position(&self, of_client: Option<Offset>) -> u64 {
+        match of_client {
+            Some(Offset::Offset(offset)) => (offset.max(0) as u64).max(self.next),
+            _ => self.next,
         }
     }
 
