@@ -236,3 +236,46 @@ async fn search(settings: FluvioSection, topic: String) -> Result<Leaders, PortE
     });
     searched.await.unwrap_or_else(|| Err(PortError::again("no answer in time".to_owned())))
 }
+
+/// The leaders behind writers that were made together, and the search for new ones.
+pub(super) struct SharedLeaders {
+    present: Mutex<Arc<Leaders>>,
+    search: Mutex<LeaderSearch>,
+    /// Why nothing can be written any more.
+    failure: Mutex<Option<PortError>>,
+}
+
+impl SharedLeaders {
+    pub(super) fn new(leaders: Arc<Leaders>, settings: &FluvioSection, topic: &str) -> Self {
+        Self {
+            present: Mutex::new(leaders),
+            search: Mutex::new(LeaderSearch::new(settings.clone(), topic.to_owned())),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// Leaders are wanted.
+    pub(super) fn want(&self) {
+        self.search.lock().unwrap_or_else(PoisonError::into_inner).want();
+    }
+
+    /// Searches on, where leaders are wanted and no other writer is at it; gives those that are
+    /// known.
+    pub(super) fn leaders(
+        &self,
+        now: Nanos,
+        context: &mut Context<'_>,
+    ) -> Result<Arc<Leaders>, PortError> {
+        let known = || self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = || self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(mut search) = self.search.try_lock() {
+            match search.poll(now, context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(leaders)) => *known() = Arc::new(leaders),
+                Poll::Ready(Err(error)) => *failure() = Some(error),
+            }
+        }
+        let failed = failure().clone();
+        failed.map_or_else(|| Ok(Arc::clone(&known())), Err)
+    }
+}

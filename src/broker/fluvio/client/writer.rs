@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use streamgauge_actors::{
 
 use super::batch::{BatchBuilder, SealedBatch};
 use super::cluster::Cluster;
-use super::leaders::{LeaderSearch, Leaders};
+use super::leaders::{Leaders, SharedLeaders};
 use super::outage::{Outage, RETRY_NS};
 use super::wait::Bell;
 use crate::broker::fluvio::section::{FluvioCompression, FluvioSection};
@@ -54,7 +54,7 @@ pub(super) struct FluvioWriter {
     topic: String,
     clock: RunClock,
     leaders: Arc<Leaders>,
-    client: Arc<WriterClient>,
+    shared: Arc<SharedLeaders>,
     lanes: Vec<PartitionQueue>,
     bell: Arc<Bell>,
     waker: Waker,
@@ -63,45 +63,6 @@ pub(super) struct FluvioWriter {
     in_flight: u64,
     in_flight_bytes: u64,
     failure: Option<PortError>,
-}
-
-/// The connections behind writers that were made together, and the search for new ones.
-struct WriterClient {
-    present: Mutex<Arc<Leaders>>,
-    search: Mutex<LeaderSearch>,
-    /// Why nothing can be written any more.
-    failure: Mutex<Option<PortError>>,
-}
-
-impl WriterClient {
-    fn new(leaders: Leaders, settings: &FluvioSection, topic: &str) -> Self {
-        Self {
-            present: Mutex::new(Arc::new(leaders)),
-            search: Mutex::new(LeaderSearch::new(settings.clone(), topic.to_owned())),
-            failure: Mutex::default(),
-        }
-    }
-
-    /// Leaders are wanted.
-    fn want(&self) {
-        self.search.lock().unwrap_or_else(PoisonError::into_inner).want();
-    }
-
-    /// Searches on, where leaders are wanted and no other writer is at it; gives those that are
-    /// known.
-    fn leaders(&self, now: Nanos, context: &mut Context<'_>) -> Result<Arc<Leaders>, PortError> {
-        let known = || self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        let failure = || self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(mut search) = self.search.try_lock() {
-            match search.poll(now, context) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(leaders)) => *known() = Arc::new(leaders),
-                Poll::Ready(Err(error)) => *failure() = Some(error),
-            }
-        }
-        let failed = failure().clone();
-        failed.map_or_else(|| Ok(Arc::clone(&known())), Err)
-    }
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<ProduceResponse, NoAnswer>> + Send>>;
@@ -173,8 +134,8 @@ impl FluvioWriter {
             FluvioCompression::Lz4 => Compression::Lz4,
             FluvioCompression::Zstd => Compression::Zstd,
         };
-        let client = Arc::new(WriterClient::new(leaders, &settings, topic));
-        let present = client.present.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let leaders = Arc::new(leaders);
+        let shared = Arc::new(SharedLeaders::new(Arc::clone(&leaders), &settings, topic));
         let sharing = u64::from(count.div_ceil(WHOLE_QUEUES).max(1));
         let share = (
             (u64::from(settings.queue_records) / sharing).max(1),
@@ -188,8 +149,8 @@ impl FluvioWriter {
                 settings: settings.clone(),
                 topic: topic.to_owned(),
                 clock: RunClock::start(),
-                leaders: Arc::clone(&present),
-                client: Arc::clone(&client),
+                leaders: Arc::clone(&leaders),
+                shared: Arc::clone(&shared),
                 lanes: (0..partitions).map(|_| PartitionQueue::default()).collect(),
                 waker: Waker::from(Arc::clone(&bell)),
                 bell,
@@ -249,7 +210,7 @@ impl FluvioWriter {
         let records: usize = batches.iter().map(|batch| batch.tokens.len()).sum();
         batches.into_iter().rev().for_each(|batch| lane.sealed.push_front(batch));
         lane.retry_ns = now + RETRY_NS;
-        self.client.want();
+        self.shared.want();
         if lane.outage.failed(now, is_refused) {
             let (topic, endpoint) = (&self.topic, &self.settings.endpoint);
             tracing::warn!(
@@ -333,7 +294,7 @@ impl FluvioWriter {
     /// After a failure another unit may lead, or the topic may be gone. (The old leaders may come
     /// back as well.)
     fn find_leaders(&mut self, now: Nanos) {
-        match self.client.leaders(now, &mut Context::from_waker(&self.waker)) {
+        match self.shared.leaders(now, &mut Context::from_waker(&self.waker)) {
             Ok(leaders) => self.leaders = leaders,
             Err(error) => self.failure = Some(error),
         }
